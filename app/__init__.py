@@ -1,0 +1,1 @@
+"""The Tidemark application: edge, services, domain, record and adapters."""

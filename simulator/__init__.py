@@ -1,0 +1,1 @@
+"""An exchange on loopback that speaks real exchanges' dialects."""

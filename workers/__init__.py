@@ -1,0 +1,1 @@
+"""Celery entry point and one task file per queue."""

@@ -1,0 +1,1 @@
+"""HTTP edge: one router file per resource. No business rules, no SQL."""

@@ -1,0 +1,1 @@
+"""The domain: deterministic, with no clock, network, database or settings."""

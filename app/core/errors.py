@@ -1,0 +1,58 @@
+"""The root of Tidemark's errors.
+
+    TidemarkError
+    ├── InvalidInput        the caller gave something that can never work
+    │   └── UnknownName     a name that no catalogue or registry holds
+    ├── Conflict            the state of the system forbids it now
+    ├── NotFound            no such row
+    ├── Unavailable         a part that is needed is down or not ready
+    └── VenueError          see ``app.core.exchanges.errors``
+
+Each error carries a stable ``code`` (kebab-case, shown by the API as the problem's code)
+and builds a message that says what to do. The message never holds a secret.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class TidemarkError(Exception):
+    """Base of every error that Tidemark raises on purpose."""
+
+    code: ClassVar[str] = "internal-error"
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.error_code = code or self.code
+
+
+class InvalidInput(TidemarkError):
+    """The request can never succeed as it stands."""
+
+    code = "invalid-input"
+
+
+class UnknownName(InvalidInput):
+    """A symbol, interval, strategy or indicator that Tidemark does not know."""
+
+    code = "unknown-name"
+
+
+class NotFound(TidemarkError):
+    """The row that was asked for does not exist."""
+
+    code = "not-found"
+
+
+class Conflict(TidemarkError):
+    """The present state forbids the request; it may succeed later."""
+
+    code = "conflict"
+
+
+class Unavailable(TidemarkError):
+    """A component that the request needs is down or not ready."""
+
+    code = "unavailable"

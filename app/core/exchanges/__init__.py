@@ -1,0 +1,1 @@
+"""ccxt adapters to venues: the one I/O edge of the core."""

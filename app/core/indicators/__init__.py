@@ -1,0 +1,1 @@
+"""TA-Lib and user indicators behind one registry."""

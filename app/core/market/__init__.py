@@ -1,0 +1,1 @@
+"""Instruments, intervals and grids, klines, validation, coverage, resampling, rounding."""

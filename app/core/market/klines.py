@@ -1,0 +1,161 @@
+"""Klines: one bar exact (``KlineData``), many bars columnar (``KlineFrame``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from app.core.errors import InvalidInput
+
+Floats = npt.NDArray[np.float64]
+Times = npt.NDArray[np.int64]
+
+
+class KlineRow(NamedTuple):
+    """One closed bar, exactly as the venue stated it.
+
+    Attributes:
+        open_ts: open time, ms.
+        volume: base units.
+        quote_volume: quote units, or None where the venue does not say.
+        trade_count: number of trades, or None.
+    """
+
+    open_ts: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    quote_volume: Decimal | None = None
+    trade_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KlineData:
+    """One closed bar as a strategy sees it.
+
+    Attributes:
+        timestamp: open time, ms.
+    """
+
+    exchange: str
+    symbol: str
+    interval: str
+    timestamp: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+@dataclass(frozen=True, slots=True)
+class MarketData:
+    """A live price of one symbol.
+
+    Attributes:
+        timestamp: the venue's time of the price, ms.
+        volume_24h: base units traded in the last 24 hours, or None where unknown.
+    """
+
+    exchange: str
+    symbol: str
+    timestamp: int
+    price: Decimal
+    bid: Decimal | None
+    ask: Decimal | None
+    volume_24h: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KlineFrame:
+    """Bars of one series as columns of equal length, ascending by open time.
+
+    The arrays are shared, not copied: treat them as read-only.
+
+    Attributes:
+        open_ts: open times in ms, int64.
+        open, high, low, close, volume: float64.
+    """
+
+    exchange: str
+    symbol: str
+    interval: str
+    open_ts: Times
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+
+    def __post_init__(self) -> None:
+        lengths = {len(column) for column in self.columns()} | {len(self.open_ts)}
+        if len(lengths) != 1:
+            raise InvalidInput(f"kline columns had different lengths: {sorted(lengths)}")
+
+    def __len__(self) -> int:
+        return len(self.open_ts)
+
+    def columns(self) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        """Open, high, low, close, volume."""
+        return self.open, self.high, self.low, self.close, self.volume
+
+    def bar(self, index: int) -> KlineData:
+        """The bar at ``index`` as a row of Python floats."""
+        return KlineData(
+            self.exchange,
+            self.symbol,
+            self.interval,
+            int(self.open_ts[index]),
+            float(self.open[index]),
+            float(self.high[index]),
+            float(self.low[index]),
+            float(self.close[index]),
+            float(self.volume[index]),
+        )
+
+    def __iter__(self) -> Iterator[KlineData]:
+        return (self.bar(index) for index in range(len(self)))
+
+    def slice(self, start: int, stop: int) -> Self:
+        """Bars by position, [start, stop); a view, nothing is copied."""
+        cut = np.s_[start:stop]
+        return type(self)(
+            self.exchange,
+            self.symbol,
+            self.interval,
+            self.open_ts[cut],
+            self.open[cut],
+            self.high[cut],
+            self.low[cut],
+            self.close[cut],
+            self.volume[cut],
+        )
+
+    def between(self, start_ts: int, end_ts: int) -> Self:
+        """Bars that open in [start_ts, end_ts); a view, nothing is copied."""
+        low, high = np.searchsorted(self.open_ts, [start_ts, end_ts])
+        return self.slice(int(low), int(high))
+
+    @classmethod
+    def from_rows(cls, exchange: str, symbol: str, interval: str, rows: Iterable[KlineRow]) -> Self:
+        """Frame of exact rows, which must ascend by open time.
+
+        Raises:
+            InvalidInput: the open times do not ascend strictly.
+        """
+        listed = list(rows)
+        times = np.array([row.open_ts for row in listed], dtype=np.int64)
+        if len(times) > 1 and not bool(np.all(np.diff(times) > 0)):
+            raise InvalidInput(f"klines of {symbol} {interval} did not ascend by open time")
+        values = [
+            np.array([float(row[column]) for row in listed], dtype=np.float64)  # type: ignore[arg-type]
+            for column in range(1, 6)
+        ]
+        return cls(exchange, symbol, interval, times, *values)

@@ -1,0 +1,1 @@
+"""Order matching: one core for backtest, paper gateway and simulator."""

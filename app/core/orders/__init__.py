@@ -1,0 +1,1 @@
+"""Order types, state machine, intent and client order ids."""

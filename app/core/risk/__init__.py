@@ -1,0 +1,1 @@
+"""Risk rules and the gate that every order passes."""

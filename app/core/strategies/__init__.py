@@ -1,0 +1,1 @@
+"""BaseStrategy, Signal, parameters, registry, loader and the built-in strategies."""

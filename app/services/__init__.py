@@ -1,0 +1,1 @@
+"""Use-cases, one file per area. Services receive ports as arguments."""
