@@ -55,24 +55,6 @@ class KlineData:
     volume: float
 
 
-@dataclass(frozen=True, slots=True)
-class MarketData:
-    """A live price of one symbol.
-
-    Attributes:
-        timestamp: the venue's time of the price, ms.
-        volume_24h: base units traded in the last 24 hours, or None where unknown.
-    """
-
-    exchange: str
-    symbol: str
-    timestamp: int
-    price: Decimal
-    bid: Decimal | None
-    ask: Decimal | None
-    volume_24h: Decimal | None
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class KlineFrame:
     """Bars of one series as columns of equal length, ascending by open time.

@@ -1,0 +1,249 @@
+"""What the domain and the services need from outside, as protocols.
+
+``app.adapters`` and ``app.core.exchanges`` implement them, ``app.wiring`` chooses which;
+services receive them as arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from enum import StrEnum
+from typing import Any, Protocol, TypeVar
+
+from app.core.market.instruments import Instrument
+from app.core.market.klines import KlineRow
+from app.core.market.quotes import MarketData, OrderBook
+from app.core.orders.types import Balance, OrderRequest, OrderResponse, Position, VenueFill
+
+R = TypeVar("R")
+UnitT_co = TypeVar("UnitT_co", covariant=True)
+
+
+class Clock(Protocol):
+    """Wall time of this machine."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970-01-01T00:00Z; may step back when the machine is corrected."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that only grow, for timeouts and durations."""
+        ...
+
+
+class MarketClock(Protocol):
+    """Market time of each venue: what closes bars and ends a signal's validity."""
+
+    def now_ms(self, exchange: str) -> int:
+        """The venue's time, ms.
+
+        Raises:
+            Unavailable: the venue cannot be asked and no recent answer is known.
+        """
+        ...
+
+
+class Ids(Protocol):
+    """Source of the ids that the API shows."""
+
+    def new(self) -> str:
+        """A new UUIDv7 as text; ids ascend with time."""
+        ...
+
+
+class UnitOfWork(Protocol[UnitT_co]):
+    """Transactions. A unit commits when its block ends and rolls back when it raises."""
+
+    def read(self) -> AbstractContextManager[UnitT_co]:
+        """A consistent read; nothing is written."""
+        ...
+
+    def write(self) -> AbstractContextManager[UnitT_co]:
+        """A transaction that writes."""
+        ...
+
+    def run(self, work: Callable[[Any], R]) -> R:
+        """Run ``work(unit)`` in a writing transaction; again, whole, if it lost a lock race."""
+        ...
+
+
+class Queue(Protocol):
+    """Hints to workers. A lost hint is made good by the sweeper: the row is the truth."""
+
+    def publish(self, task: str, *ids: str) -> bool:
+        """Ask for ``task(*ids)``; False if the broker did not take it. Never raises."""
+        ...
+
+
+class Bus(Protocol):
+    """Events to whoever listens, at least once."""
+
+    def publish(self, topic: str, body: Mapping[str, Any]) -> None:
+        """Send one event.
+
+        Raises:
+            Unavailable: the bus did not take it.
+        """
+        ...
+
+    def subscribe(
+        self, pattern: str, handler: Callable[[str, dict[str, Any]], None]
+    ) -> Callable[[], None]:
+        """Call ``handler(topic, body)`` for matching events; returns how to stop.
+
+        ``*`` matches one part of a topic, ``#`` any number of parts.
+        """
+        ...
+
+
+class PriceCache(Protocol):
+    """Latest live price of each symbol."""
+
+    def put(self, price: MarketData) -> None:
+        """Keep a price unless a newer one is known."""
+        ...
+
+    def get(self, exchange: str, symbol: str) -> MarketData | None:
+        """The latest price, whatever its age; the caller judges its timestamp."""
+        ...
+
+
+class Purpose(StrEnum):
+    """Why a request is sent; cancels and queries keep a reserve that data may not use."""
+
+    DATA = "data"
+    ORDER = "order"
+    CANCEL = "cancel"
+
+
+class RequestBudget(Protocol):
+    """The request weight of each venue and IP, shared by all that talk to it."""
+
+    def acquire(self, exchange: str, weight: int, purpose: Purpose, timeout: float) -> None:
+        """Take ``weight`` from the present minute, waiting up to ``timeout`` seconds.
+
+        Raises:
+            BudgetExhausted: no weight within the timeout; carries when to try again.
+            VenueBanned: the venue banned this IP; carries until when.
+        """
+        ...
+
+    def correct(self, exchange: str, used_weight: int) -> None:
+        """Learn what the venue says was used in the present minute."""
+        ...
+
+    def ban(self, exchange: str, until_ms: int, reason: str) -> None:
+        """Stop all traffic to the venue until a wall time; survives a restart."""
+        ...
+
+    def banned_until(self, exchange: str) -> int | None:
+        """End of the ban in force, ms of wall time, or None."""
+        ...
+
+
+class KeyVault(Protocol):
+    """Exchange keys. The API process holds a vault that can only seal."""
+
+    def seal(self, context: str, secret: Mapping[str, str]) -> str:
+        """Encrypt a secret for one context (an account id) and no other."""
+        ...
+
+    def open(self, context: str, sealed: str) -> dict[str, str]:
+        """Decrypt.
+
+        Raises:
+            Unavailable: this process cannot open, or the text was sealed for another context.
+        """
+        ...
+
+
+class DataSource(Protocol):
+    """Any source of market data."""
+
+    def connect(self) -> None:
+        """Make ready."""
+        ...
+
+    def subscribe(self, symbols: Sequence[str]) -> None:
+        """Ask for the data of these symbols."""
+        ...
+
+    def disconnect(self) -> None:
+        """Let go of every resource."""
+        ...
+
+
+class MarketAdapter(Protocol):
+    """A venue's public market data over REST. Answers are validated; nothing is guessed."""
+
+    exchange: str
+
+    def instruments(self) -> list[Instrument]:
+        """All instruments of the adapter's types, whatever their status."""
+        ...
+
+    def klines(
+        self, symbol: str, interval: str, start: int, end: int, limit: int
+    ) -> list[KlineRow]:
+        """Up to ``limit`` bars that open in [start, end), ascending; may hold the open bar."""
+        ...
+
+    def ticker(self, symbol: str) -> MarketData:
+        """Best bid, best ask, last price; the timestamp is the venue's market time."""
+        ...
+
+    def order_book(self, symbol: str, depth: int) -> OrderBook:
+        """Levels, best first."""
+        ...
+
+    def server_time_ms(self) -> int:
+        """The venue's wall clock."""
+        ...
+
+
+class TradeAdapter(Protocol):
+    """One account at one venue. No call is ever retried inside."""
+
+    def place_order(self, request: OrderRequest) -> OrderResponse:
+        """Send an order.
+
+        Raises:
+            VenueRejected: proven not accepted and final.
+            VenueRetryLater: proven not accepted; the same order may be sent again later.
+            VenueUnknown: anything else; the order may live.
+        """
+        ...
+
+    def cancel_order(self, symbol: str, client_order_id: str) -> OrderResponse:
+        """Cancel by client order id.
+
+        Raises:
+            OrderNotKnown: the venue does not know an open order of that id.
+            VenueUnknown: the cancel may or may not have happened.
+        """
+        ...
+
+    def get_order_status(self, symbol: str, client_order_id: str) -> OrderResponse | None:
+        """The order, or None where the venue answered that it has none of that id.
+
+        Raises:
+            VenueError: the query itself failed; that proves nothing.
+        """
+        ...
+
+    def open_orders(self, symbol: str | None = None) -> list[OrderResponse]:
+        """All open orders of the account."""
+        ...
+
+    def own_trades(self, symbol: str, after_trade_id: str | None) -> list[VenueFill]:
+        """Own trades in ascending order of trade id, after the given one."""
+        ...
+
+    def get_balance(self) -> list[Balance]:
+        """All assets that are not empty."""
+        ...
+
+    def get_positions(self) -> list[Position]:
+        """Open derivative positions; empty on spot."""
+        ...

@@ -1,0 +1,128 @@
+"""Instruments, kline series, klines and everything that accounts for them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Index, Integer, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.base import Base, Json, Millis, Name, RowId, Uid, Word, table
+
+
+class InstrumentRow(Base):
+    """One instrument of one venue and its filters, as last refreshed."""
+
+    __tablename__ = "instruments"
+    __table_args__ = table(UniqueConstraint("exchange", "symbol"))
+
+    id: Mapped[str] = mapped_column(Uid, primary_key=True)
+    exchange: Mapped[str] = mapped_column(Name)
+    symbol: Mapped[str] = mapped_column(Name)
+    native_id: Mapped[str] = mapped_column(Name)
+    base: Mapped[str] = mapped_column(Name)
+    quote: Mapped[str] = mapped_column(Name)
+    type: Mapped[str] = mapped_column(Word)
+    status: Mapped[str] = mapped_column(Word)
+    tick_size: Mapped[Decimal]
+    step_size: Mapped[Decimal]
+    min_quantity: Mapped[Decimal]
+    max_quantity: Mapped[Decimal | None]
+    min_notional: Mapped[Decimal]
+    contract_size: Mapped[Decimal]
+    updated_at: Mapped[int] = mapped_column(Millis)
+
+
+class KlineSeriesRow(Base):
+    """One series of klines; its row is the lock under which klines and coverage change."""
+
+    __tablename__ = "kline_series"
+    __table_args__ = table(UniqueConstraint("exchange", "symbol", "kind", "interval"))
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    exchange: Mapped[str] = mapped_column(Name)
+    symbol: Mapped[str] = mapped_column(Name)
+    kind: Mapped[str] = mapped_column(Word)
+    interval: Mapped[str] = mapped_column(String(8))
+    grid_offset_ms: Mapped[int] = mapped_column(Millis, default=0)
+    created_at: Mapped[int] = mapped_column(Millis)
+
+
+class KlineRecord(Base):
+    """One closed bar. No foreign key and no other unique key, so that it can be partitioned."""
+
+    __tablename__ = "klines"
+    __table_args__ = table()
+
+    series_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    open_ts: Mapped[int] = mapped_column(Millis, primary_key=True, autoincrement=False)
+    open: Mapped[Decimal]
+    high: Mapped[Decimal]
+    low: Mapped[Decimal]
+    close: Mapped[Decimal]
+    volume: Mapped[Decimal]
+    quote_volume: Mapped[Decimal | None]
+    trade_count: Mapped[int | None] = mapped_column(Millis)
+
+
+class CoverageRow(Base):
+    """What is known of the bars that open in [start_ts, end_ts); ranges never overlap."""
+
+    __tablename__ = "coverage"
+    __table_args__ = table(UniqueConstraint("series_id", "start_ts"))
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=True)
+    series_id: Mapped[int] = mapped_column(Integer)
+    start_ts: Mapped[int] = mapped_column(Millis)
+    end_ts: Mapped[int] = mapped_column(Millis)
+    state: Mapped[str] = mapped_column(Word)
+    proof: Mapped[dict[str, Any]] = mapped_column(Json)
+
+
+class KlineRevisionRow(Base):
+    """A closed bar that the venue later stated differently: old, new, source."""
+
+    __tablename__ = "kline_revisions"
+    __table_args__ = table(Index(None, "series_id", "open_ts"))
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=True)
+    series_id: Mapped[int] = mapped_column(Integer)
+    open_ts: Mapped[int] = mapped_column(Millis)
+    old: Mapped[dict[str, Any]] = mapped_column(Json)
+    new: Mapped[dict[str, Any]] = mapped_column(Json)
+    source: Mapped[str] = mapped_column(Name)
+    seen_at: Mapped[int] = mapped_column(Millis)
+
+
+class KlineQuarantineRow(Base):
+    """A bar that failed validation, kept as it came, with the reason."""
+
+    __tablename__ = "kline_quarantine"
+    __table_args__ = table(Index(None, "series_id", "seen_at"))
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=True)
+    series_id: Mapped[int] = mapped_column(Integer)
+    open_ts: Mapped[int | None] = mapped_column(Millis)
+    row: Mapped[Any] = mapped_column(Json)
+    reason: Mapped[str] = mapped_column(String(200))
+    source: Mapped[str] = mapped_column(Name)
+    seen_at: Mapped[int] = mapped_column(Millis)
+
+
+class CollectionPlanRow(Base):
+    """What to keep complete: symbols × intervals of one exchange since a date."""
+
+    __tablename__ = "collection_plans"
+    __table_args__ = table(UniqueConstraint("name"))
+
+    id: Mapped[str] = mapped_column(Uid, primary_key=True)
+    name: Mapped[str] = mapped_column(Name)
+    exchange: Mapped[str] = mapped_column(Name)
+    symbols: Mapped[list[str]] = mapped_column(Json)
+    intervals: Mapped[list[str]] = mapped_column(Json)
+    since_ts: Mapped[int] = mapped_column(Millis)
+    priority: Mapped[int] = mapped_column(Integer, default=100)
+    enabled: Mapped[bool]
+    created_at: Mapped[int] = mapped_column(Millis)
+    updated_at: Mapped[int] = mapped_column(Millis)

@@ -1,0 +1,99 @@
+"""Engines: one place where the database's settings are decided, with their reasons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
+
+# Execution option that marks a connection's transaction as one that writes.
+WRITES = "tidemark_writes"
+# Without all four PyMySQL timeouts a silent network hole blocks a thread for ever.
+_CONNECT_TIMEOUT_S = 5
+_READ_TIMEOUT_S = 30
+_WRITE_TIMEOUT_S = 30
+_POOL_TIMEOUT_S = 10
+# Below MySQL's wait_timeout (8 h) and the idle cut of common proxies.
+_POOL_RECYCLE_S = 1800
+_SQLITE_BUSY_S = 15
+_LOCK_WAIT_S = 3
+
+
+def open_engine(url: str, *, pool_size: int = 10, local_infile: bool = False) -> Engine:
+    """Engine for a database URL: ``sqlite:///path`` or ``mysql+pymysql://…``.
+
+    Args:
+        pool_size: connections kept; as many again may be opened under load.
+        local_infile: allow LOAD DATA LOCAL. Only the bulk engine asks for it.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(parsed, pool_size)
+    return _mysql(parsed, pool_size, local_infile)
+
+
+def _mysql(url: URL, pool_size: int, local_infile: bool) -> Engine:
+    return create_engine(
+        url.update_query_dict({"charset": "utf8mb4"}),
+        # REPEATABLE READ loses updates silently and takes gap locks; we lock rows we change.
+        isolation_level="READ COMMITTED",
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=_POOL_TIMEOUT_S,
+        pool_recycle=_POOL_RECYCLE_S,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": _CONNECT_TIMEOUT_S,
+            "read_timeout": _READ_TIMEOUT_S,
+            "write_timeout": _WRITE_TIMEOUT_S,
+            "local_infile": local_infile,
+            # The default lock wait of 50 s would hold the order path behind one slow client.
+            "init_command": f"SET innodb_lock_wait_timeout={_LOCK_WAIT_S}",
+        },
+    )
+
+
+def _sqlite(url: URL, pool_size: int) -> Engine:
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=_POOL_TIMEOUT_S,
+        connect_args={"timeout": _SQLITE_BUSY_S, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+        # The driver would otherwise begin transactions by its own rules; see ``begin``.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A deferred transaction that reads and then writes fails at once under WAL when
+        # another wrote meanwhile; IMMEDIATE takes the write lock first and waits for it.
+        writes = connection.get_execution_options().get(WRITES, True)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def is_mysql(bind: Engine | Connection) -> bool:
+    """Whether the bind speaks MySQL or MariaDB."""
+    return bind.dialect.name in ("mysql", "mariadb")
+
+
+def driver_code(error: BaseException | None) -> int | None:
+    """The driver's numeric error code, or None."""
+    arguments: tuple[Any, ...] = getattr(error, "args", ())
+    return arguments[0] if arguments and isinstance(arguments[0], int) else None

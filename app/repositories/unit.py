@@ -1,0 +1,229 @@
+"""Units of work: one transaction, its repositories, and what happens after it commits."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import Session
+
+from app.core.errors import Unavailable
+from app.core.ports import Clock, Queue
+from app.models import OutboxRow
+from app.repositories.accounts import AccountRepository
+from app.repositories.backtests import BacktestRepository
+from app.repositories.coverage import CoverageRepository
+from app.repositories.database import WRITES, driver_code
+from app.repositories.instances import InstanceRepository
+from app.repositories.instruments import InstrumentRepository
+from app.repositories.jobs import JobRepository
+from app.repositories.klines import KlineRepository
+from app.repositories.ledger import LedgerRepository
+from app.repositories.orders import OrderRepository
+from app.repositories.outbox import OutboxRepository
+from app.repositories.plans import PlanRepository
+from app.repositories.risk import RiskRepository
+from app.repositories.signals import SignalRepository
+from app.repositories.strategies import StrategyRepository
+from app.repositories.system import SystemRepository
+
+R = TypeVar("R")
+# 1205 lock wait timeout, 1213 deadlock: the whole transaction was or must be rolled back and
+# may be run again. 1020 is MariaDB's "record has changed since last read".
+_RETRYABLE = frozenset({1020, 1205, 1213})
+_ATTEMPTS = 4
+
+
+class EventPublisher(Protocol):
+    """Sends committed outbox rows."""
+
+    def publish(self, rows: list[tuple[int, str, dict[str, Any]]]) -> None:
+        """Send (id, topic, body) of rows that are committed. Never raises."""
+        ...
+
+
+class Unit:
+    """One transaction. Repositories never commit; the unit's block does."""
+
+    def __init__(self, session: Session, clock: Clock) -> None:
+        self.session = session
+        self.now_ms = clock.now_ms()
+        self._events: list[OutboxRow] = []
+        self._hints: list[tuple[str, tuple[str, ...]]] = []
+
+    def emit(self, topic: str, body: dict[str, Any]) -> None:
+        """Report a business event with this transaction: sent if and only if it commits."""
+        row = OutboxRow(topic=topic, body=body, created_at=self.now_ms, sent_at=0)
+        self.session.add(row)
+        self._events.append(row)
+
+    def enqueue(self, task: str, *ids: str) -> None:
+        """Ask a worker for ``task(*ids)`` once this transaction has committed."""
+        if (task, ids) not in self._hints:
+            self._hints.append((task, ids))
+
+    def flush(self) -> None:
+        """Write pending changes now, so that the database's constraints speak."""
+        self.session.flush()
+
+    @property
+    def hints(self) -> list[tuple[str, tuple[str, ...]]]:
+        """What ``enqueue`` collected."""
+        return self._hints
+
+    def outgoing(self) -> list[tuple[int, str, dict[str, Any]]]:
+        """The events as (id, topic, body); ids exist once they are flushed."""
+        return [(row.id, row.topic, row.body) for row in self._events]
+
+    @cached_property
+    def accounts(self) -> AccountRepository:
+        """Accounts and balances."""
+        return AccountRepository(self.session)
+
+    @cached_property
+    def backtests(self) -> BacktestRepository:
+        """Backtests."""
+        return BacktestRepository(self.session)
+
+    @cached_property
+    def coverage(self) -> CoverageRepository:
+        """What is known of each expected bar."""
+        return CoverageRepository(self.session)
+
+    @cached_property
+    def instances(self) -> InstanceRepository:
+        """Strategy instances and quotas."""
+        return InstanceRepository(self.session)
+
+    @cached_property
+    def instruments(self) -> InstrumentRepository:
+        """The instrument catalogue."""
+        return InstrumentRepository(self.session)
+
+    @cached_property
+    def jobs(self) -> JobRepository:
+        """Jobs."""
+        return JobRepository(self.session)
+
+    @cached_property
+    def klines(self) -> KlineRepository:
+        """Series, klines, revisions and quarantine."""
+        return KlineRepository(self.session)
+
+    @cached_property
+    def ledger(self) -> LedgerRepository:
+        """Fills, postings, positions and equity."""
+        return LedgerRepository(self.session)
+
+    @cached_property
+    def orders(self) -> OrderRepository:
+        """Orders and their events."""
+        return OrderRepository(self.session)
+
+    @cached_property
+    def outbox(self) -> OutboxRepository:
+        """Events not yet sent."""
+        return OutboxRepository(self.session)
+
+    @cached_property
+    def plans(self) -> PlanRepository:
+        """Collection plans."""
+        return PlanRepository(self.session)
+
+    @cached_property
+    def risk(self) -> RiskRepository:
+        """Risk rules, decisions and halts."""
+        return RiskRepository(self.session)
+
+    @cached_property
+    def signals(self) -> SignalRepository:
+        """Signals."""
+        return SignalRepository(self.session)
+
+    @cached_property
+    def strategies(self) -> StrategyRepository:
+        """Strategies and versions."""
+        return StrategyRepository(self.session)
+
+    @cached_property
+    def system(self) -> SystemRepository:
+        """Schedule runs, leases, tokens, idempotency keys and bans."""
+        return SystemRepository(self.session)
+
+
+class Units:
+    """Factory of units of work over one database.
+
+    Args:
+        queue: takes the hints of committed units.
+        publisher: takes the events of committed units.
+    """
+
+    def __init__(
+        self, engine: Engine, clock: Clock, queue: Queue, publisher: EventPublisher
+    ) -> None:
+        self._reading = engine.execution_options(**{WRITES: False})
+        self._writing = engine.execution_options(**{WRITES: True})
+        self._clock = clock
+        self._queue = queue
+        self._publisher = publisher
+
+    @contextmanager
+    def read(self) -> Iterator[Unit]:
+        """A read-only unit; it always rolls back."""
+        with Session(self._reading, expire_on_commit=False) as session:
+            yield Unit(session, self._clock)
+
+    @contextmanager
+    def write(self) -> Iterator[Unit]:
+        """A writing unit: commits at the end of the block, rolls back if the block raises.
+
+        Raises:
+            Unavailable: the database lost the connection or refused the transaction.
+        """
+        with Session(self._writing, expire_on_commit=False) as session:
+            unit = Unit(session, self._clock)
+            with session.begin():
+                yield unit
+                session.flush()
+                events = unit.outgoing()
+        # Committed: from here on nothing may raise into the caller.
+        if events:
+            self._publisher.publish(events)
+        for task, ids in unit.hints:
+            self._queue.publish(task, *ids)
+
+    def run(self, work: Callable[[Unit], R]) -> R:
+        """Run ``work(unit)`` in a writing unit; again, whole, if it lost a lock race.
+
+        After a lock wait timeout MySQL rolls back the statement alone, so going on in the
+        same transaction would commit half of it. ``work`` must have no effect outside.
+
+        Raises:
+            Unavailable: it lost ``4`` races in a row.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                with self.write() as unit:
+                    return work(unit)
+            except OperationalError as error:
+                if not _lost_race(error):
+                    raise
+                if attempt == _ATTEMPTS:
+                    raise Unavailable(
+                        "the database stayed locked; try again, and look for a long transaction"
+                    ) from error
+                time.sleep(random.uniform(0.005, 0.05) * attempt)  # noqa: S311
+        raise AssertionError("unreachable")
+
+
+def _lost_race(error: DBAPIError) -> bool:
+    if driver_code(error.orig) in _RETRYABLE:
+        return True
+    return "database is locked" in str(error.orig)
