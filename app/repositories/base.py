@@ -1,0 +1,94 @@
+"""What all repositories share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from app.core.errors import NotFound
+from app.models.base import Base
+
+M = TypeVar("M", bound=Base)
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[M]):
+    """Rows, newest first, and the cursor of the next page (None at the end)."""
+
+    rows: Sequence[M]
+    next_cursor: str | None
+
+
+class Repository:
+    """All SQL on one aggregate. Repositories never commit."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def _page(
+        self,
+        statement: Select[tuple[M]],
+        key: InstrumentedAttribute[str],
+        limit: int,
+        cursor: str | None,
+    ) -> Page[M]:
+        """Rows of ``statement`` by descending ``key``, from behind ``cursor``."""
+        if cursor is not None:
+            statement = statement.where(key < cursor)
+        rows = self._session.scalars(statement.order_by(key.desc()).limit(limit + 1)).all()
+        more = len(rows) > limit
+        kept = rows[:limit]
+        return Page(kept, getattr(kept[-1], key.key) if more else None)
+
+
+class KeyedRepository(Repository, Generic[M]):
+    """A repository of rows with one text key."""
+
+    model: ClassVar[type[Any]]
+    key: ClassVar[InstrumentedAttribute[str]]
+    noun: ClassVar[str]
+
+    def add(self, row: M) -> M:
+        """Insert a row when the unit is flushed."""
+        self._session.add(row)
+        return row
+
+    def find(self, key: str) -> M | None:
+        """The row of that id, or None."""
+        return self._session.get(self.model, key)
+
+    def get(self, key: str) -> M:
+        """The row of that id.
+
+        Raises:
+            NotFound: there is none.
+        """
+        row = self.find(key)
+        if row is None:
+            raise NotFound(f"no {self.noun} has the id {key[:40]!r}")
+        return row
+
+    def lock(self, key: str) -> M:
+        """The row of that id as it is now, locked until the unit ends.
+
+        Raises:
+            NotFound: there is none.
+        """
+        row: M | None = self._session.scalars(
+            select(self.model)
+            .where(self.key == key)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        ).one_or_none()
+        if row is None:
+            raise NotFound(f"no {self.noun} has the id {key[:40]!r}")
+        return row
+
+    def page(self, limit: int, cursor: str | None = None, *where: ColumnElement[bool]) -> Page[M]:
+        """Rows by descending id, newest first."""
+        statement: Select[tuple[M]] = select(self.model).where(*where)
+        return self._page(statement, self.key, limit, cursor)

@@ -1,0 +1,59 @@
+"""Jobs: claim, progress, end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+
+from app.models import JobRow
+from app.repositories.base import KeyedRepository
+
+LIVE_STATES = ("queued", "running")
+
+
+class JobRepository(KeyedRepository[JobRow]):
+    """Jobs by id, by purpose, and those that wait for a worker."""
+
+    model = JobRow
+    key = JobRow.id
+    noun = "job"
+
+    def live_with(self, dedupe_key: str) -> JobRow | None:
+        """The queued or running job of that purpose, or None."""
+        return self._session.scalars(
+            select(JobRow).where(JobRow.dedupe_key == dedupe_key)
+        ).one_or_none()
+
+    def due(self, now_ms: int, limit: int = 100) -> Sequence[JobRow]:
+        """Live jobs that nobody works on and whose time has come, most urgent first."""
+        return self._session.scalars(
+            select(JobRow)
+            .where(
+                JobRow.state.in_(LIVE_STATES),
+                JobRow.not_before <= now_ms,
+                JobRow.lease_until <= now_ms,
+            )
+            .order_by(JobRow.priority, JobRow.created_at)
+            .limit(limit)
+        ).all()
+
+    def claim(self, job_id: str, owner: str, now_ms: int, lease_ms: int) -> JobRow | None:
+        """Take a live job whose lease is free; None if another works on it or it has ended."""
+        job = self._session.scalars(
+            select(JobRow)
+            .where(JobRow.id == job_id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        ).one_or_none()
+        if job is None or job.state not in LIVE_STATES:
+            return None
+        if job.lease_until > now_ms and job.lease_owner != owner:
+            return None
+        if job.not_before > now_ms:
+            return None
+        job.state = "running"
+        job.attempt += 1
+        job.started_at = job.started_at or now_ms
+        job.lease_owner, job.lease_until = owner, now_ms + lease_ms
+        return job
