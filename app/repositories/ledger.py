@@ -84,6 +84,7 @@ class LedgerRepository(Repository):
                 average_price=None,
                 realized_pnl=ZERO,
                 fees=ZERO,
+                cash_flow=ZERO,
                 updated_at=0,
             )
             self._session.add(row)
