@@ -71,7 +71,7 @@ class LocalBus:
     def _call(self, handler: Handler, topic: str, body: dict[str, Any]) -> None:
         try:
             handler(topic, body)
-        except Exception:
+        except Exception:  # noqa: BLE001
             # One listener must not silence the others; the failure is logged in full.
             _log.exception("bus_handler_failed", topic=topic)
 
