@@ -1,0 +1,157 @@
+"""What a venue's answer, or its silence, means to the caller.
+
+    VenueError
+    ├── VenueRejected          proven not accepted; the same request will never pass
+    ├── VenueRetryLater        proven not accepted; the same request may pass later
+    │   ├── RateLimited        the venue asked to slow down
+    │   ├── VenueBanned        the venue answers nobody at this IP until a stated time
+    │   └── BudgetExhausted    we did not send: our own share of the minute is used up
+    ├── VenueUnknown           nothing is proven; an order may live
+    │   ├── VenueUnreachable   no whole answer came back
+    │   └── BadVenueAnswer     an answer came back and makes no sense
+    └── OrderNotKnown          the venue has no (open) order of that id
+
+Messages carry the venue's own code and text, shortened, and never a URL: signed URLs hold the
+API key's signature.
+"""
+
+from __future__ import annotations
+
+from app.core.errors import TidemarkError
+
+# Venue texts go into rows, events and logs; Binance's longest known text has 180 characters.
+_TEXT_LIMIT = 200
+
+
+class VenueError(TidemarkError):
+    """Base of everything that goes wrong between us and a venue.
+
+    Attributes:
+        exchange: venue id.
+        venue_code: the venue's own error code as text, or None.
+        venue_text: the venue's own words, at most 200 printable characters, or None.
+    """
+
+    code = "venue-error"
+
+    def __init__(
+        self,
+        exchange: str,
+        message: str,
+        *,
+        venue_code: str | None = None,
+        venue_text: str | None = None,
+    ) -> None:
+        self.exchange = exchange
+        self.venue_code = venue_code
+        self.venue_text = None if venue_text is None else shorten(venue_text)
+        said = " ".join(part for part in (venue_code, self.venue_text) if part)
+        super().__init__(f"{exchange}: {message}" + (f" ({said})" if said else ""))
+
+
+class VenueRejected(VenueError):
+    """Proven not accepted, for good."""
+
+    code = "venue-rejected"
+
+
+class VenueRetryLater(VenueError):
+    """Proven not accepted; the same request may be sent again.
+
+    Attributes:
+        retry_after_ms: how long to wait before that, ms; 0 where the venue states nothing.
+    """
+
+    code = "venue-retry-later"
+
+    def __init__(
+        self,
+        exchange: str,
+        message: str,
+        *,
+        retry_after_ms: int = 0,
+        venue_code: str | None = None,
+        venue_text: str | None = None,
+    ) -> None:
+        super().__init__(exchange, message, venue_code=venue_code, venue_text=venue_text)
+        self.retry_after_ms = retry_after_ms
+
+
+class RateLimited(VenueRetryLater):
+    """The venue answered that we ask too often."""
+
+    code = "rate-limited"
+
+
+class VenueBanned(VenueRetryLater):
+    """All traffic of this IP to the venue is stopped.
+
+    Attributes:
+        until_ms: wall time at which the ban ends.
+    """
+
+    code = "venue-banned"
+
+    def __init__(
+        self,
+        exchange: str,
+        message: str,
+        *,
+        until_ms: int,
+        retry_after_ms: int = 0,
+        venue_code: str | None = None,
+        venue_text: str | None = None,
+    ) -> None:
+        super().__init__(
+            exchange,
+            message,
+            retry_after_ms=retry_after_ms,
+            venue_code=venue_code,
+            venue_text=venue_text,
+        )
+        self.until_ms = until_ms
+
+
+class BudgetExhausted(VenueRetryLater):
+    """Not sent: the request weight of the present minute is used up.
+
+    Attributes:
+        retry_at: wall time, ms, at which weight is available again.
+    """
+
+    code = "budget-exhausted"
+
+    def __init__(
+        self, exchange: str, message: str, *, retry_at: int, retry_after_ms: int = 0
+    ) -> None:
+        super().__init__(exchange, message, retry_after_ms=retry_after_ms)
+        self.retry_at = retry_at
+
+
+class VenueUnknown(VenueError):
+    """Nothing is proven. After a send, the order may live: ask, never send again."""
+
+    code = "venue-unknown"
+
+
+class VenueUnreachable(VenueUnknown):
+    """No whole answer came: refused, timed out, cut off."""
+
+    code = "venue-unreachable"
+
+
+class BadVenueAnswer(VenueUnknown):
+    """An answer came that is not what the venue's own documentation describes."""
+
+    code = "bad-venue-answer"
+
+
+class OrderNotKnown(VenueError):
+    """The venue answered that it has no such order, or no such open order."""
+
+    code = "order-not-known"
+
+
+def shorten(text: str) -> str:
+    """A venue's text made safe for a row or a log line: printable, at most 200 characters."""
+    return "".join(char if char.isprintable() else " " for char in text[:_TEXT_LIMIT])
