@@ -220,6 +220,8 @@ class PositionRow(Base):
     average_price: Mapped[Decimal | None]
     realized_pnl: Mapped[Decimal]  # quote units, before fees
     fees: Mapped[Decimal]  # quote units; a fee in base at the price of its fill
+    # Quote received minus quote paid, fees in quote included: own cash = capital + cash_flow.
+    cash_flow: Mapped[Decimal]
     updated_at: Mapped[int] = mapped_column(Millis)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Select, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
 from app.core.errors import NotFound
 from app.models.base import Base
@@ -31,8 +31,8 @@ class Repository:
 
     def _page(
         self,
-        statement: Select[tuple[M]],
-        key: InstrumentedAttribute[str],
+        statement: Select[M],
+        key: Any,
         limit: int,
         cursor: str | None,
     ) -> Page[M]:
@@ -49,7 +49,7 @@ class KeyedRepository(Repository, Generic[M]):
     """A repository of rows with one text key."""
 
     model: ClassVar[type[Any]]
-    key: ClassVar[InstrumentedAttribute[str]]
+    key: ClassVar[Any]
     noun: ClassVar[str]
 
     def add(self, row: M) -> M:
@@ -90,5 +90,5 @@ class KeyedRepository(Repository, Generic[M]):
 
     def page(self, limit: int, cursor: str | None = None, *where: ColumnElement[bool]) -> Page[M]:
         """Rows by descending id, newest first."""
-        statement: Select[tuple[M]] = select(self.model).where(*where)
+        statement: Select[M] = select(self.model).where(*where)
         return self._page(statement, self.key, limit, cursor)

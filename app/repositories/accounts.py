@@ -1,0 +1,77 @@
+"""Accounts and balances."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from sqlalchemy import select
+
+from app.core.errors import NotFound
+from app.core.money import ZERO
+from app.models import AccountRow, BalanceRow
+from app.repositories.base import KeyedRepository
+
+
+class AccountRepository(KeyedRepository[AccountRow]):
+    """Accounts by id and name, and their balances."""
+
+    model = AccountRow
+    key = AccountRow.id
+    noun = "account"
+
+    def named(self, name: str) -> AccountRow | None:
+        """The account of that name, or None."""
+        return self._session.scalars(select(AccountRow).where(AccountRow.name == name)).first()
+
+    def resolve(self, name_or_id: str) -> AccountRow:
+        """The account of that id or name.
+
+        Raises:
+            NotFound: there is none.
+        """
+        row = self.find(name_or_id) or self.named(name_or_id)
+        if row is None:
+            raise NotFound(f"no account has the id or name {name_or_id[:40]!r}")
+        return row
+
+    def all(self) -> Sequence[AccountRow]:
+        """Every account, oldest first."""
+        return self._session.scalars(select(AccountRow).order_by(AccountRow.id)).all()
+
+    def balances(self, account_id: str) -> Sequence[BalanceRow]:
+        """Every asset of an account by name."""
+        return self._session.scalars(
+            select(BalanceRow).where(BalanceRow.account_id == account_id).order_by(BalanceRow.asset)
+        ).all()
+
+    def lock_balances(self, account_id: str, assets: Sequence[str]) -> dict[str, BalanceRow]:
+        """Balance rows of the assets, locked in the order of their names; missing ones made.
+
+        The fixed order keeps two orders on one account from locking each other out.
+        """
+        locked = {}
+        for asset in sorted(set(assets)):
+            statement = (
+                select(BalanceRow)
+                .where(BalanceRow.account_id == account_id, BalanceRow.asset == asset)
+                .with_for_update()
+                .execution_options(populate_existing=True)
+            )
+            row = self._session.scalars(statement).one_or_none()
+            if row is None:
+                row = BalanceRow(
+                    account_id=account_id, asset=asset, free=ZERO, locked=ZERO, updated_at=0
+                )
+                self._session.add(row)
+                self._session.flush()
+            locked[asset] = row
+        return locked
+
+    def move(
+        self, row: BalanceRow, *, free: Decimal = ZERO, locked: Decimal = ZERO, at: int
+    ) -> None:
+        """Change a locked balance row by signed amounts."""
+        row.free += free
+        row.locked += locked
+        row.updated_at = at

@@ -1,0 +1,119 @@
+"""Strategy instances and their quotas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, select, update
+
+from app.core.money import ZERO
+from app.models import StrategyInstanceRow, StrategyQuotaRow
+from app.repositories.base import KeyedRepository
+
+
+class InstanceRepository(KeyedRepository[StrategyInstanceRow]):
+    """Instances by id, by account, by what they listen to."""
+
+    model = StrategyInstanceRow
+    key = StrategyInstanceRow.id
+    noun = "strategy instance"
+
+    def running(self) -> Sequence[StrategyInstanceRow]:
+        """Every running strategy instance, oldest first."""
+        return self._session.scalars(
+            select(StrategyInstanceRow)
+            .where(StrategyInstanceRow.status == "running", StrategyInstanceRow.kind == "strategy")
+            .order_by(StrategyInstanceRow.id)
+        ).all()
+
+    def running_on(
+        self, exchange: str, symbol: str, interval: str
+    ) -> Sequence[StrategyInstanceRow]:
+        """Running instances that a new bar of the series may concern.
+
+        A 1m bar concerns every interval: a venue's bars may be derived from it.
+        """
+        return [
+            row
+            for row in self.running()
+            if row.exchange == exchange
+            and symbol in row.symbols
+            and interval in (row.interval, "1m")
+        ]
+
+    def of_account(self, account_id: str) -> Sequence[StrategyInstanceRow]:
+        """All instances of an account, built-in ones included."""
+        return self._session.scalars(
+            select(StrategyInstanceRow)
+            .where(StrategyInstanceRow.account_id == account_id)
+            .order_by(StrategyInstanceRow.id)
+        ).all()
+
+    def builtin(self, account_id: str, kind: str) -> StrategyInstanceRow:
+        """The ``manual`` or ``external`` instance of an account."""
+        return self._session.scalars(
+            select(StrategyInstanceRow).where(
+                StrategyInstanceRow.account_id == account_id, StrategyInstanceRow.kind == kind
+            )
+        ).one()
+
+    def advance(
+        self,
+        instance_id: str,
+        *,
+        run_id: str | None,
+        seen: tuple[int | None, int],
+        cursor_ts: int | None,
+        event_cursor: int,
+        state: dict[str, Any],
+        now_ms: int,
+    ) -> bool:
+        """Move the cursors on if nobody else moved them since they were ``seen``.
+
+        This compare-and-set makes two evaluations of one instance harmless: the loser writes
+        no signals.
+        """
+        row = StrategyInstanceRow
+        seen_cursor, seen_events = seen
+        statement = (
+            update(row)
+            .where(
+                row.id == instance_id,
+                row.status == "running",
+                row.run_id == run_id,
+                row.cursor_ts == seen_cursor
+                if seen_cursor is not None
+                else row.cursor_ts.is_(None),
+                row.event_cursor == seen_events,
+            )
+            .values(cursor_ts=cursor_ts, event_cursor=event_cursor, state=state, updated_at=now_ms)
+            .execution_options(synchronize_session=False)
+        )
+        result = cast("CursorResult[Any]", self._session.execute(statement))
+        return result.rowcount == 1
+
+    def quota(self, instance_id: str) -> StrategyQuotaRow | None:
+        """The quota of an instance, or None where it has none."""
+        return self._session.get(StrategyQuotaRow, instance_id)
+
+    def lock_quota(self, instance_id: str) -> StrategyQuotaRow:
+        """The quota row, locked; an unlimited one is made where there is none."""
+        row = self._session.scalars(
+            select(StrategyQuotaRow)
+            .where(StrategyQuotaRow.instance_id == instance_id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        ).one_or_none()
+        if row is None:
+            row = StrategyQuotaRow(
+                instance_id=instance_id,
+                max_position=None,
+                used_position=ZERO,
+                max_orders_per_day=None,
+                orders_today=0,
+                day=0,
+            )
+            self._session.add(row)
+            self._session.flush()
+        return row

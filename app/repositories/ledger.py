@@ -1,0 +1,136 @@
+"""Fills, postings, positions and equity snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+
+from sqlalchemy import select
+
+from app.core.money import ZERO
+from app.models import EquitySnapshotRow, FillRow, PositionRow, PostingRow
+from app.repositories.base import Page, Repository
+
+
+class LedgerRepository(Repository):
+    """The double-entry ledger and what is derived from it."""
+
+    def fill(self, account_id: str, symbol: str, trade_id: str) -> FillRow | None:
+        """The fill of one venue trade, or None."""
+        return self._session.scalars(
+            select(FillRow).where(
+                FillRow.account_id == account_id,
+                FillRow.symbol == symbol,
+                FillRow.trade_id == trade_id,
+            )
+        ).one_or_none()
+
+    def add_fill(self, row: FillRow) -> None:
+        """Insert a fill; the unique key refuses a second one of the same trade."""
+        self._session.add(row)
+        self._session.flush()
+
+    def fills_of_order(self, order_id: str) -> Sequence[FillRow]:
+        """Fills of one order by time."""
+        return self._session.scalars(
+            select(FillRow).where(FillRow.order_id == order_id).order_by(FillRow.ts, FillRow.id)
+        ).all()
+
+    def fills_of_instance(self, instance_id: str, limit: int) -> Sequence[FillRow]:
+        """Latest fills of an instance, newest first."""
+        return self._session.scalars(
+            select(FillRow)
+            .where(FillRow.instance_id == instance_id)
+            .order_by(FillRow.ts.desc(), FillRow.id.desc())
+            .limit(limit)
+        ).all()
+
+    def fill_page(self, account_id: str | None, limit: int, cursor: str | None) -> Page[FillRow]:
+        """Fills, newest first."""
+        statement = select(FillRow)
+        if account_id is not None:
+            statement = statement.where(FillRow.account_id == account_id)
+        return self._page(statement, FillRow.id, limit, cursor)
+
+    def post(self, rows: Iterable[PostingRow]) -> None:
+        """Insert the postings of one transaction, which the caller has balanced."""
+        self._session.add_all(rows)
+
+    def postings(self, account_id: str, book: str | None = None) -> Sequence[PostingRow]:
+        """Postings of an account, oldest first."""
+        statement = select(PostingRow).where(PostingRow.account_id == account_id)
+        if book is not None:
+            statement = statement.where(PostingRow.book == book)
+        return self._session.scalars(statement.order_by(PostingRow.id)).all()
+
+    def lock_position(self, account_id: str, symbol: str, instance_id: str) -> PositionRow:
+        """The position row, locked; an empty one is made where there is none."""
+        row = self._session.scalars(
+            select(PositionRow)
+            .where(
+                PositionRow.account_id == account_id,
+                PositionRow.symbol == symbol,
+                PositionRow.instance_id == instance_id,
+            )
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        ).one_or_none()
+        if row is None:
+            row = PositionRow(
+                account_id=account_id,
+                symbol=symbol,
+                instance_id=instance_id,
+                quantity=ZERO,
+                average_price=None,
+                realized_pnl=ZERO,
+                fees=ZERO,
+                cash_flow=ZERO,
+                updated_at=0,
+            )
+            self._session.add(row)
+            self._session.flush()
+        return row
+
+    def positions_of_instance(self, instance_id: str) -> Sequence[PositionRow]:
+        """Positions of one instance, flat ones included."""
+        return self._session.scalars(
+            select(PositionRow)
+            .where(PositionRow.instance_id == instance_id)
+            .order_by(PositionRow.symbol)
+        ).all()
+
+    def positions_of_account(self, account_id: str) -> Sequence[PositionRow]:
+        """Positions of one account, by symbol and instance."""
+        return self._session.scalars(
+            select(PositionRow)
+            .where(PositionRow.account_id == account_id)
+            .order_by(PositionRow.symbol, PositionRow.instance_id)
+        ).all()
+
+    def held(self, account_id: str, symbol: str) -> Decimal:
+        """Own holding of a symbol over all instances of an account, base units."""
+        return sum(
+            (row.quantity for row in self.positions_of_account(account_id) if row.symbol == symbol),
+            ZERO,
+        )
+
+    def add_snapshot(self, row: EquitySnapshotRow) -> None:
+        """Insert an equity snapshot."""
+        self._session.add(row)
+
+    def snapshot_at(self, instance_id: str, ts: int) -> EquitySnapshotRow | None:
+        """The snapshot of an instance at exactly that market time, or None."""
+        return self._session.scalars(
+            select(EquitySnapshotRow).where(
+                EquitySnapshotRow.instance_id == instance_id, EquitySnapshotRow.ts == ts
+            )
+        ).one_or_none()
+
+    def snapshots(self, instance_id: str, limit: int) -> Sequence[EquitySnapshotRow]:
+        """Latest snapshots of an instance, newest first."""
+        return self._session.scalars(
+            select(EquitySnapshotRow)
+            .where(EquitySnapshotRow.instance_id == instance_id)
+            .order_by(EquitySnapshotRow.ts.desc())
+            .limit(limit)
+        ).all()

@@ -1,0 +1,149 @@
+"""Orders and their events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, func, select, update
+
+from app.core.orders.state import LIVE, UNSETTLED
+from app.core.orders.types import OrderStatus
+from app.models import OrderEventRow, OrderRow
+from app.repositories.base import KeyedRepository
+
+
+class OrderRepository(KeyedRepository[OrderRow]):
+    """Orders: one row per intent over all its attempts."""
+
+    model = OrderRow
+    key = OrderRow.order_id
+    noun = "order"
+
+    def of_intent(self, account_id: str, intent_key: str) -> OrderRow | None:
+        """The order of one intent, or None."""
+        return self._session.scalars(
+            select(OrderRow).where(
+                OrderRow.account_id == account_id, OrderRow.intent_key == intent_key
+            )
+        ).one_or_none()
+
+    def of_client_id(self, account_id: str, client_order_id: str) -> OrderRow | None:
+        """The order with that client order id, or None."""
+        return self._session.scalars(
+            select(OrderRow).where(
+                OrderRow.account_id == account_id, OrderRow.client_order_id == client_order_id
+            )
+        ).one_or_none()
+
+    def of_venue_id(self, account_id: str, symbol: str, venue_order_id: str) -> OrderRow | None:
+        """The order that the venue knows by that id, or None."""
+        return self._session.scalars(
+            select(OrderRow).where(
+                OrderRow.account_id == account_id,
+                OrderRow.symbol == symbol,
+                OrderRow.venue_order_id == venue_order_id,
+            )
+        ).first()
+
+    def claim(
+        self, order_id: str, attempt: int, *, owner: str, request_ts: int, now_ms: int
+    ) -> bool:
+        """Compare-and-set NEW → SENDING for one attempt; False if another sender has it."""
+        row = OrderRow
+        statement = (
+            update(row)
+            .where(
+                row.order_id == order_id,
+                row.status == OrderStatus.NEW,
+                row.attempt == attempt,
+            )
+            .values(
+                status=OrderStatus.SENDING,
+                attempt=attempt + 1,
+                owner=owner,
+                request_ts=request_ts,
+                updated_at=now_ms,
+            )
+            .execution_options(synchronize_session=False)
+        )
+        result = cast("CursorResult[Any]", self._session.execute(statement))
+        return result.rowcount == 1
+
+    def live(self, account_id: str) -> Sequence[OrderRow]:
+        """Orders of an account that are not in a final state, oldest first."""
+        return self._session.scalars(
+            select(OrderRow)
+            .where(OrderRow.account_id == account_id, OrderRow.status.in_(LIVE))
+            .order_by(OrderRow.order_id)
+        ).all()
+
+    def live_of_instance(self, instance_id: str) -> Sequence[OrderRow]:
+        """Orders of an instance that are not in a final state, oldest first."""
+        return self._session.scalars(
+            select(OrderRow)
+            .where(OrderRow.instance_id == instance_id, OrderRow.status.in_(LIVE))
+            .order_by(OrderRow.order_id)
+        ).all()
+
+    def unsettled(self, now_ms: int, limit: int = 200) -> Sequence[OrderRow]:
+        """Orders that a worker must look at now: NEW, SENDING, UNKNOWN, to be cancelled."""
+        return self._session.scalars(
+            select(OrderRow)
+            .where(OrderRow.status.in_(UNSETTLED), OrderRow.not_before <= now_ms)
+            .order_by(OrderRow.not_before, OrderRow.order_id)
+            .limit(limit)
+        ).all()
+
+    def count_unsettled(self, account_id: str) -> int:
+        """How many orders of an account await a venue's word."""
+        return self._session.scalars(
+            select(func.count())
+            .select_from(OrderRow)
+            .where(OrderRow.account_id == account_id, OrderRow.status.in_(UNSETTLED))
+        ).one()
+
+    def add_event(
+        self,
+        order: OrderRow,
+        kind: str,
+        from_status: str | None,
+        data: dict[str, Any],
+        at: int,
+    ) -> OrderEventRow:
+        """Append an event to an order that this unit holds locked."""
+        last = self._session.scalars(
+            select(func.max(OrderEventRow.seq)).where(OrderEventRow.order_id == order.order_id)
+        ).one()
+        event = OrderEventRow(
+            order_id=order.order_id,
+            instance_id=order.instance_id,
+            seq=(last or 0) + 1,
+            kind=kind,
+            from_status=from_status,
+            to_status=order.status,
+            data=data,
+            at=at,
+        )
+        self._session.add(event)
+        self._session.flush()
+        return event
+
+    def events(self, order_id: str) -> Sequence[OrderEventRow]:
+        """The life of one order."""
+        return self._session.scalars(
+            select(OrderEventRow)
+            .where(OrderEventRow.order_id == order_id)
+            .order_by(OrderEventRow.seq)
+        ).all()
+
+    def events_after(
+        self, instance_id: str, after_id: int, limit: int = 500
+    ) -> Sequence[OrderEventRow]:
+        """Events of an instance's orders behind a cursor, oldest first."""
+        return self._session.scalars(
+            select(OrderEventRow)
+            .where(OrderEventRow.instance_id == instance_id, OrderEventRow.id > after_id)
+            .order_by(OrderEventRow.id)
+            .limit(limit)
+        ).all()

@@ -1,0 +1,77 @@
+"""Risk rules, decisions and trading halts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+
+from app.models import RiskDecisionRow, RiskRuleRow, TradingHaltRow
+from app.repositories.base import Page, Repository
+
+
+class RiskRepository(Repository):
+    """What the gate reads and writes."""
+
+    def rules_for(self, scopes: Sequence[str]) -> Sequence[RiskRuleRow]:
+        """Enabled rules of the scopes, in a fixed order."""
+        return self._session.scalars(
+            select(RiskRuleRow)
+            .where(RiskRuleRow.scope.in_(scopes), RiskRuleRow.enabled.is_(True))
+            .order_by(RiskRuleRow.id)
+        ).all()
+
+    def rules(self) -> Sequence[RiskRuleRow]:
+        """Every rule."""
+        return self._session.scalars(select(RiskRuleRow).order_by(RiskRuleRow.id)).all()
+
+    def rule(self, kind: str, scope: str) -> RiskRuleRow | None:
+        """The rule of one kind and scope, locked, or None."""
+        return self._session.scalars(
+            select(RiskRuleRow)
+            .where(RiskRuleRow.kind == kind, RiskRuleRow.scope == scope)
+            .with_for_update()
+        ).one_or_none()
+
+    def add_rule(self, row: RiskRuleRow) -> None:
+        """Insert a rule."""
+        self._session.add(row)
+
+    def add_decision(self, row: RiskDecisionRow) -> None:
+        """Insert a decision; the unique key refuses a second one of the same intent."""
+        self._session.add(row)
+        self._session.flush()
+
+    def decision_of(self, account_id: str, intent_key: str) -> RiskDecisionRow | None:
+        """The decision on one intent, or None."""
+        return self._session.scalars(
+            select(RiskDecisionRow).where(
+                RiskDecisionRow.account_id == account_id,
+                RiskDecisionRow.intent_key == intent_key,
+            )
+        ).one_or_none()
+
+    def decisions(self, limit: int, cursor: str | None = None) -> Page[RiskDecisionRow]:
+        """Decisions, newest first."""
+        return self._page(select(RiskDecisionRow), RiskDecisionRow.id, limit, cursor)
+
+    def decisions_of_instance(self, instance_id: str, limit: int) -> Sequence[RiskDecisionRow]:
+        """Decisions on one instance's intents, oldest first."""
+        return self._session.scalars(
+            select(RiskDecisionRow)
+            .where(RiskDecisionRow.instance_id == instance_id)
+            .order_by(RiskDecisionRow.id)
+            .limit(limit)
+        ).all()
+
+    def halts_in_force(self) -> Sequence[TradingHaltRow]:
+        """Halts that are not lifted."""
+        return self._session.scalars(
+            select(TradingHaltRow)
+            .where(TradingHaltRow.lifted_at.is_(None))
+            .order_by(TradingHaltRow.id)
+        ).all()
+
+    def add_halt(self, row: TradingHaltRow) -> None:
+        """Insert a halt."""
+        self._session.add(row)

@@ -1,0 +1,44 @@
+"""Signals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import func, select
+
+from app.models import SignalRow
+from app.repositories.base import KeyedRepository
+
+
+class SignalRepository(KeyedRepository[SignalRow]):
+    """Signals by id, by instance, and those not yet judged."""
+
+    model = SignalRow
+    key = SignalRow.id
+    noun = "signal"
+
+    def waiting(self, before_ms: int, limit: int = 200) -> Sequence[SignalRow]:
+        """Signals written before a wall time that the gate has not judged, oldest first."""
+        return self._session.scalars(
+            select(SignalRow)
+            .where(SignalRow.status == "new", SignalRow.created_at <= before_ms)
+            .order_by(SignalRow.created_at, SignalRow.id)
+            .limit(limit)
+        ).all()
+
+    def waiting_of(self, instance_id: str) -> int:
+        """How many signals of an instance the gate has not judged."""
+        return self._session.scalars(
+            select(func.count())
+            .select_from(SignalRow)
+            .where(SignalRow.instance_id == instance_id, SignalRow.status == "new")
+        ).one()
+
+    def of_instance(self, instance_id: str, limit: int = 1000) -> Sequence[SignalRow]:
+        """Signals of an instance, oldest first."""
+        return self._session.scalars(
+            select(SignalRow)
+            .where(SignalRow.instance_id == instance_id)
+            .order_by(SignalRow.id)
+            .limit(limit)
+        ).all()

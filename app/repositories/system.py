@@ -1,0 +1,107 @@
+"""Schedule runs, leases, tokens, idempotency keys and bans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.exc import IntegrityError
+
+from app.models import ApiTokenRow, IdempotencyRow, LeaseRow, ScheduleRunRow, VenueBanRow
+from app.repositories.base import Repository
+
+
+class SystemRepository(Repository):
+    """Small tables that keep processes out of each other's way."""
+
+    def take_slot(self, task: str, due_slot: int, owner: str, now_ms: int) -> bool:
+        """Insert one run of a periodic task; False if another scheduler has this slot."""
+        try:
+            with self._session.begin_nested():
+                self._session.add(
+                    ScheduleRunRow(task=task, due_slot=due_slot, owner=owner, started_at=now_ms)
+                )
+        except IntegrityError:
+            return False
+        return True
+
+    def last_runs(self) -> dict[str, int]:
+        """Latest slot of each periodic task, ms."""
+        rows = self._session.execute(
+            select(ScheduleRunRow.task, func.max(ScheduleRunRow.due_slot)).group_by(
+                ScheduleRunRow.task
+            )
+        )
+        return dict(rows.tuples())
+
+    def prune_slots(self, before_ms: int) -> None:
+        """Delete runs of old slots."""
+        self._session.execute(delete(ScheduleRunRow).where(ScheduleRunRow.due_slot < before_ms))
+
+    def take_lease(self, name: str, owner: str, now_ms: int, ttl_ms: int) -> int | None:
+        """Hold or renew a named lease; its epoch, or None while another owner holds it."""
+        row = self._session.scalars(
+            select(LeaseRow)
+            .where(LeaseRow.name == name)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        ).one_or_none()
+        if row is None:
+            row = LeaseRow(name=name, owner=owner, until=now_ms + ttl_ms, epoch=1)
+            try:
+                with self._session.begin_nested():
+                    self._session.add(row)
+            except IntegrityError:
+                return None
+            return 1
+        if row.owner != owner:
+            if row.until > now_ms:
+                return None
+            row.owner, row.epoch = owner, row.epoch + 1
+        row.until = now_ms + ttl_ms
+        return row.epoch
+
+    def release_lease(self, name: str, owner: str) -> None:
+        """Give a lease back."""
+        self._session.execute(
+            delete(LeaseRow).where(LeaseRow.name == name, LeaseRow.owner == owner)
+        )
+
+    def tokens(self) -> Sequence[ApiTokenRow]:
+        """API tokens in force."""
+        return self._session.scalars(
+            select(ApiTokenRow).where(ApiTokenRow.revoked_at.is_(None)).order_by(ApiTokenRow.id)
+        ).all()
+
+    def token_by_digest(self, digest: str) -> ApiTokenRow | None:
+        """The token in force with that digest, or None."""
+        return self._session.scalars(
+            select(ApiTokenRow).where(
+                ApiTokenRow.digest == digest, ApiTokenRow.revoked_at.is_(None)
+            )
+        ).one_or_none()
+
+    def add_token(self, row: ApiTokenRow) -> None:
+        """Insert a token."""
+        self._session.add(row)
+
+    def answer_to(self, key: str) -> IdempotencyRow | None:
+        """The kept answer to an Idempotency-Key, or None."""
+        return self._session.get(IdempotencyRow, key)
+
+    def keep_answer(self, row: IdempotencyRow) -> None:
+        """Keep an answer; the primary key refuses a second one."""
+        self._session.add(row)
+        self._session.flush()
+
+    def bans(self, now_ms: int) -> Sequence[VenueBanRow]:
+        """Bans in force."""
+        return self._session.scalars(select(VenueBanRow).where(VenueBanRow.until > now_ms)).all()
+
+    def save_ban(self, scope: str, until: int, reason: str, now_ms: int) -> None:
+        """Keep the later of the known and the new end of a ban."""
+        row = self._session.get(VenueBanRow, scope, with_for_update=True)
+        if row is None:
+            self._session.add(VenueBanRow(scope=scope, until=until, reason=reason, seen_at=now_ms))
+        elif until > row.until:
+            row.until, row.reason, row.seen_at = until, reason, now_ms
