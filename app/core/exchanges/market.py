@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from app.core.exchanges.decoding import Reader, kline_rows
-from app.core.exchanges.session import Call, VenueSession
+from app.core.exchanges.session import ANSWER_LIMIT, Call, VenueSession
 from app.core.market.instruments import Instrument, InstrumentStatus, InstrumentType
 from app.core.market.klines import KlineRow
 from app.core.market.quotes import MarketData, OrderBook
@@ -102,9 +102,7 @@ class BinanceSpotMarket:
         weight = next(cost for most, cost in _DEPTHS if depth <= most)
         reader = self._reader(f"order book of {symbol}")
         answer = reader.object(
-            self._get(
-                "public_get_depth", {"symbol": native_id(symbol), "limit": depth}, weight
-            )
+            self._get("public_get_depth", {"symbol": native_id(symbol), "limit": depth}, weight)
         )
         bids, asks = self._levels(reader, answer, "bids"), self._levels(reader, answer, "asks")
         if any(after >= before for (before, _), (after, _) in pairwise(bids)):
@@ -113,17 +111,17 @@ class BinanceSpotMarket:
             reader.bad("asks do not ascend")
         if bids and asks and bids[0][0] >= asks[0][0]:
             reader.bad("the best bid is not below the best ask")
-        return OrderBook(
-            self.exchange, symbol, reader.integer(answer, "lastUpdateId"), bids, asks
-        )
+        return OrderBook(self.exchange, symbol, reader.integer(answer, "lastUpdateId"), bids, asks)
 
     def server_time_ms(self) -> int:
         """The venue's wall clock, ms; weight 1."""
         reader = self._reader("time")
         return reader.integer(reader.object(self._get("public_get_time", {}, 1)), "serverTime")
 
-    def _get(self, method: str, params: dict[str, Any], weight: int, **limits: int) -> Any:
-        return self._session.send(Call(method, params, weight, wait_s=_WAIT_S, **limits))
+    def _get(
+        self, method: str, params: dict[str, Any], weight: int, limit: int = ANSWER_LIMIT
+    ) -> Any:
+        return self._session.send(Call(method, params, weight, wait_s=_WAIT_S, limit=limit))
 
     def _reader(self, what: str) -> Reader:
         return Reader(self.exchange, what)
