@@ -133,6 +133,10 @@ class RequestBudget(Protocol):
         """Learn what the venue says was used in the present minute."""
         ...
 
+    def back_off(self, exchange: str, until_ms: int) -> None:
+        """Send nothing before a wall time: the venue asked to slow down. Not persisted."""
+        ...
+
     def ban(self, exchange: str, until_ms: int, reason: str) -> None:
         """Stop all traffic to the venue until a wall time; survives a restart."""
         ...

@@ -2,8 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from sqlalchemy import delete, insert, select
+
+from app.core.market.coverage import CoverageState, Span
+from app.models import CoverageRow
 from app.repositories.base import Repository
 
 
 class CoverageRepository(Repository):
-    """What is known of each expected bar."""
+    """Spans of a series. Write only under the series row's lock."""
+
+    def spans(self, series_id: int, start: int | None = None, end: int | None = None) -> list[Span]:
+        """Spans that overlap or touch [start, end], ascending; all of them without bounds."""
+        statement = select(
+            CoverageRow.start_ts, CoverageRow.end_ts, CoverageRow.state, CoverageRow.proof
+        ).where(CoverageRow.series_id == series_id)
+        if start is not None:
+            statement = statement.where(CoverageRow.end_ts >= start)
+        if end is not None:
+            statement = statement.where(CoverageRow.start_ts <= end)
+        rows = self._session.execute(statement.order_by(CoverageRow.start_ts))
+        return [Span(row[0], row[1], CoverageState(row[2]), row[3]) for row in rows]
+
+    def save(self, series_id: int, before: Sequence[Span], after: Sequence[Span]) -> None:
+        """Replace the spans ``before``, as ``spans`` gave them, by ``after``."""
+        gone = [span.start for span in before if span not in after]
+        if gone:
+            self._session.execute(
+                delete(CoverageRow).where(
+                    CoverageRow.series_id == series_id, CoverageRow.start_ts.in_(gone)
+                )
+            )
+        new = [span for span in after if span not in before]
+        if new:
+            self._session.execute(
+                insert(CoverageRow),
+                [
+                    {
+                        "series_id": series_id,
+                        "start_ts": span.start,
+                        "end_ts": span.end,
+                        "state": span.state.value,
+                        "proof": dict(span.proof),
+                    }
+                    for span in new
+                ],
+            )

@@ -2,8 +2,284 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from sqlalchemy import Select, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from app.core.errors import NotFound
+from app.core.market.klines import KlineFrame, KlineRow
+from app.core.market.validation import BadKline, as_text
+from app.models import KlineQuarantineRow, KlineRecord, KlineRevisionRow, KlineSeriesRow
 from app.repositories.base import Repository
+from app.repositories.bulk_load import BulkLoader
+
+# IN lists stay below SQLite's and MySQL's comfort; a page of a venue has 1,000 bars.
+_IN_LIMIT = 500
+
+
+class Stored(NamedTuple):
+    """What ``KlineRepository.store`` did with the bars it was given."""
+
+    inserted: int
+    revised: int
+    unchanged: int
 
 
 class KlineRepository(Repository):
-    """Kline series, klines, revisions and quarantine."""
+    """Series by name; bars by open time. Bars change only under the series row's lock."""
+
+    def find_series(
+        self, exchange: str, symbol: str, interval: str, kind: str = "trade"
+    ) -> KlineSeriesRow | None:
+        """The series, or None where nothing was ever collected for it."""
+        return self._session.scalars(
+            select(KlineSeriesRow).where(
+                KlineSeriesRow.exchange == exchange,
+                KlineSeriesRow.symbol == symbol,
+                KlineSeriesRow.kind == kind,
+                KlineSeriesRow.interval == interval,
+            )
+        ).one_or_none()
+
+    def series(
+        self,
+        exchange: str,
+        symbol: str,
+        interval: str,
+        now_ms: int,
+        *,
+        kind: str = "trade",
+        grid_offset_ms: int = 0,
+    ) -> KlineSeriesRow:
+        """The series, made if there is none."""
+        found = self.find_series(exchange, symbol, interval, kind)
+        if found is not None:
+            return found
+        row = KlineSeriesRow(
+            exchange=exchange,
+            symbol=symbol,
+            kind=kind,
+            interval=interval,
+            grid_offset_ms=grid_offset_ms,
+            created_at=now_ms,
+        )
+        try:
+            with self._session.begin_nested():
+                self._session.add(row)
+        except IntegrityError:
+            # Another worker made it between our look and our insert.
+            found = self.find_series(exchange, symbol, interval, kind)
+            if found is None:
+                raise
+            return found
+        return row
+
+    def all_series(self, exchange: str | None = None) -> Sequence[KlineSeriesRow]:
+        """Every series by exchange, symbol, interval."""
+        row = KlineSeriesRow
+        statement = select(row)
+        if exchange is not None:
+            statement = statement.where(row.exchange == exchange)
+        return self._session.scalars(
+            statement.order_by(row.exchange, row.symbol, row.interval)
+        ).all()
+
+    def lock_series(self, series_id: int) -> KlineSeriesRow:
+        """The series row, locked until the unit ends: one writer of a series at a time.
+
+        Raises:
+            NotFound: there is none.
+        """
+        row = self._session.scalars(
+            select(KlineSeriesRow)
+            .where(KlineSeriesRow.id == series_id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        ).one_or_none()
+        if row is None:
+            raise NotFound(f"no kline series has the id {series_id}")
+        return row
+
+    def read_exact(self, series_id: int, start: int, end: int) -> list[KlineRow]:
+        """Bars that open in [start, end), ascending, exactly as the venue stated them."""
+        rows = self._session.execute(_columns(series_id, start, end))
+        return [KlineRow._make(row) for row in rows]
+
+    def read(self, series: KlineSeriesRow, start: int, end: int) -> KlineFrame:
+        """Bars that open in [start, end) as float64 columns."""
+        columns = KlineRecord
+        rows = self._session.execute(
+            select(
+                columns.open_ts,
+                columns.open,
+                columns.high,
+                columns.low,
+                columns.close,
+                columns.volume,
+            )
+            .where(columns.series_id == series.id, columns.open_ts >= start, columns.open_ts < end)
+            .order_by(columns.open_ts)
+        ).all()
+        values = list(zip(*rows, strict=True)) or [()] * 6
+        return KlineFrame(
+            series.exchange,
+            series.symbol,
+            series.interval,
+            np.array(values[0], dtype=np.int64),
+            *(np.array(value, dtype=np.float64) for value in values[1:]),
+        )
+
+    def count(self, series_id: int, start: int, end: int) -> int:
+        """How many bars that open in [start, end) are stored."""
+        return self._session.execute(
+            select(func.count()).where(
+                KlineRecord.series_id == series_id,
+                KlineRecord.open_ts >= start,
+                KlineRecord.open_ts < end,
+            )
+        ).scalar_one()
+
+    def last(self, series_id: int, before: int) -> KlineRow | None:
+        """The latest bar that opens before a time, or None."""
+        row = self._session.execute(
+            _columns(series_id, 0, before)
+            .order_by(None)
+            .order_by(KlineRecord.open_ts.desc())
+            .limit(1)
+        ).one_or_none()
+        return None if row is None else KlineRow._make(row)
+
+    def store(
+        self,
+        series_id: int,
+        rows: Sequence[KlineRow],
+        *,
+        covered: bool,
+        source: str,
+        now_ms: int,
+    ) -> Stored:
+        """Insert what is missing and revise what differs. Call under the series row's lock.
+
+        Args:
+            rows: validated closed bars, ascending.
+            covered: whether coverage says that any bar of their range is present.
+            source: who stated them, for the revisions.
+
+        Raises:
+            Unavailable: the bulk load did not store exactly these rows; roll back.
+        """
+        if not rows:
+            return Stored(0, 0, 0)
+        loader = BulkLoader(self._session)
+        first, last = rows[0].open_ts, rows[-1].open_ts
+        if not covered and self.count(series_id, first, last + 1) == 0:
+            loader.insert_into_empty(series_id, rows)
+            return Stored(len(rows), 0, 0)
+        known = {row.open_ts: row for row in self.read_exact(series_id, first, last + 1)}
+        new = [row for row in rows if row.open_ts not in known]
+        differing = [
+            (known[row.open_ts], row)
+            for row in rows
+            if row.open_ts in known and known[row.open_ts] != row
+        ]
+        loader.insert_missing(series_id, new)
+        for old, revised in differing:
+            self._revise(series_id, old, revised, source, now_ms)
+        return Stored(len(new), len(differing), len(rows) - len(new) - len(differing))
+
+    def quarantine(self, series_id: int, bad: Sequence[BadKline], source: str, now_ms: int) -> int:
+        """Keep bars that failed validation; how many were not known yet."""
+        new = 0
+        for position in range(0, len(bad), _IN_LIMIT):
+            chunk = bad[position : position + _IN_LIMIT]
+            known = {
+                (row.open_ts, row.reason, tuple(row.row))
+                for row in self._session.scalars(
+                    select(KlineQuarantineRow).where(
+                        KlineQuarantineRow.series_id == series_id,
+                        KlineQuarantineRow.open_ts.in_([entry.open_ts for entry in chunk]),
+                    )
+                )
+            }
+            for entry in chunk:
+                key = (entry.open_ts, entry.reason, tuple(entry.row))
+                if key in known:
+                    continue
+                known.add(key)
+                new += 1
+                self._session.add(
+                    KlineQuarantineRow(
+                        series_id=series_id,
+                        open_ts=entry.open_ts,
+                        row=entry.row,
+                        reason=entry.reason,
+                        source=source,
+                        seen_at=now_ms,
+                    )
+                )
+        return new
+
+    def revisions(self, series_id: int, limit: int = 100) -> Sequence[KlineRevisionRow]:
+        """The latest revisions of a series, newest first."""
+        return self._session.scalars(
+            select(KlineRevisionRow)
+            .where(KlineRevisionRow.series_id == series_id)
+            .order_by(KlineRevisionRow.id.desc())
+            .limit(limit)
+        ).all()
+
+    def quarantined(self, series_id: int, limit: int = 100) -> Sequence[KlineQuarantineRow]:
+        """The latest quarantined bars of a series, newest first."""
+        return self._session.scalars(
+            select(KlineQuarantineRow)
+            .where(KlineQuarantineRow.series_id == series_id)
+            .order_by(KlineQuarantineRow.id.desc())
+            .limit(limit)
+        ).all()
+
+    def _revise(
+        self, series_id: int, old: KlineRow, new: KlineRow, source: str, now_ms: int
+    ) -> None:
+        self._session.execute(
+            insert(KlineRevisionRow).values(
+                series_id=series_id,
+                open_ts=new.open_ts,
+                old=_named(old),
+                new=_named(new),
+                source=source,
+                seen_at=now_ms,
+            )
+        )
+        values = new._asdict()
+        del values["open_ts"]
+        self._session.execute(
+            update(KlineRecord)
+            .where(KlineRecord.series_id == series_id, KlineRecord.open_ts == new.open_ts)
+            .values(**values)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def _columns(series_id: int, start: int, end: int) -> Select[*tuple[Any, ...]]:
+    row = KlineRecord
+    return (
+        select(
+            row.open_ts,
+            row.open,
+            row.high,
+            row.low,
+            row.close,
+            row.volume,
+            row.quote_volume,
+            row.trade_count,
+        )
+        .where(row.series_id == series_id, row.open_ts >= start, row.open_ts < end)
+        .order_by(row.open_ts)
+    )
+
+
+def _named(row: KlineRow) -> Mapping[str, Any]:
+    return dict(zip(KlineRow._fields, as_text(row), strict=True))

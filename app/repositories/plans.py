@@ -2,8 +2,35 @@
 
 from __future__ import annotations
 
-from app.repositories.base import Repository
+from collections.abc import Sequence
+
+from sqlalchemy import delete, select
+
+from app.models import CollectionPlanRow
+from app.repositories.base import KeyedRepository
 
 
-class PlanRepository(Repository):
-    """Collection plans."""
+class PlanRepository(KeyedRepository[CollectionPlanRow]):
+    """Plans by id and by name."""
+
+    model = CollectionPlanRow
+    key = CollectionPlanRow.id
+    noun = "collection plan"
+
+    def named(self, name: str) -> CollectionPlanRow | None:
+        """The plan of that name, or None."""
+        return self._session.scalars(
+            select(CollectionPlanRow).where(CollectionPlanRow.name == name)
+        ).one_or_none()
+
+    def enabled(self) -> Sequence[CollectionPlanRow]:
+        """Enabled plans, most urgent first."""
+        return self._session.scalars(
+            select(CollectionPlanRow)
+            .where(CollectionPlanRow.enabled.is_(True))
+            .order_by(CollectionPlanRow.priority, CollectionPlanRow.id)
+        ).all()
+
+    def delete(self, plan_id: str) -> None:
+        """Delete a plan; what it collected stays."""
+        self._session.execute(delete(CollectionPlanRow).where(CollectionPlanRow.id == plan_id))

@@ -1,0 +1,174 @@
+"""The request weight of each venue, for the threads of one process."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from app.core.exchanges.errors import BudgetExhausted, RateLimited, VenueBanned
+from app.core.ports import Clock, Purpose
+
+#: Weight per minute and IP where a venue is not listed; Binance spot allows 6000.
+DEFAULT_WEIGHT: Final = 1200
+WEIGHTS: Final[Mapping[str, int]] = {"binance": 6000}
+_MINUTE_MS: Final = 60_000
+# Data may use 60 % of a minute; orders and queries 80 %; the last 20 % are for cancels.
+_SHARE: Final[Mapping[Purpose, float]] = {
+    Purpose.DATA: 0.6,
+    Purpose.ORDER: 0.8,
+    Purpose.CANCEL: 1.0,
+}
+# Waits are cut so that a thread notices weight that ``correct`` gave back.
+_LONGEST_NAP_S: Final = 1.0
+
+
+class BanStore(Protocol):
+    """Where bans survive a restart."""
+
+    def bans(self) -> Mapping[str, int]:
+        """Bans by venue: the wall time of their end, ms."""
+        ...
+
+    def save_ban(self, exchange: str, until_ms: int, reason: str) -> None:
+        """Keep a ban; the later end wins."""
+        ...
+
+
+@dataclass(slots=True)
+class _Window:
+    minute: int = -1
+    used: int = 0
+    back_off_until: int = 0
+    banned_until: int = 0
+
+
+class InProcessBudget:
+    """Minute windows of request weight; implements ``RequestBudget``. Safe for threads.
+
+    Binance counts by the minute of its own clock, and its answers say what was used
+    (``X-MBX-USED-WEIGHT-1M``), so the window is the wall clock's minute and ``correct`` wins
+    wherever the venue has counted more than we have.
+
+    Args:
+        weights: weight per minute of each venue; ``DEFAULT_WEIGHT`` for others.
+        sleep: how to wait, seconds.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        store: BanStore,
+        *,
+        weights: Mapping[str, int] = WEIGHTS,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._clock = clock
+        self._store = store
+        self._weights = weights
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._windows: dict[str, _Window] = {}
+        for exchange, until in store.bans().items():
+            self._window(exchange).banned_until = until
+
+    def acquire(self, exchange: str, weight: int, purpose: Purpose, timeout: float) -> None:
+        """Take ``weight`` from the present minute, waiting up to ``timeout`` seconds.
+
+        Raises:
+            BudgetExhausted: no weight within the timeout; carries when to try again.
+            RateLimited: the venue asked to slow down for longer than the timeout.
+            VenueBanned: the venue banned this IP; carries until when.
+        """
+        deadline = self._clock.monotonic() + timeout
+        while True:
+            with self._lock:
+                ready_at = self._take(exchange, weight, purpose)
+            if ready_at is None:
+                return
+            wait_ms = max(0, ready_at - self._clock.now_ms())
+            left = deadline - self._clock.monotonic()
+            if wait_ms / 1000 > left or left <= 0:
+                self._refuse(exchange, weight, ready_at, wait_ms)
+            # At least a millisecond, so that a clock that stands still cannot spin the loop.
+            self._sleep(min(max(wait_ms / 1000, 0.001), _LONGEST_NAP_S))
+
+    def correct(self, exchange: str, used_weight: int) -> None:
+        """Learn what the venue says was used in the present minute.
+
+        A smaller figure than ours is not believed: requests may be on their way.
+        """
+        with self._lock:
+            window = self._present(exchange)
+            window.used = max(window.used, used_weight)
+
+    def back_off(self, exchange: str, until_ms: int) -> None:
+        """Send nothing before a wall time. Not persisted."""
+        with self._lock:
+            window = self._window(exchange)
+            window.back_off_until = max(window.back_off_until, until_ms)
+
+    def ban(self, exchange: str, until_ms: int, reason: str) -> None:
+        """Stop all traffic to the venue until a wall time; survives a restart."""
+        with self._lock:
+            window = self._window(exchange)
+            if until_ms <= window.banned_until:
+                return
+            window.banned_until = until_ms
+        self._store.save_ban(exchange, until_ms, reason)
+
+    def banned_until(self, exchange: str) -> int | None:
+        """End of the ban in force, ms of wall time, or None."""
+        with self._lock:
+            until = self._window(exchange).banned_until
+        return until if until > self._clock.now_ms() else None
+
+    def used(self, exchange: str) -> int:
+        """Weight used in the present minute, as far as known."""
+        with self._lock:
+            return self._present(exchange).used
+
+    def _take(self, exchange: str, weight: int, purpose: Purpose) -> int | None:
+        """Take the weight, or say at which wall time to ask again.
+
+        Raises:
+            VenueBanned: nothing may be sent.
+        """
+        window, now = self._present(exchange), self._clock.now_ms()
+        if window.banned_until > now:
+            raise VenueBanned(
+                exchange,
+                "nothing is sent until the venue's ban of this address ends",
+                until_ms=window.banned_until,
+                retry_after_ms=window.banned_until - now,
+            )
+        if window.back_off_until > now:
+            return window.back_off_until
+        share = int(self._weights.get(exchange, DEFAULT_WEIGHT) * _SHARE[purpose])
+        # An empty window takes any request, or one that weighs more than its share never goes.
+        if window.used and window.used + weight > share:
+            return (now // _MINUTE_MS + 1) * _MINUTE_MS
+        window.used += weight
+        return None
+
+    def _refuse(self, exchange: str, weight: int, ready_at: int, wait_ms: int) -> None:
+        if self._windows[exchange].back_off_until >= ready_at:
+            raise RateLimited(exchange, "the venue asked to slow down", retry_after_ms=wait_ms)
+        raise BudgetExhausted(
+            exchange,
+            f"this minute's share leaves no room for a request of weight {weight}",
+            retry_at=ready_at,
+            retry_after_ms=wait_ms,
+        )
+
+    def _window(self, exchange: str) -> _Window:
+        return self._windows.setdefault(exchange, _Window())
+
+    def _present(self, exchange: str) -> _Window:
+        window, minute = self._window(exchange), self._clock.now_ms() // _MINUTE_MS
+        # A clock that was set back must not hand out a fresh minute.
+        if minute > window.minute:
+            window.minute, window.used = minute, 0
+        return window

@@ -1,0 +1,197 @@
+"""Reading a venue's answer without believing it.
+
+Every function raises ``BadVenueAnswer`` where the answer is not what the venue documents.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any, NoReturn
+
+from app.core.errors import InvalidInput
+from app.core.exchanges.errors import BadVenueAnswer
+from app.core.market.klines import KlineRow
+from app.core.money import checked
+
+# Texts of numbers from a venue have at most some 30 characters; int() and Decimal() of a text
+# of a megabyte take seconds.
+_NUMBER_LIMIT = 64
+
+
+def decode(exchange: str, body: bytes) -> dict[str, Any] | list[Any]:
+    """The object or array that ``body`` holds as JSON.
+
+    Refused besides broken JSON: NaN and Infinity, an object with one key twice (two readers
+    would see two different answers), and a bare text or number. Fractions become Decimal.
+    """
+    try:
+        answer = json.loads(
+            body.decode("utf-8"),
+            parse_float=_fraction,
+            parse_int=_integer,
+            parse_constant=_constant,
+            object_pairs_hook=_object,
+        )
+    except (ValueError, RecursionError) as error:
+        detail = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        raise BadVenueAnswer(exchange, f"the answer is not JSON: {detail[:80]}") from None
+    if not isinstance(answer, dict | list):
+        raise BadVenueAnswer(exchange, "the answer is neither an object nor a list")
+    return answer
+
+
+def error_of(answer: dict[str, Any] | list[Any]) -> tuple[str, str] | None:
+    """The venue's (code, text) where the answer is Binance's error object; else None."""
+    if not isinstance(answer, dict) or "msg" not in answer:
+        return None
+    code, text = answer.get("code"), answer["msg"]
+    if not isinstance(code, int) or isinstance(code, bool) or code >= 0:
+        return None
+    return str(code), text if isinstance(text, str) else ""
+
+
+class Reader:
+    """Typed access to the parts of one answer.
+
+    Args:
+        exchange: venue id, for the error.
+        what: name of the answer, for the error.
+    """
+
+    def __init__(self, exchange: str, what: str) -> None:
+        self.exchange = exchange
+        self._what = what
+
+    def bad(self, detail: str) -> NoReturn:
+        """Raise ``BadVenueAnswer`` with the detail."""
+        raise BadVenueAnswer(self.exchange, f"{self._what}: {detail}")
+
+    def object(self, value: Any) -> dict[str, Any]:
+        """``value``, which must be an object."""
+        if not isinstance(value, dict):
+            self.bad(f"an object was expected, not {type(value).__name__}")
+        return value
+
+    def list(self, value: Any) -> list[Any]:
+        """``value``, which must be a list."""
+        if not isinstance(value, list):
+            self.bad(f"a list was expected, not {type(value).__name__}")
+        return value
+
+    def text(self, row: dict[str, Any], key: str) -> str:
+        """A text that is not empty, at most 64 characters: our names fit in 64."""
+        value = row.get(key)
+        if not isinstance(value, str) or not 0 < len(value) <= _NUMBER_LIMIT:
+            self.bad(f"{key} is not a short text")
+        return value
+
+    def flag(self, row: dict[str, Any], key: str) -> bool:
+        """A boolean."""
+        value = row.get(key)
+        if not isinstance(value, bool):
+            self.bad(f"{key} is not true or false")
+        return value
+
+    def integer(self, row: dict[str, Any], key: str) -> int:
+        """An integer from 0 to 2⁶³ − 1."""
+        value = row.get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+            self.bad(f"{key} is not a positive integer")
+        return value
+
+    def id(self, row: dict[str, Any], key: str) -> str:
+        """An id, number or text, as text."""
+        value = row.get(key)
+        if isinstance(value, str):
+            return self.text(row, key)
+        return str(self.integer(row, key))
+
+    def amount(self, row: dict[str, Any], key: str) -> Decimal:
+        """A finite amount that fits DECIMAL(36,18), from text."""
+        return self.number(row.get(key), key)
+
+    def not_negative(self, row: dict[str, Any], key: str) -> Decimal:
+        """An amount that is 0 or more."""
+        value = self.amount(row, key)
+        if value < 0:
+            self.bad(f"{key} is negative")
+        return value
+
+    def positive(self, row: dict[str, Any], key: str) -> Decimal:
+        """An amount above 0."""
+        value = self.amount(row, key)
+        if value <= 0:
+            self.bad(f"{key} is not above 0")
+        return value
+
+    def number(self, value: Any, name: str) -> Decimal:
+        """A finite amount that fits DECIMAL(36,18), from a value that is text."""
+        amount = self.loose(value, name)
+        try:
+            return checked(amount)
+        except InvalidInput:
+            self.bad(f"{name} is not a finite amount with at most 18 digits and 18 decimals")
+
+    def loose(self, value: Any, name: str) -> Decimal:
+        """Whatever number a text holds, NaN and Infinity included."""
+        if not isinstance(value, str) or len(value) > _NUMBER_LIMIT:
+            self.bad(f"{name} is not a number in a text")
+        try:
+            return Decimal(value)
+        except InvalidOperation:
+            self.bad(f"{name} is not a number")
+
+
+def kline_rows(reader: Reader, answer: Any) -> list[KlineRow]:
+    """Rows of Binance's klines answer, as they came.
+
+    A row of another shape spoils the whole answer; a number that cannot be (NaN, negative, too
+    large) is kept for ``app.core.market.validation``, which quarantines that row alone.
+    """
+    rows: Sequence[Any] = reader.list(answer)
+    return [_kline(reader, row) for row in rows]
+
+
+def _kline(reader: Reader, row: Any) -> KlineRow:
+    if not isinstance(row, list) or len(row) < 9:
+        reader.bad("a row has fewer than 9 columns")
+    opened, trades = row[0], row[8]
+    if type(opened) is not int or type(trades) is not int:
+        reader.bad("a row's open time or trade count is not an integer")
+    if not (0 <= opened < 2**63 and 0 <= trades < 2**63):
+        reader.bad("a row's open time or trade count is out of range")
+    return KlineRow(
+        opened,
+        reader.loose(row[1], "open"),
+        reader.loose(row[2], "high"),
+        reader.loose(row[3], "low"),
+        reader.loose(row[4], "close"),
+        reader.loose(row[5], "volume"),
+        reader.loose(row[7], "quote volume"),
+        trades,
+    )
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("an object holds one key twice")
+    return found
+
+
+def _fraction(text: str) -> Decimal:
+    if len(text) > _NUMBER_LIMIT:
+        raise ValueError("a number is too long")
+    return Decimal(text)
+
+
+def _integer(text: str) -> int:
+    if len(text) > _NUMBER_LIMIT:
+        raise ValueError("a number is too long")
+    return int(text)
+
+
+def _constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not JSON")

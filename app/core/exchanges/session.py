@@ -1,0 +1,269 @@
+"""One venue over ccxt, with a transport that trusts nothing.
+
+ccxt builds and signs the requests; sending and reading are ours, because ccxt hands a page of
+HTML to its parsers as if it were data, follows redirects, reads answers of any size, and maps
+refusals to classes that do not tell what is proven (see ``outcomes``).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from app.core.exchanges.decoding import decode, error_of
+from app.core.exchanges.errors import (
+    BadVenueAnswer,
+    OrderNotKnown,
+    RateLimited,
+    VenueBanned,
+    VenueError,
+    VenueRejected,
+    VenueRetryLater,
+    VenueUnknown,
+    VenueUnreachable,
+)
+from app.core.exchanges.limits import ban_end, retry_after_ms
+from app.core.exchanges.outcomes import Action, Outcome, Refusal, outcome
+from app.core.ports import Clock, Purpose, RequestBudget
+
+# Far above the largest documented answer that we ask for (1,000 klines: 0.2 MB).
+ANSWER_LIMIT: Final = 8 * 1024 * 1024
+# One answer, from the send to the last byte. requests' own timeout is per read, so that a
+# server which sends a byte every few seconds would hold the thread for ever.
+TIMEOUT_S: Final = 10.0
+_CONNECT_TIMEOUT_S: Final = 5.0
+_CHUNK: Final = 64 * 1024
+_USED_WEIGHT: Final = "X-MBX-USED-WEIGHT-1M"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request.
+
+    Attributes:
+        method: ccxt's implicit method, such as ``public_get_klines``.
+        params: as the venue names them; exactly these are sent, and what signing adds.
+        weight: what the venue charges for it.
+        purpose: which share of the budget pays; None where it was paid before.
+        wait_s: how long to wait for the budget, seconds.
+        limit: largest answer accepted, bytes.
+    """
+
+    method: str
+    params: Mapping[str, Any]
+    weight: int
+    purpose: Purpose | None = Purpose.DATA
+    action: Action = Action.QUERY
+    wait_s: float = 0.0
+    limit: int = ANSWER_LIMIT
+
+
+@dataclass(slots=True)
+class _Reply:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class VenueSession:
+    """Requests to one venue, with at most one set of credentials. Safe to share by threads.
+
+    Args:
+        exchange: venue id as ccxt names it.
+        budget: the venue's request weight, shared with everyone who talks to it.
+        bind: changes a fresh ccxt client, for instance to lead it to a simulator on loopback.
+        credentials: ccxt's ``apiKey`` and ``secret``; none for public data.
+        timeout_s: seconds from the send to the last byte of the answer.
+    """
+
+    def __init__(
+        self,
+        exchange: str,
+        budget: RequestBudget,
+        clock: Clock,
+        *,
+        bind: Callable[[Any], None] | None = None,
+        credentials: Mapping[str, str] | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        self.exchange = exchange
+        self.clock = clock
+        self._budget = budget
+        self._bind = bind
+        self._credentials = dict(credentials or {})
+        self._timeout_s = timeout_s
+        # A ccxt client keeps the last request and answer in itself: one for each thread.
+        self._local = threading.local()
+
+    def __repr__(self) -> str:
+        return f"VenueSession({self.exchange!r})"
+
+    def send(self, call: Call) -> dict[str, Any] | list[Any]:
+        """Send one request, once, and return its decoded answer.
+
+        Raises:
+            VenueError: see ``errors``; a refusal is judged by the venue's table for the
+                call's action.
+        """
+        self._pay(call)
+        reply = self._exchange(call)
+        self._learn(reply)
+        if reply.status != 200:
+            raise self._refused(call, reply)
+        answer = decode(self.exchange, reply.body)
+        failure = error_of(answer)
+        if failure is not None:
+            raise self._judged(call, Refusal(200, *failure), reply)
+        return answer
+
+    def _pay(self, call: Call) -> None:
+        until = self._budget.banned_until(self.exchange)
+        if until is not None:
+            raise VenueBanned(
+                self.exchange,
+                "nothing is sent until the venue's ban of this address ends",
+                until_ms=until,
+                retry_after_ms=max(0, until - self.clock.now_ms()),
+            )
+        if call.purpose is not None:
+            self._budget.acquire(self.exchange, call.weight, call.purpose, call.wait_s)
+
+    def _exchange(self, call: Call) -> _Reply:
+        import ccxt
+
+        client = self._client()
+        self._local.limit = call.limit
+        try:
+            reply: _Reply = getattr(client, call.method)(dict(call.params))
+        except ccxt.BaseError as error:
+            # The transport raises only our own errors, so this came before anything was sent.
+            raise VenueRejected(
+                self.exchange, f"ccxt could not build the request: {type(error).__name__}"
+            ) from None
+        return reply
+
+    def _client(self) -> Any:
+        client = getattr(self._local, "client", None)
+        if client is None:
+            client = self._local.client = self._made()
+        return client
+
+    def _made(self) -> Any:
+        import ccxt
+
+        client = getattr(ccxt, self.exchange)(
+            {
+                **self._credentials,
+                # Every wait and every retry is decided by us, from rows.
+                "enableRateLimit": False,
+                "options": {"maxRetriesOnFailure": 0, "warnOnFetchOpenOrdersWithoutSymbol": False},
+            }
+        )
+        if self._bind is not None:
+            self._bind(client)
+
+        def fetch(
+            url: str, method: str = "GET", headers: Any = None, body: str | None = None
+        ) -> _Reply:
+            return self._transport(client, url, method, headers, body)
+
+        client.fetch = fetch
+        return client
+
+    def _transport(
+        self, client: Any, url: str, method: str, headers: Any, body: str | None
+    ) -> _Reply:
+        import requests
+        import urllib3
+
+        deadline = self.clock.monotonic() + self._timeout_s
+        client.session.cookies.clear()
+        try:
+            with client.session.request(
+                method,
+                url,
+                data=body.encode() if body else None,
+                headers=client.prepare_request_headers(headers),
+                timeout=(min(_CONNECT_TIMEOUT_S, self._timeout_s), self._timeout_s),
+                # A redirect would carry the API key's header to wherever it points.
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                content = self._read(response, deadline)
+                return _Reply(response.status_code, response.headers, content)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            # Only the class: the text of a requests error holds the signed URL.
+            raise VenueUnreachable(
+                self.exchange, f"no whole answer came: {type(error).__name__}"
+            ) from None
+
+    def _read(self, response: Any, deadline: float) -> bytes:
+        parts, size = [], 0
+        for chunk in response.iter_content(_CHUNK):
+            size += len(chunk)
+            if size > self._local.limit:
+                raise BadVenueAnswer(
+                    self.exchange, f"the answer was larger than {self._local.limit} bytes"
+                )
+            if self.clock.monotonic() > deadline:
+                raise VenueUnreachable(
+                    self.exchange, f"the answer took longer than {self._timeout_s:g} s"
+                )
+            parts.append(chunk)
+        return b"".join(parts)
+
+    def _learn(self, reply: _Reply) -> None:
+        used = reply.headers.get(_USED_WEIGHT, "")
+        if used.isascii() and used.isdigit() and len(used) < 10:
+            self._budget.correct(self.exchange, int(used))
+
+    def _refused(self, call: Call, reply: _Reply) -> VenueError:
+        try:
+            failure = error_of(decode(self.exchange, reply.body))
+        except BadVenueAnswer:
+            failure = None
+        code, text = failure or (None, "")
+        return self._judged(call, Refusal(reply.status, code, text), reply)
+
+    def _judged(self, call: Call, refusal: Refusal, reply: _Reply) -> VenueError:
+        proven = outcome(self.exchange, call.action, refusal)
+        said = {"venue_code": refusal.code, "venue_text": refusal.text or None}
+        answered = f"answered HTTP {refusal.status}"
+        if proven is Outcome.RETRY_LATER:
+            return self._later(refusal, reply, answered)
+        if proven is Outcome.REJECTED:
+            return VenueRejected(self.exchange, f"{answered} and refused", **said)
+        if proven is Outcome.FINAL:
+            return OrderNotKnown(self.exchange, f"{answered}: no such order", **said)
+        return VenueUnknown(self.exchange, f"{answered}, which proves nothing", **said)
+
+    def _later(self, refusal: Refusal, reply: _Reply, answered: str) -> VenueError:
+        now = self.clock.now_ms()
+        wait = retry_after_ms(reply.headers.get("Retry-After"))
+        end = ban_end(refusal, now, wait)
+        if end is not None:
+            self._budget.ban(self.exchange, end, f"HTTP {refusal.status} {refusal.text}"[:200])
+            return VenueBanned(
+                self.exchange,
+                f"{answered}: banned",
+                until_ms=end,
+                retry_after_ms=end - now,
+                venue_code=refusal.code,
+                venue_text=refusal.text,
+            )
+        if refusal.status == 429 or refusal.code in ("-1003", "-1015"):
+            # Asking on after a 429 is what earns a ban. Binance counts by the minute.
+            pause = wait if wait is not None else 60_000 - now % 60_000
+            self._budget.back_off(self.exchange, now + pause)
+            kind: type[VenueRetryLater] = RateLimited
+        else:
+            pause, kind = wait or 0, VenueRetryLater
+        return kind(
+            self.exchange,
+            f"{answered}: try again later",
+            retry_after_ms=pause,
+            venue_code=refusal.code,
+            venue_text=refusal.text or None,
+        )
