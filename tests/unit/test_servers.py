@@ -73,6 +73,7 @@ def child(command: list[str]) -> Iterator[subprocess.Popen[str]]:
 
 
 LOOPBACK_HEX = "0100007F"
+LOOPBACK6_HEX = "00000000000000000000000001000000"
 
 
 # -- MariaDB -----------------------------------------------------------------------------------
@@ -190,7 +191,7 @@ def test_rabbitmq_keeps_durable_messages_over_kill_9_and_leaves_no_epmd() -> Non
             assert message is not None
             assert message.payload == {"n": 1}
         for port in ports.values():
-            assert set(listeners(port)) <= {LOOPBACK_HEX}
+            assert set(listeners(port)) <= {LOOPBACK_HEX, LOOPBACK6_HEX}
             assert listeners(port)
         assert server._epmd is not None
         sessions.add(server._epmd.pid)

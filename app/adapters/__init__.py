@@ -1,0 +1,1 @@
+"""Implementations of the ports: queue, bus, prices, budget, vault, notifier."""

@@ -1,0 +1,1 @@
+"""The `tidemark` command: one file per command group."""

@@ -1,0 +1,1 @@
+"""The domain, deterministic: no clock, network, database or settings."""
