@@ -11,7 +11,8 @@ from typing import Any, Final
 import structlog
 
 _SECRET_NAMES: Final = re.compile(
-    r"(secret|password|passwd|token|authorization|api_?key|signature|credential|private)", re.IGNORECASE
+    r"(secret|password|passwd|token|authorization|api_?key|signature|credential|private)",
+    re.IGNORECASE,
 )
 _SECRET_TEXT: Final = (
     re.compile(r"(signature|secret|token|apiKey|api_key)=[^&\s\"']+", re.IGNORECASE),
