@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from app.core.errors import Unavailable
+from app.core.exchanges.errors import VenueError
 from app.core.ports import Clock
 
 # Within this the simulator's clock is not asked again: an evaluation reads it several times.
@@ -119,8 +120,6 @@ class WallTime:
         return self._offset
 
     def _measure(self) -> None:
-        from app.core.exchanges.errors import VenueError
-
         sent = self._clock.now_ms()
         try:
             theirs = self._ask()
