@@ -136,6 +136,7 @@ class OrderRow(Base):
     filled_quantity: Mapped[Decimal]
     average_price: Mapped[Decimal | None]
     reserved_asset: Mapped[str] = mapped_column(Name)
+    reserved_initial: Mapped[Decimal]
     reserved_amount: Mapped[Decimal]
     reason: Mapped[str | None] = mapped_column(String(300))
     created_at: Mapped[int] = mapped_column(Millis)

@@ -65,9 +65,11 @@ def apply_trade(state: PositionState, trade: TradeEffect) -> PositionState:
         cash_flow=state.cash_flow - notional * trade.side.sign - trade.fee_quote,
     )
     quantity = state.quantity + signed
-    opening = state.quantity * signed >= 0
-    if opening:
-        average = _average(state, trade.price, trade.quantity)
+    average: Decimal | None
+    if state.quantity * signed >= 0:
+        average = blended_price(
+            state.average_price, abs(state.quantity), trade.price, trade.quantity
+        )
         realized = ZERO
     else:
         closed = min(abs(state.quantity), trade.quantity)
@@ -98,9 +100,11 @@ def exact_product(left: Decimal, right: Decimal) -> Decimal:
     return _WIDE.multiply(left, right).quantize(_QUANTUM, context=_WIDE).normalize(_WIDE)
 
 
-def _average(state: PositionState, price: Decimal, quantity: Decimal) -> Decimal:
-    held = abs(state.quantity)
-    if held == 0 or state.average_price is None:
+def blended_price(
+    average: Decimal | None, held: Decimal, price: Decimal, quantity: Decimal
+) -> Decimal:
+    """Average price of ``held`` units at ``average`` and ``quantity`` units at ``price``."""
+    if held == 0 or average is None:
         return price
-    cost = _WIDE.add(_WIDE.multiply(state.average_price, held), _WIDE.multiply(price, quantity))
+    cost = _WIDE.add(_WIDE.multiply(average, held), _WIDE.multiply(price, quantity))
     return _WIDE.divide(cost, held + quantity).quantize(_QUANTUM, context=_WIDE).normalize(_WIDE)

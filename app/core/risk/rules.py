@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from app.core.market.instruments import InstrumentStatus
+from app.core.market.instruments import Instrument, InstrumentStatus
 from app.core.market.rounding import is_multiple
 from app.core.orders.types import Side
 from app.core.portfolio.positions import exact_product
-from app.core.risk.context import RiskCheckResult, RiskContext
+from app.core.risk.context import RiskCheckResult, RiskContext, RiskRule
 
 PASS: Final = RiskCheckResult(True)
 
@@ -62,33 +62,47 @@ class InstrumentRule:
 
     def check(self, context: RiskContext) -> RiskCheckResult:
         """Deny what the venue would refuse; nothing is rounded here."""
-        intent, instrument = context.intent, context.instrument
+        instrument = context.instrument
         if instrument is None:
-            return deny("INSTRUMENT_UNKNOWN", symbol=intent.symbol)
+            return deny("INSTRUMENT_UNKNOWN", symbol=context.intent.symbol)
         if instrument.status is not InstrumentStatus.TRADING:
             return deny("INSTRUMENT_NOT_TRADING", status=instrument.status.value)
-        if intent.quantity <= 0:
-            return deny("QUANTITY_NOT_POSITIVE", quantity=intent.quantity)
-        if not is_multiple(intent.quantity, instrument.step_size):
-            return deny("QUANTITY_OFF_STEP", quantity=intent.quantity, step=instrument.step_size)
-        if intent.quantity < instrument.min_quantity:
-            return deny("QUANTITY_BELOW_MIN", quantity=intent.quantity)
-        if instrument.max_quantity is not None and intent.quantity > instrument.max_quantity:
-            return deny("QUANTITY_ABOVE_MAX", quantity=intent.quantity)
-        for price in (intent.limit_price, intent.stop_price):
-            if price is not None and (price <= 0 or not is_multiple(price, instrument.tick_size)):
-                return deny("PRICE_OFF_TICK", price=price, tick=instrument.tick_size)
-        return self._notional(context, instrument.min_notional)
-
-    def _notional(self, context: RiskContext, minimum: Decimal) -> RiskCheckResult:
-        reference = context.reference
-        price = context.intent.limit_price or (reference.price if reference else None)
-        if price is None:
-            return deny("PRICE_MISSING", symbol=context.intent.symbol)
-        notional = exact_product(price, context.intent.quantity)
-        if notional < minimum:
-            return deny("NOTIONAL_BELOW_MIN", notional=notional, min_notional=minimum)
+        for filtered in (_quantity, _prices, _notional):
+            result = filtered(context, instrument)
+            if not result.passed:
+                return result
         return PASS
+
+
+def _quantity(context: RiskContext, instrument: Instrument) -> RiskCheckResult:
+    quantity = context.intent.quantity
+    if quantity <= 0:
+        return deny("QUANTITY_NOT_POSITIVE", quantity=quantity)
+    if not is_multiple(quantity, instrument.step_size):
+        return deny("QUANTITY_OFF_STEP", quantity=quantity, step=instrument.step_size)
+    if quantity < instrument.min_quantity:
+        return deny("QUANTITY_BELOW_MIN", quantity=quantity, min=instrument.min_quantity)
+    if instrument.max_quantity is not None and quantity > instrument.max_quantity:
+        return deny("QUANTITY_ABOVE_MAX", quantity=quantity, max=instrument.max_quantity)
+    return PASS
+
+
+def _prices(context: RiskContext, instrument: Instrument) -> RiskCheckResult:
+    for price in (context.intent.limit_price, context.intent.stop_price):
+        if price is not None and (price <= 0 or not is_multiple(price, instrument.tick_size)):
+            return deny("PRICE_OFF_TICK", price=price, tick=instrument.tick_size)
+    return PASS
+
+
+def _notional(context: RiskContext, instrument: Instrument) -> RiskCheckResult:
+    reference = context.reference
+    price = context.intent.limit_price or (reference.price if reference else None)
+    if price is None:
+        return deny("PRICE_MISSING", symbol=context.intent.symbol)
+    notional = exact_product(price, context.intent.quantity)
+    if notional < instrument.min_notional:
+        return deny("NOTIONAL_BELOW_MIN", notional=notional, min_notional=instrument.min_notional)
+    return PASS
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +218,7 @@ class FundsRule:
 
 
 #: Rules that no setting can switch off, in the order they are asked.
-STANDING_RULES: Final = (
+STANDING_RULES: Final[tuple[RiskRule, ...]] = (
     HaltRule(),
     PriceRule(),
     InstrumentRule(),

@@ -1,0 +1,55 @@
+# Tidemark. `make` alone lists the targets. Every target first puts what it needs into this
+# checkout (.tools/, .venv/), which takes no time when it is there.
+#
+# Variables: PYTHON=python3.12  the interpreter to use      ONCE=1  end the demo after its summary
+#            WORKERS=2          test processes              FULL=1  run the full stack
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+# Recipes read these from the environment; PYTHON only where somebody chose one.
+WORKERS ?= 2
+export WORKERS
+ifdef PYTHON
+export PYTHON
+endif
+
+BIN := .venv/bin
+# "0" and nothing both mean no.
+yes = $(filter-out 0 no false,$(1))
+
+.PHONY: help bootstrap servers demo test faults lint up bench services clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+bootstrap: ## Install uv and the locked packages into this checkout
+	@scripts/bootstrap
+
+servers: bootstrap
+	@scripts/install-servers
+
+demo: bootstrap ## Collect, backtest and trade on simulated money, in front of you (ONCE=1 ends it)
+	@exec $(BIN)/tidemark demo $(if $(call yes,$(ONCE)),--once)
+
+test: servers ## Lint, types, import contracts and the whole suite on private servers
+	@exec scripts/check
+
+faults: servers ## The long fault rehearsals
+	@exec $(BIN)/pytest -m faults -n $(WORKERS) tests/faults
+
+lint: bootstrap ## Lint, types and import contracts alone
+	@exec scripts/check lint
+
+up: bootstrap ## Start Tidemark, embedded (FULL=1: on MySQL, RabbitMQ and Redis)
+	@exec $(BIN)/tidemark up $(if $(call yes,$(FULL)),--full)
+
+bench: bootstrap ## Run the benchmarks
+	@exec $(BIN)/python -m benchmarks
+
+services: servers ## Private MariaDB, RabbitMQ and Redis in the foreground, data in var/services
+	@exec $(BIN)/python -m tests.support.servers var/services
+
+clean: ## Remove what was installed and built; var/ and .env, which are yours, stay
+	rm -rf .venv .tools .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis \
+		htmlcov dist .coverage .coverage.*
+	find . -name __pycache__ -type d -not -path './var/*' -prune -exec rm -rf {} +

@@ -1,0 +1,193 @@
+"""Every setting, typed. Sources, the first that speaks wins:
+
+1. environment variables ``TIDEMARK_*`` (and ``LOG_LEVEL``)
+2. ``.env`` in the working directory
+3. ``config/environments/<environment>.yaml``
+4. the defaults below
+
+Insecure values are refused outside development, and with any bind beyond loopback.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from app.core.errors import InvalidInput
+
+_ROOT: Final = Path(__file__).resolve().parent.parent
+_WEAK_PASSWORDS: Final = frozenset(
+    {"", "guest", "tidemark", "password", "changeme", "change-me", "secret", "root", "admin"}
+)
+
+
+class Environment(StrEnum):
+    """Where this installation stands."""
+
+    DEVELOPMENT = "development"
+    TESTING = "testing"
+    STAGING = "staging"
+    PRODUCTION = "production"
+
+
+class Settings(BaseSettings):
+    """The settings of one process."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TIDEMARK_",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+    )
+
+    environment: Environment = Environment.DEVELOPMENT
+    log_level: str = Field(
+        "INFO", validation_alias=AliasChoices("TIDEMARK_LOG_LEVEL", "LOG_LEVEL", "log_level")
+    )
+    #: ``console`` for people, ``json`` for machines.
+    log_format: str = Field("console", pattern="^(console|json)$")
+
+    #: Everything that embedded keeps: database, lock, vault key, simulator journal.
+    data_dir: Path = Path("var")
+    #: Empty: SQLite in the data directory.
+    database_url: str = ""
+    #: ``memory://`` is embedded; ``amqp://…`` is RabbitMQ.
+    broker_url: str = "memory://"
+    #: Empty: prices and budget inside the process.
+    redis_url: str = ""
+    database_pool_size: int = Field(10, ge=1, le=200)
+
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(8700, ge=0, le=65535)
+    api_docs: bool = True
+    #: Threads of the embedded worker.
+    worker_threads: int = Field(8, ge=1, le=64)
+
+    #: Base URL of the simulated exchange; while set, no other host is ever spoken to.
+    simulator_url: str = ""
+    #: Seconds a venue may take to answer.
+    venue_timeout_s: float = Field(10.0, gt=0, le=60)
+    #: Raw X25519 key; made on first use where it is missing.
+    vault_key_file: Path = Path("vault.key")
+
+    reporting_currency: str = Field("USDT", pattern="^[A-Z0-9]{2,12}$")
+    #: Request window of orders, ms: the fence against a sender that slept. At most 2 s.
+    order_recv_window_ms: int = Field(2_000, ge=100, le=2_000)
+    #: Time after which a venue's queries surely show what it accepted, ms.
+    order_settle_ms: int = Field(1_000, ge=0, le=60_000)
+    #: Age of a price, ms of market time, above which orders are denied.
+    max_price_age_ms: int = Field(10_000, ge=100)
+    #: Seconds of wall time one slice of a job may take.
+    job_slice_s: float = Field(20.0, gt=0, lt=60)
+    #: Wall-clock limit of one call into user code, seconds.
+    strategy_timeout_s: float = Field(10.0, gt=0)
+    #: Wall-clock limit of one backtest, seconds.
+    backtest_timeout_s: float = Field(1_800.0, gt=0)
+    #: Where users' strategy files lie.
+    strategies_dir: Path = Path("strategies")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment over ``.env`` over the environment's YAML file."""
+        del file_secret_settings
+        yaml = YamlConfigSettingsSource(settings_cls, yaml_file=_yaml_file(init_settings()))
+        return init_settings, env_settings, dotenv_settings, yaml
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
+            raise ValueError("use DEBUG, INFO, WARNING, ERROR or CRITICAL")
+        return value.upper()
+
+    @field_validator("simulator_url")
+    @classmethod
+    def _loopback_simulator(cls, value: str) -> str:
+        if value and not is_loopback(urlsplit(value).hostname or ""):
+            raise ValueError("the simulated exchange must be on loopback, such as 127.0.0.1")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _refuse_insecure(self) -> Self:
+        exposed = not is_loopback(self.api_host)
+        if not exposed and self.environment in (Environment.DEVELOPMENT, Environment.TESTING):
+            return self
+        why = "with a bind beyond loopback" if exposed else f"in {self.environment}"
+        for name in ("database_url", "broker_url", "redis_url"):
+            url = urlsplit(getattr(self, name))
+            networked = url.scheme not in ("", "sqlite", "memory") and url.hostname is not None
+            if networked and (url.password or "") in _WEAK_PASSWORDS:
+                raise ValueError(
+                    f"TIDEMARK_{name.upper()} has a default or empty password, which is "
+                    f"refused {why}; set a long random one"
+                )
+        if self.api_docs and self.environment is Environment.PRODUCTION:
+            raise ValueError("TIDEMARK_API_DOCS must be false in production")
+        return self
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The database, with the embedded default filled in."""
+        return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'tidemark.db'}"
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether queue and bus live inside one process."""
+        return self.broker_url.startswith("memory:")
+
+    @property
+    def vault_key_path(self) -> Path:
+        """The vault's key file; a relative name lies in the data directory."""
+        return self.data_dir.resolve() / self.vault_key_file
+
+
+def load_settings(**overrides: object) -> Settings:
+    """The settings of this process.
+
+    Raises:
+        InvalidInput: a value is malformed or insecure; one sentence for each.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        problems = [
+            f"setting {'.'.join(str(part) for part in each['loc']) or 'combination'}: "
+            f"{each['msg'].removeprefix('Value error, ')}"
+            for each in error.errors(include_input=False, include_url=False)
+        ]
+        raise InvalidInput("; ".join(problems), code="invalid-settings") from None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's loopback."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _yaml_file(given: dict[str, object]) -> Path:
+    name = given.get("environment") or os.environ.get("TIDEMARK_ENVIRONMENT") or "development"
+    return _ROOT / "config" / "environments" / f"{Path(str(name)).name}.yaml"

@@ -1,0 +1,373 @@
+"""Intake: an intent passes the risk gate and becomes an order, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Protocol
+
+from app.core.errors import InvalidInput, UnknownName
+from app.core.events import body, topic
+from app.core.market.intervals import DAY_MS
+from app.core.money import ZERO, canonical, checked
+from app.core.orders.identity import client_order_id, manual_intent, signal_intent
+from app.core.orders.reservation import reservation
+from app.core.orders.types import OrderStatus, OrderType, Side, TimeInForce
+from app.core.ports import Ids, MarketClock
+from app.core.risk.context import Decision, Intent, ReferencePrice, RiskContext
+from app.core.risk.gate import pre_trade_check
+from app.core.strategies.signal import SignalAction
+from app.models import OrderRow, RiskDecisionRow, SignalRow, StrategyInstanceRow
+from app.repositories.unit import Unit, Units
+from app.services.orders.cancelling import request_cancel
+from app.services.orders.exposure import risk_context
+from app.services.orders.ports import OrderTiming
+from app.services.orders.records import note
+from app.services.risk import limits_for
+
+
+class ReferencePrices(Protocol):
+    """Where the gate gets its prices."""
+
+    def reference(self, exchange: str, symbol: str) -> ReferencePrice | None:
+        """The price to value an order at, or None where none is to be had. Never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ManualOrder:
+    """An order by hand, as the API and the CLI take it.
+
+    Attributes:
+        idempotency_key: the same key never makes a second order.
+    """
+
+    account_id: str
+    symbol: str
+    side: Side
+    type: OrderType
+    quantity: Decimal
+    limit_price: Decimal | None
+    time_in_force: TimeInForce
+    idempotency_key: str
+    tag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What manual orders and signals have in common."""
+
+    intent: Intent
+    intent_key: str
+    instance: StrategyInstanceRow
+    exchange: str
+    time_in_force: TimeInForce
+    valid_until: int
+    tag: str
+    signal: SignalRow | None
+
+
+class OrderIntake:
+    """Takes intents to the gate. Every intent gets exactly one decision row."""
+
+    def __init__(
+        self,
+        units: Units,
+        prices: ReferencePrices,
+        market_clock: MarketClock,
+        ids: Ids,
+        timing: OrderTiming,
+    ) -> None:
+        self._units = units
+        self._prices = prices
+        self._market_clock = market_clock
+        self._ids = ids
+        self._timing = timing
+
+    def accept_signal(self, signal_id: str) -> str | None:
+        """Judge a signal; the id of its order (or of the order it cancels), None if none.
+
+        Calling it again for the same signal changes nothing.
+        """
+        with self._units.read() as unit:
+            signal = unit.signals.get(signal_id)
+            instance = unit.instances.get(signal.instance_id)
+        if signal.status != "new":
+            return self._known_order(instance, signal)
+        if signal.action == SignalAction.CANCEL:
+            return self._units.run(lambda unit: self._cancel(unit, signal_id))
+        market_now = self._market_clock.now_ms(instance.exchange)
+        reference = self._prices.reference(instance.exchange, signal.symbol)
+        return self._units.run(
+            lambda unit: self._judge_signal(unit, signal_id, reference, market_now)
+        )
+
+    def submit_order(self, manual: ManualOrder) -> tuple[RiskDecisionRow, OrderRow | None]:
+        """Judge an order by hand; the decision, and the order where it passed.
+
+        Raises:
+            NotFound: no such account.
+            UnknownName: the symbol is not in the catalogue of the account's exchange.
+            InvalidInput: prices do not fit the type, or the idempotency key was used for
+                another order.
+        """
+        _check_manual(manual)
+        with self._units.read() as unit:
+            account = unit.accounts.get(manual.account_id)
+            if unit.instruments.find(account.exchange, manual.symbol) is None:
+                raise UnknownName(
+                    f"symbol {manual.symbol[:40]!r} is not in the catalogue of "
+                    f"{account.exchange}; list it with: tidemark data instruments",
+                    code="unknown-symbol",
+                )
+        market_now = self._market_clock.now_ms(account.exchange)
+        reference = self._prices.reference(account.exchange, manual.symbol)
+        return self._units.run(lambda unit: self._judge_manual(unit, manual, reference, market_now))
+
+    def _known_order(self, instance: StrategyInstanceRow, signal: SignalRow) -> str | None:
+        key = signal_intent(instance.id, signal_key(signal))
+        with self._units.read() as unit:
+            order = unit.orders.of_intent(instance.account_id, key)
+        return order.order_id if order else None
+
+    def _cancel(self, unit: Unit, signal_id: str) -> str | None:
+        signal = unit.signals.lock(signal_id)
+        instance = unit.instances.get(signal.instance_id)
+        signal.status = "done"
+        key = signal_intent(instance.id, signal.cancels or "")
+        order = unit.orders.of_intent(instance.account_id, key)
+        if order is None:
+            return None  # it was denied or expired before it became an order
+        request_cancel(unit, order.order_id)
+        return order.order_id
+
+    def _judge_signal(
+        self, unit: Unit, signal_id: str, reference: ReferencePrice | None, market_now: int
+    ) -> str | None:
+        signal = unit.signals.lock(signal_id)
+        if signal.status != "new":
+            order = None
+        elif market_now > signal.valid_until:
+            signal.status = "expired"
+            _emit_signal(unit, signal)
+            return None
+        else:
+            instance = unit.instances.get(signal.instance_id)
+            request = _Request(
+                intent=Intent(
+                    signal.symbol,
+                    Side(signal.side),
+                    OrderType(signal.type),
+                    signal.quantity,
+                    signal.limit_price,
+                    signal.stop_price,
+                ),
+                intent_key=signal_intent(instance.id, signal_key(signal)),
+                instance=instance,
+                exchange=instance.exchange,
+                time_in_force=TimeInForce(signal.time_in_force),
+                valid_until=signal.valid_until,
+                tag=signal.tag,
+                signal=signal,
+            )
+            decision, order = self._judge(unit, request, reference, market_now)
+            signal.status = "accepted" if decision.passed else "denied"
+            _emit_signal(unit, signal)
+        return order.order_id if order else None
+
+    def _judge_manual(
+        self,
+        unit: Unit,
+        manual: ManualOrder,
+        reference: ReferencePrice | None,
+        market_now: int,
+    ) -> tuple[RiskDecisionRow, OrderRow | None]:
+        account = unit.accounts.get(manual.account_id)
+        key = manual_intent(manual.idempotency_key)
+        known = unit.risk.decision_of(account.id, key)
+        if known is not None:
+            _same_order(known, manual)
+            return known, unit.orders.of_intent(account.id, key)
+        request = _Request(
+            intent=Intent(
+                manual.symbol,
+                manual.side,
+                manual.type,
+                checked(manual.quantity),
+                manual.limit_price,
+                None,
+            ),
+            intent_key=key,
+            instance=unit.instances.builtin(account.id, "manual"),
+            exchange=account.exchange,
+            time_in_force=manual.time_in_force,
+            # A person waits for seconds, not for a bar.
+            valid_until=market_now + 60_000,
+            tag=manual.tag,
+            signal=None,
+        )
+        return self._judge(unit, request, reference, market_now)
+
+    def _judge(
+        self,
+        unit: Unit,
+        request: _Request,
+        reference: ReferencePrice | None,
+        market_now: int,
+    ) -> tuple[RiskDecisionRow, OrderRow | None]:
+        instance = request.instance
+        quota = unit.instances.lock_quota(instance.id)
+        if quota.day != market_now // DAY_MS:
+            quota.day, quota.orders_today = market_now // DAY_MS, 0
+        context = risk_context(unit, request.intent, instance, request.exchange, reference, quota)
+        limits, versions = limits_for(unit, instance.account_id, instance.id)
+        verdict = pre_trade_check(context, limits)
+        decision = self._write_decision(unit, request, context, verdict, versions)
+        if not verdict.passed:
+            return decision, None
+        quota.orders_today += 1
+        if request.intent.side is Side.BUY:
+            quota.used_position += context.order_value or ZERO
+        return decision, self._write_order(unit, request, context, decision)
+
+    def _write_decision(
+        self,
+        unit: Unit,
+        request: _Request,
+        context: RiskContext,
+        verdict: Decision,
+        versions: Sequence[str],
+    ) -> RiskDecisionRow:
+        row = RiskDecisionRow(
+            id=self._ids.new(),
+            account_id=request.instance.account_id,
+            instance_id=request.instance.id,
+            signal_id=request.signal.id if request.signal else None,
+            intent_key=request.intent_key,
+            passed=verdict.passed,
+            rule=verdict.rule,
+            reason=verdict.reason[:300],
+            inputs={
+                **context.as_inputs(),
+                "checked": list(verdict.checked),
+                "limits": list(versions),
+                "time_in_force": request.time_in_force.value,
+            },
+            created_at=unit.now_ms,
+        )
+        unit.risk.add_decision(row)
+        if not verdict.passed:
+            unit.emit(
+                topic("risk", "alert", "warning"),
+                body(
+                    "alerts.v1",
+                    kind="denied",
+                    decision_id=row.id,
+                    instance_id=row.instance_id,
+                    symbol=request.intent.symbol,
+                    rule=verdict.rule,
+                    text=verdict.reason,
+                    at=unit.now_ms,
+                ),
+            )
+        return row
+
+    def _write_order(
+        self, unit: Unit, request: _Request, context: RiskContext, decision: RiskDecisionRow
+    ) -> OrderRow:
+        intent, instrument, reference = request.intent, context.instrument, context.reference
+        assert instrument is not None and reference is not None  # noqa: S101, PT018
+        asset, amount = reservation(
+            intent.side,
+            intent.type,
+            intent.quantity,
+            intent.limit_price,
+            reference.price,
+            base=instrument.base,
+            quote=instrument.quote,
+        )
+        account_id = request.instance.account_id
+        order = OrderRow(
+            order_id=self._ids.new(),
+            account_id=account_id,
+            instance_id=request.instance.id,
+            signal_id=request.signal.id if request.signal else None,
+            decision_id=decision.id,
+            intent_key=request.intent_key,
+            client_order_id=client_order_id(account_id, request.intent_key),
+            exchange=request.exchange,
+            symbol=intent.symbol,
+            side=intent.side,
+            type=intent.type,
+            time_in_force=request.time_in_force,
+            quantity=intent.quantity,
+            price=intent.limit_price,
+            stop_price=intent.stop_price,
+            reference_price=reference.price,
+            tag=request.tag,
+            status=OrderStatus.NEW,
+            recv_window_ms=self._timing.recv_window_ms,
+            valid_until=request.valid_until,
+            filled_quantity=ZERO,
+            reserved_asset=asset,
+            reserved_initial=amount,
+            reserved_amount=amount,
+            attempt=0,
+            not_before=0,
+            cancel_requested=False,
+            created_at=unit.now_ms,
+            updated_at=unit.now_ms,
+        )
+        unit.orders.add(order)
+        held = unit.accounts.lock_balances(account_id, [asset])[asset]
+        unit.accounts.move(held, free=-amount, locked=amount, at=unit.now_ms)
+        unit.flush()
+        note(unit, order, "created", OrderStatus.NEW, reference_price=canonical(reference.price))
+        return order
+
+
+def signal_key(signal: SignalRow) -> str:
+    """The signal's own name within its instance."""
+    return f"{signal.symbol}|{signal.interval}|{signal.cause}|{signal.leg}"
+
+
+def _emit_signal(unit: Unit, signal: SignalRow) -> None:
+    instance = unit.instances.get(signal.instance_id)
+    unit.emit(
+        topic("signals", instance.name, signal.action),
+        body(
+            "signals.v1",
+            signal_id=signal.id,
+            instance_id=signal.instance_id,
+            symbol=signal.symbol,
+            side=signal.side,
+            type=signal.type,
+            quantity=canonical(signal.quantity),
+            status=signal.status,
+            bar_ts=signal.bar_ts,
+            at=unit.now_ms,
+        ),
+    )
+
+
+def _check_manual(manual: ManualOrder) -> None:
+    if manual.type not in (OrderType.MARKET, OrderType.LIMIT):
+        raise InvalidInput("an order by hand is market or limit")
+    if (manual.type is OrderType.LIMIT) != (manual.limit_price is not None):
+        raise InvalidInput("a limit order needs a price, and a market order takes none")
+    if not 1 <= len(manual.idempotency_key) <= 128:
+        raise InvalidInput("the idempotency key must have 1 to 128 characters")
+
+
+def _same_order(decision: RiskDecisionRow, manual: ManualOrder) -> None:
+    """The key's first use asked for the same order."""
+    limit = None if manual.limit_price is None else str(manual.limit_price)
+    asked = (manual.symbol, manual.side.value, manual.type.value, str(manual.quantity), limit)
+    was = decision.inputs
+    known = (was["symbol"], was["side"], was["type"], was["quantity"], was["limit_price"])
+    if asked != known:
+        raise InvalidInput(
+            "this idempotency key was used for another order; use a new key",
+            code="idempotency-mismatch",
+        )

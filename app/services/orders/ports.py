@@ -1,0 +1,66 @@
+"""What the order services need from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.core.ports import TradeAdapter
+
+
+@dataclass(frozen=True, slots=True)
+class OrderTiming:
+    """How long an order request may live, and how long silence must last to mean absence.
+
+    Attributes:
+        recv_window_ms: the venue refuses a request that is older than this. At most 2 s, so
+            that a paused sender cannot wake up and send (the fence).
+        settle_ms: lag after which a venue's query surely sees what its engine accepted.
+        reply_deadline_ms: how long a sender may wait for the venue's answer.
+        retry_ms: pause before a refused-for-now order or a failed query is tried again.
+        max_attempts: sends of one intent before it is given up as expired.
+    """
+
+    recv_window_ms: int = 2_000
+    settle_ms: int = 1_000
+    reply_deadline_ms: int = 5_000
+    retry_ms: int = 1_000
+    max_attempts: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class TradingDesk:
+    """One account's gateway, ready: keys open, markets loaded, clock measured.
+
+    Attributes:
+        clock_offset_ms: the venue's wall clock minus ours.
+    """
+
+    adapter: TradeAdapter
+    clock_offset_ms: int
+
+
+class TradingDesks(Protocol):
+    """Gateways by account."""
+
+    def open(self, account_id: str) -> TradingDesk:
+        """The desk of an account. Everything that may wait happens here, before a claim.
+
+        Raises:
+            VenueError: the venue cannot be reached, or its budget is used up.
+            Unavailable: the account's keys cannot be opened here.
+        """
+        ...
+
+    def cancel_desk(self, account_id: str) -> TradingDesk:
+        """As ``open``, from the reserve that is kept for cancels and queries."""
+        ...
+
+
+#: Called between the steps of the protocol with the step's name; faults are rehearsed here.
+Checkpoint = Callable[[str], None]
+
+
+def no_checkpoint(step: str) -> None:
+    """The checkpoint of normal operation."""

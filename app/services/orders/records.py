@@ -1,0 +1,104 @@
+"""Moves of order rows: every change of state is an event row and an outbox event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.core.events import body, topic
+from app.core.money import ZERO, canonical
+from app.core.orders.reservation import remaining_reservation
+from app.core.orders.state import FINAL, require_move
+from app.core.orders.types import OrderRequest, OrderStatus, OrderType, Side, TimeInForce
+from app.models import OrderRow
+from app.repositories.unit import Unit
+
+
+def request_of(order: OrderRow) -> OrderRequest:
+    """The request that a claimed row describes; nothing else may reach the venue.
+
+    Raises:
+        ValueError: the row was never claimed.
+    """
+    if order.request_ts is None:
+        raise ValueError(f"order {order.order_id} has no committed request timestamp")
+    return OrderRequest(
+        symbol=order.symbol,
+        side=Side(order.side),
+        type=OrderType(order.type),
+        quantity=order.quantity,
+        client_order_id=order.client_order_id,
+        timestamp_ms=order.request_ts,
+        recv_window_ms=order.recv_window_ms,
+        price=order.price,
+        stop_price=order.stop_price,
+        time_in_force=TimeInForce(order.time_in_force),
+    )
+
+
+def move(
+    unit: Unit,
+    order: OrderRow,
+    target: OrderStatus,
+    kind: str,
+    *,
+    not_before: int = 0,
+    reason: str | None = None,
+    **data: Any,
+) -> None:
+    """Carry a locked order to a state, with its event; a final state frees what it held.
+
+    Raises:
+        IllegalMove: the state machine does not allow it.
+    """
+    before = OrderStatus(order.status)
+    require_move(before, target)
+    order.status = target
+    order.not_before = not_before
+    order.updated_at = unit.now_ms
+    if reason is not None:
+        order.reason = reason[:300]
+    if target in FINAL:
+        hold(unit, order, final=True)
+    note(unit, order, kind, before, reason=reason, **data)
+
+
+def note(unit: Unit, order: OrderRow, kind: str, before: OrderStatus, **data: Any) -> None:
+    """Write an order event and its outbox twin; the instance is told."""
+    facts = {key: value for key, value in data.items() if value is not None}
+    event = unit.orders.add_event(order, kind, before.value, facts, unit.now_ms)
+    unit.emit(
+        topic("orders", order.status, order.exchange),
+        body(
+            "orders.v1",
+            event_id=event.id,
+            kind=kind,
+            order_id=order.order_id,
+            account_id=order.account_id,
+            instance_id=order.instance_id,
+            exchange=order.exchange,
+            symbol=order.symbol,
+            side=order.side,
+            type=order.type,
+            status=str(order.status),
+            quantity=canonical(order.quantity),
+            filled_quantity=canonical(order.filled_quantity),
+            client_order_id=order.client_order_id,
+            at=unit.now_ms,
+            **facts,
+        ),
+    )
+
+
+def hold(unit: Unit, order: OrderRow, *, final: bool = False) -> None:
+    """Bring the order's reservation in line with what is still unfilled."""
+    held = (
+        ZERO
+        if final
+        else remaining_reservation(order.reserved_initial, order.quantity, order.filled_quantity)
+    )
+    change = held - order.reserved_amount
+    if change == 0:
+        return
+    rows = unit.accounts.lock_balances(order.account_id, [order.reserved_asset])
+    unit.accounts.move(rows[order.reserved_asset], free=-change, locked=change, at=unit.now_ms)
+    order.reserved_amount = held

@@ -1,0 +1,170 @@
+"""Sending an order: claim, send once with the committed timestamp, record the outcome.
+
+1. The row is NEW and committed.
+2. Everything that may wait is made ready: keys, markets, budget, halts, the venue's clock.
+3. Compare-and-set NEW → SENDING with attempt and request timestamp, committed.
+4. Send with *that* timestamp; the venue's recvWindow fences a sender that slept.
+5. 200 → acknowledged; proven refusal → REJECTED, or NEW for later; anything else → UNKNOWN.
+"""
+
+from __future__ import annotations
+
+from app.core.errors import TidemarkError
+from app.core.exchanges.errors import VenueError, VenueRejected, VenueRetryLater
+from app.core.orders.types import OrderResponse, OrderStatus
+from app.core.ports import Clock, Ids, MarketClock
+from app.models import OrderRow
+from app.repositories.unit import Unit, Units
+from app.services.orders.fills import apply_response, missing_quantity
+from app.services.orders.ports import (
+    Checkpoint,
+    OrderTiming,
+    TradingDesk,
+    TradingDesks,
+    no_checkpoint,
+)
+from app.services.orders.records import move, request_of
+from app.services.risk import halts_on
+
+
+class OrderSender:
+    """Sends NEW orders, each attempt at most once.
+
+    Args:
+        owner: name of this process, kept with each claim.
+        checkpoint: called between the steps, for rehearsing faults.
+    """
+
+    def __init__(
+        self,
+        units: Units,
+        desks: TradingDesks,
+        clock: Clock,
+        market_clock: MarketClock,
+        ids: Ids,
+        timing: OrderTiming,
+        owner: str,
+        checkpoint: Checkpoint = no_checkpoint,
+    ) -> None:
+        self._units = units
+        self._desks = desks
+        self._clock = clock
+        self._market_clock = market_clock
+        self._ids = ids
+        self._timing = timing
+        self._owner = owner
+        self._checkpoint = checkpoint
+
+    def send(self, order_id: str) -> OrderStatus:
+        """Send an order if it is NEW and due; its status afterwards."""
+        with self._units.read() as unit:
+            order = unit.orders.get(order_id)
+        if order.status != OrderStatus.NEW or order.not_before > self._clock.now_ms():
+            return OrderStatus(order.status)
+        try:
+            market_now = self._market_clock.now_ms(order.exchange)
+            desk = self._desks.open(order.account_id)
+        except TidemarkError as error:
+            return self._postpone(order_id, order.attempt, error)
+        self._checkpoint("before_claim")
+        claimed = self._claim(order, desk, market_now)
+        if claimed is None:
+            with self._units.read() as unit:
+                return OrderStatus(unit.orders.get(order_id).status)
+        self._checkpoint("after_claim")
+        try:
+            response = self._place(desk, claimed)
+        except VenueError as error:
+            return self._record_refusal(claimed, error)
+        self._checkpoint("after_send")
+        status = self._units.run(lambda unit: self._accepted(unit, claimed, response))
+        self._checkpoint("after_record")
+        return status
+
+    def _place(self, desk: TradingDesk, order: OrderRow) -> OrderResponse:
+        return desk.adapter.place_order(request_of(order))
+
+    def _request_timestamp(self, desk: TradingDesk) -> int:
+        return self._clock.now_ms() + desk.clock_offset_ms
+
+    def _claim(self, order: OrderRow, desk: TradingDesk, market_now: int) -> OrderRow | None:
+        """The row as claimed by us, or None where there is nothing (more) to send."""
+
+        def claim(unit: Unit) -> OrderRow | None:
+            row = unit.orders.lock(order.order_id)
+            if row.status != OrderStatus.NEW:
+                return None
+            if row.cancel_requested:
+                move(unit, row, OrderStatus.CANCELLED, "cancelled_before_send")
+                return None
+            if market_now > row.valid_until:
+                move(unit, row, OrderStatus.EXPIRED, "expired", reason="valid_until passed")
+                return None
+            if row.attempt >= self._timing.max_attempts:
+                move(unit, row, OrderStatus.EXPIRED, "expired", reason="too many attempts")
+                return None
+            halted = halts_on(unit, row.account_id, row.instance_id, row.exchange, row.symbol)
+            if halted:
+                move(unit, row, OrderStatus.REJECTED, "halted", reason=f"halt: {halted[0]}")
+                return None
+            return self._take(unit, row, order.attempt, self._request_timestamp(desk))
+
+        return self._units.run(claim)
+
+    def _take(self, unit: Unit, row: OrderRow, attempt: int, request_ts: int) -> OrderRow | None:
+        won = unit.orders.claim(
+            row.order_id, attempt, owner=self._owner, request_ts=request_ts, now_ms=unit.now_ms
+        )
+        if not won:
+            return None
+        claimed = unit.orders.lock(row.order_id)
+        # Until then a SENDING row belongs to its sender; afterwards anyone may resolve it.
+        claimed.not_before = unit.now_ms + self._timing.reply_deadline_ms
+        unit.orders.add_event(
+            claimed,
+            "sending",
+            OrderStatus.NEW.value,
+            {"attempt": claimed.attempt, "request_ts": request_ts},
+            unit.now_ms,
+        )
+        return claimed
+
+    def _accepted(self, unit: Unit, claimed: OrderRow, response: OrderResponse) -> OrderStatus:
+        row = unit.orders.lock(claimed.order_id)
+        apply_response(unit, self._ids, row, response, "ack")
+        if missing_quantity(row, response):
+            unit.enqueue("orders.sync_account", row.account_id)
+        return OrderStatus(row.status)
+
+    def _record_refusal(self, claimed: OrderRow, error: VenueError) -> OrderStatus:
+        return self._units.run(lambda unit: self._refused(unit, claimed, error))
+
+    def _refused(self, unit: Unit, claimed: OrderRow, error: VenueError) -> OrderStatus:
+        row = unit.orders.lock(claimed.order_id)
+        if row.status != OrderStatus.SENDING or row.attempt != claimed.attempt:
+            return OrderStatus(row.status)
+        now, reason = unit.now_ms, error.message
+        if isinstance(error, VenueRejected):
+            move(unit, row, OrderStatus.REJECTED, "rejected", reason=reason)
+        elif isinstance(error, VenueRetryLater):
+            wait = max(error.retry_after_ms, self._timing.retry_ms)
+            move(unit, row, OrderStatus.NEW, "retry", not_before=now + wait, reason=reason)
+        else:
+            move(unit, row, OrderStatus.UNKNOWN, "unknown", not_before=now, reason=reason)
+            unit.enqueue("orders.resolve", row.order_id)
+        return OrderStatus(row.status)
+
+    def _postpone(self, order_id: str, attempt: int, error: TidemarkError) -> OrderStatus:
+        """Nothing was sent: note why and try again later, until the intent is too old."""
+
+        def postpone(unit: Unit) -> OrderStatus:
+            row = unit.orders.lock(order_id)
+            if row.status == OrderStatus.NEW and row.attempt == attempt:
+                wait = self._timing.retry_ms
+                if isinstance(error, VenueRetryLater):
+                    wait = max(wait, error.retry_after_ms)
+                row.not_before = unit.now_ms + wait
+                row.reason = error.message[:300]
+            return OrderStatus(row.status)
+
+        return self._units.run(postpone)

@@ -1,0 +1,117 @@
+"""The account sweep: what the venue holds against what we hold, by REST.
+
+It repairs what an answer did not carry: fills of resting orders, orders that ended at the
+venue, trades that a FILLED order still lacks.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from app.core.exchanges.errors import VenueError
+from app.core.orders.state import FINAL, WORKING
+from app.core.orders.types import OrderResponse, VenueFill
+from app.core.ports import Ids, MarketClock, TradeAdapter
+from app.models import OrderRow
+from app.repositories.unit import Unit, Units
+from app.services.orders.fills import apply_fills, apply_response
+from app.services.orders.ports import TradingDesks
+
+
+class AccountSync:
+    """Compares one account with its venue."""
+
+    def __init__(
+        self, units: Units, desks: TradingDesks, market_clock: MarketClock, ids: Ids
+    ) -> None:
+        self._units = units
+        self._desks = desks
+        self._market_clock = market_clock
+        self._ids = ids
+
+    def sync(self, account_id: str) -> int:
+        """Bring working orders and fills up to date; how many fills were new.
+
+        Raises:
+            VenueError: the venue could not be asked; nothing was changed by that.
+        """
+        with self._units.read() as unit:
+            account = unit.accounts.get(account_id)
+            working = [row for row in unit.orders.live(account_id) if row.status in WORKING]
+            cursors = dict(account.trade_cursor)
+        # Read before asking: what happens at the venue meanwhile belongs to the next sweep.
+        seen_ts = self._market_clock.now_ms(account.exchange)
+        new = 0
+        if working:
+            adapter = self._desks.cancel_desk(account_id).adapter
+            symbols = {row.symbol for row in working}
+            trades = {symbol: adapter.own_trades(symbol, cursors.get(symbol)) for symbol in symbols}
+            for symbol, fills in trades.items():
+                new += self._apply_trades(account_id, symbol, fills)
+            new += self._end_missing(adapter, working)
+        self._units.run(lambda unit: _mark_synced(unit, account_id, seen_ts))
+        return new
+
+    def _apply_trades(self, account_id: str, symbol: str, fills: list[VenueFill]) -> int:
+        by_order: dict[str, list[VenueFill]] = defaultdict(list)
+        for fill in fills:
+            by_order[fill.venue_order_id].append(fill)
+
+        def work(unit: Unit) -> int:
+            new = 0
+            for venue_order_id, group in by_order.items():
+                known = unit.orders.of_venue_id(account_id, symbol, venue_order_id)
+                if known is not None:
+                    order = unit.orders.lock(known.order_id)
+                    new += apply_fills(unit, self._ids, order, group)
+            _advance_cursor(unit, account_id, symbol, fills)
+            return new
+
+        return self._units.run(work)
+
+    def _end_missing(self, adapter: TradeAdapter, working: Iterable[OrderRow]) -> int:
+        """Ask for each working order that is no longer open at the venue."""
+        open_ids: set[str] = set()
+        for symbol in {row.symbol for row in working}:
+            open_ids |= {each.client_order_id for each in adapter.open_orders(symbol)}
+        new = 0
+        for row in working:
+            if row.client_order_id in open_ids:
+                continue
+            with self._units.read() as unit:
+                if unit.orders.get(row.order_id).status in FINAL:
+                    continue
+            try:
+                response = adapter.get_order_status(row.symbol, row.client_order_id)
+            except VenueError:
+                continue  # proves nothing; the next sweep asks again
+            if response is not None:
+                new += self._apply_word(row.order_id, response)
+        return new
+
+    def _apply_word(self, order_id: str, response: OrderResponse) -> int:
+        def work(unit: Unit) -> int:
+            order = unit.orders.lock(order_id)
+            before = order.filled_quantity
+            apply_response(unit, self._ids, order, response, "sweep")
+            return int(order.filled_quantity > before)
+
+        return self._units.run(work)
+
+
+def _advance_cursor(unit: Unit, account_id: str, symbol: str, fills: list[VenueFill]) -> None:
+    """Remember the last trade id up to which every trade's order was known."""
+    account = unit.accounts.lock(account_id)
+    cursor = account.trade_cursor.get(symbol)
+    for fill in fills:
+        if unit.orders.of_venue_id(account_id, symbol, fill.venue_order_id) is None:
+            break  # its order is still UNKNOWN here; it must be read again
+        cursor = fill.trade_id
+    if cursor is not None:
+        account.trade_cursor = {**account.trade_cursor, symbol: cursor}
+
+
+def _mark_synced(unit: Unit, account_id: str, seen_ts: int) -> None:
+    account = unit.accounts.lock(account_id)
+    account.synced_ts = max(account.synced_ts, seen_ts)
