@@ -71,7 +71,7 @@ class SimulatorTime:
     def _asked(self) -> int:
         try:
             answer = json.loads(self._get(self._url))
-            now = answer["now_ms"]
+            now = answer["market_ms"]
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise Unavailable(
                 f"the simulator's clock could not be read ({type(error).__name__}); "
