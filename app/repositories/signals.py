@@ -42,3 +42,11 @@ class SignalRepository(KeyedRepository[SignalRow]):
             .order_by(SignalRow.id)
             .limit(limit)
         ).all()
+
+    def unjudged_of(self, instance_id: str) -> Sequence[SignalRow]:
+        """Signals of an instance that the gate has not judged, oldest first."""
+        return self._session.scalars(
+            select(SignalRow)
+            .where(SignalRow.instance_id == instance_id, SignalRow.status == "new")
+            .order_by(SignalRow.id)
+        ).all()

@@ -46,3 +46,12 @@ class StrategyRepository(KeyedRepository[StrategyRow]):
         self._session.add(row)
         self._session.flush()
         return row
+
+    def newest_version(self, strategy_id: str) -> StrategyVersionRow | None:
+        """The version recorded last, or None."""
+        return self._session.scalars(
+            select(StrategyVersionRow)
+            .where(StrategyVersionRow.strategy_id == strategy_id)
+            .order_by(StrategyVersionRow.id.desc())
+            .limit(1)
+        ).first()

@@ -351,8 +351,8 @@ class MariaDBServer(PrivateServer):
 
     def _execute(self, statement: str) -> None:
         # Imported here: a reaper or a shell that only starts servers does without.
-        from sqlalchemy import create_engine  # noqa: PLC0415
-        from sqlalchemy.pool import NullPool  # noqa: PLC0415
+        from sqlalchemy import create_engine
+        from sqlalchemy.pool import NullPool
 
         engine = create_engine(self.url, poolclass=NullPool)
         with engine.begin() as connection:

@@ -62,7 +62,7 @@ def run_backtest(
     """
     prepared = prepare(spec, frames, strategy_class)
     if spec.engine == "backtrader":
-        from app.core.backtest.backtrader_engine import run_on_backtrader  # noqa: PLC0415
+        from app.core.backtest.backtrader_engine import run_on_backtrader
 
         log = run_on_backtrader(prepared, progress)
     else:

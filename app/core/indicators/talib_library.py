@@ -41,7 +41,7 @@ def import_without_pandas() -> None:
 
 @cache
 def _library() -> ModuleType:
-    import talib.abstract  # noqa: PLC0415 - 1.8 s that only research pays
+    import talib.abstract
 
     module: ModuleType = talib.abstract
     return module
@@ -50,7 +50,7 @@ def _library() -> ModuleType:
 @cache
 def version() -> str:
     """TA-Lib's own version, stored with every strategy version."""
-    import talib  # noqa: PLC0415
+    import talib
 
     raw = talib.__ta_version__
     return raw.decode() if isinstance(raw, bytes) else str(raw)
@@ -59,7 +59,7 @@ def version() -> str:
 @cache
 def names() -> tuple[str, ...]:
     """Names of all functions of the installed TA-Lib."""
-    import talib  # noqa: PLC0415
+    import talib
 
     return tuple(talib.get_functions())
 

@@ -9,7 +9,7 @@ import structlog
 
 from app.core.errors import TidemarkError
 from app.core.ports import Bus, Clock
-from app.repositories.unit import Units
+from app.repositories.unit import Unit, Units
 
 _log = structlog.get_logger(__name__)
 # A row that its own process has not marked within this time is sent by the relay.
@@ -68,7 +68,7 @@ class OutboxRelay:
     def relay(self) -> int:
         """Send overdue events and mark them; how many were sent."""
 
-        def work(unit: Any) -> int:
+        def work(unit: Unit) -> int:
             rows = unit.outbox.unsent(self._clock.now_ms() - _GRACE_MS)
             sent = []
             for row in rows:

@@ -1,0 +1,65 @@
+"""Where strategy code runs, as the services see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from app.core.backtest.spec import BacktestSpec
+from app.core.market.klines import KlineFrame
+from app.core.strategies.evaluation import EvaluationRequest, EvaluationResult
+from app.core.strategies.registry import StrategyInfo
+
+
+@dataclass(frozen=True, slots=True)
+class StrategySource:
+    """The code of one strategy version.
+
+    Attributes:
+        name: the strategy's name.
+        text: source of a user's file; None for a built-in, which the name finds.
+    """
+
+    name: str
+    text: str | None
+
+
+class StrategyRuntime(Protocol):
+    """Runs strategy code. Users' code never runs in the caller's process."""
+
+    def inspect(self, source: StrategySource) -> StrategyInfo:
+        """What the strategy is.
+
+        Raises:
+            BadStrategyFile: the file holds no usable strategy; one sentence says why.
+        """
+        ...
+
+    def warm_up(self, source: StrategySource, request: EvaluationRequest) -> int:
+        """Bars needed before the first evaluated one."""
+        ...
+
+    def evaluate(
+        self, source: StrategySource, request: EvaluationRequest, key: str
+    ) -> EvaluationResult:
+        """Evaluate one instance; ``key`` names the process that is kept for it.
+
+        Raises:
+            StrategyError: the code failed, ran too long or crashed.
+        """
+        ...
+
+    def backtest(
+        self,
+        source: StrategySource,
+        spec: BacktestSpec,
+        frames: Sequence[KlineFrame],
+        progress: Callable[[int, int], None],
+    ) -> dict[str, Any]:
+        """Run a backtest in a child process; the result as JSON.
+
+        Raises:
+            StrategyError: the code failed, ran too long or crashed.
+        """
+        ...

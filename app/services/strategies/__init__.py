@@ -1,0 +1,1 @@
+"""Strategies: catalogue and versions, instances, and their evaluation."""

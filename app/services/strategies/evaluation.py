@@ -1,0 +1,351 @@
+"""Evaluating a live instance: every closed bar after its cursor, once, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+import structlog
+
+from app.core.events import body, topic
+from app.core.market.instruments import Instrument
+from app.core.market.intervals import Interval
+from app.core.market.intervals import interval as interval_of
+from app.core.market.klines import KlineFrame
+from app.core.money import ZERO, canonical, parse_amount
+from app.core.orders.state import FINAL
+from app.core.orders.types import OrderStatus, OrderType, Side
+from app.core.ports import Ids, MarketClock
+from app.core.strategies.errors import StrategyError
+from app.core.strategies.evaluation import EvaluationRequest, EvaluationResult
+from app.core.strategies.signal import EmittedSignal
+from app.core.strategies.updates import OrderUpdate, OwnOrder
+from app.models import OrderEventRow, OrderRow, SignalRow, StrategyInstanceRow
+from app.repositories.unit import Unit, Units
+from app.services.orders.intake import signal_key
+from app.services.runtime import StrategyRuntime, StrategySource
+from app.services.strategies.catalogue import source_of
+from app.services.strategies.instances import Frames
+
+_log = structlog.get_logger(__name__)
+#: Order events that a strategy is told of; the others are steps of the protocol.
+_TOLD = frozenset(
+    {"fill", "venue", "rejected", "expired", "absent", "halted", "cancelled_before_send"}
+)
+# A bar that is missing is waited for this many intervals, then skipped.
+_PATIENCE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """An instance as it was when its evaluation began."""
+
+    row: StrategyInstanceRow
+    source: StrategySource
+    instruments: tuple[Instrument, ...]
+    events: Sequence[OrderEventRow]
+    orders: dict[str, OrderRow]
+    live: Sequence[OrderRow]
+    unjudged: Sequence[SignalRow]
+    positions: dict[str, Decimal]
+    net_cash: Decimal
+
+
+class Evaluator:
+    """Evaluates instances. Two evaluations of one instance are harmless: one of them loses
+    the compare-and-set on the cursors and writes nothing."""
+
+    def __init__(
+        self,
+        units: Units,
+        ids: Ids,
+        market_clock: MarketClock,
+        frames: Frames,
+        runtime: StrategyRuntime,
+    ) -> None:
+        self._units = units
+        self._ids = ids
+        self._market_clock = market_clock
+        self._frames = frames
+        self._runtime = runtime
+
+    def evaluate(self, instance_id: str) -> int:
+        """Take what is new for an instance; how many signals it emitted.
+
+        User code runs outside of any transaction; only the writing of its answer is one.
+        """
+        subject = self._load(instance_id)
+        if subject is None:
+            return 0
+        row = subject.row
+        market_now = self._market_clock.now_ms(row.exchange)
+        frames = self._closed_frames(row, market_now)
+        ready, skipped = _complete(row, frames, market_now)
+        last = max((int(frame.open_ts[-1]) for frame in ready if len(frame)), default=None)
+        fresh = last is not None and (row.cursor_ts is None or last > row.cursor_ts)
+        if not fresh and not subject.events:
+            return 0
+        request = self._request(subject, ready)
+        try:
+            result = self._runtime.evaluate(subject.source, request, row.id)
+        except StrategyError as error:
+            self._fail(row, error)
+            return 0
+        return self._write(subject, result, skipped)
+
+    def _load(self, instance_id: str) -> _Subject | None:
+        with self._units.read() as unit:
+            row = unit.instances.get(instance_id)
+            if row.status != "running" or row.version_id is None:
+                return None
+            version = unit.strategies.version(row.version_id)
+            assert version is not None  # noqa: S101 - a foreign key
+            strategy = unit.strategies.get(version.strategy_id)
+            events = unit.orders.events_after(row.id, row.event_cursor)
+            orders = {key: unit.orders.get(key) for key in {event.order_id for event in events}}
+            held = unit.ledger.positions_of_instance(row.id)
+            return _Subject(
+                row=row,
+                source=source_of(strategy, version),
+                instruments=tuple(unit.instruments.get(row.exchange, s) for s in row.symbols),
+                events=events,
+                orders=orders,
+                live=unit.orders.live_of_instance(row.id),
+                unjudged=unit.signals.unjudged_of(row.id),
+                positions={each.symbol: each.quantity for each in held},
+                net_cash=sum((each.cash_flow for each in held), ZERO),
+            )
+
+    def _closed_frames(self, row: StrategyInstanceRow, market_now: int) -> tuple[KlineFrame, ...]:
+        interval = interval_of(row.interval)
+        end = interval.floor(market_now)  # the bar that opens here is not closed
+        start = row.anchor_ts if row.anchor_ts is not None else end
+        return tuple(
+            self._frames.frame(row.exchange, symbol, row.interval, start, end)
+            for symbol in row.symbols
+        )
+
+    def _request(self, subject: _Subject, frames: tuple[KlineFrame, ...]) -> EvaluationRequest:
+        row = subject.row
+        interval = interval_of(row.interval)
+        now = interval.next(row.cursor_ts) if row.cursor_ts is not None else 0
+        return EvaluationRequest(
+            strategy=row.name,
+            strategy_id=row.id,
+            params=row.params,
+            exchange=row.exchange,
+            interval=row.interval,
+            instruments=subject.instruments,
+            frames=frames,
+            capital=row.capital,
+            compounding=row.compounding,
+            cursor_ts=row.cursor_ts,
+            state=row.state,
+            net_cash=subject.net_cash,
+            positions=subject.positions,
+            working_orders=_working(subject),
+            updates=tuple(
+                _update(event, subject.orders[event.order_id], now)
+                for event in subject.events
+                if event.kind in _TOLD
+            ),
+        )
+
+    def _write(self, subject: _Subject, result: EvaluationResult, skipped: Sequence[int]) -> int:
+        row = subject.row
+        event_cursor = subject.events[-1].id if subject.events else row.event_cursor
+
+        def work(unit: Unit) -> int:
+            won = unit.instances.advance(
+                row.id,
+                run_id=row.run_id,
+                seen=(row.cursor_ts, row.event_cursor),
+                cursor_ts=result.cursor_ts,
+                event_cursor=event_cursor,
+                state=result.state,
+                now_ms=unit.now_ms,
+            )
+            if not won:
+                return 0
+            for emitted in result.signals:
+                self._write_signal(unit, row, emitted)
+            for bar_ts in skipped:
+                _report_skipped(unit, row, bar_ts)
+            return len(result.signals)
+
+        return self._units.run(work)
+
+    def _write_signal(self, unit: Unit, row: StrategyInstanceRow, emitted: EmittedSignal) -> None:
+        signal = emitted.signal
+        record = SignalRow(
+            id=self._ids.new(),
+            instance_id=row.id,
+            version_id=row.version_id,
+            symbol=signal.symbol,
+            interval=emitted.interval,
+            cause=emitted.cause,
+            leg=emitted.leg,
+            bar_ts=emitted.bar_ts,
+            action=signal.action.value,
+            side=signal.side.value,
+            type=signal.type.value,
+            quantity=signal.quantity,
+            limit_price=signal.limit_price,
+            stop_price=signal.stop_price,
+            time_in_force=signal.time_in_force.value,
+            cancels=signal.cancels,
+            extras={
+                name: None if value is None else str(value)
+                for name, value in (
+                    ("oco_group", signal.oco_group),
+                    ("stop_loss", signal.stop_loss),
+                    ("take_profit", signal.take_profit),
+                )
+                if value is not None
+            },
+            tag=signal.tag[:64],
+            valid_until=emitted.valid_until,
+            status="new",
+            created_at=unit.now_ms,
+        )
+        unit.signals.add(record)
+        unit.enqueue("orders.accept_signal", record.id)
+        unit.emit(
+            topic("signals", row.name, signal.action.value),
+            body(
+                "signals.v1",
+                signal_id=record.id,
+                instance_id=row.id,
+                symbol=signal.symbol,
+                side=record.side,
+                type=record.type,
+                quantity=canonical(signal.quantity),
+                status="new",
+                bar_ts=emitted.bar_ts,
+                at=unit.now_ms,
+            ),
+        )
+
+    def _fail(self, row: StrategyInstanceRow, error: StrategyError) -> None:
+        """A strategy that fails is stopped with its error; a person starts it again."""
+        _log.warning("strategy_failed", instance_id=row.id, error=error.message)
+
+        def work(unit: Unit) -> None:
+            locked = unit.instances.lock(row.id)
+            if locked.status != "running" or locked.run_id != row.run_id:
+                return
+            locked.status, locked.error = "failed", error.message[:500]
+            locked.updated_at = unit.now_ms
+            unit.emit(
+                topic("risk", "alert", "critical"),
+                body(
+                    "alerts.v1",
+                    kind="strategy-failed",
+                    instance_id=row.id,
+                    text=error.message,
+                    at=unit.now_ms,
+                ),
+            )
+
+        self._units.run(work)
+
+
+def _complete(
+    row: StrategyInstanceRow, frames: tuple[KlineFrame, ...], market_now: int
+) -> tuple[tuple[KlineFrame, ...], list[int]]:
+    """The frames up to the first bar that is still to be waited for, and the bars given up."""
+    interval = interval_of(row.interval)
+    known = [set(frame.open_ts.tolist()) for frame in frames]
+    end = interval.floor(market_now)
+    skipped: list[int] = []
+    if row.cursor_ts is None:
+        return frames, skipped
+    bar = interval.next(row.cursor_ts)
+    while bar < end:
+        if not all(bar in times for times in known):
+            if market_now < _give_up_at(bar, interval):
+                break
+            skipped.append(bar)
+        bar = interval.next(bar)
+    cut = tuple(frame.between(-(2**62), bar) for frame in frames)
+    return cut, skipped
+
+
+def _give_up_at(bar: int, interval: Interval) -> int:
+    return interval.next(bar) + _PATIENCE * interval.length_ms
+
+
+def _working(subject: _Subject) -> tuple[OwnOrder, ...]:
+    """Own orders under way: signals not yet judged, and orders not yet final."""
+    prefix = f"s:{subject.row.id}:"
+    orders = [
+        OwnOrder(
+            key=order.intent_key.removeprefix(prefix),
+            symbol=order.symbol,
+            side=Side(order.side),
+            type=OrderType(order.type),
+            quantity=order.quantity,
+            filled=order.filled_quantity,
+            limit_price=order.price,
+            stop_price=order.stop_price,
+            tag=order.tag,
+        )
+        for order in subject.live
+    ]
+    signals = [
+        OwnOrder(
+            key=signal_key(signal),
+            symbol=signal.symbol,
+            side=Side(signal.side),
+            type=OrderType(signal.type),
+            quantity=signal.quantity,
+            limit_price=signal.limit_price,
+            stop_price=signal.stop_price,
+            tag=signal.tag,
+        )
+        for signal in subject.unjudged
+        if signal.quantity > 0
+    ]
+    return (*orders, *signals)
+
+
+def _update(event: OrderEventRow, order: OrderRow, now: int) -> OrderUpdate:
+    """An order event in the strategy's words.
+
+    Only fills carry the venue's market time; the others take the close of the bar before,
+    which puts them ahead of the next bar, where a backtest has them.
+    """
+    data = event.data
+    filled = event.kind == "fill"
+    status = OrderStatus(event.to_status)
+    return OrderUpdate(
+        event_id=str(event.id),
+        key=order.intent_key.removeprefix(f"s:{order.instance_id}:"),
+        symbol=order.symbol,
+        side=Side(order.side),
+        type=OrderType(order.type),
+        status=status,
+        quantity=order.quantity,
+        filled_quantity=order.filled_quantity,
+        timestamp=int(data["ts"]) if filled else now,
+        price=parse_amount(data["price"]) if filled else None,
+        last_quantity=parse_amount(data["fill_quantity"]) if filled else ZERO,
+        fee=parse_amount(data["fee"]) if filled else ZERO,
+        reason=str(data.get("reason", "")) if status in FINAL else "",
+        tag=order.tag,
+    )
+
+
+def _report_skipped(unit: Unit, row: StrategyInstanceRow, bar_ts: int) -> None:
+    unit.emit(
+        topic("system", "bar_skipped", row.id),
+        body(
+            "instances.v1",
+            instance_id=row.id,
+            name=row.name,
+            status="bar-skipped",
+            bar_ts=bar_ts,
+            at=unit.now_ms,
+        ),
+    )
