@@ -168,7 +168,8 @@ class InProcessBudget:
 
     def _present(self, exchange: str) -> _Window:
         window, minute = self._window(exchange), self._clock.now_ms() // _MINUTE_MS
-        # A clock that was set back must not hand out a fresh minute.
-        if minute > window.minute:
+        # A clock corrected by a second must not hand out a fresh minute, nor one that was hours
+        # ahead keep this one for hours.
+        if minute > window.minute or minute < window.minute - 1:
             window.minute, window.used = minute, 0
         return window

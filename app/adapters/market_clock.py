@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from app.core.errors import Unavailable
+from app.core.exchanges.errors import VenueError
 from app.core.ports import Clock
 
 # Within this the simulator's clock is not asked again: an evaluation reads it several times.
@@ -70,7 +71,7 @@ class SimulatorTime:
     def _asked(self) -> int:
         try:
             answer = json.loads(self._get(self._url))
-            now = answer["now_ms"]
+            now = answer["market_ms"]
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise Unavailable(
                 f"the simulator's clock could not be read ({type(error).__name__}); "
@@ -119,8 +120,6 @@ class WallTime:
         return self._offset
 
     def _measure(self) -> None:
-        from app.core.exchanges.errors import VenueError
-
         sent = self._clock.now_ms()
         try:
             theirs = self._ask()

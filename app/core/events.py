@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 # "%" first, or the others' escapes would be escaped again.
@@ -43,7 +42,7 @@ def body(schema: str, **fields: Any) -> dict[str, Any]:
 
 def kline_event(
     exchange: str, symbol: str, interval: str, first: int, last: int, count: int
-) -> tuple[str, Mapping[str, Any]]:
+) -> tuple[str, dict[str, Any]]:
     """Topic and body of "bars were stored".
 
     Args:
@@ -59,6 +58,11 @@ def kline_event(
         last=last,
         count=count,
     )
+
+
+def job_event(kind: str, job_id: str, state: str) -> tuple[str, dict[str, Any]]:
+    """Topic and body of "a job changed its state"."""
+    return topic("jobs", state, kind), body("jobs.v1", id=job_id, kind=kind, state=state)
 
 
 def _escaped(part: str) -> str:

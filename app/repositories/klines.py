@@ -21,11 +21,22 @@ _IN_LIMIT = 500
 
 
 class Stored(NamedTuple):
-    """What ``KlineRepository.store`` did with the bars it was given."""
+    """What ``KlineRepository.store`` did with the bars it was given.
 
-    inserted: int
-    revised: int
-    unchanged: int
+    Attributes:
+        first, last: open times of the first and last bar inserted or revised; 0 if none was.
+    """
+
+    inserted: int = 0
+    revised: int = 0
+    unchanged: int = 0
+    first: int = 0
+    last: int = 0
+
+    @property
+    def changed(self) -> int:
+        """Bars inserted or revised."""
+        return self.inserted + self.revised
 
 
 class KlineRepository(Repository):
@@ -172,12 +183,12 @@ class KlineRepository(Repository):
             Unavailable: the bulk load did not store exactly these rows; roll back.
         """
         if not rows:
-            return Stored(0, 0, 0)
+            return Stored()
         loader = BulkLoader(self._session)
         first, last = rows[0].open_ts, rows[-1].open_ts
         if not covered and self.count(series_id, first, last + 1) == 0:
             loader.insert_into_empty(series_id, rows)
-            return Stored(len(rows), 0, 0)
+            return Stored(len(rows), first=first, last=last)
         known = {row.open_ts: row for row in self.read_exact(series_id, first, last + 1)}
         new = [row for row in rows if row.open_ts not in known]
         differing = [
@@ -188,7 +199,13 @@ class KlineRepository(Repository):
         loader.insert_missing(series_id, new)
         for old, revised in differing:
             self._revise(series_id, old, revised, source, now_ms)
-        return Stored(len(new), len(differing), len(rows) - len(new) - len(differing))
+        changed = sorted([row.open_ts for row in new] + [row.open_ts for _, row in differing])
+        return Stored(
+            len(new),
+            len(differing),
+            len(rows) - len(changed),
+            *((changed[0], changed[-1]) if changed else ()),
+        )
 
     def quarantine(self, series_id: int, bad: Sequence[BadKline], source: str, now_ms: int) -> int:
         """Keep bars that failed validation; how many were not known yet."""

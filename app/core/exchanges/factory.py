@@ -1,0 +1,84 @@
+"""Adapters of a venue: real, or at a simulator on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from app.core.errors import UnknownName
+from app.core.exchanges.market import BinanceSpotMarket
+from app.core.exchanges.session import TIMEOUT_S, VenueSession
+from app.core.exchanges.trading import BinanceSpotTrade
+from app.core.ports import Clock, MarketAdapter, RequestBudget, TradeAdapter
+
+#: Venues that have adapters.
+VENUES: Final = ("binance",)
+
+
+def market_adapter(
+    exchange: str,
+    budget: RequestBudget,
+    clock: Clock,
+    *,
+    base_url: str | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> MarketAdapter:
+    """Public market data of a venue.
+
+    Args:
+        base_url: of a simulator on loopback; None is the real venue.
+        timeout_s: from the send to the last byte of an answer, seconds.
+
+    Raises:
+        UnknownName: there is no adapter for the venue.
+    """
+    return BinanceSpotMarket(_session(exchange, budget, clock, base_url, None, timeout_s))
+
+
+def trade_adapter(
+    exchange: str,
+    credentials: Mapping[str, str],
+    budget: RequestBudget,
+    clock: Clock,
+    *,
+    base_url: str | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> TradeAdapter:
+    """One account at a venue.
+
+    Args:
+        credentials: ``apiKey`` and ``secret``.
+        base_url: of a simulator on loopback; None is the real venue.
+        timeout_s: from the send to the last byte of an answer, seconds.
+
+    Raises:
+        UnknownName: there is no adapter for the venue.
+    """
+    return BinanceSpotTrade(_session(exchange, budget, clock, base_url, credentials, timeout_s))
+
+
+def _session(
+    exchange: str,
+    budget: RequestBudget,
+    clock: Clock,
+    base_url: str | None,
+    credentials: Mapping[str, str] | None,
+    timeout_s: float,
+) -> VenueSession:
+    if exchange not in VENUES:
+        raise UnknownName(
+            f"exchange {exchange[:40]!r} is not supported; use one of {', '.join(VENUES)}"
+        )
+    bind = None if base_url is None else _binding(base_url, timeout_s)
+    return VenueSession(
+        exchange, budget, clock, bind=bind, credentials=credentials, timeout_s=timeout_s
+    )
+
+
+def _binding(base_url: str, timeout_s: float) -> Callable[[Any], None]:
+    def bind(client: Any) -> None:
+        from app.core.exchanges.loopback import bind_sync
+
+        bind_sync(client, base_url, read_seconds=timeout_s)
+
+    return bind

@@ -1,0 +1,164 @@
+"""Binding unmodified ccxt to a simulated exchange on loopback.
+
+ccxt keeps its real URL strings (some of its behaviour depends on them); the transport
+underneath sends every request for a known host of the venue to the simulator. While an
+exchange is bound, no other host can be reached through it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import aiohttp
+import requests
+from requests.adapters import HTTPAdapter
+from yarl import URL
+
+from app.core.errors import InvalidInput, TidemarkError
+
+VENUE_HOSTS: Final[dict[str, frozenset[str]]] = {
+    "binance": frozenset(
+        {
+            "api.binance.com",
+            "api1.binance.com",
+            "api2.binance.com",
+            "api3.binance.com",
+            "api4.binance.com",
+            "data-api.binance.vision",
+            "data-stream.binance.vision",
+            "stream.binance.com",
+            "ws-api.binance.com",
+            "fapi.binance.com",
+            "dapi.binance.com",
+        }
+    ),
+}
+# ccxt opens its spot market streams at stream.binance.com:9443/ws/N.
+_STREAM_HOSTS: Final = frozenset({"stream.binance.com", "data-stream.binance.vision"})
+DEFAULT_CONNECT_SECONDS: Final = 2.0
+DEFAULT_READ_SECONDS: Final = 10.0
+
+
+class ForeignHost(TidemarkError):
+    """A request for a host that is not the bound venue's; it was not sent."""
+
+    code = "foreign-host"
+
+
+def bind_sync(
+    exchange: Any,
+    base_url: str,
+    *,
+    connect_seconds: float = DEFAULT_CONNECT_SECONDS,
+    read_seconds: float = DEFAULT_READ_SECONDS,
+) -> None:
+    """Send everything that a synchronous ccxt exchange asks to the simulator.
+
+    Args:
+        base_url: of the simulator, as in ``http://127.0.0.1:8800``.
+        connect_seconds, read_seconds: deadlines on the wall; they replace ccxt's timeout.
+
+    Raises:
+        InvalidInput: ``base_url`` is not on loopback, or the venue is not simulated.
+    """
+    base, hosts = _checked(base_url), _hosts(exchange)
+    adapter = _LoopbackAdapter(base, hosts, (connect_seconds, read_seconds))
+    session = requests.Session()
+    session.trust_env = False
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    exchange.session = session
+
+
+def bind_async(
+    exchange: Any,
+    base_url: str,
+    *,
+    connect_seconds: float = DEFAULT_CONNECT_SECONDS,
+    read_seconds: float = DEFAULT_READ_SECONDS,
+) -> None:
+    """Send everything that an asynchronous ccxt (or ccxt.pro) exchange asks to the simulator.
+
+    Must be called inside the event loop that will use the exchange; ``exchange.close()``
+    closes the transport too. WebSocket connections have no read deadline.
+
+    Raises:
+        InvalidInput: ``base_url`` is not on loopback, or the venue is not simulated.
+    """
+    base, hosts = _checked(base_url), _hosts(exchange)
+
+    async def to_loopback(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        request.url = URL(_rewritten(str(request.url), base, hosts), encoded=True)
+        return await handler(request)
+
+    timeout = aiohttp.ClientTimeout(sock_connect=connect_seconds, sock_read=read_seconds)
+    exchange.open()
+    exchange.session = aiohttp.ClientSession(
+        middlewares=(to_loopback,), timeout=timeout, trust_env=False
+    )
+
+
+class _LoopbackAdapter(HTTPAdapter):
+    """Transport that knows no address but the simulator's."""
+
+    def __init__(self, base: str, hosts: frozenset[str], timeout: tuple[float, float]) -> None:
+        super().__init__(max_retries=0)
+        self._base = base
+        self._hosts = hosts
+        self._timeout = timeout
+
+    def send(  # type: ignore[override]
+        self, request: requests.PreparedRequest, **options: Any
+    ) -> requests.Response:
+        """Send one request to the simulator.
+
+        Raises:
+            ForeignHost: it was meant for somebody else.
+        """
+        moved = request.copy()
+        moved.url = _rewritten(request.url or "", self._base, self._hosts)
+        options |= {"timeout": self._timeout, "proxies": {}}
+        response = super().send(moved, **options)
+        response.request = request
+        return response
+
+
+def _rewritten(url: str, base: str, hosts: frozenset[str]) -> str:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host not in hosts:
+        raise ForeignHost(
+            f"{host or url[:60]!r} is not a host of the simulated venue; nothing was sent"
+        )
+    path = parts.path
+    if host in _STREAM_HOSTS and not path.startswith("/stream"):
+        path = "/stream" + path
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{base}{path}{query}"
+
+
+def _checked(base_url: str) -> str:
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""
+    try:
+        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = False
+    if parts.scheme != "http" or not is_loopback:
+        raise InvalidInput(
+            f"simulator URL was {base_url[:80]!r}; it must be http on a loopback address"
+        )
+    return base_url.rstrip("/")
+
+
+def _hosts(exchange: Any) -> frozenset[str]:
+    try:
+        return VENUE_HOSTS[exchange.id]
+    except KeyError:
+        raise InvalidInput(
+            f"venue {exchange.id!r} is not simulated; simulated are {', '.join(VENUE_HOSTS)}"
+        ) from None

@@ -1,0 +1,192 @@
+"""One slice: ask the venue, sort the answer, store it with what it proves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from app.core.events import kline_event
+from app.core.market.coverage import (
+    CoverageState,
+    Span,
+    lay,
+    observed_absent,
+    present_runs,
+    refused,
+)
+from app.core.market.instruments import InstrumentStatus
+from app.core.market.klines import KlineRow
+from app.core.market.validation import BadKline, check_klines
+from app.core.ports import MarketAdapter, MarketClock
+from app.repositories.klines import Stored
+from app.repositories.unit import Unit
+from app.services.collection.target import PAGE, Ask, Target
+
+Markets = Callable[[str], MarketAdapter]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the venue answered to an ``Ask``, sorted out.
+
+    Attributes:
+        position: where the next request begins.
+        earliest: open time of the venue's first bar of all, where it was asked for.
+    """
+
+    ask: Ask
+    good: list[KlineRow]
+    bad: list[BadKline]
+    position: int
+    earliest: int | None
+
+
+class Filler:
+    """Fills series from their venues. ``fetch`` talks to the venue, ``keep`` to the database.
+
+    Args:
+        markets: the adapter of a venue.
+        grace_ms: for each venue, how long after its close a bar is taken as final; 3 s on a
+            real venue, 0 where the market clock is stepped by hand.
+    """
+
+    def __init__(
+        self, markets: Markets, market_clock: MarketClock, grace_ms: Mapping[str, int]
+    ) -> None:
+        self._markets = markets
+        self._market_clock = market_clock
+        self._grace_ms = grace_ms
+
+    def closed_end(self, target: Target) -> int:
+        """Open time of the first bar that is not final yet: the end of what can be kept.
+
+        Raises:
+            Unavailable: the venue's market time is not known.
+        """
+        now = self._market_clock.now_ms(target.exchange)
+        return target.interval.floor(now - self._grace_ms.get(target.exchange, 3_000))
+
+    def fetch(self, target: Target, ask: Ask) -> Answer:
+        """Ask the venue; no transaction may be open meanwhile.
+
+        Raises:
+            VenueError: see ``MarketAdapter.klines``.
+        """
+        market = self._markets(target.exchange)
+        name = target.interval.name
+        rows = market.klines(target.symbol, name, ask.start, ask.end, PAGE)
+        checked = check_klines(
+            rows, target.interval, start=ask.start, end=ask.end, closed_by=ask.end
+        )
+        earliest = None
+        first = checked.good[0].open_ts if checked.good else ask.end
+        if not ask.has_older and first > ask.wanted_from:
+            oldest = market.klines(target.symbol, name, 0, ask.end, 1)
+            probe = check_klines(oldest, target.interval, start=0, end=ask.end, closed_by=ask.end)
+            earliest = probe.good[0].open_ts if probe.good else None
+        return Answer(
+            ask, checked.good, checked.bad, _position(target, ask, checked.good), earliest
+        )
+
+    def keep(self, unit: Unit, target: Target, answer: Answer) -> Stored:
+        """Store an answer with its coverage, under the series row's lock.
+
+        Emits one event and a hint to each instance concerned, if anything was stored.
+
+        Raises:
+            Unavailable: the bulk load did not store exactly these rows; roll back.
+        """
+        name = target.interval.name
+        series = unit.klines.series(target.exchange, target.symbol, name, unit.now_ms)
+        unit.klines.lock_series(series.id)
+        ask, good = answer.ask, answer.good
+        before = unit.coverage.spans(series.id, ask.start, ask.end)
+        stored = unit.klines.store(
+            series.id,
+            good,
+            covered=_covers_any(before, good),
+            source=f"rest:{target.exchange}",
+            now_ms=unit.now_ms,
+        )
+        unit.klines.quarantine(series.id, answer.bad, f"rest:{target.exchange}", unit.now_ms)
+        listed = unit.instruments.find(target.exchange, target.symbol)
+        delisted = listed is not None and listed.status is InstrumentStatus.DELISTED
+        after = lay(before, *_learned(target, answer, before, unit.now_ms, delisted=delisted))
+        unit.coverage.save(series.id, before, after)
+        if stored.changed:
+            first, last = stored.first, stored.last
+            unit.emit(
+                *kline_event(target.exchange, target.symbol, name, first, last, stored.changed)
+            )
+            for row in unit.instances.running_on(target.exchange, target.symbol, name):
+                unit.enqueue("strategies.evaluate", row.id)
+        return stored
+
+
+def _position(target: Target, ask: Ask, good: Sequence[KlineRow]) -> int:
+    """Where to go on: behind the last bar, or behind the range if that brought none."""
+    if good and good[-1].open_ts >= ask.wanted_from:
+        return target.interval.next(good[-1].open_ts)
+    return ask.end
+
+
+def _covers_any(spans: Sequence[Span], good: Sequence[KlineRow]) -> bool:
+    if not good:
+        return False
+    first, last = good[0].open_ts, good[-1].open_ts
+    return any(
+        span.state is CoverageState.PRESENT and span.start <= last and span.end > first
+        for span in spans
+    )
+
+
+def _learned(
+    target: Target, answer: Answer, before: Sequence[Span], now_ms: int, *, delisted: bool
+) -> list[Span]:
+    """Spans that an answer proves, in the order in which they are laid over the known ones."""
+    times = [row.open_ts for row in answer.good]
+    runs = present_runs(times, target.interval)
+    learned = _listing(answer, before, times, now_ms)
+    for left, right in pairwise(runs):
+        learned += observed_absent(before, left.end, right.start, now_ms)
+    stored = set(times)
+    for bad in answer.bad:
+        on_grid = target.interval.floor(bad.open_ts) == bad.open_ts
+        inside = answer.ask.start <= bad.open_ts < answer.ask.end
+        if on_grid and inside and bad.open_ts not in stored:
+            end = target.interval.next(bad.open_ts)
+            learned += refused(before, bad.open_ts, end, bad.reason, now_ms)
+    if delisted and not answer.bad and _is_over(answer, before, times):
+        proof = {"status": "delisted", "seen_at": now_ms}
+        learned.append(
+            Span(answer.ask.wanted_from, answer.ask.end, CoverageState.AFTER_DELISTING, proof)
+        )
+    return [*learned, *runs]
+
+
+def _is_over(answer: Answer, before: Sequence[Span], times: Sequence[int]) -> bool:
+    """Whether nothing came from the first missing bar on, and nothing later is stored."""
+    wanted = answer.ask.wanted_from
+    later = any(span.state is CoverageState.PRESENT and span.end > wanted for span in before)
+    return not later and not any(opened >= wanted for opened in times)
+
+
+def _listing(
+    answer: Answer, before: Sequence[Span], times: Sequence[int], now_ms: int
+) -> list[Span]:
+    """What is known of the bars before the first one that came."""
+    ask, earliest = answer.ask, answer.earliest
+    first = times[0] if times else ask.end
+    if earliest is None or first <= ask.wanted_from:
+        return []
+    found = []
+    if earliest > ask.wanted_from:
+        proof = {"earliest": earliest, "seen_at": now_ms}
+        end = min(earliest, first)
+        found.append(Span(ask.wanted_from, end, CoverageState.BEFORE_LISTING, proof))
+    unseen = max(earliest, ask.wanted_from)
+    if times and unseen < first:
+        # The venue has older bars and has the next one: these came neither way.
+        found += observed_absent(before, unseen, first, now_ms)
+    return found

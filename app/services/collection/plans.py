@@ -1,0 +1,145 @@
+"""Collection plans: what to keep complete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.core.errors import Conflict, InvalidInput
+from app.core.market.intervals import interval
+from app.core.ports import Ids
+from app.models import CollectionPlanRow
+from app.repositories.base import Page
+from app.repositories.unit import Unit, Units
+from app.services.catalogue import sync_catalogue
+from app.services.collection.filling import Markets
+
+# Longer bars, and those with months in them, are derived from stored 1d bars.
+_DERIVED = frozenset({"3d", "1w", "1M"})
+_NAME_LIMIT = 64
+_SERIES_LIMIT = 5_000
+
+
+class Plans:
+    """Create, list, enable and delete plans."""
+
+    def __init__(self, units: Units, markets: Markets, ids: Ids) -> None:
+        self._units = units
+        self._markets = markets
+        self._ids = ids
+
+    def create(
+        self,
+        *,
+        name: str,
+        exchange: str,
+        symbols: Sequence[str],
+        intervals: Sequence[str],
+        since_ms: int,
+        priority: int = 100,
+        enabled: bool = True,
+    ) -> CollectionPlanRow:
+        """Add a plan; its symbols must be in the venue's catalogue.
+
+        Args:
+            since_ms: the first bar to keep opens at or after this time.
+            priority: lower is more urgent.
+
+        Raises:
+            InvalidInput: no symbols or intervals, too many, or an interval that is derived.
+            UnknownName: an interval, exchange or symbol that is not known.
+            Conflict: a plan of that name exists.
+            VenueError: the catalogue was empty and the venue could not be asked.
+        """
+        wanted = list(dict.fromkeys(symbols))
+        names = list(dict.fromkeys(intervals))
+        _check(name, wanted, names, since_ms)
+        self._check_symbols(exchange, wanted)
+
+        def work(unit: Unit) -> CollectionPlanRow:
+            if unit.plans.named(name) is not None:
+                raise Conflict(f"a collection plan named {name!r} exists already")
+            row = CollectionPlanRow(
+                id=self._ids.new(),
+                name=name,
+                exchange=exchange,
+                symbols=wanted,
+                intervals=names,
+                since_ts=since_ms,
+                priority=priority,
+                enabled=enabled,
+                created_at=unit.now_ms,
+                updated_at=unit.now_ms,
+            )
+            unit.plans.add(row)
+            return row
+
+        return self._units.run(work)
+
+    def page(self, limit: int, cursor: str | None = None) -> Page[CollectionPlanRow]:
+        """Plans, newest first."""
+        with self._units.read() as unit:
+            return unit.plans.page(limit, cursor)
+
+    def get(self, plan_id: str) -> CollectionPlanRow:
+        """The plan.
+
+        Raises:
+            NotFound: there is none of that id.
+        """
+        with self._units.read() as unit:
+            return unit.plans.get(plan_id)
+
+    def named(self, name: str) -> CollectionPlanRow | None:
+        """The plan of that name, or None."""
+        with self._units.read() as unit:
+            return unit.plans.named(name)
+
+    def enable(self, plan_id: str, enabled: bool) -> CollectionPlanRow:
+        """Switch a plan on or off; jobs under way end at their next slice when it is off.
+
+        Raises:
+            NotFound: there is none of that id.
+        """
+
+        def work(unit: Unit) -> CollectionPlanRow:
+            row = unit.plans.lock(plan_id)
+            row.enabled, row.updated_at = enabled, unit.now_ms
+            return row
+
+        return self._units.run(work)
+
+    def delete(self, plan_id: str) -> None:
+        """Delete a plan; what it collected stays.
+
+        Raises:
+            NotFound: there is none of that id.
+        """
+
+        def work(unit: Unit) -> None:
+            unit.plans.lock(plan_id)
+            unit.plans.delete(plan_id)
+
+        self._units.run(work)
+
+    def _check_symbols(self, exchange: str, symbols: Sequence[str]) -> None:
+        with self._units.read() as unit:
+            empty = unit.instruments.count(exchange) == 0
+        if empty:
+            sync_catalogue(self._units, self._markets(exchange), self._ids)
+        with self._units.read() as unit:
+            for symbol in symbols:
+                unit.instruments.get(exchange, symbol)
+
+
+def _check(name: str, symbols: Sequence[str], intervals: Sequence[str], since_ms: int) -> None:
+    if not 0 < len(name) <= _NAME_LIMIT or not name.isprintable():
+        raise InvalidInput(f"a plan's name has 1 to {_NAME_LIMIT} printable characters")
+    if not symbols or not intervals:
+        raise InvalidInput("a plan needs at least one symbol and one interval")
+    if len(symbols) * len(intervals) > _SERIES_LIMIT:
+        raise InvalidInput(f"a plan has at most {_SERIES_LIMIT} series; make several plans")
+    if since_ms < 0:
+        raise InvalidInput("a plan cannot begin before 1970")
+    for entry in intervals:
+        if interval(entry).name in _DERIVED:
+            raise InvalidInput(f"{entry} is derived from stored 1d bars; collect 1d instead")

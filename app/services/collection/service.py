@@ -1,0 +1,156 @@
+"""Collection as others see it: plans, jobs, and following the market."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from app.core.errors import TidemarkError, Unavailable
+from app.core.exchanges.errors import VenueError
+from app.core.market.coverage import missing
+from app.core.ports import Clock, Ids, MarketClock
+from app.models import CollectionPlanRow, JobRow
+from app.repositories.unit import Unit, Units
+from app.services.collection.filling import Answer, Filler, Markets
+from app.services.collection.jobs import CollectionJobs
+from app.services.collection.plans import Plans
+from app.services.collection.target import PAGE, Ask, Target, next_ask, targets_of
+
+
+@dataclass(slots=True)
+class Followed:
+    """What following one plan, or all of them, did.
+
+    Attributes:
+        rows: bars stored or revised.
+        jobs: ids of the jobs that now fill what was more than one page.
+        errors: series that could not be followed this time, with the reason.
+    """
+
+    rows: int = 0
+    jobs: list[str] = field(default_factory=list)
+    errors: dict[str, str] = field(default_factory=dict)
+
+
+class CollectionService:
+    """Keeps the series of all plans complete.
+
+    Args:
+        units: of the bulk engine, the only one that may load files into the database.
+        markets: the market adapter of a venue; raises UnknownName for one not set up.
+        market_clock: when bars close.
+        clock: this machine's, for the length of a slice.
+        grace_ms: by venue, how long after its close a bar is final; 3,000 where not listed.
+    """
+
+    def __init__(
+        self,
+        units: Units,
+        markets: Markets,
+        market_clock: MarketClock,
+        ids: Ids,
+        clock: Clock,
+        *,
+        grace_ms: Mapping[str, int] | None = None,
+    ) -> None:
+        self._units = units
+        self._filler = Filler(markets, market_clock, grace_ms or {})
+        self._jobs = CollectionJobs(units, self._filler, ids, clock)
+        self.plans = Plans(units, markets, ids)
+
+    def start(self, plan_id: str) -> list[JobRow]:
+        """One job for each series of a plan that lacks any bar; live ones are not doubled.
+
+        Raises:
+            NotFound: no such plan.
+            Unavailable: the venue's market time is not known.
+        """
+        plan = self.plans.get(plan_id)
+        wanted = [target for target in targets_of(plan) if self._missing(target, self._end(target))]
+
+        def work(unit: Unit) -> list[JobRow]:
+            return [self._jobs.ensure(unit, plan, target) for target in wanted]
+
+        return self._units.run(work)
+
+    def run_job(self, job_id: str) -> str:
+        """Work on a job for a slice of less than a minute; the state in which it was left.
+
+        One of queued, succeeded, failed, cancelled; ``not_claimed`` where another worker has
+        it, its time has not come or it has ended; ``lost`` where another worker took it over.
+        """
+        return self._jobs.run(job_id)
+
+    def follow(self, plan_id: str) -> Followed:
+        """Bring every series of a plan up to the last closed bar.
+
+        One request for each series that lacks less than a page of bars; a job for more.
+
+        Raises:
+            NotFound: no such plan.
+        """
+        followed = Followed()
+        self._follow(self.plans.get(plan_id), followed)
+        return followed
+
+    def follow_all(self) -> Followed:
+        """Follow every enabled plan, most urgent first."""
+        with self._units.read() as unit:
+            plans = unit.plans.enabled()
+        followed = Followed()
+        for plan in plans:
+            self._follow(plan, followed)
+        return followed
+
+    def _follow(self, plan: CollectionPlanRow, followed: Followed) -> None:
+        for target in targets_of(plan):
+            try:
+                self._follow_series(plan, target, followed)
+            except (VenueError, Unavailable) as error:
+                followed.errors[f"{target.symbol} {target.interval.name}"] = _said(error)
+
+    def _follow_series(self, plan: CollectionPlanRow, target: Target, followed: Followed) -> None:
+        end = self._end(target)
+        ranges = self._missing(target, end)
+        if not ranges:
+            return
+        # History, however long, is a job's; the present is followed meanwhile.
+        tail = max(target.since, end - (PAGE - 1) * target.interval.length_ms)
+        recent = [part for part in ranges if part[0] > tail or part[0] == target.since]
+        if sum(target.bars(*part) for part in recent) >= PAGE:
+            recent = []
+        if len(recent) < len(ranges):
+            job = self._units.run(lambda unit: self._jobs.ensure(unit, plan, target))
+            followed.jobs.append(job.id)
+        if recent:
+            followed.rows += self._fill(target, recent[0][0], end)
+
+    def _fill(self, target: Target, position: int, end: int) -> int:
+        ask = self._ask(target, position, end)
+        if ask is None:
+            return 0
+        answer = self._filler.fetch(target, ask)
+        return self._units.run(lambda unit: self._kept(unit, target, answer))
+
+    def _kept(self, unit: Unit, target: Target, answer: Answer) -> int:
+        stored = self._filler.keep(unit, target, answer)
+        return stored.changed
+
+    def _end(self, target: Target) -> int:
+        return max(self._filler.closed_end(target), target.since)
+
+    def _missing(self, target: Target, end: int) -> list[tuple[int, int]]:
+        with self._units.read() as unit:
+            series = unit.klines.find_series(target.exchange, target.symbol, target.interval.name)
+            spans = unit.coverage.spans(series.id) if series else []
+            return missing(spans, target.since, end, unit.now_ms)
+
+    def _ask(self, target: Target, position: int, end: int) -> Ask | None:
+        with self._units.read() as unit:
+            series = unit.klines.find_series(target.exchange, target.symbol, target.interval.name)
+            spans = unit.coverage.spans(series.id) if series else []
+            return next_ask(target, spans, position, end, unit.now_ms)
+
+
+def _said(error: TidemarkError) -> str:
+    return f"{error.error_code}: {error.message}"

@@ -1,0 +1,91 @@
+"""Series to keep complete, and the next request for one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.core.market.coverage import CoverageState, Span, missing
+from app.core.market.intervals import Interval, interval
+from app.models import CollectionPlanRow
+
+#: Bars asked for at once; the venue's own limit.
+PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One series of one plan.
+
+    Attributes:
+        since: open time of the first bar to keep, ms, on the grid.
+    """
+
+    exchange: str
+    symbol: str
+    interval: Interval
+    since: int
+
+    def bars(self, start: int, end: int) -> int:
+        """Expected bars in [start, end)."""
+        return self.interval.expected(start, end)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request: bars that open in [start, end), at most a page of them.
+
+    Attributes:
+        wanted_from: where the first missing bar is; ``start`` may be a bar earlier, so that
+            the answer shows the neighbour of a gap.
+        has_older: whether bars before ``wanted_from`` are stored.
+    """
+
+    start: int
+    end: int
+    wanted_from: int
+    has_older: bool
+
+
+def targets_of(plan: CollectionPlanRow) -> list[Target]:
+    """Every series of a plan."""
+    return [
+        target(plan.exchange, symbol, name, plan.since_ts)
+        for symbol in plan.symbols
+        for name in plan.intervals
+    ]
+
+
+def target(exchange: str, symbol: str, interval_name: str, since_ts: int) -> Target:
+    """A series from its names; ``since_ts`` moves up to the grid."""
+    length = interval(interval_name)
+    return Target(exchange, symbol, length, length.ceil(since_ts))
+
+
+def next_ask(
+    target: Target, spans: Sequence[Span], position: int, end: int, now_ms: int
+) -> Ask | None:
+    """The request for the first bars missing in [position, end), or None if none is due.
+
+    Gaps that fit into one page together are asked for together, each with the bars before and
+    after it: only neighbours that come without a bar prove that the venue has none.
+    """
+    ranges = missing(spans, max(position, target.since), end, now_ms)
+    if not ranges:
+        return None
+    wanted, stop = ranges[0]
+    older = [span.end for span in spans if _present(span) and span.end <= wanted]
+    start = wanted
+    if older and wanted - older[-1] < PAGE // 2 * target.interval.length_ms:
+        start = target.interval.floor(older[-1] - 1)
+    reach = start + PAGE * target.interval.length_ms
+    for first, last in ranges[1:]:
+        if last >= reach:
+            break
+        stop = max(stop, last)
+        del first
+    return Ask(start, min(end, target.interval.next(stop)), wanted, bool(older))
+
+
+def _present(span: Span) -> bool:
+    return span.state is CoverageState.PRESENT

@@ -1,0 +1,238 @@
+"""The control API: clock, accounts, deposits, faults, and the simulator's own record.
+
+Loopback only and without authentication. Bodies are JSON objects; every wrong use is
+answered with ``{"error": …}`` and a 4xx status.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from aiohttp import web
+
+from app.core.errors import Conflict, InvalidInput, NotFound, TidemarkError
+from app.core.money import canonical, parse_amount
+from simulator.clock import wall_ms
+from simulator.exchange import Account
+from simulator.orders import Order, State
+from simulator.record import Record
+from simulator.venue import Venue
+
+_MAX_PAGE: Final = 10_000
+_REQUEST_FIELDS: Final = frozenset(
+    {"path", "method", "account", "transport", "outcome", "client_order_id", "status", "code"}
+)
+_ORDER_FIELDS: Final = frozenset({"account", "symbol", "status", "client_order_id_prefix"})
+
+Handler = Callable[[web.Request], Awaitable[Any]]
+
+
+class Control:
+    """Routes under ``/control``."""
+
+    def __init__(self, venue: Venue, record: Record) -> None:
+        self._venue = venue
+        self._record = record
+
+    def add_routes(self, app: web.Application) -> None:
+        """Mount the control API on an application."""
+        routes: dict[tuple[str, str], Handler] = {
+            ("GET", "/control/clock"): self._clock,
+            ("POST", "/control/advance"): self._advance,
+            ("GET", "/control/accounts"): self._accounts,
+            ("POST", "/control/accounts"): self._create_account,
+            ("POST", "/control/deposit"): self._deposit,
+            ("GET", "/control/record/requests"): self._requests,
+            ("DELETE", "/control/record/requests"): self._forget,
+            ("GET", "/control/record/orders"): self._orders,
+        }
+        for (method, path), handler in routes.items():
+            app.router.add_route(method, path, _answering(handler))
+        app.router.add_route("*", "/control/{rest:.*}", _no_such_route)
+
+    # -- clock ----------------------------------------------------------------------------
+
+    async def _clock(self, _: web.Request) -> Any:
+        clock = self._venue.clock
+        return {"market_ms": clock.now(), "wall_ms": wall_ms(), "mode": clock.mode.value}
+
+    async def _advance(self, request: web.Request) -> Any:
+        body = await _body(request, {"to_ms", "by_ms"})
+        if len(body) != 1:
+            raise InvalidInput("say how far: either to_ms or by_ms")
+        if "to_ms" in body:
+            to_ms = _whole(body, "to_ms")
+        else:
+            to_ms = self._venue.clock.now() + _whole(body, "by_ms")
+        await self._venue.advance(to_ms)
+        return await self._clock(request)
+
+    # -- accounts -------------------------------------------------------------------------
+
+    async def _accounts(self, _: web.Request) -> Any:
+        ledger = self._venue.exchange.ledger
+        return {
+            "accounts": [
+                {
+                    "name": account.name,
+                    "api_key": account.api_key,
+                    "balances": {
+                        asset: {"free": canonical(held.free), "locked": canonical(held.locked)}
+                        for asset, held in ledger.of(account.name).items()
+                    },
+                }
+                for account in self._venue.exchange.accounts.values()
+            ]
+        }
+
+    async def _create_account(self, request: web.Request) -> Any:
+        body = await _body(request, {"name", "balances", "api_key", "api_secret"})
+        name = _text(body, "name")
+        balances = {
+            asset: _amount(amount) for asset, amount in _object(body.get("balances", {})).items()
+        }
+        if any(amount < 0 for amount in balances.values()):
+            raise InvalidInput("a balance must not be negative")
+        account = Account(
+            name,
+            _text(body, "api_key") if "api_key" in body else self._secret("key", name),
+            _text(body, "api_secret") if "api_secret" in body else self._secret("secret", name),
+        )
+        if not account.api_key.isalnum() or not account.api_key.isascii():
+            raise InvalidInput("api_key must be made of ASCII letters and digits")
+        exchange = self._venue.exchange
+        exchange.add_account(account)
+        for asset, amount in balances.items():
+            exchange.deposit(name, asset, amount)
+        return {"name": name, "api_key": account.api_key, "api_secret": account.api_secret}
+
+    def _secret(self, kind: str, name: str) -> str:
+        """64 characters that follow from seed and name: the same account in every run."""
+        text = f"{self._venue.seed}\x1f{kind}\x1f{name}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    async def _deposit(self, request: web.Request) -> Any:
+        body = await _body(request, {"account", "asset", "amount"})
+        account, asset = _text(body, "account"), _text(body, "asset")
+        exchange = self._venue.exchange
+        exchange.deposit(account, asset, _amount(body.get("amount")))
+        return {
+            "account": account,
+            "asset": asset,
+            "free": canonical(exchange.ledger.free(account, asset)),
+        }
+
+    # -- record ---------------------------------------------------------------------------
+
+    async def _requests(self, request: web.Request) -> Any:
+        query = _query(request, _REQUEST_FIELDS | {"since_seq", "limit"})
+        since = _number(query.pop("since_seq", "0"), "since_seq")
+        limit = _number(query.pop("limit", str(_MAX_PAGE)), "limit")
+        found = self._record.select(query, since, min(limit, _MAX_PAGE))
+        return {"requests": [entry.to_json() for entry in found]}
+
+    async def _forget(self, _: web.Request) -> Any:
+        self._record.clear()
+        return {}
+
+    async def _orders(self, request: web.Request) -> Any:
+        query = _query(request, _ORDER_FIELDS)
+        if "status" in query and query["status"] not in set(State):
+            raise InvalidInput(f"status must be one of {', '.join(State)}")
+        prefix = query.get("client_order_id_prefix", "")
+        orders = self._venue.exchange.orders.values()
+        return {
+            "orders": [
+                order.to_json()
+                for order in orders
+                if order.client_id.startswith(prefix) and _is_wanted(order, query)
+            ]
+        }
+
+
+def _is_wanted(order: Order, query: dict[str, str]) -> bool:
+    facts = {
+        "account": order.account,
+        "symbol": order.ticket.symbol,
+        "status": order.state.value,
+    }
+    return all(query.get(name, fact) == fact for name, fact in facts.items())
+
+
+# -- reading and answering ----------------------------------------------------------------
+
+
+def _answering(handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(request: web.Request) -> web.Response:
+        try:
+            return web.json_response(await handler(request))
+        except TidemarkError as error:
+            return _error(error)
+
+    return answer
+
+
+def _error(error: TidemarkError) -> web.Response:
+    status = 409 if isinstance(error, Conflict) else 404 if isinstance(error, NotFound) else 422
+    return web.json_response({"error": error.message}, status=status)
+
+
+async def _no_such_route(request: web.Request) -> web.Response:
+    message = f"{request.method} {request.path} is not part of the control API"
+    return web.json_response({"error": message}, status=404)
+
+
+async def _body(request: web.Request, known: set[str]) -> dict[str, Any]:
+    try:
+        body = json.loads(await request.text() or "{}")
+    except ValueError:
+        raise InvalidInput("the body is not JSON") from None
+    unknown = sorted(set(_object(body)) - known)
+    if unknown:
+        raise InvalidInput(f"unknown field {unknown[0]!r}; known are {', '.join(sorted(known))}")
+    return _object(body)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidInput("expected a JSON object")
+    return value
+
+
+def _text(body: dict[str, Any], name: str) -> str:
+    value = body.get(name)
+    if not isinstance(value, str) or not value or len(value) > 200:
+        raise InvalidInput(f"{name} must be a text of 1 to 200 characters")
+    return value
+
+
+def _whole(body: dict[str, Any], name: str) -> int:
+    value = body.get(name)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidInput(f"{name} must be a whole number of milliseconds")
+    if abs(value) > 1 << 53:
+        raise InvalidInput(f"{name} was {value}, which is not a time")
+    return value
+
+
+def _amount(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise InvalidInput('amounts are texts, as in "0.015"')
+    return parse_amount(value)
+
+
+def _query(request: web.Request, known: frozenset[str] | set[str]) -> dict[str, str]:
+    query = dict(request.query)
+    unknown = sorted(set(query) - known)
+    if unknown:
+        raise InvalidInput(f"unknown filter {unknown[0]!r}; known are {', '.join(sorted(known))}")
+    return query
+
+
+def _number(text: str, name: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 15:
+        raise InvalidInput(f"{name} must be a whole number")
+    return int(text)

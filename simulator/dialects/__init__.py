@@ -1,0 +1,1 @@
+"""The dialects in which the simulated exchange speaks."""

@@ -1,0 +1,68 @@
+"""Binance's error codes and texts."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from simulator.orders import Refusal
+
+
+class BinanceError(Exception):
+    """An answer with a code; ``retry_after`` in seconds where the venue states one."""
+
+    def __init__(
+        self, code: int, message: str, *, status: int = 400, retry_after: int | None = None
+    ) -> None:
+        super().__init__(f"{code} {message}")
+        self.code = code
+        self.message = message
+        self.status = status
+        self.retry_after = retry_after
+
+    def body(self) -> dict[str, object]:
+        """The JSON that the venue sends."""
+        return {"code": self.code, "msg": self.message}
+
+
+_REFUSALS: Final = {
+    Refusal.DUPLICATE: (-2010, "Duplicate order sent."),
+    Refusal.FUNDS: (-2010, "Account has insufficient balance for requested action."),
+    Refusal.CLOSED: (-1013, "Market is closed."),
+    Refusal.TOO_SMALL: (-1013, "Filter failure: LOT_SIZE"),
+    Refusal.WOULD_TAKE: (-2010, "Order would immediately match and take."),
+    Refusal.WOULD_TRIGGER: (-2010, "Stop price would trigger immediately."),
+}
+
+
+def refusal(reason: Refusal) -> BinanceError:
+    """The venue's words for an order that the exchange refuses."""
+    code, message = _REFUSALS[reason]
+    return BinanceError(code, message)
+
+
+def filter_failure(name: str) -> BinanceError:
+    """An order that a filter of the symbol refuses."""
+    return BinanceError(-1013, f"Filter failure: {name}")
+
+
+def missing(name: str) -> BinanceError:
+    """A mandatory parameter that is absent or malformed."""
+    return BinanceError(
+        -1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed."
+    )
+
+
+def illegal(name: str, legal: str) -> BinanceError:
+    """A parameter with characters outside its legal range."""
+    return BinanceError(
+        -1100, f"Illegal characters found in parameter '{name}'; legal range is '{legal}'."
+    )
+
+
+def not_required(name: str) -> BinanceError:
+    """A parameter that this order type does not take."""
+    return BinanceError(-1106, f"Parameter '{name}' sent when not required.")
+
+
+UNKNOWN_ORDER: Final = (-2011, "Unknown order sent.")
+NO_SUCH_ORDER: Final = (-2013, "Order does not exist.")

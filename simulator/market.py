@@ -1,0 +1,260 @@
+"""One instrument's market at a moment: price, klines, order book."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from app.core.market.intervals import Interval
+from simulator import noise
+from simulator.bars import Bar, Bars, no_bars
+from simulator.instruments import DECIMALS, Spec
+from simulator.noise import Ints
+from simulator.tape import Tape
+
+BOOK_LEVELS: Final = 100
+# With no spread the first level holds everything: a market order fills at exactly the price.
+_BOTTOMLESS: Final = 10**6
+
+
+_Path = tuple[int, int, int, int]
+
+
+class Ohlc(NamedTuple):
+    """Open, high, low and close of a stretch of the tape."""
+
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Book:
+    """The order book of one market second.
+
+    Attributes:
+        update_id: grows with market time; the same second has the same id and levels.
+        bids, asks: (prices, quantities), best first, in counts of the units below.
+    """
+
+    update_id: int
+    bids: tuple[Ints, Ints]
+    asks: tuple[Ints, Ints]
+    price_decimals: int
+    volume_decimals: int
+
+    def levels(self, *, asks: bool, limit: int = BOOK_LEVELS) -> list[tuple[Decimal, Decimal]]:
+        """(price, quantity) of one side, best first."""
+        prices, sizes = self.asks if asks else self.bids
+        return [
+            (
+                Decimal(int(price)).scaleb(-self.price_decimals),
+                Decimal(int(size)).scaleb(-self.volume_decimals),
+            )
+            for price, size in zip(prices[:limit], sizes[:limit], strict=True)
+        ]
+
+
+class Market:
+    """The tape of one instrument and what can be read off it at any time.
+
+    Args:
+        seed: of the order book's noise and of the path inside a bar.
+        spread_bps: mean bid-ask spread in basis points; 0 makes both sides meet at the price.
+    """
+
+    def __init__(self, seed: int, spec: Spec, tape: Tape, spread_bps: float) -> None:
+        self.spec = spec
+        self.tape = tape
+        self._spread = spread_bps / 10_000
+        self._path_key = noise.key(seed, spec.symbol, "path")
+        self._book_key = noise.key(seed, spec.symbol, "book")
+        self._last_book: Book | None = None
+
+    def is_open(self, ts: int) -> bool:
+        """Whether there is a tape at that time: not before listing, in a gap or at the end."""
+        return self.tape.bar_at(ts) is not None
+
+    def price(self, ts: int) -> Decimal | None:
+        """Price at a time; the last close in a gap; None before the first bar.
+
+        On a bar's first millisecond it is that bar's open.
+        """
+        found = self.tape.bar_at(ts)
+        if found is not None:
+            bars, bar = found
+            return bars.price(self._price_in(bar, ts, self._tick(bars)))
+        opened = self.tape.last_before(ts)
+        if opened is None:
+            return None
+        last = self.tape.bar_at(opened)
+        return None if last is None else last[0].price(last[1].close)
+
+    def stretch(self, start: int, end: int) -> Ohlc | None:
+        """The tape from ``start`` to ``end`` inside one finest bar; None in a gap."""
+        found = self.tape.bar_at(start)
+        if found is None:
+            return None
+        bars, bar = found
+        if start == bar.open_ts and end == self.tape.finest.next(bar.open_ts):
+            prices: _Path = (bar.open, bar.high, bar.low, bar.close)
+        else:
+            prices = self._path_between(bars, bar, start, end)
+        return Ohlc(*(bars.price(units) for units in prices))
+
+    def klines(
+        self, interval: Interval, start: int | None, end: int | None, limit: int, now: int
+    ) -> Bars:
+        """Bars as the venue shows them at ``now``: the oldest from ``start``, else the newest.
+
+        Args:
+            end: the last opening time wanted, inclusive.
+            limit: how many bars at most.
+
+        The bar that is still open is cut at ``now`` and comes last.
+        """
+        if interval.length_ms < self.tape.finest.length_ms:
+            return no_bars()
+        stop = min(now, now if end is None else end) + 1
+        if start is None:
+            begin = interval.floor(stop - 1) - (limit - 1) * _longest(interval)
+            return self._until(interval, begin, stop, now, limit, newest=True)
+        begin = max(start, self.tape.first_ts - _longest(interval))
+        far = interval.floor(begin) + (limit + 1) * _longest(interval)
+        while True:
+            bars = self._until(interval, begin, min(stop, far), now, limit, newest=False)
+            if len(bars) == limit or far >= stop:
+                return bars
+            far += limit * _longest(interval)  # a gap of the tape took part of the range
+
+    def book(self, ts: int) -> Book | None:
+        """Order book at a time; None before the first bar."""
+        second = ts // 1000
+        price = self.price(ts)
+        if price is None:
+            return None
+        update_id = second * 10
+        last = self._last_book
+        if last is not None and last.update_id == update_id:
+            return last
+        book = self._last_book = self._make_book(price, second, update_id)
+        return book
+
+    # -- inside a bar ---------------------------------------------------------------------
+
+    def _tick(self, bars: Bars) -> int:
+        return max(1, int(self.spec.tick.scaleb(bars.price_decimals)))
+
+    def _knots(self, bar: Bar) -> tuple[list[int], list[int]]:
+        """Times and prices between which the price moves in straight lines."""
+        length = self.tape.finest.length_ms
+        draw = noise.uniforms(self._path_key, bar.open_ts // 1000 + np.arange(2, dtype=np.int64))
+        first, second = sorted(int(length * (0.05 + 0.9 * float(part))) for part in draw)
+        second += 1
+        rises_first = bar.close <= bar.open
+        middle = [bar.high, bar.low] if rises_first else [bar.low, bar.high]
+        times = [0, first, second, length]
+        return [bar.open_ts + offset for offset in times], [bar.open, *middle, bar.close]
+
+    def _price_in(self, bar: Bar, ts: int, tick: int) -> int:
+        times, prices = self._knots(bar)
+        for index in range(3):
+            if ts < times[index + 1]:
+                span = times[index + 1] - times[index]
+                ahead = prices[index + 1] - prices[index]
+                steps = ahead * (ts - times[index]) // (span * tick)
+                return prices[index] + steps * tick
+        return prices[3]
+
+    def _path_between(self, bars: Bars, bar: Bar, start: int, end: int) -> _Path:
+        tick = self._tick(bars)
+        times, prices = self._knots(bar)
+        first, last = self._price_in(bar, start, tick), self._price_in(bar, end, tick)
+        inner = [price for at, price in zip(times, prices, strict=True) if start < at < end]
+        seen = [first, last, *inner]
+        return first, max(seen), min(seen), last
+
+    # -- klines ---------------------------------------------------------------------------
+
+    def _until(
+        self, interval: Interval, begin: int, stop: int, now: int, limit: int, *, newest: bool
+    ) -> Bars:
+        open_ts = interval.floor(now)
+        bars = self.tape.between(interval, begin, min(stop, open_ts))
+        if begin <= open_ts < stop:
+            bars = self._with_open_bar(interval, bars, open_ts, now)
+        return bars.cut(max(0, len(bars) - limit), len(bars)) if newest else bars.cut(0, limit)
+
+    def _with_open_bar(self, interval: Interval, bars: Bars, open_ts: int, now: int) -> Bars:
+        finest = self.tape.finest
+        whole = self.tape.between(finest, open_ts, finest.floor(now))
+        found = self.tape.bar_at(now)
+        if found is not None:
+            part = self._partial(found[0], found[1], now)
+            whole = (whole if len(whole) else no_bars(found[0])).with_bar(part)
+        if len(whole) == 0:
+            return bars
+        made = whole.aggregated(interval)
+        return bars.joined(made) if len(bars) else made
+
+    def _partial(self, bars: Bars, bar: Bar, now: int) -> Bar:
+        elapsed = now - bar.open_ts
+        length = self.tape.finest.length_ms
+        step = max(1, int(self.spec.step.scaleb(bars.volume_decimals)))
+        open_, high, low, close = self._path_between(bars, bar, bar.open_ts, now)
+        return Bar(
+            open_ts=bar.open_ts,
+            open=open_,
+            high=high,
+            low=low,
+            close=close,
+            volume=bar.volume * elapsed // length // step * step,
+            quote_volume=bar.quote_volume * elapsed // length,
+            trades=bar.trades * elapsed // length,
+            taker_volume=bar.taker_volume * elapsed // length // step * step,
+            taker_quote_volume=bar.taker_quote_volume * elapsed // length,
+        )
+
+    # -- order book -----------------------------------------------------------------------
+
+    def _make_book(self, price: Decimal, second: int, update_id: int) -> Book:
+        tick = self.spec.tick_units
+        units = int(price.scaleb(DECIMALS))
+        key = noise.key(self._book_key, second)
+        bid, ask = self._touch(units, tick, noise.uniform(key, 0))
+        return Book(
+            update_id,
+            self._side(key ^ 1, bid, -tick),
+            self._side(key ^ 2, ask, tick),
+            DECIMALS,
+            DECIMALS,
+        )
+
+    def _touch(self, units: int, tick: int, draw: float) -> tuple[int, int]:
+        if self._spread == 0:
+            return units, units
+        half = units * self._spread * (0.25 + 0.5 * draw)
+        bid = int((units - half) // tick) * tick
+        ask = -int(-(units + half) // tick) * tick
+        return max(bid, tick), max(ask, bid + tick)
+
+    def _side(self, key: int, best: int, tick: int) -> tuple[Ints, Ints]:
+        positions = np.arange(BOOK_LEVELS, dtype=np.int64)
+        jumps = 1 + (noise.uniforms(key, positions) ** 3 * 6).astype(np.int64)
+        jumps[0] = 0
+        prices = best + tick * np.cumsum(jumps)
+        scale = self.tape.typical_volume / self.spec.step_units / 8
+        sizes = scale * np.exp(noise.normals(key ^ 4, positions))
+        steps = np.maximum(1, sizes.astype(np.int64))
+        if self._spread == 0:
+            steps[0] = max(int(steps[0]), int(scale * _BOTTOMLESS))
+        kept = prices > 0
+        return prices[kept], (steps * self.spec.step_units)[kept]
+
+
+def _longest(interval: Interval) -> int:
+    return 31 * 86_400_000 if interval.is_month else interval.length_ms

@@ -1,0 +1,1 @@
+"""Tests of market data and the edge to exchanges."""
