@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, ClassVar
 
 from sqlalchemy import (
@@ -21,7 +21,7 @@ from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeEngine
 
-from app.core.money import DECIMALS, INTEGER_DIGITS, canonical, checked
+from app.core.money import DECIMALS, INTEGER_DIGITS, ZERO, canonical, checked
 
 _NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -37,6 +37,7 @@ MYSQL_OPTIONS: dict[str, str] = {
     "mysql_collate": "utf8mb4_bin",
 }
 
+_WIDE = Context(prec=INTEGER_DIGITS + DECIMALS)
 #: Text of any length; MySQL's TEXT ends at 64 KiB.
 LongText = Text().with_variant(LONGTEXT(), "mysql", "mariadb")
 #: Autoincrementing key; SQLite only autoincrements INTEGER.
@@ -76,7 +77,7 @@ class Money(TypeDecorator[Decimal]):
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:  # noqa: ARG002
         if value is None:
             return None
-        return value.normalize() + 0 if isinstance(value, Decimal) else Decimal(value)
+        return _trimmed(value) if isinstance(value, Decimal) else Decimal(value)
 
     class comparator_factory(TypeDecorator.Comparator[Decimal]):  # noqa: N801
         """Refuses arithmetic and comparison in SQL; NULL checks pass."""
@@ -91,6 +92,11 @@ class Money(TypeDecorator[Decimal]):
 
         def reverse_operate(self, op: OperatorType, other: Any, **kwargs: Any) -> Any:  # noqa: ARG002
             raise TypeError(f"SQL must not apply {op.__name__!r} to a Money column: {other!r}")
+
+
+def _trimmed(value: Decimal) -> Decimal:
+    """``value`` without trailing zeros. The default context would round it to 28 digits."""
+    return _WIDE.add(value.normalize(_WIDE), ZERO)
 
 
 class Json(TypeDecorator[Any]):

@@ -48,6 +48,7 @@ class Repository:
 class KeyedRepository(Repository, Generic[M]):
     """A repository of rows with one text key."""
 
+    # A mapped attribute is a descriptor: read ``key`` from the class, never from the instance.
     model: ClassVar[type[Any]]
     key: ClassVar[Any]
     noun: ClassVar[str]
@@ -80,7 +81,7 @@ class KeyedRepository(Repository, Generic[M]):
         """
         row: M | None = self._session.scalars(
             select(self.model)
-            .where(self.key == key)
+            .where(type(self).key == key)
             .with_for_update()
             .execution_options(populate_existing=True)
         ).one_or_none()
@@ -91,4 +92,4 @@ class KeyedRepository(Repository, Generic[M]):
     def page(self, limit: int, cursor: str | None = None, *where: ColumnElement[bool]) -> Page[M]:
         """Rows by descending id, newest first."""
         statement: Select[M] = select(self.model).where(*where)
-        return self._page(statement, self.key, limit, cursor)
+        return self._page(statement, type(self).key, limit, cursor)

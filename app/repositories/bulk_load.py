@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, insert
+from sqlalchemy import CursorResult, Table, insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -30,6 +30,8 @@ _FORBIDDEN = frozenset({1148, 3948, 4166})
 _REFUSED = "tidemark_local_infile_refused"
 _BATCH = 5_000
 _TEMPORARY = "klines_arriving"
+# The table, not the class: the ORM would look at every row once more.
+_KLINES = cast("Table", KlineRecord.__table__)
 _COLUMNS = "series_id, open_ts, open, high, low, close, volume, quote_volume, trade_count"
 
 
@@ -112,7 +114,7 @@ class BulkLoader:
         names = KlineRow._fields
         for position in range(0, len(rows), _BATCH):
             self._session.execute(
-                insert(KlineRecord),
+                insert(_KLINES),
                 [
                     {"series_id": series_id, **dict(zip(names, row, strict=True))}
                     for row in rows[position : position + _BATCH]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import Select, func, insert, select, update
+from sqlalchemy import Select, String, func, insert, select, type_coerce, update
 from sqlalchemy.exc import IntegrityError
 
 from app.core.errors import NotFound
@@ -121,18 +121,16 @@ class KlineRepository(Repository):
 
     def read(self, series: KlineSeriesRow, start: int, end: int) -> KlineFrame:
         """Bars that open in [start, end) as float64 columns."""
-        columns = KlineRecord
+        stated = KlineRecord
+        # As the driver gives them: a Decimal for each of 1M bars' five numbers takes seconds.
+        numbers = [
+            type_coerce(column, String)
+            for column in (stated.open, stated.high, stated.low, stated.close, stated.volume)
+        ]
         rows = self._session.execute(
-            select(
-                columns.open_ts,
-                columns.open,
-                columns.high,
-                columns.low,
-                columns.close,
-                columns.volume,
-            )
-            .where(columns.series_id == series.id, columns.open_ts >= start, columns.open_ts < end)
-            .order_by(columns.open_ts)
+            select(stated.open_ts, *numbers)
+            .where(stated.series_id == series.id, stated.open_ts >= start, stated.open_ts < end)
+            .order_by(stated.open_ts)
         ).all()
         values = list(zip(*rows, strict=True)) or [()] * 6
         return KlineFrame(
@@ -140,7 +138,7 @@ class KlineRepository(Repository):
             series.symbol,
             series.interval,
             np.array(values[0], dtype=np.int64),
-            *(np.array(value, dtype=np.float64) for value in values[1:]),
+            *(np.array([float(number) for number in value]) for value in values[1:]),
         )
 
     def count(self, series_id: int, start: int, end: int) -> int:

@@ -81,7 +81,7 @@ class Filler:
         )
         earliest = None
         first = checked.good[0].open_ts if checked.good else ask.end
-        if not ask.has_older and first > ask.wanted_from:
+        if ask.stored_until is None and first > ask.wanted_from:
             oldest = market.klines(target.symbol, name, 0, ask.end, 1)
             probe = check_klines(oldest, target.interval, start=0, end=ask.end, closed_by=ask.end)
             earliest = probe.good[0].open_ts if probe.good else None
@@ -147,7 +147,7 @@ def _learned(
     """Spans that an answer proves, in the order in which they are laid over the known ones."""
     times = [row.open_ts for row in answer.good]
     runs = present_runs(times, target.interval)
-    learned = _listing(answer, before, times, now_ms)
+    learned = _leading(answer, before, times, now_ms)
     for left, right in pairwise(runs):
         learned += observed_absent(before, left.end, right.start, now_ms)
     stored = set(times)
@@ -172,13 +172,18 @@ def _is_over(answer: Answer, before: Sequence[Span], times: Sequence[int]) -> bo
     return not later and not any(opened >= wanted for opened in times)
 
 
-def _listing(
+def _leading(
     answer: Answer, before: Sequence[Span], times: Sequence[int], now_ms: int
 ) -> list[Span]:
     """What is known of the bars before the first one that came."""
     ask, earliest = answer.ask, answer.earliest
     first = times[0] if times else ask.end
-    if earliest is None or first <= ask.wanted_from:
+    if first <= ask.wanted_from:
+        return []
+    if ask.stored_until == ask.start and times:
+        # The bar before is stored: it ended the page before this one.
+        return observed_absent(before, ask.start, first, now_ms)
+    if earliest is None:
         return []
     found = []
     if earliest > ask.wanted_from:

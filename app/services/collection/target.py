@@ -38,13 +38,13 @@ class Ask:
     Attributes:
         wanted_from: where the first missing bar is; ``start`` may be a bar earlier, so that
             the answer shows the neighbour of a gap.
-        has_older: whether bars before ``wanted_from`` are stored.
+        stored_until: close of the latest bar stored before ``wanted_from``, or None.
     """
 
     start: int
     end: int
     wanted_from: int
-    has_older: bool
+    stored_until: int | None
 
 
 def targets_of(plan: CollectionPlanRow) -> list[Target]:
@@ -73,18 +73,19 @@ def next_ask(
     ranges = missing(spans, max(position, target.since), end, now_ms)
     if not ranges:
         return None
+    length = target.interval.length_ms
     wanted, stop = ranges[0]
     older = [span.end for span in spans if _present(span) and span.end <= wanted]
     start = wanted
-    if older and wanted - older[-1] < PAGE // 2 * target.interval.length_ms:
+    # A back-fill goes on where its last page ended; asked for again, that page's last bar
+    # would keep every page from the empty range that loads in bulk.
+    if older and stop - wanted < PAGE * length and wanted - older[-1] < PAGE // 2 * length:
         start = target.interval.floor(older[-1] - 1)
-    reach = start + PAGE * target.interval.length_ms
-    for first, last in ranges[1:]:
-        if last >= reach:
+    for _, last in ranges[1:]:
+        if last >= start + PAGE * length:
             break
-        stop = max(stop, last)
-        del first
-    return Ask(start, min(end, target.interval.next(stop)), wanted, bool(older))
+        stop = last
+    return Ask(start, min(end, target.interval.next(stop)), wanted, older[-1] if older else None)
 
 
 def _present(span: Span) -> bool:
