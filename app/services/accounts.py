@@ -36,8 +36,10 @@ KINDS = ("simulated", "paper", "live")
 class SimulatedVenue(Protocol):
     """Opens accounts at the simulated exchange."""
 
-    def open_account(self, exchange: str, balances: Mapping[str, Decimal]) -> dict[str, str]:
-        """A new account with these free balances; its ``api_key`` and ``secret``."""
+    def open_account(
+        self, exchange: str, name: str, balances: Mapping[str, Decimal]
+    ) -> dict[str, str]:
+        """A new account with these free balances; its ``apiKey`` and ``secret``."""
         ...
 
 
@@ -95,7 +97,7 @@ class AccountService:
         self._check_name(name)
         if not balances or any(amount <= 0 for amount in balances.values()):
             raise InvalidInput("give at least one balance above 0, such as USDT=10000")
-        secret = self._simulated.open_account(exchange, balances)
+        secret = self._simulated.open_account(exchange, name, balances)
         return self._add(name, "simulated", exchange, secret)
 
     def get(self, name_or_id: str) -> AccountRow:

@@ -85,6 +85,11 @@ class InstanceService:
         with self._units.read() as unit:
             return unit.instances.page(limit, cursor, StrategyInstanceRow.kind == "strategy")
 
+    def running_ids(self) -> list[str]:
+        """Ids of the running instances."""
+        with self._units.read() as unit:
+            return [row.id for row in unit.instances.running()]
+
     def create(self, new: NewInstance) -> StrategyInstanceRow:
         """Create an instance; it does nothing until it is started.
 
