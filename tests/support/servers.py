@@ -615,9 +615,9 @@ def _serve(directory: Path) -> None:
         mariadb.create_database(USER, exist_ok=True)
         say(
             "\nThey are up, on loopback only. In another terminal:\n\n"
-            f"  export DATABASE_URL='{mariadb.database_url(USER)}'\n"
-            f"  export BROKER_URL='{rabbitmq.url}'\n"
-            f"  export REDIS_URL='{redis.url}'\n\n"
+            f"  export TIDEMARK_DATABASE_URL='{mariadb.database_url(USER)}'\n"
+            f"  export TIDEMARK_BROKER_URL='{rabbitmq.url}'\n"
+            f"  export TIDEMARK_REDIS_URL='{redis.url}'\n\n"
             "Data, passwords and ports stay for the next time. Ctrl-C stops them.\n"
         )
         sys.stdout.flush()
