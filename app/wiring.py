@@ -392,7 +392,9 @@ class _Desks:
         exchange, adapter = known
         return TradingDesk(adapter, self._container.clock_offset_ms(exchange))
 
-    cancel_desk = open
+    def cancel_desk(self, account_id: str) -> TradingDesk:
+        """The same desk: its adapter pays for cancels and queries from their own share."""
+        return self.open(account_id)
 
     def _built(self, account_id: str) -> tuple[str, TradeAdapter]:
         container = self._container
