@@ -21,7 +21,7 @@ from app.models import BacktestRow, JobRow
 from app.repositories.base import Page
 from app.repositories.unit import Unit, Units
 from app.services.jobs import finish, new_job
-from app.services.runtime import StrategyRuntime
+from app.core.strategies.runtime import StrategyRuntime
 from app.services.strategies.catalogue import StrategyCatalogue, source_of
 from app.services.strategies.instances import Frames
 

@@ -9,7 +9,7 @@ from app.core.ports import Ids
 from app.core.strategies.registry import StrategyInfo, StrategyRegistry
 from app.models import StrategyRow, StrategyVersionRow
 from app.repositories.unit import Unit, Units
-from app.services.runtime import StrategyRuntime, StrategySource
+from app.core.strategies.runtime import StrategyRuntime, StrategySource
 
 _MAX_SOURCE_BYTES = 256 * 1024
 

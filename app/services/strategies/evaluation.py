@@ -24,7 +24,7 @@ from app.core.strategies.updates import OrderUpdate, OwnOrder
 from app.models import OrderEventRow, OrderRow, SignalRow, StrategyInstanceRow
 from app.repositories.unit import Unit, Units
 from app.services.orders.intake import signal_key
-from app.services.runtime import StrategyRuntime, StrategySource
+from app.core.strategies.runtime import StrategyRuntime, StrategySource
 from app.services.strategies.catalogue import source_of
 from app.services.strategies.instances import Frames
 

@@ -20,7 +20,7 @@ from app.models import StrategyInstanceRow, StrategyQuotaRow
 from app.repositories.base import Page
 from app.repositories.unit import Unit, Units
 from app.services.orders.cancelling import request_cancel
-from app.services.runtime import StrategyRuntime
+from app.core.strategies.runtime import StrategyRuntime
 from app.services.strategies.catalogue import StrategyCatalogue, source_of
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,62}")

@@ -1,4 +1,4 @@
-"""Where strategy code runs, as the services see it."""
+"""Where strategy code runs: the port behind which the strategy host stands."""
 
 from __future__ import annotations
 
