@@ -64,8 +64,8 @@ class Settings(BaseSettings):
     data_dir: Path = Path("var")
     #: Empty: SQLite in the data directory.
     database_url: str = ""
-    #: ``memory://`` is embedded; ``amqp://…`` is RabbitMQ.
-    broker_url: str = "memory://"
+    #: ``memory:`` is embedded; ``amqp://…`` is RabbitMQ.
+    broker_url: str = "memory://localhost/"
     #: Empty: prices and budget inside the process.
     redis_url: str = ""
     database_pool_size: int = Field(10, ge=1, le=200)

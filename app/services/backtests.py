@@ -17,11 +17,11 @@ from app.core.market.klines import KlineFrame
 from app.core.money import canonical, parse_amount
 from app.core.ports import Clock, Ids
 from app.core.strategies.evaluation import EvaluationRequest
+from app.core.strategies.runtime import StrategyRuntime
 from app.models import BacktestRow, JobRow
 from app.repositories.base import Page
 from app.repositories.unit import Unit, Units
 from app.services.jobs import finish, new_job
-from app.core.strategies.runtime import StrategyRuntime
 from app.services.strategies.catalogue import StrategyCatalogue, source_of
 from app.services.strategies.instances import Frames
 

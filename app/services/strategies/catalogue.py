@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from app.core.errors import InvalidInput, UnknownName
 from app.core.ports import Ids
 from app.core.strategies.registry import StrategyInfo, StrategyRegistry
+from app.core.strategies.runtime import StrategyRuntime, StrategySource
 from app.models import StrategyRow, StrategyVersionRow
 from app.repositories.unit import Unit, Units
-from app.core.strategies.runtime import StrategyRuntime, StrategySource
 
 _MAX_SOURCE_BYTES = 256 * 1024
 

@@ -16,11 +16,11 @@ from app.core.market.klines import KlineFrame
 from app.core.money import ZERO, canonical
 from app.core.ports import Ids, MarketClock
 from app.core.strategies.evaluation import EvaluationRequest
+from app.core.strategies.runtime import StrategyRuntime
 from app.models import StrategyInstanceRow, StrategyQuotaRow
 from app.repositories.base import Page
 from app.repositories.unit import Unit, Units
 from app.services.orders.cancelling import request_cancel
-from app.core.strategies.runtime import StrategyRuntime
 from app.services.strategies.catalogue import StrategyCatalogue, source_of
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,62}")
@@ -130,6 +130,7 @@ class InstanceService:
                     status="created",
                     state={},
                     event_cursor=0,
+                    evaluated_ts=0,
                     created_at=unit.now_ms,
                     updated_at=unit.now_ms,
                 )
@@ -200,6 +201,7 @@ class InstanceService:
         row.run_id = self._ids.new()
         row.anchor_ts = anchor
         row.cursor_ts = interval.floor(first - 1)
+        row.evaluated_ts = 0
         row.state = {}
 
     def _check_capital(self, unit: Unit, row: StrategyInstanceRow, quote: str) -> None:
