@@ -83,9 +83,14 @@ def drawdowns(equity: Floats, start_equity: float) -> Floats:
 
 
 def longest_under_water(close_ts: Times, drawdown: Floats, start_ts: int) -> int:
-    """The longest time from a high to the next one, or to the end, ms."""
-    highs = np.concatenate([[start_ts], close_ts[drawdown >= 0.0], [close_ts[-1]]])
-    return int(np.diff(highs).max())
+    """The longest time from a high to the next one, or to the end, ms; 0 if never below one."""
+    times = np.concatenate([[start_ts], close_ts])
+    highs = np.flatnonzero(np.concatenate([[True], drawdown >= 0.0]))
+    ends = np.append(highs[1:], len(times) - 1 if drawdown[-1] < 0.0 else highs[-1])
+    below = ends - highs > 1
+    below[-1] = drawdown[-1] < 0.0
+    spans = (times[ends] - times[highs])[below]
+    return int(spans.max()) if len(spans) else 0
 
 
 def calmar(annual: Metric, max_drawdown: float) -> Metric:
