@@ -18,8 +18,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from app.core.errors import InvalidInput
-from app.core.market.intervals import INTERVALS, MINUTE_MS, Interval
-from simulator.bars import Bar, Bars, no_bars
+from app.core.market.intervals import DAY_MS, INTERVALS, MINUTE_MS, Interval
+from simulator.bars import Bar, Bars, grid_floor, no_bars
 from simulator.instruments import DECIMALS
 from simulator.noise import Ints
 
@@ -122,15 +122,28 @@ def _load(path: Path) -> pd.DataFrame:
 
 
 def _load_csv(path: Path) -> pd.DataFrame:
-    frame = pd.read_csv(path, float_precision="round_trip")
+    # Read as text: Python's float() rounds correctly, which a fast parser need not.
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     if len(frame.columns) and str(frame.columns[0])[:1].isdigit():
         width = len(frame.columns)
-        names = list(_HEADERLESS[:width])
-        frame = pd.read_csv(path, header=None, float_precision="round_trip")
         if width not in (6, 7):
             raise ValueError(f"{width} columns without a header; expected 6 or 7")
-        frame.columns = pd.Index(names)
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, header=None)
+        frame.columns = pd.Index(list(_HEADERLESS[:width]))
+    for name in frame.columns:
+        frame[name] = _numbers(frame[name])
     return frame
+
+
+def _numbers(column: pd.Series[str]) -> pd.Series[Any]:
+    """The column as whole numbers or floats where all of it is; else as it stands."""
+    texts = column.tolist()
+    for convert in (int, float):
+        try:
+            return pd.Series([convert(text or "nan") for text in texts], dtype=convert)
+        except (ValueError, OverflowError):
+            continue
+    return column
 
 
 def _checked_columns(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
@@ -176,17 +189,20 @@ def _times(path: Path, frame: pd.DataFrame) -> Ints:
 
 
 def _grid(path: Path, times: Ints) -> Interval:
-    """The interval whose grid the file's times are on: its smallest step."""
+    """The coarsest interval on whose grid all of the file's times are."""
     if len(times) < 2:
         raise InvalidInput(f"replay file {path.name} has one row; two show the interval")
     step = int(np.diff(times).min())
-    for interval in INTERVALS.values():
-        if interval.length_ms == step and not interval.is_month:
-            wrong = np.array([interval.floor(int(ts)) != ts for ts in times])
-            if wrong.any():
-                raise _bad_row(path, wrong, f"is off the {interval} grid")
+    for interval in reversed(INTERVALS.values()):
+        if interval.is_month or interval.length_ms > step:
+            continue
+        if (grid_floor(times, interval) == times).all():
             return interval
-    raise InvalidInput(f"replay file {path.name} has a step of {step} ms, which is no interval")
+    finest = INTERVALS["1m"]
+    off = grid_floor(times, finest) != times
+    if not off.any():
+        off = np.diff(times, prepend=-DAY_MS) < finest.length_ms
+    raise _bad_row(path, off, f"is off the {finest} grid")
 
 
 # -- numbers ------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from decimal import Decimal
 
@@ -31,9 +32,7 @@ def market(seed: int = 7, symbol: str = "BTC/USDT", spread_bps: float = 1.0) -> 
 
 
 def same(left: Bars, right: Bars) -> bool:
-    return all(
-        np.array_equal(a, b) for a, b in zip(left.columns(), right.columns(), strict=True)
-    )
+    return all(np.array_equal(a, b) for a, b in zip(left.columns(), right.columns(), strict=True))
 
 
 @given(seed=st.integers(0, 2**40), symbol=st.sampled_from(SYMBOLS), day=DAYS)
@@ -173,7 +172,7 @@ class TestKlines:
     def test_stretches_of_a_bar_have_the_extremes_of_the_bar(self, cuts: list[int]) -> None:
         whole, opened = market(symbol="XRP/USDT"), 20_450 * DAY_MS + 7 * MINUTE_MS
         marks = [opened, *(opened + cut for cut in sorted(cuts)), opened + MINUTE_MS]
-        parts = [whole.stretch(a, b) for a, b in zip(marks, marks[1:], strict=False)]
+        parts = [whole.stretch(a, b) for a, b in itertools.pairwise(marks)]
         full = whole.stretch(opened, opened + MINUTE_MS)
         assert full is not None
         known = [part for part in parts if part is not None]
@@ -181,7 +180,7 @@ class TestKlines:
         assert known[-1].close == full.close
         assert max(part.high for part in known) == full.high
         assert min(part.low for part in known) == full.low
-        assert all(a.close == b.open for a, b in zip(known, known[1:], strict=False))
+        assert all(a.close == b.open for a, b in itertools.pairwise(known))
 
 
 @given(
@@ -212,14 +211,16 @@ class TestBook:
 
     def test_the_same_second_has_the_same_book(self) -> None:
         first, again = market().book(self.NOW), market().book(self.NOW + 999)
-        assert first is not None and again is not None
+        assert first is not None
+        assert again is not None
         assert first.update_id == again.update_id
 
     def test_sides_are_sorted_apart_and_around_the_price(self) -> None:
         for symbol in SYMBOLS:
             whole = market(symbol=symbol)
             book, price = whole.book(self.NOW), whole.price(self.NOW)
-            assert book is not None and price is not None
+            assert book is not None
+            assert price is not None
             bids, asks = book.levels(asks=False), book.levels(asks=True)
             assert bids[0][0] < asks[0][0]
             assert bids[0][0] <= price <= asks[0][0]
