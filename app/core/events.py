@@ -60,11 +60,6 @@ def kline_event(
     )
 
 
-def job_event(kind: str, job_id: str, state: str) -> tuple[str, dict[str, Any]]:
-    """Topic and body of "a job changed its state"."""
-    return topic("jobs", state, kind), body("jobs.v1", id=job_id, kind=kind, state=state)
-
-
 def _escaped(part: str) -> str:
     for plain, escape in _ESCAPES:
         part = part.replace(plain, escape)

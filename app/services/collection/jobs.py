@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from app.core.errors import InvalidInput, TidemarkError, Unavailable
-from app.core.events import job_event
 from app.core.exchanges.errors import VenueError, VenueRejected, VenueRetryLater
 from app.core.market.coverage import CoverageState, count_bars, missing
 from app.core.ports import Clock, Ids
@@ -15,6 +14,7 @@ from app.repositories.klines import Stored
 from app.repositories.unit import Unit, Units
 from app.services.collection.filling import Answer, Filler
 from app.services.collection.target import PAGE, Ask, Target, next_ask, target
+from app.services.jobs import finish, new_job
 
 KIND: Final = "collection"
 TASK: Final = "collection.run_job"
@@ -50,26 +50,16 @@ class CollectionJobs:
         known = unit.jobs.live_with(purpose)
         if known is not None:
             return known
-        row = JobRow(
-            id=self._ids.new(),
-            kind=KIND,
-            state="queued",
-            priority=plan.priority,
-            dedupe_key=purpose,
-            params={
-                "plan_id": plan.id,
-                "exchange": wanted.exchange,
-                "symbol": wanted.symbol,
-                "interval": name,
-                "since": wanted.since,
-            },
-            cursor={},
-            progress={},
-            created_at=unit.now_ms,
+        params = {
+            "plan_id": plan.id,
+            "exchange": wanted.exchange,
+            "symbol": wanted.symbol,
+            "interval": name,
+            "since": wanted.since,
+        }
+        return new_job(
+            unit, self._ids.new(), KIND, params, dedupe_key=purpose, priority=plan.priority
         )
-        unit.jobs.add(row)
-        unit.enqueue(TASK, row.id)
-        return row
 
     def run(self, job_id: str) -> str:
         """Work on a job for one slice of time; the state in which it was left.
@@ -104,7 +94,8 @@ class CollectionJobs:
 
     def _work(self, job_id: str, token: str, wanted: Target) -> str:
         began = self._clock.monotonic()
-        end = self._units.run(lambda unit: self._begin(unit, job_id, token, wanted))
+        present = self._filler.closed_end(wanted)
+        end = self._units.run(lambda unit: self._begin(unit, job_id, token, wanted, present))
         while self._clock.monotonic() - began < _SLICE_S:
             ask, stop = self._next(job_id, wanted, end)
             if stop:
@@ -116,11 +107,10 @@ class CollectionJobs:
             self._units.run(self._keeping(job_id, token, wanted, answer, page_began))
         return self._units.run(lambda unit: self._hand_on(unit, job_id, token))
 
-    def _begin(self, unit: Unit, job_id: str, token: str, wanted: Target) -> int:
-        """Fix the job's end and estimate, once; the end."""
+    def _begin(self, unit: Unit, job_id: str, token: str, wanted: Target, end: int) -> int:
+        """Fix the job's end and estimate, in its first slice; the end."""
         job = self._held(unit, job_id, token)
         if "end" not in job.cursor:
-            end = self._filler.closed_end(wanted)
             series = unit.klines.find_series(wanted.exchange, wanted.symbol, wanted.interval.name)
             spans = unit.coverage.spans(series.id) if series else []
             ranges = missing(spans, wanted.since, max(end, wanted.since), unit.now_ms)
@@ -185,14 +175,11 @@ class CollectionJobs:
     def _end(self, job_id: str, token: str, state: str, error: TidemarkError | None) -> str:
         def work(unit: Unit) -> str:
             job = self._held(unit, job_id, token)
-            job.state, job.dedupe_key = state, None
-            job.lease_owner, job.lease_until = None, 0
-            job.finished_at = unit.now_ms
-            job.error = None if error is None else _problem(error)
-            unit.emit(*job_event(KIND, job.id, state))
+            result, job.error = None, None
             if state == "succeeded":
-                job.result = self._result(unit, job)
+                result = self._result(unit, job)
                 job.progress = {**job.progress, "eta_s": 0}
+            finish(unit, job, state, result=result, error=error)
             return state
 
         return self._finally(work)

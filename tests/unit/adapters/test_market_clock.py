@@ -1,0 +1,120 @@
+"""Market time of each venue, and the latest prices."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from app.adapters.market_clock import SimulatorTime, VenueClocks, WallTime
+from app.adapters.prices import InProcessPriceCache
+from app.core.errors import Unavailable
+from app.core.exchanges.errors import VenueUnreachable
+from app.core.market.quotes import MarketData
+from tests.support.record import START_MS, ManualClock
+
+
+class Simulator:
+    """Answers ``/control/clock``; counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.market_ms: object = 1_000
+        self.asked: list[str] = []
+
+    def get(self, url: str) -> bytes:
+        self.asked.append(url)
+        if self.market_ms is None:
+            raise ConnectionRefusedError
+        return json.dumps({"market_ms": self.market_ms, "mode": "stepped"}).encode()
+
+
+def test_the_simulators_clock_is_asked_at_most_every_50_ms() -> None:
+    simulator, clock = Simulator(), ManualClock()
+    time = SimulatorTime("http://127.0.0.1:1/", clock, simulator.get)
+    assert time.now_ms() == 1_000
+    simulator.market_ms = 2_000
+    clock.advance(50)
+    assert time.now_ms() == 1_000
+    clock.advance(1)
+    assert time.now_ms() == 2_000
+    assert simulator.asked == ["http://127.0.0.1:1/control/clock"] * 2
+
+
+def test_after_a_step_the_clock_is_read_anew() -> None:
+    simulator, clock = Simulator(), ManualClock()
+    clocks = VenueClocks({"binance": SimulatorTime("http://127.0.0.1:1", clock, simulator.get)})
+    assert clocks.now_ms("binance") == 1_000
+    simulator.market_ms = 61_000
+    clocks.refresh("binance")
+    assert clocks.now_ms("binance") == 61_000
+
+
+@pytest.mark.parametrize("answer", [None, "1000", 1.5, -1, 2**60, True, [1]])
+def test_a_clock_that_makes_no_sense_is_unavailable(answer: object) -> None:
+    simulator = Simulator()
+    simulator.market_ms = answer
+    time = SimulatorTime("http://127.0.0.1:1", ManualClock(), simulator.get)
+    with pytest.raises(Unavailable, match="simulator"):
+        time.now_ms()
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b"{}", b"\xff"])
+def test_a_clock_that_answers_something_else_is_unavailable(body: bytes) -> None:
+    time = SimulatorTime("http://127.0.0.1:1", ManualClock(), lambda _: body)
+    with pytest.raises(Unavailable):
+        time.now_ms()
+
+
+def test_a_real_venues_time_is_ours_and_the_offset_at_the_middle_of_the_question() -> None:
+    clock = ManualClock()
+
+    def ask() -> int:
+        clock.advance(200)  # the answer takes 200 ms; the venue reads its clock half way
+        return clock.now - 100 + 5_000
+
+    time = WallTime(clock, ask)
+    assert time.now_ms() == clock.now + 5_000
+    assert time.offset_ms == 5_000
+
+
+def test_the_offset_is_measured_every_ten_minutes_and_kept_if_that_fails() -> None:
+    clock = ManualClock()
+    offsets: list[int | None] = [700, None, 300]
+
+    def ask() -> int:
+        offset = offsets.pop(0)
+        if offset is None:
+            raise VenueUnreachable("binance", "no whole answer came")
+        return clock.now + offset
+
+    time = WallTime(clock, ask)
+    assert time.now_ms() - clock.now == 700
+    clock.advance(599_000)
+    assert time.now_ms() - clock.now == 700
+    clock.advance(2_000)
+    assert time.now_ms() - clock.now == 700
+    assert offsets == [300]
+    time.refresh()
+    assert time.now_ms() - clock.now == 300
+
+
+def test_a_venue_that_is_not_set_up_has_no_time() -> None:
+    with pytest.raises(Unavailable, match="kraken"):
+        VenueClocks({}).now_ms("kraken")
+
+
+def price(timestamp: int, value: str, symbol: str = "BTC/USDT") -> MarketData:
+    return MarketData("binance", symbol, timestamp, Decimal(value), None, None, None)
+
+
+def test_an_older_price_does_not_replace_a_newer_one() -> None:
+    cache = InProcessPriceCache()
+    assert cache.get("binance", "BTC/USDT") is None
+    cache.put(price(START_MS, "100"))
+    cache.put(price(START_MS - 1, "99"))
+    assert cache.get("binance", "BTC/USDT") == price(START_MS, "100")
+    cache.put(price(START_MS, "101"))
+    assert cache.get("binance", "BTC/USDT") == price(START_MS, "101")
+    assert cache.get("binance", "ETH/USDT") is None
+    assert cache.get("okx", "BTC/USDT") is None

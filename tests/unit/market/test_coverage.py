@@ -1,0 +1,163 @@
+"""The algebra of coverage: no bar twice, none forgotten, nothing learned twice."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.core.market.coverage import (
+    CoverageState,
+    Span,
+    account,
+    count_bars,
+    gaps,
+    lay,
+    missing,
+    observed_absent,
+    present_runs,
+    refused,
+)
+from app.core.market.intervals import HOUR_MS, MINUTE_MS, interval
+
+M = MINUTE_MS
+ONE_MINUTE = interval("1m")
+PRESENT, PENDING = CoverageState.PRESENT, CoverageState.PENDING
+EXCHANGE_SIDE = CoverageState.EXCHANGE_SIDE
+NOW = 1_772_323_200_000
+
+PROOFS = st.sampled_from([{}, {"first": NOW, "last": NOW, "looks": 1}])
+
+
+@st.composite
+def new_spans(draw: st.DrawFn) -> Span:
+    start = draw(st.integers(0, 40))
+    end = draw(st.integers(start + 1, 41))
+    return Span(start * M, end * M, draw(st.sampled_from(CoverageState)), draw(PROOFS))
+
+
+LAYERS = st.lists(new_spans(), max_size=12)
+
+
+def told(spans: list[Span]) -> dict[int, tuple[CoverageState, str]]:
+    """What is known of each minute, one by one: the model that the algebra must equal."""
+    known = {}
+    for span in spans:
+        for minute in range(span.start // M, span.end // M):
+            known[minute] = (span.state, str(sorted(span.proof.items())))
+    return known
+
+
+@given(LAYERS)
+def test_spans_never_overlap_ascend_and_touch_only_where_they_differ(layers: list[Span]) -> None:
+    spans = lay([], *layers)
+    for before, after in pairwise(spans):
+        assert before.end <= after.start
+        assert before.end < after.start or not before.same_kind(after)
+
+
+@given(LAYERS)
+def test_the_latest_word_on_each_bar_counts(layers: list[Span]) -> None:
+    assert told(lay([], *layers)) == told(layers)
+
+
+@given(LAYERS, new_spans())
+def test_laying_twice_is_laying_once(layers: list[Span], new: Span) -> None:
+    once = lay(lay([], *layers), new)
+    assert lay(once, new) == once
+
+
+@given(LAYERS, st.integers(0, 40), st.integers(1, 45))
+def test_every_expected_bar_is_accounted_for_once(
+    layers: list[Span], first: int, bars: int
+) -> None:
+    start, end = first * M, (first + bars) * M
+    spans = lay([], *layers)
+    parts = account(spans, start, end)
+    assert [parts[0].start, parts[-1].end] == [start, end]
+    assert all(before.end == after.start for before, after in pairwise(parts))
+    counts = count_bars(spans, ONE_MINUTE, start, end)
+    assert sum(counts.values()) == bars
+
+
+@given(LAYERS)
+def test_what_is_missing_is_exactly_what_is_pending_and_due(layers: list[Span]) -> None:
+    spans = lay([], *layers)
+    settled = {minute for minute, (state, _) in told(spans).items() if state is not PENDING}
+    asked = {
+        minute
+        for start, end in missing(spans, 0, 45 * M, NOW)
+        for minute in range(start // M, end // M)
+    }
+    assert asked == set(range(45)) - settled
+
+
+@given(st.sets(st.integers(0, 60)))
+def test_runs_of_present_bars_hold_these_bars_and_no_others(minutes: set[int]) -> None:
+    runs = present_runs(sorted(minute * M for minute in minutes), ONE_MINUTE)
+    assert set(told(runs)) == minutes
+    assert all(before.end < after.start for before, after in pairwise(runs))
+
+
+def test_a_gap_is_the_exchanges_own_only_after_three_looks_over_an_hour() -> None:
+    spans = lay([], Span(0, 10 * M, PRESENT), Span(12 * M, 20 * M, PRESENT))
+    states = []
+    for minutes in (0, 1, 2, 32, 62):
+        spans = lay(spans, *observed_absent(spans, 10 * M, 12 * M, NOW + minutes * M))
+        states.append(account(spans, 10 * M, 12 * M)[0].state)
+    assert states == [PENDING, PENDING, PENDING, PENDING, EXCHANGE_SIDE]
+    proof = account(spans, 10 * M, 12 * M)[0].proof
+    assert proof == {"first": NOW, "last": NOW + 62 * M, "looks": 5}
+
+
+def test_two_looks_prove_nothing_however_far_apart() -> None:
+    spans: list[Span] = []
+    for hours in (0, 20):
+        spans = lay(spans, *observed_absent(spans, 0, M, NOW + hours * HOUR_MS))
+    assert spans[0].state is PENDING
+
+
+def test_later_looks_are_spaced_and_a_proven_gap_is_left_alone() -> None:
+    spans: list[Span] = []
+    for minutes in (0, 1, 2):
+        assert missing(spans, 0, M, NOW + minutes * M) == [(0, M)]
+        spans = lay(spans, *observed_absent(spans, 0, M, NOW + minutes * M))
+    assert missing(spans, 0, M, NOW + 31 * M) == []
+    assert missing(spans, 0, M, NOW + 32 * M) == [(0, M)]
+    spans = lay(spans, *observed_absent(spans, 0, M, NOW + 62 * M))
+    assert missing(spans, 0, M, NOW + 1000 * HOUR_MS) == []
+
+
+def test_a_bar_that_comes_after_all_heals_the_gap() -> None:
+    spans = lay([], *observed_absent([], 0, 2 * M, NOW))
+    spans = lay(spans, *present_runs([0], ONE_MINUTE))
+    assert gaps(spans, 0, 2 * M) == [Span(M, 2 * M, PENDING)]
+
+
+def test_a_present_bar_is_not_unmade_by_a_venue_that_forgets_it() -> None:
+    spans = [Span(0, 10 * M, PRESENT)]
+    assert observed_absent(spans, 0, 10 * M, NOW) == []
+    assert refused(spans, 0, M, "a price is not above 0", NOW) == []
+
+
+def test_a_refused_bar_stays_pending_and_is_asked_for_once_a_day() -> None:
+    spans: list[Span] = []
+    for minutes in (0, 1, 2, 32, 62):
+        spans = lay(spans, *refused(spans, 0, M, "a price is not above 0", NOW + minutes * M))
+    assert spans[0].state is PENDING
+    assert spans[0].proof["quarantined"] == "a price is not above 0"
+    last = NOW + 62 * M
+    assert missing(spans, 0, M, last + 23 * HOUR_MS) == []
+    assert missing(spans, 0, M, last + 24 * HOUR_MS) == [(0, M)]
+
+
+def test_gaps_of_one_state_that_touch_are_one_gap() -> None:
+    spans = lay([], *observed_absent([], 0, M, NOW), *observed_absent([], M, 3 * M, NOW + M))
+    assert gaps(spans, 0, 5 * M) == [Span(0, 5 * M, PENDING)]
+
+
+def test_an_empty_span_is_refused() -> None:
+    with pytest.raises(ValueError, match="empty"):
+        Span(M, M, PRESENT)
