@@ -44,8 +44,8 @@ def main(arguments: list[str]) -> int:
     requests: queue.SimpleQueue[Message] = queue.SimpleQueue()
     threading.Thread(target=_read_all, args=(incoming, requests), daemon=True).start()
     # Only now: it takes a moment, which the parent's first message need not wait for.
-    from app.core.indicators.talib_library import import_without_pandas  # noqa: PLC0415
-    from app.core.strategies.serving import serve  # noqa: PLC0415
+    from app.core.indicators.talib_library import import_without_pandas
+    from app.core.strategies.serving import serve
 
     import_without_pandas()
     sys.addaudithook(_forbid)

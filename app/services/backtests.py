@@ -22,7 +22,7 @@ from app.models import BacktestRow, JobRow
 from app.repositories.base import Page
 from app.repositories.unit import Unit, Units
 from app.services.jobs import finish, new_job
-from app.services.strategies.catalogue import StrategyCatalogue, source_of
+from app.services.strategies.catalogue import StrategyCatalogue, ref_of
 from app.services.strategies.instances import Frames
 
 # A backtest that does not say so within this time is taken to be dead.
@@ -102,7 +102,7 @@ class BacktestService:
             strategy, version = self._catalogue.current(unit, request.strategy)
             instruments = self._instruments(unit, request)
         spec = _spec(request, instruments, version.sha256)
-        self._runtime.warm_up(source_of(strategy, version), _probe(spec))
+        self._runtime.warm_up(ref_of(strategy, version), _probe(spec))
 
         def work(unit: Unit) -> BacktestRow:
             backtest_id, job_id = self._ids.new(), self._ids.new()
@@ -172,11 +172,11 @@ class BacktestService:
             assert version is not None  # noqa: S101 - a foreign key
             strategy = unit.strategies.get(version.strategy_id)
             instruments = self._instruments(unit, request)
-        source = source_of(strategy, version)
+        ref = ref_of(strategy, version)
         spec = _spec(request, instruments, version.sha256)
-        warm_up = self._runtime.warm_up(source, _probe(spec))
+        warm_up = self._runtime.warm_up(ref, _probe(spec))
         frames = self._load(request, warm_up)
-        return self._runtime.backtest(source, spec, frames, beat)
+        return self._runtime.backtest(ref, spec, frames, beat)
 
     def _load(self, request: BacktestRequest, warm_up: int) -> Sequence[KlineFrame]:
         interval = interval_of(request.interval)

@@ -107,8 +107,8 @@ def _evaluate(message: Message, _: Send) -> Message:
 
 def _backtest(message: Message, send: Send) -> Message:
     # Here and not above: live evaluation needs none of it.
-    from app.core.backtest.engine import run_backtest  # noqa: PLC0415
-    from app.core.backtest.spec import BacktestSpec  # noqa: PLC0415
+    from app.core.backtest.engine import run_backtest
+    from app.core.backtest.spec import BacktestSpec
 
     spec = from_plain(BacktestSpec, message.header["spec"], message.blobs)
     frames = from_plain(tuple[KlineFrame, ...], message.header["frames"], message.blobs)

@@ -19,14 +19,15 @@ from app.core.orders.types import OrderStatus, OrderType, Side
 from app.core.ports import Ids, MarketClock
 from app.core.strategies.errors import StrategyError
 from app.core.strategies.evaluation import EvaluationRequest, EvaluationResult
-from app.core.strategies.runtime import StrategyRuntime, StrategySource
+from app.core.strategies.loader import StrategyRef
+from app.core.strategies.runtime import StrategyRuntime
 from app.core.strategies.signal import EmittedSignal
 from app.core.strategies.updates import OrderUpdate, OwnOrder
 from app.models import OrderEventRow, OrderRow, SignalRow, StrategyInstanceRow
 from app.repositories.unit import Unit, Units
 from app.services.orders.intake import signal_key
 from app.services.orders.records import TOLD
-from app.services.strategies.catalogue import source_of
+from app.services.strategies.catalogue import ref_of
 from app.services.strategies.instances import Frames
 
 _log = structlog.get_logger(__name__)
@@ -39,7 +40,7 @@ class _Subject:
     """An instance as it was when its evaluation began."""
 
     row: StrategyInstanceRow
-    source: StrategySource
+    ref: StrategyRef
     instruments: tuple[Instrument, ...]
     events: Sequence[OrderEventRow]
     orders: dict[str, OrderRow]
@@ -86,7 +87,7 @@ class Evaluator:
             return self._write(subject, None, skipped=(), seen_to=seen_to)
         request = self._request(subject, ready)
         try:
-            result = self._runtime.evaluate(subject.source, request, row.id)
+            result = self._runtime.evaluate(subject.ref, request, row.id)
         except StrategyError as error:
             self._fail(row, error)
             return 0
@@ -105,7 +106,7 @@ class Evaluator:
             held = unit.ledger.positions_of_instance(row.id)
             return _Subject(
                 row=row,
-                source=source_of(strategy, version),
+                ref=ref_of(strategy, version),
                 instruments=tuple(unit.instruments.get(row.exchange, s) for s in row.symbols),
                 events=events,
                 orders=orders,

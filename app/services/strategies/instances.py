@@ -21,7 +21,7 @@ from app.models import StrategyInstanceRow, StrategyQuotaRow
 from app.repositories.base import Page
 from app.repositories.unit import Unit, Units
 from app.services.orders.cancelling import request_cancel
-from app.services.strategies.catalogue import StrategyCatalogue, source_of
+from app.services.strategies.catalogue import StrategyCatalogue, ref_of
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,62}")
 
@@ -109,7 +109,7 @@ class InstanceService:
             raise Conflict(f"account {account.name!r} has an instance named {new.name!r} already")
         # Parameters are judged where the strategy's code may run.
         self._runtime.warm_up(
-            source_of(strategy, version),
+            ref_of(strategy, version),
             _blank_request(new, account.exchange, instruments),
         )
 
@@ -155,7 +155,7 @@ class InstanceService:
             _, version = self._version(unit, row)
             strategy = unit.strategies.get(version.strategy_id)
             instruments = _instruments(unit, row.exchange, row.symbols)
-        warm_up = self._runtime.warm_up(source_of(strategy, version), _request_of(row, instruments))
+        warm_up = self._runtime.warm_up(ref_of(strategy, version), _request_of(row, instruments))
         market_now = self._market_clock.now_ms(row.exchange)
 
         def work(unit: Unit) -> StrategyInstanceRow:
