@@ -183,7 +183,7 @@ class SimulatorProcess:
     def ccxt(self, account: SimAccount | None = None, **config: Any) -> Any:
         """Unmodified synchronous ccxt, bound to this simulator."""
         # ccxt takes seconds to import; most users of this file need the process alone.
-        import ccxt  # noqa: PLC0415
+        import ccxt
 
         exchange = ccxt.binance(_config(account, config))
         bind_sync(exchange, self.url)
@@ -191,7 +191,7 @@ class SimulatorProcess:
 
     def ccxt_pro(self, account: SimAccount | None = None, **config: Any) -> Any:
         """Unmodified ccxt.pro, bound to this simulator; call inside the event loop."""
-        import ccxt.pro  # noqa: PLC0415
+        import ccxt.pro
 
         exchange = ccxt.pro.binance(_config(account, config))
         bind_async(exchange, self.url)
