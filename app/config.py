@@ -64,8 +64,8 @@ class Settings(BaseSettings):
     data_dir: Path = Path("var")
     #: Empty: SQLite in the data directory.
     database_url: str = ""
-    #: ``memory://`` is embedded; ``amqp://…`` is RabbitMQ.
-    broker_url: str = "memory://"
+    #: ``memory:`` is embedded; ``amqp://…`` is RabbitMQ.
+    broker_url: str = "memory://localhost/"
     #: Empty: prices and budget inside the process.
     redis_url: str = ""
     database_pool_size: int = Field(10, ge=1, le=200)
@@ -80,6 +80,8 @@ class Settings(BaseSettings):
     simulator_url: str = ""
     #: Seconds a venue may take to answer.
     venue_timeout_s: float = Field(10.0, gt=0, le=60)
+    #: Request weight per minute of each venue and address; Binance allows 6000.
+    venue_weight: int = Field(6_000, ge=1)
     #: Raw X25519 key; made on first use where it is missing.
     vault_key_file: Path = Path("vault.key")
 
@@ -154,6 +156,12 @@ class Settings(BaseSettings):
     def is_embedded(self) -> bool:
         """Whether queue and bus live inside one process."""
         return self.broker_url.startswith("memory:")
+
+    @property
+    def beat_file(self) -> Path:
+        """Beat's state: ``celerybeat-schedule``, in the data directory where embedded."""
+        name = Path("celerybeat-schedule")
+        return self.data_dir.resolve() / name if self.is_embedded else name
 
     @property
     def vault_key_path(self) -> Path:

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from app.core.errors import InvalidInput
 from simulator.build import build_venue
+from simulator.journal import Journal, restore
 from simulator.options import Options, parse
 from simulator.server import build_app
 from simulator.venue import Venue
@@ -25,6 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options = parse(sys.argv[1:] if arguments is None else arguments)
         venue = build_venue(options)
+        if options.state is not None:
+            restore(options.state, venue)
         asyncio.run(_serve(options, venue))
     except InvalidInput as error:
         sys.stderr.write(f"simulator: {error.message}\n")
@@ -37,6 +40,7 @@ async def _serve(options: Options, venue: Venue) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    journal = _journal(options, venue)
     runner = web.AppRunner(build_app(venue, options), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
@@ -50,6 +54,21 @@ async def _serve(options: Options, venue: Venue) -> None:
             task.cancel()
     finally:
         await runner.cleanup()
+        if journal is not None:
+            journal.close()
+
+
+def _journal(options: Options, venue: Venue) -> Journal | None:
+    if options.state is None:
+        return None
+    try:
+        journal = Journal(options.state, venue)
+    except OSError as error:
+        raise InvalidInput(
+            f"state file {options.state} cannot be written: {error.strerror}"
+        ) from None
+    venue.exchange.observers.append(journal)
+    return journal
 
 
 async def _listen(runner: web.AppRunner, options: Options) -> int:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 from app.core.errors import InvalidInput
 from simulator.clock import ClockMode, MarketClock, RunningClock, SteppedClock, wall_ms
-from simulator.instruments import CATALOGUE, UNITS, Spec, with_reference_prices
+from simulator.instruments import (
+    CATALOGUE,
+    UNITS,
+    Spec,
+    replayed_spec,
+    with_reference_prices,
+)
 from simulator.market import Market
 from simulator.options import DEFAULT_START_MS, Options
 from simulator.process import MINUTES, PriceProcess
+from simulator.replay import read_replay
 from simulator.tape import GeneratedTape
 from simulator.venue import Venue
 
@@ -26,7 +34,9 @@ def build_venue(options: Options) -> Venue:
     specs = with_reference_prices(CATALOGUE, options.reference_prices)
     process = PriceProcess(options.seed, specs)
     markets = {symbol: _generated(options, process, spec) for symbol, spec in specs.items()}
-    return Venue(options.seed, markets, _clock(options), options.fees)
+    for symbol, path in options.replays:
+        markets[symbol] = _replayed(options, symbol, path)
+    return Venue(options.seed, markets, _clock(options, markets), options.fees)
 
 
 def _generated(options: Options, process: PriceProcess, spec: Spec) -> Market:
@@ -35,10 +45,20 @@ def _generated(options: Options, process: PriceProcess, spec: Spec) -> Market:
     return Market(options.seed, spec, tape, options.spread_bps)
 
 
-def _clock(options: Options) -> MarketClock:
+def _replayed(options: Options, symbol: str, path: Path) -> Market:
+    replay = read_replay(path)
+    tape = replay.tape
+    spec = replayed_spec(symbol, replay.price_digits, replay.volume_digits, tape.first_ts)
+    return Market(options.seed, spec, tape, options.spread_bps)
+
+
+def _clock(options: Options, markets: dict[str, Market]) -> MarketClock:
     start = options.start_ms
     if start is not None and not _EARLIEST_MS <= start <= _LATEST_MS:
         raise InvalidInput(f"--start was {start}; the simulated markets span 2015 to 2034")
     if options.clock is ClockMode.RUNNING:
         return RunningClock(wall_ms() if start is None else start)
+    if start is None and options.replays:
+        # Where the first file ends, all of it is past and nothing of it is left to trade.
+        return SteppedClock(markets[options.replays[0][0]].tape.end_ts or DEFAULT_START_MS)
     return SteppedClock(DEFAULT_START_MS if start is None else start)

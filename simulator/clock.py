@@ -39,6 +39,10 @@ class MarketClock(Protocol):
         """Set the time that the tape was processed to."""
         ...
 
+    def resume(self, ts: int) -> None:
+        """Go on from where an earlier run ended."""
+        ...
+
 
 class SteppedClock:
     """Stands still until it is moved."""
@@ -60,6 +64,10 @@ class SteppedClock:
         """
         if ts < self._now:
             raise InvalidInput(f"the market stands at {self._now}; it does not go back to {ts}")
+        self._now = ts
+
+    def resume(self, ts: int) -> None:
+        """See ``MarketClock.resume``."""
         self._now = ts
 
 
@@ -88,6 +96,11 @@ class RunningClock:
     def move_to(self, ts: int) -> None:
         """Note that the tape was processed to ``ts``."""
         self._now = max(self._now, ts)
+
+    def resume(self, ts: int) -> None:
+        """See ``MarketClock.resume``: the market stood still in between."""
+        self._offset = ts - self._wall()
+        self._now = ts
 
 
 def check_steppable(clock: MarketClock) -> None:

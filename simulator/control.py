@@ -17,6 +17,7 @@ from app.core.errors import Conflict, InvalidInput, NotFound, TidemarkError
 from app.core.money import canonical, parse_amount
 from simulator.clock import wall_ms
 from simulator.exchange import Account
+from simulator.faults import Faults
 from simulator.orders import Order, State
 from simulator.record import Record
 from simulator.venue import Venue
@@ -33,9 +34,10 @@ Handler = Callable[[web.Request], Awaitable[Any]]
 class Control:
     """Routes under ``/control``."""
 
-    def __init__(self, venue: Venue, record: Record) -> None:
+    def __init__(self, venue: Venue, record: Record, faults: Faults) -> None:
         self._venue = venue
         self._record = record
+        self._faults = faults
 
     def add_routes(self, app: web.Application) -> None:
         """Mount the control API on an application."""
@@ -45,6 +47,10 @@ class Control:
             ("GET", "/control/accounts"): self._accounts,
             ("POST", "/control/accounts"): self._create_account,
             ("POST", "/control/deposit"): self._deposit,
+            ("GET", "/control/faults"): self._list_faults,
+            ("POST", "/control/faults"): self._add_fault,
+            ("DELETE", "/control/faults"): self._clear_faults,
+            ("DELETE", "/control/faults/{id}"): self._remove_fault,
             ("GET", "/control/record/requests"): self._requests,
             ("DELETE", "/control/record/requests"): self._forget,
             ("GET", "/control/record/orders"): self._orders,
@@ -103,10 +109,7 @@ class Control:
         )
         if not account.api_key.isalnum() or not account.api_key.isascii():
             raise InvalidInput("api_key must be made of ASCII letters and digits")
-        exchange = self._venue.exchange
-        exchange.add_account(account)
-        for asset, amount in balances.items():
-            exchange.deposit(name, asset, amount)
+        self._venue.exchange.open_account(account, balances)
         return {"name": name, "api_key": account.api_key, "api_secret": account.api_secret}
 
     def _secret(self, kind: str, name: str) -> str:
@@ -124,6 +127,22 @@ class Control:
             "asset": asset,
             "free": canonical(exchange.ledger.free(account, asset)),
         }
+
+    # -- faults ---------------------------------------------------------------------------
+
+    async def _list_faults(self, _: web.Request) -> Any:
+        return {"faults": [rule.to_json() for rule in self._faults.rules()]}
+
+    async def _add_fault(self, request: web.Request) -> Any:
+        return self._faults.add(await _body(request)).to_json()
+
+    async def _clear_faults(self, _: web.Request) -> Any:
+        self._faults.clear()
+        return {}
+
+    async def _remove_fault(self, request: web.Request) -> Any:
+        self._faults.remove(_number(request.match_info["id"], "fault id"))
+        return {}
 
     # -- record ---------------------------------------------------------------------------
 
@@ -185,15 +204,16 @@ async def _no_such_route(request: web.Request) -> web.Response:
     return web.json_response({"error": message}, status=404)
 
 
-async def _body(request: web.Request, known: set[str]) -> dict[str, Any]:
+async def _body(request: web.Request, known: set[str] | None = None) -> dict[str, Any]:
     try:
-        body = json.loads(await request.text() or "{}")
+        body = _object(json.loads(await request.text() or "{}"))
     except ValueError:
         raise InvalidInput("the body is not JSON") from None
-    unknown = sorted(set(_object(body)) - known)
+    unknown = [] if known is None else sorted(set(body) - known)
     if unknown:
-        raise InvalidInput(f"unknown field {unknown[0]!r}; known are {', '.join(sorted(known))}")
-    return _object(body)
+        fields = ", ".join(sorted(known or ()))
+        raise InvalidInput(f"unknown field {unknown[0]!r}; known are {fields}")
+    return body
 
 
 def _object(value: Any) -> dict[str, Any]:

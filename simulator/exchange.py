@@ -21,6 +21,7 @@ from app.core.orders.types import OrderType, Side, TimeInForce
 from simulator.ledger import (
     EXACT,
     VENUE,
+    Holding,
     InsufficientFunds,
     Ledger,
     round_cost,
@@ -103,8 +104,8 @@ class Observer(Protocol):
         """An order was accepted, filled, cancelled or expired."""
         ...
 
-    def on_commit(self) -> None:
-        """An operation ended; balances are consistent."""
+    def on_commit(self, balances: Mapping[str, Mapping[str, Holding]]) -> None:
+        """An operation ended; these holdings changed, by account and asset."""
         ...
 
 
@@ -142,7 +143,7 @@ class Exchange:
     # -- accounts -------------------------------------------------------------------------
 
     def add_account(self, account: Account) -> None:
-        """Open an account.
+        """Make an account known without funding or journalling it.
 
         Raises:
             Conflict: its name or key is taken.
@@ -153,6 +154,17 @@ class Exchange:
             raise Conflict("the API key belongs to another account")
         self.accounts[account.name] = account
         self._by_key[account.api_key] = account
+
+    def open_account(self, account: Account, balances: Mapping[str, Decimal]) -> None:
+        """Open an account and fund it, in one step of the journal.
+
+        Raises:
+            Conflict: its name or key is taken.
+        """
+        self.add_account(account)
+        for asset, amount in balances.items():
+            self.ledger.move(asset, amount, source=VENUE, target=account.name)
+        self._commit()
 
     def account_by_key(self, api_key: str) -> Account | None:
         """The account that a key signs for."""
@@ -241,6 +253,10 @@ class Exchange:
                     self._fill(order, execution, moment)
                 else:
                     self._expire(order)
+        self._commit()
+
+    def note_time(self) -> None:
+        """Tell observers that time moved, even if nothing else happened."""
         self._commit()
 
     # -- restoring ------------------------------------------------------------------------
@@ -464,8 +480,9 @@ class Exchange:
             observer.on_order(event)
 
     def _commit(self) -> None:
+        changed = self.ledger.take_changes()
         for observer in self.observers:
-            observer.on_commit()
+            observer.on_commit(changed)
 
 
 def _affordable(

@@ -112,7 +112,8 @@ class Ledger:
         """Holdings touched since the last call, by account and asset."""
         changed: dict[str, dict[str, Holding]] = {}
         for account, asset in sorted(self._dirty):
-            changed.setdefault(account, {})[asset] = self._holdings[account][asset]
+            held = self._holdings[account][asset]
+            changed.setdefault(account, {})[asset] = Holding(held.free, held.locked)
         self._dirty.clear()
         return changed
 

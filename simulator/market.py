@@ -144,6 +144,15 @@ class Market:
         book = self._last_book = self._make_book(price, second, update_id)
         return book
 
+    def price_units(self, bars: Bars, bar: Bar, ts: int) -> int:
+        """Price at a time inside a bar, in the bars' units."""
+        return self._price_in(bar, ts, self._tick(bars))
+
+    def turning_points(self, bar: Bar) -> list[int]:
+        """Times at which a bar shows its open, its two extremes and its close."""
+        times, _ = self._knots(bar)
+        return [*times[:3], times[3] - 1]
+
     # -- inside a bar ---------------------------------------------------------------------
 
     def _tick(self, bars: Bars) -> int:
@@ -162,6 +171,8 @@ class Market:
 
     def _price_in(self, bar: Bar, ts: int, tick: int) -> int:
         times, prices = self._knots(bar)
+        if ts >= times[3] - 1:
+            return prices[3]
         for index in range(3):
             if ts < times[index + 1]:
                 span = times[index + 1] - times[index]

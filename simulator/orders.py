@@ -152,6 +152,7 @@ class Order:
             "held": str(self.held),
             "held_asset": self.held_asset,
             "triggered": self.triggered,
+            "visible_from_ms": self.visible_from,
             "created_ms": self.created,
             "updated_ms": self.updated,
             "states": [
@@ -193,6 +194,7 @@ class Order:
             held=Decimal(data["held"]),
             held_asset=data["held_asset"],
             triggered=data["triggered"],
+            visible_from=data["visible_from_ms"],
             fills=[_fill(item) for item in data["fills"]],
             history=[
                 Change(State(c["status"]), c["market_ms"], c["wall_ms"]) for c in data["states"]

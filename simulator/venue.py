@@ -20,7 +20,8 @@ class Venue:
 
     Attributes:
         seed: of everything random in it.
-        on_step: called after each step of the tape with (from, to) in market ms.
+        on_step: called after each step of the tape with its start and end in market ms, and
+            whether time stands still after it.
         has_audience: whether anybody listens to market streams; if nobody does and no order
             rests, time jumps.
     """
@@ -33,7 +34,7 @@ class Venue:
         self.clock = clock
         self.exchange = Exchange(markets, fees, clock.now, wall_ms)
         self.by_native = {market.spec.native: market for market in markets.values()}
-        self.on_step: list[Callable[[int, int], None]] = []
+        self.on_step: list[Callable[[int, int, bool], None]] = []
         self.has_audience: Callable[[], bool] = lambda: False
         self._moving = asyncio.Lock()
 
@@ -49,6 +50,7 @@ class Venue:
             if to_ms < self.clock.now():
                 self.clock.move_to(to_ms)
             await self._process(to_ms)
+            self.exchange.note_time()
         return self.clock.now()
 
     async def run(self) -> None:
@@ -66,7 +68,7 @@ class Venue:
             self._match(begun, now, stop, is_last=stop == to_ms)
             self.clock.move_to(stop)
             for listener in self.on_step:
-                listener(now, stop)
+                listener(now, stop, stop == to_ms)
             steps += 1
             if steps % _STEPS_PER_TURN == 0:
                 await asyncio.sleep(0)

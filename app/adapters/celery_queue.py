@@ -52,7 +52,7 @@ def make_celery(broker_url: str) -> Celery:
         task_publish_retry=not embedded,
         task_publish_retry_policy={"max_retries": 2, "interval_start": 0.1, "interval_max": 0.5},
         broker_transport_options=(
-            {"polling_interval": 0.01} if embedded else {"confirm_publish": True}
+            {"polling_interval": 0.002} if embedded else {"confirm_publish": True}
         ),
         timezone="UTC",
         enable_utc=True,

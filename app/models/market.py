@@ -124,5 +124,7 @@ class CollectionPlanRow(Base):
     since_ts: Mapped[int] = mapped_column(Millis)
     priority: Mapped[int] = mapped_column(Integer, default=100)
     enabled: Mapped[bool]
+    # Market time up to which every series was last asked for.
+    followed_ts: Mapped[int] = mapped_column(Millis, default=0)
     created_at: Mapped[int] = mapped_column(Millis)
     updated_at: Mapped[int] = mapped_column(Millis)

@@ -65,6 +65,7 @@ class InstanceRepository(KeyedRepository[StrategyInstanceRow]):
         run_id: str | None,
         seen: tuple[int | None, int],
         cursor_ts: int | None,
+        evaluated_ts: int,
         event_cursor: int,
         state: dict[str, Any],
         now_ms: int,
@@ -87,7 +88,13 @@ class InstanceRepository(KeyedRepository[StrategyInstanceRow]):
                 else row.cursor_ts.is_(None),
                 row.event_cursor == seen_events,
             )
-            .values(cursor_ts=cursor_ts, event_cursor=event_cursor, state=state, updated_at=now_ms)
+            .values(
+                cursor_ts=cursor_ts,
+                evaluated_ts=evaluated_ts,
+                event_cursor=event_cursor,
+                state=state,
+                updated_at=now_ms,
+            )
             .execution_options(synchronize_session=False)
         )
         result = cast("CursorResult[Any]", self._session.execute(statement))

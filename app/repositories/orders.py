@@ -147,3 +147,12 @@ class OrderRepository(KeyedRepository[OrderRow]):
             .order_by(OrderEventRow.id)
             .limit(limit)
         ).all()
+
+    def last_event_id(self, instance_id: str) -> int:
+        """Id of the latest event of an instance's orders; 0 where there is none."""
+        return (
+            self._session.scalars(
+                select(func.max(OrderEventRow.id)).where(OrderEventRow.instance_id == instance_id)
+            ).one()
+            or 0
+        )

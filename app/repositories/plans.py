@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from app.models import CollectionPlanRow
 from app.repositories.base import KeyedRepository
@@ -34,3 +34,11 @@ class PlanRepository(KeyedRepository[CollectionPlanRow]):
     def delete(self, plan_id: str) -> None:
         """Delete a plan; what it collected stays."""
         self._session.execute(delete(CollectionPlanRow).where(CollectionPlanRow.id == plan_id))
+
+    def mark_followed(self, plan_id: str, market_ts: int) -> None:
+        """Note up to which market time every series of a plan was asked for."""
+        self._session.execute(
+            update(CollectionPlanRow)
+            .where(CollectionPlanRow.id == plan_id, CollectionPlanRow.followed_ts < market_ts)
+            .values(followed_ts=market_ts)
+        )

@@ -12,6 +12,7 @@ PERIODS: Final = {
     "maintenance.sweep": 1_000,
     "maintenance.sync_accounts": 5_000,
     "maintenance.follow_plans": 10_000,
+    "maintenance.evaluate_running": 5_000,
     "maintenance.snapshot_equity": 60_000,
     "maintenance.prune": 3_600_000,
 }

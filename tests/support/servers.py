@@ -311,7 +311,7 @@ class PrivateServer(abc.ABC):
         text = self.log.read_bytes()[printed:].decode(errors="replace")
         lines = [line.strip() for line in COLOURS.sub("", text).splitlines() if line.strip()]
         error = _PortTakenError if PORT_TAKEN.search(text) else ServerError
-        return error(f"{what}; its log says: {' | '.join(lines[-3:])}")
+        return error(f"{what}; its log says: {' | '.join(lines[-6:])}")
 
     def _end(self) -> None:
         """Leave nothing of it running."""
@@ -385,6 +385,8 @@ class MariaDBServer(PrivateServer):
                     "--auth-root-authentication-method=normal",
                     "--skip-test-db",
                     "--skip-name-resolve",
+                    # Go on where this machine's own name does not resolve: nobody asks for it.
+                    "--force",
                     *self._as_root(),
                 ],
                 stdin=subprocess.DEVNULL,
@@ -515,6 +517,8 @@ class RabbitMQServer(PrivateServer):
             "disk_free_limit.absolute = 50MB\n",
         )
         self._write("plugins", "[].\n")
+        # The node's name needs "localhost", which a bare container does not always resolve.
+        self._write("inetrc", '{lookup, [file, native]}.\n{host, {127,0,0,1}, ["localhost"]}.\n')
         self._write(".erlang.cookie", secrets.token_hex(16), mode=0o400)
 
     def _epmd_environment(self) -> dict[str, str]:
@@ -523,6 +527,7 @@ class RabbitMQServer(PrivateServer):
     def _environment(self) -> Mapping[str, str]:
         return {
             **self._epmd_environment(),
+            "ERL_INETRC": str(self.directory / "inetrc"),
             # The data belong to this name, and the port mapper knows no other node.
             "RABBITMQ_NODENAME": f"{USER}@localhost",
             "RABBITMQ_DIST_PORT": str(self._ports["distribution"]),
@@ -610,9 +615,9 @@ def _serve(directory: Path) -> None:
         mariadb.create_database(USER, exist_ok=True)
         say(
             "\nThey are up, on loopback only. In another terminal:\n\n"
-            f"  export DATABASE_URL='{mariadb.database_url(USER)}'\n"
-            f"  export BROKER_URL='{rabbitmq.url}'\n"
-            f"  export REDIS_URL='{redis.url}'\n\n"
+            f"  export TIDEMARK_DATABASE_URL='{mariadb.database_url(USER)}'\n"
+            f"  export TIDEMARK_BROKER_URL='{rabbitmq.url}'\n"
+            f"  export TIDEMARK_REDIS_URL='{redis.url}'\n\n"
             "Data, passwords and ports stay for the next time. Ctrl-C stops them.\n"
         )
         sys.stdout.flush()

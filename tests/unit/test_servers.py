@@ -280,10 +280,10 @@ def test_make_services_prints_urls_and_stops_on_interrupt(tmp_path: Path) -> Non
         second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert second.returncode == 1
         assert "running already" in second.stderr
-        assert scalar(urls["DATABASE_URL"], "SELECT database()") == "tidemark"
-        with redis.Redis.from_url(urls["REDIS_URL"]) as client:
+        assert scalar(urls["TIDEMARK_DATABASE_URL"], "SELECT database()") == "tidemark"
+        with redis.Redis.from_url(urls["TIDEMARK_REDIS_URL"]) as client:
             assert client.ping()
-        with kombu.Connection(urls["BROKER_URL"]) as connection:
+        with kombu.Connection(urls["TIDEMARK_BROKER_URL"]) as connection:
             connection.ensure_connection(max_retries=1)
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 0

@@ -114,9 +114,16 @@ class _Seat(bt.Strategy):  # type: ignore[misc]
         return int(self.runner.slices.times[self.first_bar + len(self) - 1])
 
     def notify_order(self, order: Any) -> None:
-        """Book what backtrader's broker decided; it hands out copies, so go by reference."""
+        """Book what backtrader's broker decided; it hands out copies, so go by reference.
+
+        backtrader adds positions up as floats. Where the sum misses 0 by 1e-15, it takes the
+        next order for a reversal, and leaves as much of it unfilled: that order is complete.
+        """
         ours = self.by_ref[order.ref]
-        if order.status == order.Completed:
+        is_all_but_dust = abs(order.executed.size) > 0.5 * float(ours.quantity)
+        if order.status == order.Partial and is_all_but_dust:
+            self.broker.cancel(self.sent_orders[ours.key])
+        if order.status == order.Completed or (order.status == order.Partial and is_all_but_dust):
             # The average that backtrader keeps is off by the last digit; the bit is the price.
             self.order_log.fill(ours, exact(float(order.executed.exbits[-1].price)), self._ts)
         elif order.status == order.Margin:
@@ -140,7 +147,7 @@ class _Seat(bt.Strategy):  # type: ignore[misc]
         for item in emitted:
             signal = item.signal
             if signal.action is SignalAction.CANCEL:
-                self._take_back(signal.cancels or "", item.bar_ts)
+                self._take_back(signal.cancels or "", self.order_log.moment_of(item))
                 continue
             if signal.time_in_force is not TimeInForce.GTC:
                 raise InvalidInput(

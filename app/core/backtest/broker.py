@@ -79,7 +79,7 @@ class BarBroker:
         for item in emitted:
             signal = item.signal
             if signal.action is SignalAction.CANCEL:
-                self._cancel(signal.cancels or "", item.bar_ts)
+                self._cancel(signal.cancels or "", self.log.moment_of(item))
                 continue
             order = self.log.open(item)
             if order is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,19 @@ class EquityCurve:
 
     def __len__(self) -> int:
         return len(self.close_ts)
+
+    def to_json(self, max_points: int) -> dict[str, Any]:
+        """Columns as lists of at most ``max_points`` rows, the first and last bar included."""
+        total = len(self)
+        rows = np.unique(np.linspace(0, total - 1, min(max_points, total)).round().astype(int))
+        return {
+            "bars": total,
+            "thinned": len(rows) < total,
+            "close_ts": self.close_ts[rows].tolist(),
+            "equity": self.equity[rows].tolist(),
+            "cash": self.cash[rows].tolist(),
+            "exposure": self.exposure[rows].tolist(),
+        }
 
 
 def equity_curve(

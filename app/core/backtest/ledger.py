@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 from app.core.backtest.orders import BacktestFill, BacktestOrder
+from app.core.market.intervals import interval as interval_of
 from app.core.money import ZERO
 from app.core.orders.types import OrderStatus, OrderType, Side
 from app.core.strategies.desk import Desk
@@ -33,6 +34,7 @@ class OrderLog:
         self.unseen: list[OrderUpdate] = []
         self._desk = desk
         self._fee = fee
+        self._interval = interval_of(desk.interval)
         self._events = 0
         self._promised = dict.fromkeys(desk.instruments, ZERO)
 
@@ -48,11 +50,15 @@ class OrderLog:
         if order.side is Side.SELL:
             free = self._desk.positions[order.symbol] - self._promised[order.symbol]
             if order.quantity > free:
-                self.close(order, OrderStatus.REJECTED, NOT_OWNED, emitted.bar_ts)
+                self.close(order, OrderStatus.REJECTED, NOT_OWNED, self.moment_of(emitted))
                 return None
             self._promised[order.symbol] += order.quantity
         order.status = OrderStatus.ACKNOWLEDGED
         return order
+
+    def moment_of(self, emitted: EmittedSignal) -> int:
+        """When a signal was emitted, ms: at the close of its bar."""
+        return self._interval.next(emitted.bar_ts)
 
     def fill(self, order: BacktestOrder, price: Decimal, ts: int) -> None:
         """The whole order has filled at a price."""

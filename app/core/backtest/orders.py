@@ -42,7 +42,8 @@ class BacktestOrder:
         key: the signal's key.
         created_ts: open time of the bar it was emitted on, ms.
         status: ACKNOWLEDGED while it works, then its end.
-        closed_ts: open time of the bar of its end, or None while it works.
+        closed_ts: ms; the open of the bar that filled or rejected it, or the close of the bar
+            on which it was cancelled or refused at once. None while it works.
         reason: why it was rejected, cancelled or expired.
     """
 

@@ -11,19 +11,36 @@ from typing import Any
 
 import numpy as np
 
+from app.core.backtest import summary
 from app.core.backtest.equity import EquityCurve, equity_curve
 from app.core.backtest.ledger import OrderLog
 from app.core.backtest.orders import BacktestFill, BacktestOrder
 from app.core.backtest.spec import BacktestSpec
 from app.core.backtest.trades import Trade, round_trips
+from app.core.market.klines import KlineFrame
 from app.core.money import canonical, from_float
 from app.core.strategies import parameters
+from app.core.strategies.plain import Blobs, to_plain
 from app.core.strategies.runner import StrategyRunner
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class BacktestResult:
-    """One backtest's orders, fills, trades, equity, metrics and assumptions."""
+    """One backtest's orders, fills, trades, equity, metrics and assumptions.
+
+    Attributes:
+        params: every parameter's value in its JSON form, defaults included.
+        orders: every order that was sent, with its end: filled, rejected, cancelled, working.
+        trades: round trips in the order of their exits; open positions come last.
+        metrics: see ``summary.figures``; None where a metric is not defined.
+        assumptions: (name, value) of every rule and default that changes money.
+        data_hash: sha256 of the klines; result_hash: of what was asked and what came out.
+        start_ts: open time of the first bar of the run, ms.
+        first_ts: open time of the first bar the strategy was asked about, or None.
+        bars: how many times ``on_kline`` was called for one symbol or more.
+        warm_up: bars the indicators need before their first value.
+        dropped: reason → orders that the instrument's filters left out.
+    """
 
     spec: BacktestSpec
     params: Mapping[str, Any]
@@ -31,8 +48,12 @@ class BacktestResult:
     fills: tuple[BacktestFill, ...]
     trades: tuple[Trade, ...]
     equity: EquityCurve
+    metrics: Mapping[str, Any]
+    assumptions: tuple[tuple[str, str], ...]
     data_hash: str
     result_hash: str
+    start_ts: int
+    first_ts: int | None
     bars: int
     warm_up: int
     dropped: Mapping[str, int]
@@ -42,9 +63,46 @@ class BacktestResult:
         """Equity at the last close, quote units, 8 decimals."""
         return from_float(float(self.equity.equity[-1]))
 
+    @property
+    def end_ts(self) -> int:
+        """Close of the last bar, ms."""
+        return int(self.equity.close_ts[-1])
+
     def closed_trades(self) -> tuple[Trade, ...]:
         """Trades whose position was closed."""
         return tuple(trade for trade in self.trades if not trade.is_open)
+
+    def order_counts(self) -> dict[str, int]:
+        """How many orders were sent and how they ended."""
+        return summary.order_counts(self.orders)
+
+    def to_json(self, max_points: int = 2_000) -> dict[str, Any]:
+        """The result as plain JSON: money as text, metrics as numbers or null, times in ms.
+
+        Args:
+            max_points: rows of the equity curve; a longer one is thinned evenly, and says so.
+        """
+        blobs: Blobs = []
+        listed = {
+            name: to_plain(getattr(self, name), blobs)
+            for name in ("params", "orders", "fills", "trades", "metrics", "dropped")
+        }
+        return {
+            "schema": "backtest.v1",
+            "spec": to_plain(self.spec, blobs),
+            **listed,
+            "order_counts": self.order_counts(),
+            "equity": self.equity.to_json(max_points),
+            "final_equity": canonical(self.final_equity),
+            "assumptions": [list(pair) for pair in self.assumptions],
+            "data_hash": self.data_hash,
+            "result_hash": self.result_hash,
+            "start_ts": self.start_ts,
+            "end_ts": self.end_ts,
+            "first_ts": self.first_ts,
+            "bars": self.bars,
+            "warm_up": self.warm_up,
+        }
 
 
 def build_result(
@@ -53,24 +111,32 @@ def build_result(
     """Everything that follows from what an engine filled."""
     frames = {symbol: bars.frame for symbol, bars in runner.desk.bars.items()}
     curve = equity_curve(runner.slices, frames, log.fills, float(spec.cash), (first, stop))
-    evaluated = runner.slices.times[first:stop] >= runner.ready_ts
+    times = runner.slices.times[first:stop]
+    evaluated = times[times >= runner.ready_ts]
+    first_ts = int(evaluated[0]) if len(evaluated) else None
     values = parameters.to_json(runner.strategy.parameters, runner.strategy.config)
+    trades = round_trips(log.fills, frames)
+    start_ts, warm_up = int(times[0]), runner.desk.indicators.warm_up
     return BacktestResult(
         spec=spec,
         params=values,
         orders=tuple(log.orders),
         fills=tuple(log.fills),
-        trades=round_trips(log.fills, frames),
+        trades=trades,
         equity=curve,
+        metrics=summary.figures(curve, start_ts, float(spec.cash), log.fills, trades),
+        assumptions=summary.assumptions(spec, values, warm_up=warm_up, first_ts=first_ts),
         data_hash=data_hash(frames),
         result_hash=result_hash(spec, values, log, curve),
-        bars=int(evaluated.sum()),
-        warm_up=runner.desk.indicators.warm_up,
+        start_ts=start_ts,
+        first_ts=first_ts,
+        bars=len(evaluated),
+        warm_up=warm_up,
         dropped=dict(runner.desk.dropped),
     )
 
 
-def data_hash(frames: Mapping[str, Any]) -> str:
+def data_hash(frames: Mapping[str, KlineFrame]) -> str:
     """sha256 over every kline that the run could see, symbol by symbol."""
     digest = hashlib.sha256()
     for symbol in sorted(frames):

@@ -37,6 +37,15 @@ VENUE_HOSTS: Final[dict[str, frozenset[str]]] = {
 }
 # ccxt opens its spot market streams at stream.binance.com:9443/ws/N.
 _STREAM_HOSTS: Final = frozenset({"stream.binance.com", "data-stream.binance.vision"})
+_PROXY_SETTINGS: Final = (
+    "proxyUrl",
+    "httpProxy",
+    "httpsProxy",
+    "socksProxy",
+    "wsProxy",
+    "wssProxy",
+    "wsSocksProxy",
+)
 DEFAULT_CONNECT_SECONDS: Final = 2.0
 DEFAULT_READ_SECONDS: Final = 10.0
 
@@ -64,6 +73,7 @@ def bind_sync(
         InvalidInput: ``base_url`` is not on loopback, or the venue is not simulated.
     """
     base, hosts = _checked(base_url), _hosts(exchange)
+    _refuse_proxies(exchange)
     adapter = _LoopbackAdapter(base, hosts, (connect_seconds, read_seconds))
     session = requests.Session()
     session.trust_env = False
@@ -88,18 +98,34 @@ def bind_async(
         InvalidInput: ``base_url`` is not on loopback, or the venue is not simulated.
     """
     base, hosts = _checked(base_url), _hosts(exchange)
+    _refuse_proxies(exchange)
 
     async def to_loopback(
         request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
+        if request.proxy is not None:
+            raise ForeignHost("a proxy is set; nothing was sent")
         request.url = URL(_rewritten(str(request.url), base, hosts), encoded=True)
         return await handler(request)
 
-    timeout = aiohttp.ClientTimeout(sock_connect=connect_seconds, sock_read=read_seconds)
+    def session() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            middlewares=(to_loopback,),
+            timeout=aiohttp.ClientTimeout(sock_connect=connect_seconds),
+            trust_env=False,
+        )
+
+    opened = exchange.open
+
+    def open_on_loopback(lazy: bool = False) -> None:
+        # ccxt makes a session of its own where it finds none, as after close().
+        if exchange.session is None and not (lazy and exchange.closed_by_user):
+            exchange.session = session()
+        opened(lazy)
+
+    exchange.open = open_on_loopback
+    exchange.timeout = int((connect_seconds + read_seconds) * 1000)
     exchange.open()
-    exchange.session = aiohttp.ClientSession(
-        middlewares=(to_loopback,), timeout=timeout, trust_env=False
-    )
 
 
 class _LoopbackAdapter(HTTPAdapter):
@@ -153,6 +179,12 @@ def _checked(base_url: str) -> str:
             f"simulator URL was {base_url[:80]!r}; it must be http on a loopback address"
         )
     return base_url.rstrip("/")
+
+
+def _refuse_proxies(exchange: Any) -> None:
+    for name in _PROXY_SETTINGS:
+        if getattr(exchange, name, None) is not None:
+            raise InvalidInput(f"{name} is set; a bound exchange talks to loopback alone")
 
 
 def _hosts(exchange: Any) -> frozenset[str]:

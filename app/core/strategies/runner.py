@@ -106,7 +106,7 @@ class StrategyRunner:
         bar = BarView(columns, index)
         try:
             answer = self.strategy.on_kline(bar)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._failed("on_kline", error) from error
         if answer is None:
             return ()
@@ -118,7 +118,7 @@ class StrategyRunner:
         self._show(self.desk.chosen(update.symbol))
         try:
             answer = self.strategy.on_order_update(update)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._failed("on_order_update", error) from error
         bars = self.desk.bars[update.symbol]
         latest = bars.present.index
@@ -199,7 +199,7 @@ class StrategyRunner:
             tag=signal.tag,
         )
 
-    def _failed(self, hook: str, error: Exception) -> StrategyFailed:
+    def _failed(self, hook: str, error: BaseException) -> StrategyFailed:
         return failure(self.strategy, hook, error)
 
 
@@ -211,7 +211,7 @@ def declare(strategy: BaseStrategy, desk: Desk) -> None:
     """
     try:
         strategy.declare(desk)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise failure(strategy, "setup", error) from error
 
 

@@ -50,7 +50,7 @@ class OrderUpdate:
         key: ``EmittedSignal.key`` of the order.
         status: the order's state after the event.
         quantity, filled_quantity: the order's size and its cumulative fills, base units.
-        timestamp: market time of the event, ms; in a backtest, the open of its bar.
+        timestamp: market time of the event, ms; of a fill in a backtest, the open of its bar.
         price, last_quantity, fee: of the fill that the event reports; price is None and
             the others 0 where it reports none. The fee is in quote units.
         reason: why it was rejected, cancelled or expired; else empty.

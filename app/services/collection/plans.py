@@ -67,6 +67,7 @@ class Plans:
                 since_ts=since_ms,
                 priority=priority,
                 enabled=enabled,
+                followed_ts=0,
                 created_at=unit.now_ms,
                 updated_at=unit.now_ms,
             )

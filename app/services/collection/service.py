@@ -54,6 +54,7 @@ class CollectionService:
         grace_ms: Mapping[str, int] | None = None,
     ) -> None:
         self._units = units
+        self._market_clock = market_clock
         self._filler = Filler(markets, market_clock, grace_ms or {})
         self._jobs = CollectionJobs(units, self._filler, ids, clock)
         self.plans = Plans(units, markets, ids)
@@ -103,11 +104,16 @@ class CollectionService:
         return followed
 
     def _follow(self, plan: CollectionPlanRow, followed: Followed) -> None:
+        seen_ts = self._market_clock.now_ms(plan.exchange)
+        failed = 0
         for target in targets_of(plan):
             try:
                 self._follow_series(plan, target, followed)
             except (VenueError, Unavailable) as error:
+                failed += 1
                 followed.errors[f"{target.symbol} {target.interval.name}"] = _said(error)
+        if not failed:
+            self._units.run(lambda unit: unit.plans.mark_followed(plan.id, seen_ts))
 
     def _follow_series(self, plan: CollectionPlanRow, target: Target, followed: Followed) -> None:
         end = self._end(target)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from app.core.events import body, topic
 from app.core.money import ZERO, canonical
@@ -11,6 +11,11 @@ from app.core.orders.state import FINAL, require_move
 from app.core.orders.types import OrderRequest, OrderStatus, OrderType, Side, TimeInForce
 from app.models import OrderRow
 from app.repositories.unit import Unit
+
+#: Order events that a strategy is told of; the others are steps of the protocol.
+TOLD: Final = frozenset(
+    {"fill", "venue", "rejected", "expired", "absent", "halted", "cancelled_before_send"}
+)
 
 
 def request_of(order: OrderRow) -> OrderRequest:
@@ -64,6 +69,8 @@ def move(
 
 def note(unit: Unit, order: OrderRow, kind: str, before: OrderStatus, **data: Any) -> None:
     """Write an order event and its outbox twin; the instance is told."""
+    if kind in TOLD and unit.instances.get(order.instance_id).kind == "strategy":
+        unit.enqueue("strategies.evaluate", order.instance_id)
     facts = {key: value for key, value in data.items() if value is not None}
     event = unit.orders.add_event(order, kind, before.value, facts, unit.now_ms)
     unit.emit(

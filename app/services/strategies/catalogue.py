@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from app.core.errors import InvalidInput, UnknownName
 from app.core.ports import Ids
+from app.core.strategies.loader import StrategyRef
 from app.core.strategies.registry import StrategyInfo, StrategyRegistry
+from app.core.strategies.runtime import StrategyRuntime
 from app.models import StrategyRow, StrategyVersionRow
 from app.repositories.unit import Unit, Units
-from app.services.runtime import StrategyRuntime, StrategySource
 
 _MAX_SOURCE_BYTES = 256 * 1024
 
@@ -78,7 +79,7 @@ class StrategyCatalogue:
             raise InvalidInput(f"strategy file {name!r} is larger than 256 KiB")
         if name in self._registry.names():
             raise InvalidInput(f"{name!r} is a built-in strategy; choose another name")
-        info = self._runtime.inspect(StrategySource(name, text))
+        info = self._runtime.inspect(StrategyRef(name, text))
         self._units.run(lambda unit: self._record(unit, info, "file"))
         return info
 
@@ -128,6 +129,6 @@ class StrategyCatalogue:
         )
 
 
-def source_of(strategy: StrategyRow, version: StrategyVersionRow) -> StrategySource:
+def ref_of(strategy: StrategyRow, version: StrategyVersionRow) -> StrategyRef:
     """The code of a version as the runtime takes it."""
-    return StrategySource(strategy.name, None if strategy.origin == "builtin" else version.source)
+    return StrategyRef(strategy.name, None if strategy.origin == "builtin" else version.source)

@@ -19,20 +19,18 @@ from app.core.orders.types import OrderStatus, OrderType, Side
 from app.core.ports import Ids, MarketClock
 from app.core.strategies.errors import StrategyError
 from app.core.strategies.evaluation import EvaluationRequest, EvaluationResult
+from app.core.strategies.loader import StrategyRef
+from app.core.strategies.runtime import StrategyRuntime
 from app.core.strategies.signal import EmittedSignal
 from app.core.strategies.updates import OrderUpdate, OwnOrder
 from app.models import OrderEventRow, OrderRow, SignalRow, StrategyInstanceRow
 from app.repositories.unit import Unit, Units
 from app.services.orders.intake import signal_key
-from app.services.runtime import StrategyRuntime, StrategySource
-from app.services.strategies.catalogue import source_of
+from app.services.orders.records import TOLD
+from app.services.strategies.catalogue import ref_of
 from app.services.strategies.instances import Frames
 
 _log = structlog.get_logger(__name__)
-#: Order events that a strategy is told of; the others are steps of the protocol.
-_TOLD = frozenset(
-    {"fill", "venue", "rejected", "expired", "absent", "halted", "cancelled_before_send"}
-)
 # A bar that is missing is waited for this many intervals, then skipped.
 _PATIENCE = 2
 
@@ -42,7 +40,7 @@ class _Subject:
     """An instance as it was when its evaluation began."""
 
     row: StrategyInstanceRow
-    source: StrategySource
+    ref: StrategyRef
     instruments: tuple[Instrument, ...]
     events: Sequence[OrderEventRow]
     orders: dict[str, OrderRow]
@@ -84,15 +82,16 @@ class Evaluator:
         ready, skipped = _complete(row, frames, market_now)
         last = max((int(frame.open_ts[-1]) for frame in ready if len(frame)), default=None)
         fresh = last is not None and (row.cursor_ts is None or last > row.cursor_ts)
+        seen_to = interval_of(row.interval).floor(market_now)
         if not fresh and not subject.events:
-            return 0
+            return self._write(subject, None, skipped=(), seen_to=seen_to)
         request = self._request(subject, ready)
         try:
-            result = self._runtime.evaluate(subject.source, request, row.id)
+            result = self._runtime.evaluate(subject.ref, request, row.id)
         except StrategyError as error:
             self._fail(row, error)
             return 0
-        return self._write(subject, result, skipped)
+        return self._write(subject, result, skipped, seen_to)
 
     def _load(self, instance_id: str) -> _Subject | None:
         with self._units.read() as unit:
@@ -107,7 +106,7 @@ class Evaluator:
             held = unit.ledger.positions_of_instance(row.id)
             return _Subject(
                 row=row,
-                source=source_of(strategy, version),
+                ref=ref_of(strategy, version),
                 instruments=tuple(unit.instruments.get(row.exchange, s) for s in row.symbols),
                 events=events,
                 orders=orders,
@@ -148,12 +147,21 @@ class Evaluator:
             updates=tuple(
                 _update(event, subject.orders[event.order_id], now)
                 for event in subject.events
-                if event.kind in _TOLD
+                if event.kind in TOLD
             ),
         )
 
-    def _write(self, subject: _Subject, result: EvaluationResult, skipped: Sequence[int]) -> int:
+    def _write(
+        self,
+        subject: _Subject,
+        result: EvaluationResult | None,
+        skipped: Sequence[int],
+        seen_to: int,
+    ) -> int:
         row = subject.row
+        if result is None and row.evaluated_ts >= seen_to:
+            return 0
+        signals = result.signals if result else ()
         event_cursor = subject.events[-1].id if subject.events else row.event_cursor
 
         def work(unit: Unit) -> int:
@@ -161,18 +169,19 @@ class Evaluator:
                 row.id,
                 run_id=row.run_id,
                 seen=(row.cursor_ts, row.event_cursor),
-                cursor_ts=result.cursor_ts,
+                cursor_ts=result.cursor_ts if result else row.cursor_ts,
+                evaluated_ts=seen_to,
                 event_cursor=event_cursor,
-                state=result.state,
+                state=result.state if result else row.state,
                 now_ms=unit.now_ms,
             )
             if not won:
                 return 0
-            for emitted in result.signals:
+            for emitted in signals:
                 self._write_signal(unit, row, emitted)
             for bar_ts in skipped:
                 _report_skipped(unit, row, bar_ts)
-            return len(result.signals)
+            return len(signals)
 
         return self._units.run(work)
 

@@ -16,12 +16,12 @@ from app.core.market.klines import KlineFrame
 from app.core.money import ZERO, canonical
 from app.core.ports import Ids, MarketClock
 from app.core.strategies.evaluation import EvaluationRequest
+from app.core.strategies.runtime import StrategyRuntime
 from app.models import StrategyInstanceRow, StrategyQuotaRow
 from app.repositories.base import Page
 from app.repositories.unit import Unit, Units
 from app.services.orders.cancelling import request_cancel
-from app.services.runtime import StrategyRuntime
-from app.services.strategies.catalogue import StrategyCatalogue, source_of
+from app.services.strategies.catalogue import StrategyCatalogue, ref_of
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,62}")
 
@@ -85,6 +85,11 @@ class InstanceService:
         with self._units.read() as unit:
             return unit.instances.page(limit, cursor, StrategyInstanceRow.kind == "strategy")
 
+    def running_ids(self) -> list[str]:
+        """Ids of the running instances."""
+        with self._units.read() as unit:
+            return [row.id for row in unit.instances.running()]
+
     def create(self, new: NewInstance) -> StrategyInstanceRow:
         """Create an instance; it does nothing until it is started.
 
@@ -104,7 +109,7 @@ class InstanceService:
             raise Conflict(f"account {account.name!r} has an instance named {new.name!r} already")
         # Parameters are judged where the strategy's code may run.
         self._runtime.warm_up(
-            source_of(strategy, version),
+            ref_of(strategy, version),
             _blank_request(new, account.exchange, instruments),
         )
 
@@ -125,6 +130,7 @@ class InstanceService:
                     status="created",
                     state={},
                     event_cursor=0,
+                    evaluated_ts=0,
                     created_at=unit.now_ms,
                     updated_at=unit.now_ms,
                 )
@@ -149,7 +155,7 @@ class InstanceService:
             _, version = self._version(unit, row)
             strategy = unit.strategies.get(version.strategy_id)
             instruments = _instruments(unit, row.exchange, row.symbols)
-        warm_up = self._runtime.warm_up(source_of(strategy, version), _request_of(row, instruments))
+        warm_up = self._runtime.warm_up(ref_of(strategy, version), _request_of(row, instruments))
         market_now = self._market_clock.now_ms(row.exchange)
 
         def work(unit: Unit) -> StrategyInstanceRow:
@@ -195,6 +201,7 @@ class InstanceService:
         row.run_id = self._ids.new()
         row.anchor_ts = anchor
         row.cursor_ts = interval.floor(first - 1)
+        row.evaluated_ts = 0
         row.state = {}
 
     def _check_capital(self, unit: Unit, row: StrategyInstanceRow, quote: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.core.errors import UnknownName
-from app.core.market.intervals import DAY_MS, INTERVALS, Interval, interval
+from app.core.market.intervals import DAY_MS, HOUR_MS, Interval, interval
 from simulator.bars import Bars
 from simulator.clock import wall_ms
 from simulator.dialects.binance import params as read
@@ -18,8 +18,7 @@ from simulator.dialects.binance.klines import render
 from simulator.dialects.binance.shapes import levels, price_text
 from simulator.instruments import DECIMALS
 from simulator.market import BOOK_LEVELS, Market
-
-_MINUTE: Final = INTERVALS["1m"]
+from simulator.trades import PublicTrade, latest_trades, trades_between, trades_from
 
 
 def _ping(_: Call) -> Any:
@@ -232,6 +231,56 @@ def _depth(call: Call) -> Any:
     }
 
 
+def _trades(call: Call) -> Any:
+    market = call.market()
+    limit = read.limit(call.params, 500, 1000)
+    return [trade_row(trade) for trade in latest_trades(market, call.now, limit)]
+
+
+def _agg_trades(call: Call) -> Any:
+    market = call.market()
+    limit = read.limit(call.params, 500, 1000)
+    from_id = read.whole(call.params, "fromId")
+    start, end = read.whole(call.params, "startTime"), read.whole(call.params, "endTime")
+    if from_id is not None:
+        if start is not None or end is not None:
+            raise BinanceError(-1128, "Combination of optional parameters invalid.")
+        found = trades_from(market, from_id, call.now, limit)
+    elif start is not None:
+        last = min(call.now, start + HOUR_MS if end is None else end + 1)
+        found = trades_between(market, start, last)[:limit]
+    else:
+        found = latest_trades(market, min(call.now, call.now if end is None else end + 1), limit)
+    return [agg_row(trade) for trade in found]
+
+
+def trade_row(trade: PublicTrade) -> dict[str, Any]:
+    """One row of ``trades``."""
+    return {
+        "id": trade.id,
+        "price": price_text(trade.price),
+        "qty": eight(trade.quantity),
+        "quoteQty": eight(trade.price * trade.quantity),
+        "time": trade.time,
+        "isBuyerMaker": trade.buyer_is_maker,
+        "isBestMatch": True,
+    }
+
+
+def agg_row(trade: PublicTrade) -> dict[str, Any]:
+    """One row of ``aggTrades``: here each trade is its own aggregate."""
+    return {
+        "a": trade.id,
+        "p": price_text(trade.price),
+        "q": eight(trade.quantity),
+        "f": trade.id,
+        "l": trade.id,
+        "T": trade.time,
+        "m": trade.buyer_is_maker,
+        "M": True,
+    }
+
+
 def _by_count(single: int, few: int, many: int) -> Any:
     def weigh(params: Mapping[str, str]) -> int:
         if "symbol" in params:
@@ -262,5 +311,7 @@ ROUTES: Final = {
     ("GET", "/api/v3/ticker/24hr"): Route(_ticker_24hr, _by_count(2, 2, 80)),
     ("GET", "/api/v3/ticker/price"): Route(_ticker_price, _by_count(2, 4, 4)),
     ("GET", "/api/v3/ticker/bookTicker"): Route(_book_ticker, _by_count(2, 4, 4)),
+    ("GET", "/api/v3/trades"): Route(_trades, 25),
+    ("GET", "/api/v3/aggTrades"): Route(_agg_trades, 4),
     ("GET", "/api/v3/depth"): Route(_depth, _depth_weight),
 }

@@ -1,34 +1,21 @@
-"""Where strategy code runs, as the services see it."""
+"""Where strategy code runs: the port behind which the strategy host stands."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from app.core.backtest.spec import BacktestSpec
 from app.core.market.klines import KlineFrame
 from app.core.strategies.evaluation import EvaluationRequest, EvaluationResult
+from app.core.strategies.loader import StrategyRef
 from app.core.strategies.registry import StrategyInfo
-
-
-@dataclass(frozen=True, slots=True)
-class StrategySource:
-    """The code of one strategy version.
-
-    Attributes:
-        name: the strategy's name.
-        text: source of a user's file; None for a built-in, which the name finds.
-    """
-
-    name: str
-    text: str | None
 
 
 class StrategyRuntime(Protocol):
     """Runs strategy code. Users' code never runs in the caller's process."""
 
-    def inspect(self, source: StrategySource) -> StrategyInfo:
+    def inspect(self, ref: StrategyRef) -> StrategyInfo:
         """What the strategy is.
 
         Raises:
@@ -36,13 +23,11 @@ class StrategyRuntime(Protocol):
         """
         ...
 
-    def warm_up(self, source: StrategySource, request: EvaluationRequest) -> int:
+    def warm_up(self, ref: StrategyRef, request: EvaluationRequest) -> int:
         """Bars needed before the first evaluated one."""
         ...
 
-    def evaluate(
-        self, source: StrategySource, request: EvaluationRequest, key: str
-    ) -> EvaluationResult:
+    def evaluate(self, ref: StrategyRef, request: EvaluationRequest, key: str) -> EvaluationResult:
         """Evaluate one instance; ``key`` names the process that is kept for it.
 
         Raises:
@@ -52,7 +37,7 @@ class StrategyRuntime(Protocol):
 
     def backtest(
         self,
-        source: StrategySource,
+        ref: StrategyRef,
         spec: BacktestSpec,
         frames: Sequence[KlineFrame],
         progress: Callable[[int, int], None],

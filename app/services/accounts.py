@@ -1,0 +1,284 @@
+"""Accounts: add, look at, value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Protocol
+
+from app.core.errors import Conflict, InvalidInput
+from app.core.events import body, topic
+from app.core.money import ZERO
+from app.core.orders.types import Balance
+from app.core.portfolio.ledger import Book, transfer_entries
+from app.core.portfolio.positions import unrealized_pnl
+from app.core.ports import Ids, KeyVault, MarketClock
+from app.core.risk.context import ReferencePrice
+from app.models import (
+    AccountRow,
+    BalanceRow,
+    EquitySnapshotRow,
+    FillRow,
+    PositionRow,
+    StrategyInstanceRow,
+)
+from app.repositories.base import Page
+from app.repositories.unit import Unit, Units
+from app.services.orders.fills import post, state_of
+from app.services.orders.ports import TradingDesks
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,62}")
+KINDS = ("simulated", "paper", "live")
+
+
+class SimulatedVenue(Protocol):
+    """Opens accounts at the simulated exchange."""
+
+    def open_account(
+        self, exchange: str, name: str, balances: Mapping[str, Decimal]
+    ) -> dict[str, str]:
+        """A new account with these free balances; its ``apiKey`` and ``secret``."""
+        ...
+
+
+class Prices(Protocol):
+    """Prices for valuation."""
+
+    def reference(self, exchange: str, symbol: str) -> ReferencePrice | None:
+        """The price of a symbol, or None where none is to be had."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PositionView:
+    """A position with its present worth, in quote units; None where no price is known."""
+
+    row: PositionRow
+    instance: StrategyInstanceRow
+    price: Decimal | None
+    unrealized_pnl: Decimal | None
+
+
+class AccountService:
+    """Accounts, their balances, positions and equity."""
+
+    def __init__(
+        self,
+        units: Units,
+        ids: Ids,
+        vault: KeyVault,
+        desks: TradingDesks,
+        prices: Prices,
+        market_clock: MarketClock,
+        simulated: SimulatedVenue,
+        reporting_currency: str,
+    ) -> None:
+        self._units = units
+        self._ids = ids
+        self._vault = vault
+        self._desks = desks
+        self._prices = prices
+        self._market_clock = market_clock
+        self._simulated = simulated
+        self._currency = reporting_currency
+
+    def add_simulated(
+        self, name: str, exchange: str, balances: Mapping[str, Decimal]
+    ) -> AccountRow:
+        """Open an account at the simulated exchange and add it.
+
+        Raises:
+            InvalidInput: the name or a balance does not fit.
+            Conflict: an account of that name exists.
+            Unavailable: no simulated exchange runs here.
+        """
+        self._check_name(name)
+        if not balances or any(amount <= 0 for amount in balances.values()):
+            raise InvalidInput("give at least one balance above 0, such as USDT=10000")
+        secret = self._simulated.open_account(exchange, name, balances)
+        return self._add(name, "simulated", exchange, secret)
+
+    def get(self, name_or_id: str) -> AccountRow:
+        """One account.
+
+        Raises:
+            NotFound: there is none.
+        """
+        with self._units.read() as unit:
+            return unit.accounts.resolve(name_or_id)
+
+    def all(self) -> Sequence[AccountRow]:
+        """Every account, oldest first."""
+        with self._units.read() as unit:
+            return unit.accounts.all()
+
+    def balances(self, name_or_id: str) -> Sequence[BalanceRow]:
+        """Every asset of an account.
+
+        Raises:
+            NotFound: no such account.
+        """
+        with self._units.read() as unit:
+            return unit.accounts.balances(unit.accounts.resolve(name_or_id).id)
+
+    def positions(self, name_or_id: str, *, flat: bool = False) -> list[PositionView]:
+        """Positions of an account with their present worth; flat ones only if asked for.
+
+        Raises:
+            NotFound: no such account.
+        """
+        with self._units.read() as unit:
+            account = unit.accounts.resolve(name_or_id)
+            rows = unit.ledger.positions_of_account(account.id)
+            instances = {row.id: row for row in unit.instances.of_account(account.id)}
+        views = []
+        for row in rows:
+            if row.quantity == 0 and not flat:
+                continue
+            price = self._price(account.exchange, row)
+            gain = None if price is None else unrealized_pnl(state_of(row), price)
+            views.append(PositionView(row, instances[row.instance_id], price, gain))
+        return views
+
+    def fills(self, account_id: str | None, limit: int, cursor: str | None) -> Page[FillRow]:
+        """Fills, newest first."""
+        with self._units.read() as unit:
+            return unit.ledger.fill_page(account_id, limit, cursor)
+
+    def snapshot_equity(self) -> int:
+        """Write the worth of every running instance at the market's present minute."""
+        with self._units.read() as unit:
+            running = list(unit.instances.running())
+        return sum(self._snapshot(row) for row in running)
+
+    def _snapshot(self, row: StrategyInstanceRow) -> int:
+        ts = self._market_clock.now_ms(row.exchange) // 60_000 * 60_000
+        with self._units.read() as unit:
+            if unit.ledger.snapshot_at(row.id, ts) is not None:
+                return 0
+            positions = unit.ledger.positions_of_instance(row.id)
+        gains = []
+        for each in positions:
+            price = self._price(row.exchange, each)
+            gains.append(None if price is None else unrealized_pnl(state_of(each), price))
+        realized = sum((each.realized_pnl for each in positions), ZERO)
+        fees = sum((each.fees for each in positions), ZERO)
+        incomplete = any(gain is None for gain in gains)
+        unrealized = None if incomplete else sum((gain or ZERO for gain in gains), ZERO)
+
+        def work(unit: Unit) -> int:
+            if unit.ledger.snapshot_at(row.id, ts) is not None:
+                return 0
+            unit.ledger.add_snapshot(
+                EquitySnapshotRow(
+                    account_id=row.account_id,
+                    instance_id=row.id,
+                    ts=ts,
+                    currency=self._currency,
+                    equity=(
+                        None if unrealized is None else row.capital + realized + unrealized - fees
+                    ),
+                    realized_pnl=realized,
+                    unrealized_pnl=unrealized,
+                    fees=fees,
+                    incomplete=incomplete,
+                )
+            )
+            return 1
+
+        return self._units.run(work)
+
+    def _price(self, exchange: str, row: PositionRow) -> Decimal | None:
+        if row.quantity == 0:
+            return row.average_price or ZERO
+        reference = self._prices.reference(exchange, row.symbol)
+        return None if reference is None else reference.price
+
+    def _check_name(self, name: str) -> None:
+        if not _NAME.fullmatch(name):
+            raise InvalidInput(
+                f"account name {name[:70]!r} must begin with a letter or digit and hold only "
+                "letters, digits, space, dot, dash and underscore, at most 63"
+            )
+        with self._units.read() as unit:
+            if unit.accounts.named(name) is not None:
+                raise Conflict(f"an account named {name!r} exists already")
+
+    def _add(self, name: str, kind: str, exchange: str, secret: Mapping[str, str]) -> AccountRow:
+        account_id = self._ids.new()
+
+        def create(unit: Unit) -> None:
+            unit.accounts.add(
+                AccountRow(
+                    id=account_id,
+                    name=name,
+                    kind=kind,
+                    exchange=exchange,
+                    account_type="spot",
+                    # Nothing is sent for it before its balances are known.
+                    status="opening",
+                    sealed_credentials=self._vault.seal(account_id, secret),
+                    trade_cursor={},
+                    synced_ts=0,
+                    created_at=unit.now_ms,
+                )
+            )
+            unit.flush()
+            for builtin in ("manual", "external"):
+                unit.instances.add(self._builtin(unit, account_id, exchange, builtin))
+
+        self._units.run(create)
+        return self._open(account_id)
+
+    def _open(self, account_id: str) -> AccountRow:
+        """Take over the balances that the venue holds and let trading begin."""
+        held = self._desks.open(account_id).adapter.get_balance()
+
+        def work(unit: Unit) -> AccountRow:
+            account = unit.accounts.lock(account_id)
+            if account.status == "opening":
+                self._take_over(unit, account, held)
+                account.status = "active"
+                unit.emit(
+                    topic("system", "account", account.id),
+                    body("accounts.v1", account_id=account.id, status="active", at=unit.now_ms),
+                )
+            return account
+
+        return self._units.run(work)
+
+    def _take_over(self, unit: Unit, account: AccountRow, held: Sequence[Balance]) -> None:
+        external = unit.instances.builtin(account.id, "external")
+        for balance in held:
+            total = balance.free + balance.locked
+            if total == 0:
+                continue
+            entries = transfer_entries(
+                (external.id, Book.TRANSFERS), (external.id, Book.HOLDINGS), balance.asset, total
+            )
+            post(unit, account.id, entries, self._ids.new(), "opening", None)
+
+    def _builtin(
+        self, unit: Unit, account_id: str, exchange: str, kind: str
+    ) -> StrategyInstanceRow:
+        return StrategyInstanceRow(
+            id=self._ids.new(),
+            name=kind,
+            kind=kind,
+            account_id=account_id,
+            version_id=None,
+            exchange=exchange,
+            symbols=[],
+            interval="",
+            params={},
+            capital=ZERO,
+            compounding=False,
+            status="running",
+            state={},
+            event_cursor=0,
+            evaluated_ts=0,
+            created_at=unit.now_ms,
+            updated_at=unit.now_ms,
+        )

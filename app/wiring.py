@@ -1,0 +1,449 @@
+"""The only composition root: builds every part from the settings and hands them in.
+
+A part is built when it is first asked for and kept for the life of its container. One process
+holds one container; nothing here is a module-level singleton.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import socket
+import threading
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+from sqlalchemy import Engine
+
+from app import __version__
+from app.adapters.budget import InProcessBudget
+from app.adapters.clock import SystemClock
+from app.adapters.ids import Uuid7
+from app.adapters.local_bus import LocalBus
+from app.adapters.market_clock import SimulatorTime, VenueClocks, VenueTime, WallTime
+from app.adapters.prices import InProcessPriceCache
+from app.adapters.simulator import SimulatorControl
+from app.config import Settings
+from app.core.exchanges.factory import VENUES, market_adapter, trade_adapter
+from app.core.ports import MarketAdapter, Queue, TradeAdapter
+from app.core.security.vault import SealedVault, new_private_key, public_key_of
+from app.repositories.database import open_engine
+from app.repositories.unit import Units
+from app.services.accounts import AccountService
+from app.services.backtests import BacktestService
+from app.services.collection import CollectionService
+from app.services.jobs import JobService
+from app.services.market_data import MarketDataService
+from app.services.orders.cancelling import OrderCanceller
+from app.services.orders.intake import OrderIntake
+from app.services.orders.ports import Checkpoint, OrderTiming, TradingDesk, no_checkpoint
+from app.services.orders.resolving import OrderResolver
+from app.services.orders.sending import OrderSender
+from app.services.orders.sweeper import OrderSweeper
+from app.services.orders.sync import AccountSync
+from app.services.outbox import OutboxPublisher, OutboxRelay
+from app.services.risk import RiskService
+from app.services.schedule import Schedule
+from app.services.strategies.catalogue import StrategyCatalogue
+from app.services.strategies.evaluation import Evaluator
+from app.services.strategies.instances import InstanceService
+from app.services.tokens import TokenService
+
+if TYPE_CHECKING:
+    from app.adapters.strategy_runtime import HostedRuntime
+    from app.core.strategies.registry import StrategyRegistry
+
+
+_log = structlog.get_logger(__name__)
+_MARK_S = 0.5
+
+
+class Container:
+    """Every part of one process.
+
+    Args:
+        queue: where hints go.
+        can_read_keys: whether this process may open exchange keys; the API's may not.
+        checkpoint: called between the steps of the order protocol, for rehearsing faults.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        queue: Queue,
+        *,
+        can_read_keys: bool = True,
+        checkpoint: Checkpoint = no_checkpoint,
+    ) -> None:
+        self.settings = settings
+        self.queue = queue
+        self._can_read_keys = can_read_keys
+        self._checkpoint = checkpoint
+        self._markets: dict[str, MarketAdapter] = {}
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self.clock = SystemClock()
+        self.ids = Uuid7(self.clock, random.SystemRandom().getrandbits)
+        # Names one process among many hosts; a restarted one is another owner.
+        self.owner = f"{socket.gethostname()[:32]}:{os.getpid()}:{secrets.token_hex(3)}"
+        self.bus = LocalBus()
+        self.publisher = OutboxPublisher(self.bus)
+        self.prices = InProcessPriceCache()
+
+    # -- record ------------------------------------------------------------------------
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The record."""
+        return open_engine(self.settings.sqlalchemy_url, pool_size=self.settings.database_pool_size)
+
+    @cached_property
+    def bulk_engine(self) -> Engine:
+        """The one engine that may load files into the database."""
+        return open_engine(self.settings.sqlalchemy_url, pool_size=4, local_infile=True)
+
+    @cached_property
+    def units(self) -> Units:
+        """Transactions on the record."""
+        return Units(self.engine, self.clock, self.queue, self.publisher)
+
+    @cached_property
+    def bulk_units(self) -> Units:
+        """Transactions that store klines."""
+        return Units(self.bulk_engine, self.clock, self.queue, self.publisher)
+
+    # -- venues ------------------------------------------------------------------------
+
+    @cached_property
+    def simulator(self) -> SimulatorControl:
+        """The simulated exchange's control."""
+        return SimulatorControl(self.settings.simulator_url)
+
+    @cached_property
+    def budget(self) -> InProcessBudget:
+        """Request weight, shared by the threads of this process."""
+        return InProcessBudget(
+            self.clock,
+            _Bans(self.units),
+            weights=dict.fromkeys(VENUES, self.settings.venue_weight),
+        )
+
+    def market(self, exchange: str) -> MarketAdapter:
+        """Public data of a venue.
+
+        Raises:
+            UnknownName: there is no adapter for it.
+        """
+        with self._lock:
+            known = self._markets.get(exchange)
+            if known is None:
+                known = self._markets[exchange] = market_adapter(
+                    exchange,
+                    self.budget,
+                    self.clock,
+                    base_url=self.settings.simulator_url or None,
+                    timeout_s=self.settings.venue_timeout_s,
+                )
+        return known
+
+    @cached_property
+    def market_clock(self) -> VenueClocks:
+        """Market time of each venue."""
+        return VenueClocks({exchange: self._venue_time(exchange) for exchange in VENUES})
+
+    def _venue_time(self, exchange: str) -> VenueTime:
+        if self.settings.simulator_url:
+            return SimulatorTime(self.settings.simulator_url, self.clock)
+        return WallTime(self.clock, lambda: self.market(exchange).server_time_ms())
+
+    def clock_offset_ms(self, exchange: str) -> int:
+        """The venue's wall clock minus ours; a simulator lives on this machine's clock."""
+        if self.settings.simulator_url:
+            return 0
+        return self.market_clock.now_ms(exchange) - self.clock.now_ms()
+
+    @cached_property
+    def vault(self) -> SealedVault:
+        """Seals exchange keys, and opens them where this process may."""
+        private = _vault_key(self.settings.vault_key_path)
+        return SealedVault(public_key_of(private), private if self._can_read_keys else None)
+
+    @cached_property
+    def desks(self) -> _Desks:
+        """Gateways of accounts."""
+        return _Desks(self)
+
+    # -- services ----------------------------------------------------------------------
+
+    @cached_property
+    def timing(self) -> OrderTiming:
+        """Windows and deadlines of the order protocol."""
+        return OrderTiming(
+            recv_window_ms=self.settings.order_recv_window_ms,
+            settle_ms=self.settings.order_settle_ms,
+            # A sender past its venue timeout has given up; until then the claim is its own.
+            reply_deadline_ms=int(self.settings.venue_timeout_s * 1000) + 1_000,
+        )
+
+    @cached_property
+    def market_data(self) -> MarketDataService:
+        """Klines, coverage, prices, instruments."""
+        return MarketDataService(
+            self.units,
+            self.market,
+            self.prices,
+            self.market_clock,
+            self.ids,
+            max_price_age_ms=self.settings.max_price_age_ms,
+        )
+
+    @cached_property
+    def collection(self) -> CollectionService:
+        """Plans and their jobs."""
+        grace = dict.fromkeys(VENUES, 0) if self.settings.simulator_url else {}
+        return CollectionService(
+            self.bulk_units,
+            self.market,
+            self.market_clock,
+            self.ids,
+            self.clock,
+            grace_ms=grace,
+        )
+
+    @cached_property
+    def runtime(self) -> HostedRuntime:
+        """Where strategy code runs."""
+        from app.adapters.strategy_runtime import HostedRuntime
+
+        return HostedRuntime(
+            self.registry,
+            evaluate_timeout_s=self.settings.strategy_timeout_s,
+            backtest_timeout_s=self.settings.backtest_timeout_s,
+        )
+
+    @cached_property
+    def registry(self) -> StrategyRegistry:
+        """Built-in strategies."""
+        from app.core.strategies.builtin import STRATEGIES
+
+        return STRATEGIES
+
+    @cached_property
+    def catalogue(self) -> StrategyCatalogue:
+        """Strategies and versions."""
+        return StrategyCatalogue(
+            self.units, self.ids, self.registry, self.runtime, __version__, _talib_version()
+        )
+
+    @cached_property
+    def instances(self) -> InstanceService:
+        """Strategy instances."""
+        return InstanceService(
+            self.units, self.ids, self.market_clock, self.catalogue, self.runtime
+        )
+
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        """Evaluation of instances."""
+        return Evaluator(self.units, self.ids, self.market_clock, self.market_data, self.runtime)
+
+    @cached_property
+    def backtests(self) -> BacktestService:
+        """Backtests."""
+        return BacktestService(
+            self.units,
+            self.ids,
+            self.clock,
+            self.catalogue,
+            self.market_data,
+            self.runtime,
+            self.owner,
+        )
+
+    @cached_property
+    def accounts(self) -> AccountService:
+        """Accounts."""
+        return AccountService(
+            self.units,
+            self.ids,
+            self.vault,
+            self.desks,
+            self.market_data,
+            self.market_clock,
+            self.simulator,
+            self.settings.reporting_currency,
+        )
+
+    @cached_property
+    def risk(self) -> RiskService:
+        """Halts and limits."""
+        return RiskService(self.units, self.ids)
+
+    @cached_property
+    def jobs(self) -> JobService:
+        """Jobs."""
+        return JobService(self.units, self.queue, self.clock)
+
+    @cached_property
+    def tokens(self) -> TokenService:
+        """API tokens."""
+        return TokenService(self.units, self.ids)
+
+    @cached_property
+    def intake(self) -> OrderIntake:
+        """The way to the risk gate."""
+        return OrderIntake(self.units, self.market_data, self.market_clock, self.ids, self.timing)
+
+    @cached_property
+    def sender(self) -> OrderSender:
+        """Sends orders."""
+        return OrderSender(
+            self.units,
+            self.desks,
+            self.clock,
+            self.market_clock,
+            self.ids,
+            self.timing,
+            self.owner,
+            self._checkpoint,
+        )
+
+    @cached_property
+    def resolver(self) -> OrderResolver:
+        """Finds out about unknown orders."""
+        return OrderResolver(
+            self.units, self.desks, self.clock, self.market_clock, self.ids, self.timing
+        )
+
+    @cached_property
+    def canceller(self) -> OrderCanceller:
+        """Cancels orders."""
+        return OrderCanceller(self.units, self.desks, self.clock, self.ids, self.timing)
+
+    @cached_property
+    def account_sync(self) -> AccountSync:
+        """Compares accounts with their venues."""
+        return AccountSync(self.units, self.desks, self.market_clock, self.ids)
+
+    @cached_property
+    def sweeper(self) -> OrderSweeper:
+        """Drives on what waits."""
+        return OrderSweeper(self.units, self.queue, self.clock)
+
+    @cached_property
+    def relay(self) -> OutboxRelay:
+        """Sends overdue events."""
+        return OutboxRelay(self.units, self.bus, self.clock)
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """Decides who runs a tick."""
+        return Schedule(self.units, self.clock, self.owner)
+
+    def start_background(self) -> None:
+        """Start what runs beside the tasks: marking sent events, twice a second."""
+
+        def mark() -> None:
+            while not self._stopping.wait(_MARK_S):
+                self._mark_sent()
+
+        threading.Thread(target=mark, name="outbox-marks", daemon=True).start()
+
+    def _mark_sent(self) -> None:
+        try:
+            self.publisher.flush(self.units)
+        except Exception:  # noqa: BLE001 - the relay sends again what could not be marked
+            _log.warning("events_not_marked", exc_info=True)
+
+    def close(self) -> None:
+        """Let go of threads, child processes and connections."""
+        self._stopping.set()
+        if self.publisher.pending():
+            self._mark_sent()
+        for name, release in (("runtime", "close"), ("bus", "close")):
+            part = self.__dict__.get(name)
+            if part is not None:
+                getattr(part, release)()
+        for name in ("engine", "bulk_engine"):
+            if name in self.__dict__:
+                self.__dict__[name].dispose()
+
+
+class _Desks:
+    """Gateways of accounts, opened once and kept."""
+
+    def __init__(self, container: Container) -> None:
+        self._container = container
+        self._kept: dict[str, tuple[str, TradeAdapter]] = {}
+        self._lock = threading.Lock()
+
+    def open(self, account_id: str) -> TradingDesk:
+        """The desk of an account; see ``app.services.orders.ports.TradingDesks``."""
+        with self._lock:
+            known = self._kept.get(account_id)
+        if known is None:
+            known = self._built(account_id)
+            with self._lock:
+                known = self._kept.setdefault(account_id, known)
+        exchange, adapter = known
+        return TradingDesk(adapter, self._container.clock_offset_ms(exchange))
+
+    def cancel_desk(self, account_id: str) -> TradingDesk:
+        """The same desk: its adapter pays for cancels and queries from their own share."""
+        return self.open(account_id)
+
+    def _built(self, account_id: str) -> tuple[str, TradeAdapter]:
+        container = self._container
+        with container.units.read() as unit:
+            account = unit.accounts.get(account_id)
+        credentials = container.vault.open(account_id, account.sealed_credentials)
+        adapter = trade_adapter(
+            account.exchange,
+            credentials,
+            container.budget,
+            container.clock,
+            base_url=container.settings.simulator_url or None,
+            timeout_s=container.settings.venue_timeout_s,
+        )
+        return account.exchange, adapter
+
+
+class _Bans:
+    """Bans as rows; see ``app.adapters.budget.BanStore``."""
+
+    def __init__(self, units: Units) -> None:
+        self._units = units
+
+    def bans(self) -> Mapping[str, int]:
+        """Bans in force: venue → wall time of its end, ms."""
+        with self._units.read() as unit:
+            return {row.scope: row.until for row in unit.system.bans(unit.now_ms)}
+
+    def save_ban(self, exchange: str, until_ms: int, reason: str) -> None:
+        """Keep a ban; the later end wins."""
+        self._units.run(
+            lambda unit: unit.system.save_ban(exchange, until_ms, reason[:200], unit.now_ms)
+        )
+
+
+def _vault_key(path: Path) -> bytes:
+    """The key in the file, which is made, readable by its owner alone, where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        return path.read_bytes()
+    with os.fdopen(handle, "wb") as file:
+        key = new_private_key()
+        file.write(key)
+    return key
+
+
+def _talib_version() -> str:
+    from importlib.metadata import version
+
+    return version("ta-lib")

@@ -1,0 +1,175 @@
+"""Answering requests while things go wrong on purpose."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Final
+
+import orjson
+from aiohttp import web
+
+from simulator.clock import wall_ms
+from simulator.dialects.binance.errors import BinanceError
+from simulator.dialects.binance.rest import Answer, BinanceRest, Request
+from simulator.faults import Action, Faults, Rule
+from simulator.record import Record, RequestRecord, client_order_id
+from simulator.venue import Venue
+
+_HTML: Final = b"<html><head><title>maintenance</title></head><body>Be back soon</body></html>"
+_CUTS: Final = {Action.REFUSE, Action.LOSE_REPLY, Action.LATE_ACCEPT}
+
+
+class RestServer:
+    """Takes HTTP requests in Binance's dialect through record and faults to the venue."""
+
+    def __init__(self, venue: Venue, rest: BinanceRest, record: Record, faults: Faults) -> None:
+        self._venue = venue
+        self._rest = rest
+        self._record = record
+        self._faults = faults
+        self._late: set[asyncio.Task[None]] = set()
+
+    async def handle(self, http: web.Request) -> web.StreamResponse:
+        """Answer one request, or fail to."""
+        request = await _read(http)
+        params, owner = request.params(), self._rest.owner(request)
+        entry = self._record.note(
+            self._venue.clock.now(), "rest", request.method, request.path, params, owner
+        )
+        rules = self._faults.for_request(
+            request.method, request.path, client_order_id(params), owner
+        )
+        entry.faults = [rule.action.value for rule in rules]
+        answer = await self._under(rules, request, entry)
+        if answer is None:
+            return _cut(http)
+        return web.Response(
+            status=answer.status,
+            body=answer.body,
+            headers=answer.headers,
+            content_type=answer.content_type,
+        )
+
+    async def close(self) -> None:
+        """Forget requests that were to be accepted late."""
+        for task in self._late:
+            task.cancel()
+
+    async def _under(
+        self, rules: list[Rule], request: Request, entry: RequestRecord
+    ) -> Answer | None:
+        """The answer under the rules; None if the client is cut off."""
+        for rule in rules:
+            if rule.action is Action.DELAY:
+                await asyncio.sleep(rule.ms / 1000)
+        decisive = next((rule for rule in rules if _is_decisive(rule)), None)
+        if decisive is None:
+            return self._process(rules, request, entry)
+        if decisive.action is Action.REFUSE:
+            entry.outcome = "refused"
+            return None
+        if decisive.action is Action.LATE_ACCEPT:
+            entry.outcome = "late"
+            task = asyncio.create_task(self._process_late(decisive, rules, request, entry))
+            self._late.add(task)
+            task.add_done_callback(self._late.discard)
+            return None
+        if decisive.action in (Action.STATUS, Action.ERROR_BEFORE):
+            answer = self._rest.refusal(_error(decisive))
+            entry.outcome, entry.status, entry.code = "answered", answer.status, answer.code
+            return answer
+        return self._after(decisive, self._process(rules, request, entry), entry)
+
+    async def _process_late(
+        self, rule: Rule, rules: list[Rule], request: Request, entry: RequestRecord
+    ) -> None:
+        await asyncio.sleep(rule.ms / 1000)
+        self._process(rules, request, entry)
+        entry.outcome = "late"
+
+    def _process(self, rules: list[Rule], request: Request, entry: RequestRecord) -> Answer:
+        first_new = self._venue.exchange.next_order_id
+        answer = self._rest.answer(request)
+        entry.outcome, entry.status, entry.code = "answered", answer.status, answer.code
+        entry.processed_ms = wall_ms()
+        for rule in rules:
+            if rule.action is Action.QUERY_LAG:
+                for order_id in range(first_new, self._venue.exchange.next_order_id):
+                    self._venue.exchange.orders[order_id].visible_from = wall_ms() + rule.ms
+        return answer
+
+    def _after(self, rule: Rule, answer: Answer, entry: RequestRecord) -> Answer | None:
+        if rule.action is Action.LOSE_REPLY:
+            entry.outcome = "reply_lost"
+            return None
+        if rule.action is Action.ERROR_AFTER:
+            made = self._rest.refusal(_error(rule))
+        else:
+            made = _garbled(rule, answer)
+        entry.status, entry.code = made.status, made.code
+        return made
+
+
+def _is_decisive(rule: Rule) -> bool:
+    return rule.action not in (Action.DELAY, Action.QUERY_LAG)
+
+
+async def _read(http: web.Request) -> Request:
+    return Request(
+        http.method,
+        http.path,
+        http.rel_url.raw_query_string,
+        await http.text(),
+        http.headers.get("X-MBX-APIKEY"),
+    )
+
+
+def _cut(http: web.Request) -> web.StreamResponse:
+    """Close the connection in the middle of nowhere; what is returned reaches nobody."""
+    if http.transport is not None:
+        http.transport.abort()
+    return web.Response(status=500)
+
+
+_DEFAULTS: Final = {
+    Action.STATUS: (
+        429,
+        -1003,
+        "Too much request weight used; current limit is 6000 request weight per 1 MINUTE. "
+        "Please use WebSocket Streams for live updates to avoid polling the API.",
+    ),
+    Action.ERROR_BEFORE: (503, -1000, "Service Unavailable."),
+    Action.ERROR_AFTER: (
+        503,
+        -1000,
+        "Unknown error, please check your request or try again later.",
+    ),
+}
+
+
+def _error(rule: Rule) -> BinanceError:
+    status, code, message = _DEFAULTS[rule.action]
+    status = rule.status or status
+    if status == 418 and rule.message is None:
+        until = wall_ms() + 1000 * (rule.retry_after or 120)
+        message = f"Way too much request weight used; IP banned until {until}."
+    return BinanceError(
+        code if rule.code is None else rule.code,
+        rule.message or message,
+        status=status,
+        retry_after=rule.retry_after,
+    )
+
+
+def _garbled(rule: Rule, answer: Answer) -> Answer:
+    if rule.body == "html":
+        return replace(answer, status=200, body=_HTML, content_type="text/html")
+    if rule.body == "truncated":
+        return replace(answer, body=answer.body[: len(answer.body) // 2])
+    if rule.body == "empty":
+        return replace(answer, body=b"")
+    decoded = orjson.loads(answer.body)
+    if isinstance(decoded, dict):
+        decoded |= dict.fromkeys(decoded.keys() & {"orderId", "clientOrderId", "symbol"})
+    return replace(answer, body=orjson.dumps(decoded))

@@ -1,0 +1,289 @@
+"""Replaying a file of candles: feather, parquet or CSV becomes a symbol's tape.
+
+Prices and volumes are taken as the shortest decimal text of the file's numbers, exactly.
+What the file does not say (turnover, number of trades) is estimated from what it does:
+turnover as volume × (open + high + low + close) / 4, one trade for each bar that has volume.
+Gaps in the file stay gaps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from app.core.errors import InvalidInput
+from app.core.market.intervals import DAY_MS, INTERVALS, MINUTE_MS, Interval
+from simulator.bars import Bar, Bars, grid_floor, no_bars
+from simulator.instruments import DECIMALS
+from simulator.noise import Ints
+
+_TIME_NAMES: Final = ("date", "open_time", "timestamp_ms", "timestamp", "open_ts", "time")
+_PRICES: Final = ("open", "high", "low", "close")
+_NEEDED: Final = (*_PRICES, "volume")
+_OPTIONAL: Final = ("quote_volume", "trades", "trade_count", "count")
+_HEADERLESS: Final = ("time", *_NEEDED, "trades")
+_MOST_DECIMALS: Final = 18
+_LARGEST: Final = 1 << 62
+# Below this a bare number is taken for seconds: 10¹¹ s is the year 5138, 10¹¹ ms is 1973.
+_SECONDS_BELOW: Final = 100_000_000_000
+
+
+class ReplayTape:
+    """The bars of a file, and what coarser intervals derive from them."""
+
+    end_ts: int | None
+
+    def __init__(self, bars: Bars, finest: Interval) -> None:
+        self.finest = finest
+        self.first_ts = int(bars.open_ts[0])
+        self.end_ts = finest.next(int(bars.open_ts[-1]))
+        traded = bars.volume[bars.volume > 0]
+        typical = int(np.median(traded)) if len(traded) else 10**bars.volume_decimals
+        scale = 10 ** (bars.volume_decimals - DECIMALS)
+        self.typical_volume = max(1, typical * MINUTE_MS // finest.length_ms // scale)
+        self._bars = bars
+        self._derived: dict[str, Bars] = {finest.name: bars}
+
+    def between(self, wanted: Interval, start: int, end: int) -> Bars:
+        """See ``Tape.between``."""
+        if wanted.length_ms < self.finest.length_ms:
+            return no_bars()
+        if wanted.name not in self._derived:
+            self._derived[wanted.name] = self._bars.aggregated(wanted)
+        return self._derived[wanted.name].between(start, end)
+
+    def bar_at(self, ts: int) -> tuple[Bars, Bar] | None:
+        """See ``Tape.bar_at``."""
+        opened = self.last_before(ts)
+        if opened is None or ts >= self.finest.next(opened):
+            return None
+        return self._bars, self._bars.bar(int(np.searchsorted(self._bars.open_ts, opened)))
+
+    def last_before(self, ts: int) -> int | None:
+        """See ``Tape.last_before``."""
+        index = int(np.searchsorted(self._bars.open_ts, ts, side="right")) - 1
+        return int(self._bars.open_ts[index]) if index >= 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A file as a tape.
+
+    Attributes:
+        price_digits, volume_digits: decimals that the file's numbers really use.
+    """
+
+    tape: ReplayTape
+    price_digits: int
+    volume_digits: int
+
+
+def read_replay(path: Path) -> Replay:
+    """Read and check a file of candles.
+
+    Raises:
+        InvalidInput: unreadable, unknown columns, unsorted, duplicate, off its grid, or bars
+            that no market can have made; the message names the file and the row.
+    """
+    frame = _checked_columns(path, _load(path))
+    times = _times(path, frame)
+    finest = _grid(path, times)
+    prices, price_decimals, price_digits = _units(path, frame, _PRICES)
+    volumes, volume_decimals, volume_digits = _units(path, frame, ("volume",))
+    _check_bars(path, prices, volumes[0])
+    bars = _bars(frame, times, prices, volumes[0], price_decimals, volume_decimals)
+    return Replay(ReplayTape(bars, finest), price_digits, volume_digits)
+
+
+# -- reading ------------------------------------------------------------------------------
+
+
+def _load(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise InvalidInput(f"replay file {path} does not exist")
+    name = path.name.lower()
+    try:
+        if name.endswith(".feather"):
+            return pd.read_feather(path)
+        if name.endswith(".parquet"):
+            return pd.read_parquet(path)
+        if name.endswith((".csv", ".csv.gz")):
+            return _load_csv(path)
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InvalidInput(f"replay file {path.name} cannot be read: {reason[:120]}") from None
+    raise InvalidInput(f"replay file {path.name} is not .feather, .parquet, .csv or .csv.gz")
+
+
+def _load_csv(path: Path) -> pd.DataFrame:
+    # Read as text: Python's float() rounds correctly, which a fast parser need not.
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if len(frame.columns) and str(frame.columns[0])[:1].isdigit():
+        width = len(frame.columns)
+        if width not in (6, 7):
+            raise ValueError(f"{width} columns without a header; expected 6 or 7")
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, header=None)
+        frame.columns = pd.Index(list(_HEADERLESS[:width]))
+    for name in frame.columns:
+        frame[name] = _numbers(frame[name])
+    return frame
+
+
+def _numbers(column: pd.Series[str]) -> pd.Series[Any]:
+    """The column as whole numbers or floats where all of it is; else as it stands."""
+    texts = column.tolist()
+    for convert in (int, float):
+        try:
+            return pd.Series([convert(text or "nan") for text in texts], dtype=convert)
+        except (ValueError, OverflowError):
+            continue
+    return column
+
+
+def _checked_columns(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
+    names = [str(column) for column in frame.columns]
+    found = [name for name in _TIME_NAMES if name in names]
+    if not found:
+        raise InvalidInput(
+            f"replay file {path.name} has no time column; one of {', '.join(_TIME_NAMES)} is needed"
+        )
+    known = {found[0], *_NEEDED, *_OPTIONAL}
+    for name in names:
+        if name not in known:
+            raise InvalidInput(f"replay file {path.name} has an unknown column {name[:40]!r}")
+    for name in _NEEDED:
+        if name not in names:
+            raise InvalidInput(f"replay file {path.name} has no column {name!r}")
+    if len(frame) == 0:
+        raise InvalidInput(f"replay file {path.name} has no rows")
+    return frame.rename(columns={found[0]: "time"})
+
+
+def _times(path: Path, frame: pd.DataFrame) -> Ints:
+    column = frame["time"]
+    if column.isna().any():
+        raise _bad_row(path, np.asarray(column.isna()), "has no time")
+    if pd.api.types.is_integer_dtype(column):
+        times = column.to_numpy(dtype=np.int64)
+        times = times * 1000 if int(times.max()) < _SECONDS_BELOW else times
+    else:
+        try:
+            moments = pd.to_datetime(column, utc=True)
+        except (ValueError, TypeError):
+            raise InvalidInput(
+                f"replay file {path.name} has times that are neither dates nor numbers"
+            ) from None
+        times = moments.to_numpy(dtype="datetime64[ms]").astype(np.int64)
+    steps = np.diff(times)
+    for wrong, what in ((steps == 0, "repeats the time before it"), (steps < 0, "goes back")):
+        if wrong.any():
+            raise _bad_row(path, np.r_[False, wrong], what)
+    result: Ints = times
+    return result
+
+
+def _grid(path: Path, times: Ints) -> Interval:
+    """The coarsest interval on whose grid all of the file's times are."""
+    if len(times) < 2:
+        raise InvalidInput(f"replay file {path.name} has one row; two show the interval")
+    step = int(np.diff(times).min())
+    for interval in reversed(INTERVALS.values()):
+        if interval.is_month or interval.length_ms > step:
+            continue
+        if (grid_floor(times, interval) == times).all():
+            return interval
+    finest = INTERVALS["1m"]
+    off = grid_floor(times, finest) != times
+    if not off.any():
+        off = np.diff(times, prepend=-DAY_MS) < finest.length_ms
+    raise _bad_row(path, off, f"is off the {finest} grid")
+
+
+# -- numbers ------------------------------------------------------------------------------
+
+
+def _units(path: Path, frame: pd.DataFrame, names: tuple[str, ...]) -> tuple[list[Ints], int, int]:
+    """Columns as exact integers, the decimals they count, and the decimals really used."""
+    columns = [_decimals(path, frame, name) for name in names]
+    digits = max(_places(value) for column in columns for value in column)
+    decimals = max(DECIMALS, digits)
+    if decimals > _MOST_DECIMALS:
+        raise InvalidInput(f"replay file {path.name} has numbers with {digits} decimals")
+    scaled = [[int(value.scaleb(decimals)) for value in column] for column in columns]
+    if max(max(column) for column in scaled) > _LARGEST // 64:
+        raise InvalidInput(f"replay file {path.name} has numbers too large to be replayed")
+    return [np.array(column, dtype=np.int64) for column in scaled], decimals, digits
+
+
+def _decimals(path: Path, frame: pd.DataFrame, name: str) -> list[Decimal]:
+    column = frame[name]
+    if not pd.api.types.is_numeric_dtype(column):
+        raise InvalidInput(f"replay file {path.name}: column {name!r} holds more than numbers")
+    values = column.to_numpy(dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise _bad_row(path, ~np.isfinite(values), f"has no finite {name}")
+    return [Decimal(repr(value)) for value in values.tolist()]
+
+
+def _places(value: Decimal) -> int:
+    exponent = value.normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+def _check_bars(path: Path, prices: list[Ints], volume: Ints) -> None:
+    open_, high, low, close = prices
+    checks = {
+        "has a price that is not above 0": low <= 0,
+        "has a negative volume": volume < 0,
+        "has a high below its open or close": high < np.maximum(open_, close),
+        "has a low above its open or close": low > np.minimum(open_, close),
+    }
+    for what, wrong in checks.items():
+        if wrong.any():
+            raise _bad_row(path, wrong, what)
+
+
+def _bad_row(path: Path, wrong: npt.NDArray[np.bool_], what: str) -> InvalidInput:
+    return InvalidInput(f"replay file {path.name}: row {int(np.argmax(wrong)) + 1} {what}")
+
+
+def _bars(
+    frame: pd.DataFrame,
+    times: Ints,
+    prices: list[Ints],
+    volume: Ints,
+    price_decimals: int,
+    volume_decimals: int,
+) -> Bars:
+    amounts = volume / 10.0**volume_decimals
+    typical = sum(column / 10.0**price_decimals for column in prices) / 4.0
+    turnover = _given(frame, ("quote_volume",), amounts * typical) * 10.0**DECIMALS
+    trades = _given(frame, ("trades", "trade_count", "count"), (volume > 0) * 1.0)
+    open_, high, low, close = prices
+    return Bars(
+        times,
+        open_,
+        high,
+        low,
+        close,
+        volume,
+        np.round(turnover).astype(np.int64),
+        trades.astype(np.int64),
+        volume // 2,
+        np.round(turnover / 2).astype(np.int64),
+        price_decimals=price_decimals,
+        volume_decimals=volume_decimals,
+    )
+
+
+def _given(frame: pd.DataFrame, names: tuple[str, ...], otherwise: Any) -> Any:
+    for name in names:
+        if name in frame.columns:
+            return frame[name].fillna(0).to_numpy(dtype=np.float64)
+    return otherwise

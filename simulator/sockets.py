@@ -1,0 +1,80 @@
+"""WebSocket connections: ordered sending that never blocks the market, and frame faults."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import orjson
+from aiohttp import WSMsgType, web
+
+from simulator.faults import Action, Faults
+
+# A client that is this far behind is cut off, as at the venue.
+_MOST_WAITING: Final = 100_000
+
+
+class Connection:
+    """One client's socket.
+
+    Args:
+        label: what fault rules match as ``stream`` where a frame belongs to no market stream.
+    """
+
+    def __init__(self, socket: web.WebSocketResponse, faults: Faults) -> None:
+        self._socket = socket
+        self._faults = faults
+        self._waiting: asyncio.Queue[str | None] = asyncio.Queue()
+        self._held_back: str | None = None
+        self._silent = False
+
+    def send(self, value: Any) -> None:
+        """Queue an answer; faults do not touch it."""
+        self._put(orjson.dumps(value).decode())
+
+    def publish(self, text: str, stream: str, event: str, account: str | None = None) -> None:
+        """Queue a frame of a stream, unless a fault has it otherwise."""
+        rules = self._faults.for_frame(stream, event, account)
+        actions = {rule.action for rule in rules}
+        if Action.WS_SILENT in actions:
+            self._silent = True
+        if Action.WS_CUT in actions:
+            self._put(None)
+            return
+        if self._silent or Action.WS_DROP in actions:
+            return
+        if Action.WS_REORDER in actions and self._held_back is None:
+            self._held_back = text
+            return
+        self._put(text)
+        if Action.WS_DUPLICATE in actions:
+            self._put(text)
+        if self._held_back is not None:
+            self._put(self._held_back)
+            self._held_back = None
+
+    async def write(self) -> None:
+        """Send what is queued until the client is gone or is to be cut."""
+        while (text := await self._waiting.get()) is not None:
+            try:
+                await self._socket.send_str(text)
+            except ConnectionError:
+                return
+        await self._socket.close()
+
+    def _put(self, text: str | None) -> None:
+        if self._waiting.qsize() >= _MOST_WAITING:
+            text = None
+        self._waiting.put_nowait(text)
+
+
+async def texts(socket: web.WebSocketResponse) -> Any:
+    """Decoded JSON objects of a socket; anything else comes as None."""
+    async for message in socket:
+        if message.type is not WSMsgType.TEXT:
+            continue
+        try:
+            decoded = orjson.loads(message.data)
+        except orjson.JSONDecodeError:
+            decoded = None
+        yield decoded if isinstance(decoded, dict) else None

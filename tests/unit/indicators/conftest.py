@@ -1,0 +1,6 @@
+"""Shares the candle tables of the backtest tests."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "backtest"))

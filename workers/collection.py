@@ -1,0 +1,19 @@
+"""Queue ``collection``: market data in."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from workers.runtime import container
+
+
+@shared_task(name="collection.run_job")
+def run_job(job_id: str) -> None:
+    """Work on a collection job for one slice."""
+    container().collection.run_job(job_id)
+
+
+@shared_task(name="collection.follow")
+def follow(plan_id: str) -> None:
+    """Bring every series of a plan up to the last closed bar."""
+    container().collection.follow(plan_id)

@@ -1,0 +1,61 @@
+"""Queue ``maintenance``: periodic work. The loser of a slot does nothing."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from workers.runtime import container
+
+
+@shared_task(name="maintenance.sweep")
+def sweep() -> None:
+    """Drive on every signal, order, job and event whose message was lost."""
+    parts = container()
+    if parts.schedule.take("maintenance.sweep"):
+        parts.sweeper.sweep()
+        parts.jobs.sweep()
+        parts.relay.relay()
+
+
+@shared_task(name="maintenance.sync_accounts")
+def sync_accounts() -> None:
+    """Compare every active account that has working orders with its venue."""
+    parts = container()
+    if parts.schedule.take("maintenance.sync_accounts"):
+        for account in parts.accounts.all():
+            if account.status == "active":
+                parts.queue.publish("orders.sync_account", account.id)
+
+
+@shared_task(name="maintenance.follow_plans")
+def follow_plans() -> None:
+    """Bring every enabled plan up to the market's present bar."""
+    parts = container()
+    if parts.schedule.take("maintenance.follow_plans"):
+        parts.collection.follow_all()
+
+
+@shared_task(name="maintenance.evaluate_running")
+def evaluate_running() -> None:
+    """Evaluate every running instance: a bar may have closed without a message."""
+    parts = container()
+    if parts.schedule.take("maintenance.evaluate_running"):
+        for instance_id in parts.instances.running_ids():
+            parts.queue.publish("strategies.evaluate", instance_id)
+
+
+@shared_task(name="maintenance.snapshot_equity")
+def snapshot_equity() -> None:
+    """Write the worth of every running instance."""
+    parts = container()
+    if parts.schedule.take("maintenance.snapshot_equity"):
+        parts.accounts.snapshot_equity()
+
+
+@shared_task(name="maintenance.prune")
+def prune() -> None:
+    """Delete what nobody needs any more: old schedule slots and sent events."""
+    parts = container()
+    if parts.schedule.take("maintenance.prune"):
+        parts.schedule.prune()
+        parts.relay.prune()

@@ -1,0 +1,39 @@
+"""Queue ``orders``: from a signal to the venue's word. Each task may run any number of times."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from workers.runtime import container
+
+
+@shared_task(name="orders.accept_signal")
+def accept_signal(signal_id: str) -> None:
+    """Judge a signal and, where it became an order, send it: one hop, not two."""
+    order_id = container().intake.accept_signal(signal_id)
+    if order_id is not None:
+        container().sender.send(order_id)
+
+
+@shared_task(name="orders.send")
+def send(order_id: str) -> None:
+    """Send an order that is NEW."""
+    container().sender.send(order_id)
+
+
+@shared_task(name="orders.resolve")
+def resolve(order_id: str) -> None:
+    """Find out what became of an order whose outcome is unknown."""
+    container().resolver.resolve(order_id)
+
+
+@shared_task(name="orders.cancel")
+def cancel(order_id: str) -> None:
+    """Take an order back from the venue."""
+    container().canceller.cancel(order_id)
+
+
+@shared_task(name="orders.sync_account")
+def sync_account(account_id: str) -> None:
+    """Compare an account's working orders and fills with its venue."""
+    container().account_sync.sync(account_id)

@@ -1,0 +1,30 @@
+"""The container of this worker process."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.wiring import Container
+
+_lock = threading.Lock()
+_container: Container | None = None
+
+
+def install(container: Container | None) -> None:
+    """Give the tasks of this process their container; None takes it away."""
+    global _container  # noqa: PLW0603 - Celery hands nothing of ours to a task
+    with _lock:
+        _container = container
+
+
+def container() -> Container:
+    """The container of this process.
+
+    Raises:
+        RuntimeError: none was installed; the process was started in an unknown way.
+    """
+    if _container is None:
+        raise RuntimeError("no container is installed in this worker process")
+    return _container
