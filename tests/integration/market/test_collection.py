@@ -72,7 +72,7 @@ def test_a_slice_ends_in_time_and_the_job_goes_on_by_itself(world: Collecting) -
     world.list_bars(range(4_000))
     job_id = start(world)
     world.venue.before = lambda: world.clock.advance(15_000)  # each request takes 15 s
-    states = []
+    states: list[str] = []
     while not states or states[-1] == "queued":
         began = world.clock.now
         states.append(world.service.run_job(job_id))
