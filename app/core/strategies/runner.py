@@ -43,6 +43,9 @@ class Slices:
     @classmethod
     def merge(cls, frames: Mapping[str, KlineFrame]) -> Slices:
         """Merge frames; each must ascend by open time."""
+        if len(frames) == 1:
+            (symbol, frame), *_ = frames.items()
+            return cls(frame.open_ts, {symbol: np.arange(len(frame), dtype=np.int64)})
         times = np.unique(np.concatenate([frame.open_ts for frame in frames.values()]))
         index = {}
         for symbol, frame in frames.items():
