@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from app.core.money import canonical, from_float
 from app.core.strategies import parameters
 from app.core.strategies.plain import Blobs, to_plain
 from app.core.strategies.runner import StrategyRunner
+
+_AFTER_ALL: Final = 2**62
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,6 +119,7 @@ def build_result(
     values = parameters.to_json(runner.strategy.parameters, runner.strategy.config)
     trades = round_trips(log.fills, frames)
     start_ts, warm_up = int(times[0]), runner.desk.indicators.warm_up
+    in_range = {symbol: frame.between(start_ts, _AFTER_ALL) for symbol, frame in frames.items()}
     return BacktestResult(
         spec=spec,
         params=values,
@@ -124,8 +127,14 @@ def build_result(
         fills=tuple(log.fills),
         trades=trades,
         equity=curve,
-        metrics=summary.figures(curve, start_ts, float(spec.cash), log.fills, trades),
-        assumptions=summary.assumptions(spec, values, warm_up=warm_up, first_ts=first_ts),
+        metrics=summary.figures(curve, start_ts, float(spec.cash), log.fills, trades, in_range),
+        assumptions=summary.assumptions(
+            spec,
+            values,
+            warm_up=warm_up,
+            first_ts=first_ts,
+            missing=summary.missing_bars(in_range),
+        ),
         data_hash=data_hash(frames),
         result_hash=result_hash(spec, values, log, curve),
         start_ts=start_ts,

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from research_tables import BTC, START, candles, gapped, instrument, run
+from research_tables import BTC, START, RandomOrders, candles, gapped, instrument, run
 
+from app.core.backtest import engine
 from app.core.backtest.engine import run_backtest
 from app.core.backtest.report import report_text, why_no_trades
 from app.core.backtest.result import BacktestResult
@@ -282,15 +283,52 @@ def test_the_result_is_plain_json_and_names_every_assumption() -> None:
     assert {"slippage", "volume", "latency", "filters", "sizing equity"} <= set(named)
 
 
+@pytest.mark.parametrize("symbols", [1, 2])
+def test_a_long_run_is_done_in_chunks_that_leave_no_trace(
+    symbols: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = (BTC, "ETH/USDT")[:symbols]
+    frames = [gapped(8, symbol=name) for name in names]
+    whole = run(RandomOrders, *frames)
+    monkeypatch.setattr(engine, "_CHUNK", 7)
+    assert run(RandomOrders, *frames).to_json() == whole.to_json()
+    monkeypatch.setattr(engine, "_run_single", engine._run_many)
+    assert run(RandomOrders, *frames).to_json() == whole.to_json()
+
+
+class Answering(BaseStrategy):
+    """Answers each fill by what the indicator shows."""
+
+    def setup(self) -> None:
+        self.closes = self.prices("close")
+        self.average = self.indicator("SMA", timeperiod=4)
+
+    def on_kline(self, kline: KlineData) -> Answer:
+        return self.buy("0.5") if kline.close > self.average[0] else None
+
+    def on_order_update(self, update: OrderUpdate) -> Answer:
+        limit = self.closes[0] * 1.001
+        return self.sell("0.5", "limit", limit=limit) if update.side == "buy" else None
+
+
+def test_an_answer_to_a_fill_sees_the_same_bar_in_every_chunk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = run(Answering, gapped(8))
+    assert len(whole.fills) > 20
+    monkeypatch.setattr(engine, "_CHUNK", 7)
+    assert run(Answering, gapped(8)).to_json() == whole.to_json()
+
+
 def test_progress_is_told_to_the_end() -> None:
     seen: list[tuple[int, int]] = []
-    for engine in ("tidemark", "backtrader"):
+    for name in ("tidemark", "backtrader"):
         spec = BacktestSpec(
             strategy="m",
             exchange="binance",
             interval="1m",
             instruments=(instrument(),),
-            engine=engine,
+            engine=name,
         )
         run_backtest(spec, [FLAT], MovingAverageCross, lambda *step: seen.append(step))
     assert seen == [(6, 6), (6, 6)]

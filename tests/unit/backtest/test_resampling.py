@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from research_tables import START, gapped
+from research_tables import START, gapped, real_candles
 
 from app.core.errors import InvalidInput, UnknownName
 from app.core.market.intervals import DAY_MS, HOUR_MS, MINUTE_MS
 from app.core.market.klines import KlineFrame, KlineRow
 from app.core.market.resampling import resample, resample_rows
-
-KLINES = Path("/work/shared/data/klines")
 
 
 def rows(frame: KlineFrame) -> list[KlineRow]:
@@ -111,19 +107,12 @@ def test_bad_input_is_refused() -> None:
         resample_rows(list(reversed(rows(gapped(1, bars=3)))), "1m", "5m")
 
 
-def real(interval: str) -> KlineFrame:
-    path = KLINES / f"BTC_USDT-{interval}.feather"
-    if not path.exists():
-        pytest.skip(f"{path} is not on this machine")
-    feather = pytest.importorskip("pyarrow.feather")
-    table = feather.read_table(path)
-    times = table["date"].to_numpy().astype("datetime64[ms]").astype(np.int64)
-    columns = [table[name].to_numpy() for name in ("open", "high", "low", "close", "volume")]
-    return KlineFrame("binance", "BTC/USDT", interval, times, *columns)
+def five_minutes() -> dict[int, KlineRow]:
+    return {row.open_ts: row for row in rows(real_candles("BTC_USDT-5m", "5m"))}
 
 
 def test_one_minute_resampled_equals_the_venues_five_minutes() -> None:
-    minutes, five = rows(real("1m")), {row.open_ts: row for row in rows(real("5m"))}
+    minutes, five = rows(real_candles("BTC_USDT-1m", "1m")), five_minutes()
     assert len(minutes) == 43_199
     made = resample_rows(minutes, "1m", "5m")
     common = [row for row in made.bars if row.open_ts in five]
