@@ -19,6 +19,7 @@ from app.core.backtest.spec import BacktestSpec
 from app.core.backtest.trades import Trade, round_trips
 from app.core.market.klines import KlineFrame
 from app.core.money import canonical, from_float
+from app.core.orders.types import OrderStatus
 from app.core.strategies import parameters
 from app.core.strategies.plain import Blobs, to_plain
 from app.core.strategies.runner import StrategyRunner
@@ -78,21 +79,27 @@ class BacktestResult:
         """How many orders were sent and how they ended."""
         return summary.order_counts(self.orders)
 
-    def to_json(self, max_points: int = 2_000) -> dict[str, Any]:
+    def to_json(self, max_points: int = 2_000, max_orders: int = 10_000) -> dict[str, Any]:
         """The result as plain JSON: money as text, metrics as numbers or null, times in ms.
 
         Args:
             max_points: rows of the equity curve; a longer one is thinned evenly, and says so.
+            max_orders: orders listed; beyond it those that were cancelled or expired are left
+                out, the oldest first, and ``orders_left_out`` says how many. Filled, rejected
+                and working ones are always there.
         """
         blobs: Blobs = []
+        orders = _most_telling(self.orders, max_orders)
         listed = {
             name: to_plain(getattr(self, name), blobs)
-            for name in ("params", "orders", "fills", "trades", "metrics", "dropped")
+            for name in ("params", "fills", "trades", "metrics", "dropped")
         }
         return {
             "schema": "backtest.v1",
             "spec": to_plain(self.spec, blobs),
             **listed,
+            "orders": to_plain(orders, blobs),
+            "orders_left_out": len(self.orders) - len(orders),
             "order_counts": self.order_counts(),
             "equity": self.equity.to_json(max_points),
             "final_equity": canonical(self.final_equity),
@@ -105,6 +112,19 @@ class BacktestResult:
             "bars": self.bars,
             "warm_up": self.warm_up,
         }
+
+
+def _most_telling(orders: tuple[BacktestOrder, ...], limit: int) -> tuple[BacktestOrder, ...]:
+    """At most ``limit`` orders, if leaving out cancelled and expired ones can do it."""
+    surplus = len(orders) - limit
+    quiet = (OrderStatus.CANCELLED, OrderStatus.EXPIRED)
+    kept = []
+    for order in orders:
+        if surplus > 0 and order.status in quiet:
+            surplus -= 1
+        else:
+            kept.append(order)
+    return tuple(kept)
 
 
 def build_result(

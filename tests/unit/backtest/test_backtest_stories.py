@@ -218,6 +218,24 @@ def test_symbols_with_holes_share_cash_and_wait_for_their_own_bars() -> None:
         run(scripted(act), btc, eth, engine="backtrader")
 
 
+def test_two_symbols_may_answer_one_bar_with_orders_for_the_same_one() -> None:
+    eth = candles("\n".join(["10 10 10 10"] * 5), "ETH/USDT")
+    btc = candles("\n".join(["100 100 100 100"] * 5))
+    act = {0: lambda s: s.buy(1, symbol="ETH/USDT")}
+    result = run(scripted(act), btc, eth)
+    assert [order.key.rsplit("|", 1)[1] for order in result.orders] == ["0", "1"]
+    assert len(result.fills) == 2
+
+
+def test_a_long_list_of_orders_is_cut_where_nothing_happened() -> None:
+    act = {n: lambda s: [*s.cancel_all(), *s.buy(1, "limit", limit=50)] for n in range(5)}
+    result = run(scripted(act), FLAT)
+    data = result.to_json(max_orders=2)
+    assert [order["status"] for order in data["orders"]] == ["cancelled", "acknowledged"]
+    assert data["orders_left_out"] == 3
+    assert len(result.to_json()["orders"]) == 5
+
+
 def test_scaling_in_and_out_is_one_trade() -> None:
     act = {
         0: lambda s: s.buy(10),
