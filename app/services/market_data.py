@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 
-from app.core.errors import InvalidInput, NotFound, Unavailable
+from app.core.errors import InvalidInput, NotFound, Unavailable, UnknownName
 from app.core.exchanges.errors import VenueError
 from app.core.market.coverage import CoverageState, Span, count_bars, gaps, lay
 from app.core.market.instruments import Instrument
@@ -16,6 +17,7 @@ from app.core.market.klines import KlineFrame, KlineRow
 from app.core.market.quotes import MarketData
 from app.core.market.resampling import resample, resample_rows
 from app.core.ports import Ids, MarketAdapter, MarketClock, PriceCache
+from app.core.risk.context import ReferencePrice
 from app.models import KlineSeriesRow
 from app.repositories.unit import Unit, Units
 from app.services.catalogue import sync_catalogue
@@ -72,27 +74,36 @@ class CoverageReport:
     counts: dict[CoverageState, int]
     gaps: tuple[Span, ...]
 
+    @property
+    def present(self) -> int:
+        """Bars that are stored, or can be derived."""
+        return self.counts[CoverageState.PRESENT]
+
 
 class MarketDataService:
     """Reads of market data; its only writes are the catalogue and the price cache.
 
     Args:
         markets: the market adapter of a venue; raises UnknownName for one not set up.
+        max_price_age_ms: of market time; an older price is stale.
     """
 
     def __init__(
         self,
         units: Units,
         markets: Callable[[str], MarketAdapter],
-        market_clock: MarketClock,
         prices: PriceCache,
+        market_clock: MarketClock,
         ids: Ids,
+        *,
+        max_price_age_ms: int = STALE_AFTER_MS,
     ) -> None:
         self._units = units
         self._markets = markets
-        self._market_clock = market_clock
         self._prices = prices
+        self._market_clock = market_clock
         self._ids = ids
+        self._max_age_ms = max_price_age_ms
 
     def frame(self, exchange: str, symbol: str, interval: str, start: int, end: int) -> KlineFrame:
         """Bars that open in [start, end) as float64 columns, ascending.
@@ -183,14 +194,26 @@ class MarketDataService:
             unit.instruments.get(exchange, symbol)
         now = self._market_clock.now_ms(exchange)
         cached = self._prices.get(exchange, symbol)
-        if cached is not None and now - cached.timestamp <= STALE_AFTER_MS:
-            return _aged(cached, PriceSource.LIVE, now)
+        if cached is not None and now - cached.timestamp <= self._max_age_ms:
+            return self._aged(cached, PriceSource.LIVE, now)
         try:
             asked = self._markets(exchange).ticker(symbol)
         except VenueError as error:
             return self._last_known(exchange, symbol, cached, now, error)
         self._prices.put(asked)
-        return _aged(asked, PriceSource.TICKER, now)
+        return self._aged(asked, PriceSource.TICKER, now)
+
+    def reference(self, exchange: str, symbol: str) -> ReferencePrice | None:
+        """The price that risk and valuation reckon with; None where none is to be had.
+
+        The last price, or the middle of bid and ask where it lies outside of them.
+        """
+        try:
+            found = self.get_latest_price(exchange, symbol)
+        except (UnknownName, Unavailable, VenueError):
+            return None
+        is_stale = found.is_stale or found.source is PriceSource.KLINE
+        return ReferencePrice(_fair(found.data), found.age_ms, is_stale)
 
     def instruments(self, exchange: str) -> list[Instrument]:
         """The catalogue of a venue by symbol, as last synchronised."""
@@ -230,10 +253,14 @@ class MarketDataService:
     ) -> LatestPrice:
         closed = self._last_close(exchange, symbol, now)
         if closed is not None and (cached is None or closed.timestamp > cached.timestamp):
-            return _aged(closed, PriceSource.KLINE, now)
+            return self._aged(closed, PriceSource.KLINE, now)
         if cached is not None:
-            return _aged(cached, PriceSource.LIVE, now)
+            return self._aged(cached, PriceSource.LIVE, now)
         raise Unavailable(f"no price of {symbol} is known, and {cause.message}") from cause
+
+    def _aged(self, data: MarketData, source: PriceSource, now: int) -> LatestPrice:
+        age = max(0, now - data.timestamp)
+        return LatestPrice(data, source, age > self._max_age_ms, age)
 
     def _last_close(self, exchange: str, symbol: str, now: int) -> MarketData | None:
         """Close of the latest stored bar, at the time of its close."""
@@ -258,9 +285,10 @@ def data_hash(frame: KlineFrame) -> str:
     return hash_of({frame.symbol: frame})
 
 
-def _aged(data: MarketData, source: PriceSource, now: int) -> LatestPrice:
-    age = max(0, now - data.timestamp)
-    return LatestPrice(data, source, age > STALE_AFTER_MS, age)
+def _fair(data: MarketData) -> Decimal:
+    if data.bid is None or data.ask is None or data.bid <= data.price <= data.ask:
+        return data.price
+    return (data.bid + data.ask) / 2
 
 
 def _reach(series: KlineSeriesRow, wanted: Interval, start: int, end: int) -> tuple[int, int]:
