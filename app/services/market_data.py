@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from enum import StrEnum
 
-from app.core.errors import InvalidInput, NotFound, Unavailable, UnknownName
+import structlog
+
+from app.core.errors import InvalidInput, NotFound, TidemarkError, Unavailable
 from app.core.exchanges.errors import VenueError
 from app.core.market.coverage import CoverageState, Span, count_bars, gaps, lay
 from app.core.market.instruments import Instrument
@@ -22,6 +23,7 @@ from app.models import KlineSeriesRow
 from app.repositories.unit import Unit, Units
 from app.services.catalogue import sync_catalogue
 
+_log = structlog.get_logger(__name__)
 # A price older than this is not the present price: three times the slowest usual update.
 STALE_AFTER_MS = 10_000
 # What an interval that is not stored itself derives from, the coarsest first.
@@ -74,36 +76,31 @@ class CoverageReport:
     counts: dict[CoverageState, int]
     gaps: tuple[Span, ...]
 
-    @property
-    def present(self) -> int:
-        """Bars that are stored, or can be derived."""
-        return self.counts[CoverageState.PRESENT]
-
 
 class MarketDataService:
     """Reads of market data; its only writes are the catalogue and the price cache.
 
     Args:
         markets: the market adapter of a venue; raises UnknownName for one not set up.
-        max_price_age_ms: of market time; an older price is stale.
+        stale_after_ms: of market time; an older price is not the present one.
     """
 
     def __init__(
         self,
         units: Units,
         markets: Callable[[str], MarketAdapter],
-        prices: PriceCache,
         market_clock: MarketClock,
+        prices: PriceCache,
         ids: Ids,
         *,
-        max_price_age_ms: int = STALE_AFTER_MS,
+        stale_after_ms: int = STALE_AFTER_MS,
     ) -> None:
+        self._stale_after_ms = stale_after_ms
         self._units = units
         self._markets = markets
-        self._prices = prices
         self._market_clock = market_clock
+        self._prices = prices
         self._ids = ids
-        self._max_age_ms = max_price_age_ms
 
     def frame(self, exchange: str, symbol: str, interval: str, start: int, end: int) -> KlineFrame:
         """Bars that open in [start, end) as float64 columns, ascending.
@@ -194,7 +191,7 @@ class MarketDataService:
             unit.instruments.get(exchange, symbol)
         now = self._market_clock.now_ms(exchange)
         cached = self._prices.get(exchange, symbol)
-        if cached is not None and now - cached.timestamp <= self._max_age_ms:
+        if cached is not None and now - cached.timestamp <= self._stale_after_ms:
             return self._aged(cached, PriceSource.LIVE, now)
         try:
             asked = self._markets(exchange).ticker(symbol)
@@ -204,16 +201,16 @@ class MarketDataService:
         return self._aged(asked, PriceSource.TICKER, now)
 
     def reference(self, exchange: str, symbol: str) -> ReferencePrice | None:
-        """The price that risk and valuation reckon with; None where none is to be had.
+        """The price that risk and valuation measure at, or None where none is known.
 
-        The last price, or the middle of bid and ask where it lies outside of them.
+        Never raises: whoever asks must decide without a price as well.
         """
         try:
-            found = self.get_latest_price(exchange, symbol)
-        except (UnknownName, Unavailable, VenueError):
+            latest = self.get_latest_price(exchange, symbol)
+        except TidemarkError as error:
+            _log.warning("no_reference_price", exchange=exchange, symbol=symbol, why=error.message)
             return None
-        is_stale = found.is_stale or found.source is PriceSource.KLINE
-        return ReferencePrice(_fair(found.data), found.age_ms, is_stale)
+        return ReferencePrice(latest.data.price, latest.age_ms, latest.is_stale)
 
     def instruments(self, exchange: str) -> list[Instrument]:
         """The catalogue of a venue by symbol, as last synchronised."""
@@ -260,7 +257,8 @@ class MarketDataService:
 
     def _aged(self, data: MarketData, source: PriceSource, now: int) -> LatestPrice:
         age = max(0, now - data.timestamp)
-        return LatestPrice(data, source, age > self._max_age_ms, age)
+        is_stale = source is PriceSource.KLINE or age > self._stale_after_ms
+        return LatestPrice(data, source, is_stale, age)
 
     def _last_close(self, exchange: str, symbol: str, now: int) -> MarketData | None:
         """Close of the latest stored bar, at the time of its close."""
@@ -283,12 +281,6 @@ def data_hash(frame: KlineFrame) -> str:
     from app.core.backtest.result import data_hash as hash_of
 
     return hash_of({frame.symbol: frame})
-
-
-def _fair(data: MarketData) -> Decimal:
-    if data.bid is None or data.ask is None or data.bid <= data.price <= data.ask:
-        return data.price
-    return (data.bid + data.ask) / 2
 
 
 def _reach(series: KlineSeriesRow, wanted: Interval, start: int, end: int) -> tuple[int, int]:

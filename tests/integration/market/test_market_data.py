@@ -33,7 +33,7 @@ class Reading(Collecting):
         """A service over the same record, venue and clocks."""
         self.cache = InProcessPriceCache()
         return MarketDataService(
-            self.units, lambda _: self.venue, self.cache, self.market_clock, self.ids
+            self.units, lambda _: self.venue, self.market_clock, self.cache, self.ids
         )
 
 
@@ -145,8 +145,6 @@ def test_what_risk_reckons_with(world: Reading) -> None:
     market, now = world.read(), world.market_clock.now
     world.cache.put(live(now))
     assert market.reference("binance", SYMBOL) == ReferencePrice(Decimal(100), 0, False)
-    world.cache.put(replace(live(now), bid=Decimal(90), ask=Decimal(92)))
-    assert market.reference("binance", SYMBOL) == ReferencePrice(Decimal(91), 0, False)
     world.market_clock.now += H
     world.venue.failures = [VenueUnreachable("binance", "no whole answer came") for _ in "ab"]
     found = market.reference("binance", SYMBOL)
