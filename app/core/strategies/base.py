@@ -171,9 +171,12 @@ class BaseStrategy:
         return self.desk.equity()
 
     def position(self, symbol: str | None = None) -> Decimal:
-        """Own position, base units; of the symbol being evaluated unless one is named."""
+        """Own position, base units; of the symbol being evaluated unless one is named.
+
+        What is too small to be sold counts as none.
+        """
         desk = self.desk
-        return desk.positions[desk.symbol if symbol is None else desk.chosen(symbol)]
+        return desk.held(desk.symbol if symbol is None else desk.chosen(symbol))
 
     def working_orders(self, symbol: str | None = None) -> list[OwnOrder]:
         """Own working orders of a symbol, first emitted first."""
