@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 import numpy as np
@@ -336,6 +336,17 @@ def test_an_answer_to_a_fill_sees_the_same_bar_in_every_chunk(
     assert len(whole.fills) > 20
     monkeypatch.setattr(engine, "_CHUNK", 7)
     assert run(Answering, gapped(8)).to_json() == whole.to_json()
+
+
+@pytest.mark.parametrize("strategy", [MovingAverageCross, BollingerReversion, Answering])
+def test_a_decimal_context_that_an_author_has_set_changes_nothing(
+    strategy: type[BaseStrategy],
+) -> None:
+    whole = run(strategy, gapped(8))
+    assert len(whole.fills) > 3
+    with localcontext(prec=3):
+        narrow = run(strategy, gapped(8))
+    assert narrow.to_json() == whole.to_json()
 
 
 def test_progress_is_told_to_the_end() -> None:
