@@ -41,6 +41,7 @@ class RestServer:
             request.method, request.path, client_order_id(params), owner
         )
         entry.faults = [rule.action.value for rule in rules]
+        await self._rest.prepare(request)
         answer = await self._under(rules, request, entry)
         if answer is None:
             return _cut(http)

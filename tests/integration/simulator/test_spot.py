@@ -7,12 +7,14 @@ import hmac
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 from urllib.parse import urlencode
 
 import ccxt
+import httpx
 import pytest
 
 from app.core.exchanges.loopback import ForeignHost, bind_sync
@@ -431,6 +433,38 @@ class TestBudget:
         headers = exchange.last_response_headers
         assert int(headers["X-MBX-ORDER-COUNT-10S"]) == 101
         exchange.close()
+
+
+def test_symbols_appear_when_they_are_listed(simulator: Factory) -> None:
+    listed = 1_767_794_400_000
+    process = simulator(start=listed - MINUTE_MS)
+    exchange = process.ccxt()
+    assert "币安人生/USDT" not in exchange.load_markets()
+    query = {"symbol": "币安人生USDT", "interval": "1m"}
+    assert process.control.raw("GET", "/api/v3/klines", params=query).json()["code"] == -1121
+    process.control.advance(to_ms=listed)
+    assert "币安人生/USDT" in exchange.load_markets(reload=True)
+    rows = process.control.raw("GET", "/api/v3/klines", params=query).json()
+    assert [row[0] for row in rows] == [listed]
+    exchange.close()
+
+
+def test_a_long_history_does_not_hold_up_other_requests(simulator: Factory) -> None:
+    process = simulator(seed=123)
+    query = {"symbol": "ETHBTC", "interval": "1d", "limit": "1000"}
+
+    def fetch() -> int:
+        with httpx.Client(base_url=process.url, trust_env=False, timeout=30) as client:
+            return len(client.get("/api/v3/klines", params=query).json())
+
+    with ThreadPoolExecutor(1) as pool:
+        history = pool.submit(fetch)
+        pings = 0
+        while not history.done():
+            process.control.raw("GET", "/api/v3/ping")
+            pings += 1
+        assert history.result() == 1000
+    assert pings > 10
 
 
 class TestBinding:
