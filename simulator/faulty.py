@@ -121,7 +121,7 @@ async def _read(http: web.Request) -> Request:
         http.method,
         http.path,
         http.rel_url.raw_query_string,
-        await http.text(),
+        (await http.read()).decode("utf-8", "replace"),
         http.headers.get("X-MBX-APIKEY"),
     )
 

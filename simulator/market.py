@@ -125,6 +125,8 @@ class Market:
         if interval.length_ms < self.tape.finest.length_ms:
             return no_bars()
         stop = min(now, now if end is None else end) + 1
+        if start is not None and start >= stop:
+            return no_bars()
         if start is None:
             begin = interval.floor(stop - 1) - (limit - 1) * _longest(interval)
             return self._until(interval, begin, stop, now, limit, newest=True)
@@ -142,7 +144,7 @@ class Market:
         """Compute what ``klines`` will need, in turns that are short enough to share a thread."""
         stop = min(now, now if end is None else end) + 1
         reach = (limit + 1) * _longest(interval)
-        begin = stop - reach if start is None else start
+        begin = stop - reach if start is None else min(start, stop)
         yield from self.tape.prepare(interval, begin, min(stop, begin + reach))
 
     def book(self, ts: int) -> Book | None:

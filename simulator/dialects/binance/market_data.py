@@ -73,7 +73,7 @@ def _symbol(market: Market) -> dict[str, Any]:
         "otoAllowed": False,
         "quoteOrderQtyMarketAllowed": True,
         "allowTrailingStop": False,
-        "cancelReplaceAllowed": False,
+        "cancelReplaceAllowed": True,
         "amendAllowed": False,
         "isSpotTradingAllowed": True,
         "isMarginTradingAllowed": False,
@@ -316,7 +316,7 @@ def _by_count(single: int, few: int, many: int) -> Any:
 
 def _depth_weight(params: Mapping[str, str]) -> int:
     text = params.get("limit", "100")
-    limit = int(text) if text.isascii() and text.isdigit() else 100
+    limit = int(text[:9]) if text.isascii() and text.isdigit() else 100
     for highest, weight in ((100, 5), (500, 25), (1000, 50)):
         if limit <= highest:
             return weight
