@@ -10,7 +10,7 @@ from app import __version__
 from app.api.application import build_app
 from app.api.dependencies import Services
 from app.cli.probes import readiness
-from app.services.queries import Queries
+from app.services.listings import Listings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -39,7 +39,7 @@ def create_app(container: Container) -> FastAPI:
         intake=container.intake,
         jobs=container.jobs,
         market_data=container.market_data,
-        queries=Queries(container.units),
+        listings=Listings(container.units),
         risk=container.risk,
         tokens=container.tokens,
         readiness=readiness(container),

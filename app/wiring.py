@@ -46,6 +46,7 @@ from app.services.orders.sending import OrderSender
 from app.services.orders.sweeper import OrderSweeper
 from app.services.orders.sync import AccountSync
 from app.services.outbox import OutboxPublisher, OutboxRelay
+from app.services.queries import Queries
 from app.services.risk import RiskService
 from app.services.schedule import Schedule
 from app.services.strategies.catalogue import StrategyCatalogue
@@ -333,6 +334,11 @@ class Container:
     def sweeper(self) -> OrderSweeper:
         """Drives on what waits."""
         return OrderSweeper(self.units, self.queue, self.clock)
+
+    @cached_property
+    def queries(self) -> Queries:
+        """Listings."""
+        return Queries(self.units)
 
     @cached_property
     def relay(self) -> OutboxRelay:

@@ -19,6 +19,8 @@ from simulator.server import build_app
 from simulator.venue import Venue
 
 _PARENT_POLL_SECONDS: Final = 0.5
+# Requests take milliseconds; what waits longer is a client that holds its socket open.
+_SHUTDOWN_SECONDS: Final = 0.1
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,7 +43,9 @@ async def _serve(options: Options, venue: Venue) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     journal = _journal(options, venue)
-    runner = web.AppRunner(build_app(venue, options), access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(
+        build_app(venue, options), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS
+    )
     await runner.setup()
     try:
         port = await _listen(runner, options)

@@ -17,7 +17,6 @@ from simulator.instruments import (
 from simulator.market import Market
 from simulator.options import DEFAULT_START_MS, Options
 from simulator.process import MINUTES, PriceProcess
-from simulator.replay import read_replay
 from simulator.tape import GeneratedTape
 from simulator.venue import Venue
 
@@ -46,6 +45,9 @@ def _generated(options: Options, process: PriceProcess, spec: Spec) -> Market:
 
 
 def _replayed(options: Options, symbol: str, path: Path) -> Market:
+    # pandas takes most of a second to import, and most simulators replay nothing.
+    from simulator.replay import read_replay  # noqa: PLC0415
+
     replay = read_replay(path)
     tape = replay.tape
     spec = replayed_spec(symbol, replay.price_digits, replay.volume_digits, tape.first_ts)

@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request, Security
 from fastapi.security import HTTPBearer
 
 from app.api.problems import ApiProblem
-from app.core.market.klines import KlineFrame
-from app.core.market.quotes import MarketData
 from app.schemas.common import EXCHANGE_PATTERN, NAME_PATTERN, UID_PATTERN
 from app.services.accounts import AccountService
 from app.services.backtests import BacktestService
 from app.services.collection import CollectionService
 from app.services.doctor import Check
 from app.services.jobs import JobService
+from app.services.market_data import MarketDataService
 from app.services.orders.cancelling import OrderCanceller
 from app.services.orders.intake import OrderIntake
-from app.services.queries import Queries
+from app.services.listings import Listings
 from app.services.risk import RiskService
 from app.services.strategies.catalogue import StrategyCatalogue
 from app.services.strategies.instances import InstanceService
 from app.services.tokens import TokenService
-
-
-class MarketReads(Protocol):
-    """Klines and prices."""
-
-    def frame(self, exchange: str, symbol: str, interval: str, start: int, end: int) -> KlineFrame:
-        """Bars that open in [start, end), stored or derived."""
-        ...
-
-    def get_latest_price(self, exchange: str, symbol: str) -> MarketData:
-        """The present price."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +41,8 @@ class Services:
     instances: InstanceService
     intake: OrderIntake
     jobs: JobService
-    market_data: MarketReads
-    queries: Queries
+    market_data: MarketDataService
+    listings: Listings
     risk: RiskService
     tokens: TokenService
     readiness: tuple[Check, ...]

@@ -9,7 +9,14 @@ from __future__ import annotations
 
 import math
 import re
-from decimal import Context, Decimal, Inexact, InvalidOperation
+from decimal import (
+    Context,
+    Decimal,
+    DefaultContext,
+    Inexact,
+    InvalidOperation,
+    getcontext,
+)
 from typing import Final
 
 from app.core.errors import InvalidInput
@@ -22,6 +29,9 @@ _LIMIT: Final = Decimal(10) ** INTEGER_DIGITS
 _QUANTUM: Final = Decimal(1).scaleb(-DECIMALS)
 # 36 digits and the sign; Inexact is trapped, so that quantize() refuses a lossy result.
 _EXACT: Final = Context(prec=INTEGER_DIGITS + DECIMALS, traps=[Inexact, InvalidOperation])
+# Python rounds every sum and product to 28 digits, silently. A product of two amounts has 72:
+# this thread and all threads started later keep them.
+DefaultContext.prec = getcontext().prec = 80
 _TEXT: Final = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,18})?", re.ASCII)
 
 
@@ -60,6 +70,13 @@ def canonical(value: Decimal) -> str:
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return "0" if text in ("-0", "") else text
+
+
+def shown(value: Decimal | None) -> str | None:
+    """Text of an amount for messages and records; what is no amount is shown as it is."""
+    if value is None:
+        return None
+    return canonical(value) if value.is_finite() and abs(value) < _LIMIT else str(value)
 
 
 def parse_amount(text: str) -> Decimal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from app.core.money import ZERO
 from app.models import EquitySnapshotRow, FillRow, PositionRow, PostingRow
@@ -44,6 +44,12 @@ class LedgerRepository(Repository):
             .order_by(FillRow.ts.desc(), FillRow.id.desc())
             .limit(limit)
         ).all()
+
+    def count_fills(self, instance_id: str) -> int:
+        """How many fills an instance has had."""
+        return self._session.scalars(
+            select(func.count()).select_from(FillRow).where(FillRow.instance_id == instance_id)
+        ).one()
 
     def fill_page(self, account_id: str | None, limit: int, cursor: str | None) -> Page[FillRow]:
         """Fills, newest first."""

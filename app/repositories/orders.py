@@ -86,6 +86,15 @@ class OrderRepository(KeyedRepository[OrderRow]):
             .order_by(OrderRow.order_id)
         ).all()
 
+    def of_instance(self, instance_id: str, limit: int) -> Sequence[OrderRow]:
+        """Orders of an instance, oldest first."""
+        return self._session.scalars(
+            select(OrderRow)
+            .where(OrderRow.instance_id == instance_id)
+            .order_by(OrderRow.order_id)
+            .limit(limit)
+        ).all()
+
     def unsettled(self, now_ms: int, limit: int = 200) -> Sequence[OrderRow]:
         """Orders that a worker must look at now: NEW, SENDING, UNKNOWN, to be cancelled."""
         return self._session.scalars(

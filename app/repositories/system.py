@@ -32,7 +32,7 @@ class SystemRepository(Repository):
                 ScheduleRunRow.task
             )
         )
-        return dict(rows.tuples())
+        return {task: slot for task, slot in rows}  # noqa: C416 - rows are not pairs to mypy
 
     def prune_slots(self, before_ms: int) -> None:
         """Delete runs of old slots."""

@@ -7,7 +7,6 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from app.core.market.instruments import Instrument as InstrumentData
-from app.core.market.quotes import MarketData
 from app.core.money import canonical
 from app.models import CollectionPlanRow
 from app.schemas.common import (
@@ -22,7 +21,8 @@ from app.schemas.common import (
     money,
 )
 from app.schemas.times import rfc3339
-from app.services.queries import SeriesCoverage
+from app.services.listings import SeriesCoverage
+from app.services.market_data import LatestPrice
 
 
 class NewPlan(Model):
@@ -129,10 +129,14 @@ class Price(Model):
     ask: Money | None
     volume_24h: Money | None
     ts: int = Field(description="the venue's time of it, ms", examples=[1772323200000])
+    source: str = Field(description="live, ticker or kline (the last stored close)")
+    age_ms: int = Field(description="by the venue's market time", examples=[120])
+    is_stale: bool = Field(description="too old to be taken for the present price")
 
     @classmethod
-    def of(cls, data: MarketData) -> Price:
-        """The price of a quote."""
+    def of(cls, found: LatestPrice) -> Price:
+        """The price as the service found it."""
+        data = found.data
         return cls(
             exchange=data.exchange,
             symbol=data.symbol,
@@ -141,6 +145,9 @@ class Price(Model):
             ask=money(data.ask),
             volume_24h=money(data.volume_24h),
             ts=data.timestamp,
+            source=found.source.value,
+            age_ms=found.age_ms,
+            is_stale=found.is_stale,
         )
 
 

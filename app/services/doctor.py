@@ -75,7 +75,7 @@ def check_database(name: str, ping: Callable[[], None]) -> tuple[bool, str]:
     return True, f"{name} answers"
 
 
-def check_migrations(current: str | None, newest: str) -> tuple[bool, str]:
+def check_migrations(current: str | None, newest: str | None) -> tuple[bool, str]:
     """Whether the database has the schema of this release."""
     if current == newest:
         return True, f"the schema is at {newest}"

@@ -7,7 +7,7 @@ from alembic import op
 
 from migrations.types import LONG_TEXT, MONEY, ROW_ID
 
-revision = "17795b31756d"
+revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -56,6 +56,7 @@ def upgrade() -> None:
         sa.Column("since_ts", sa.BigInteger(), nullable=False),
         sa.Column("priority", sa.Integer(), nullable=False),
         sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("followed_ts", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_collection_plans")),
@@ -406,6 +407,7 @@ def upgrade() -> None:
         sa.Column("run_id", sa.String(length=36), nullable=True),
         sa.Column("anchor_ts", sa.BigInteger(), nullable=True),
         sa.Column("cursor_ts", sa.BigInteger(), nullable=True),
+        sa.Column("evaluated_ts", sa.BigInteger(), nullable=False),
         sa.Column("event_cursor", sa.BigInteger(), nullable=False),
         sa.Column("state", LONG_TEXT, nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
@@ -460,6 +462,7 @@ def upgrade() -> None:
         sa.Column("average_price", MONEY, nullable=True),
         sa.Column("realized_pnl", MONEY, nullable=False),
         sa.Column("fees", MONEY, nullable=False),
+        sa.Column("cash_flow", MONEY, nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["account_id"], ["accounts.id"], name=op.f("fk_positions_account_id")
@@ -639,6 +642,7 @@ def upgrade() -> None:
         sa.Column("filled_quantity", MONEY, nullable=False),
         sa.Column("average_price", MONEY, nullable=True),
         sa.Column("reserved_asset", sa.String(length=64), nullable=False),
+        sa.Column("reserved_initial", MONEY, nullable=False),
         sa.Column("reserved_amount", MONEY, nullable=False),
         sa.Column("reason", sa.String(length=300), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
@@ -742,85 +746,37 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Take back."""
-    with op.batch_alter_table("order_events", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_order_events_instance_id_id"))
-
-    op.drop_table("order_events")
-    with op.batch_alter_table("fills", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_fills_order_id"))
-        batch_op.drop_index(batch_op.f("ix_fills_instance_id_ts"))
-
-    op.drop_table("fills")
-    with op.batch_alter_table("orders", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_orders_status_not_before"))
-        batch_op.drop_index(batch_op.f("ix_orders_instance_id_created_at"))
-        batch_op.drop_index(batch_op.f("ix_orders_account_id_created_at"))
-
-    op.drop_table("orders")
-    with op.batch_alter_table("risk_decisions", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_risk_decisions_created_at"))
-
-    op.drop_table("risk_decisions")
-    op.drop_table("strategy_quotas")
-    with op.batch_alter_table("signals", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_signals_status_created_at"))
-        batch_op.drop_index(batch_op.f("ix_signals_instance_id_created_at"))
-
-    op.drop_table("signals")
-    with op.batch_alter_table("postings", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_postings_txn_id"))
-        batch_op.drop_index(batch_op.f("ix_postings_account_id_asset_book"))
-
-    op.drop_table("postings")
-    with op.batch_alter_table("positions", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_positions_instance_id"))
-
-    op.drop_table("positions")
-    op.drop_table("equity_snapshots")
-    with op.batch_alter_table("strategy_instances", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_strategy_instances_status"))
-
-    op.drop_table("strategy_instances")
-    with op.batch_alter_table("backtests", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_backtests_created_at"))
-
-    op.drop_table("backtests")
-    op.drop_table("strategy_versions")
-    op.drop_table("balances")
-    op.drop_table("venue_bans")
-    with op.batch_alter_table("trading_halts", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_trading_halts_lifted_at"))
-
-    op.drop_table("trading_halts")
-    op.drop_table("strategies")
-    with op.batch_alter_table("schedule_runs", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_schedule_runs_due_slot"))
-
-    op.drop_table("schedule_runs")
-    op.drop_table("risk_rules")
-    with op.batch_alter_table("outbox", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_outbox_sent_at_id"))
-
-    op.drop_table("outbox")
-    op.drop_table("leases")
-    op.drop_table("klines")
-    op.drop_table("kline_series")
-    with op.batch_alter_table("kline_revisions", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_kline_revisions_series_id_open_ts"))
-
-    op.drop_table("kline_revisions")
-    with op.batch_alter_table("kline_quarantine", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_kline_quarantine_series_id_seen_at"))
-
-    op.drop_table("kline_quarantine")
-    with op.batch_alter_table("jobs", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_jobs_state_not_before"))
-        batch_op.drop_index(batch_op.f("ix_jobs_kind_created_at"))
-
-    op.drop_table("jobs")
-    op.drop_table("instruments")
-    op.drop_table("idempotency_keys")
-    op.drop_table("coverage")
-    op.drop_table("collection_plans")
-    op.drop_table("api_tokens")
-    op.drop_table("accounts")
+    for table in (
+        "order_events",
+        "fills",
+        "orders",
+        "risk_decisions",
+        "strategy_quotas",
+        "signals",
+        "postings",
+        "positions",
+        "equity_snapshots",
+        "strategy_instances",
+        "backtests",
+        "strategy_versions",
+        "balances",
+        "venue_bans",
+        "trading_halts",
+        "strategies",
+        "schedule_runs",
+        "risk_rules",
+        "outbox",
+        "leases",
+        "klines",
+        "kline_series",
+        "kline_revisions",
+        "kline_quarantine",
+        "jobs",
+        "instruments",
+        "idempotency_keys",
+        "coverage",
+        "collection_plans",
+        "api_tokens",
+        "accounts",
+    ):
+        op.drop_table(table)

@@ -72,25 +72,36 @@ class ManualMarketClock:
 
     now: int = START_MS
 
-    def now_ms(self, exchange: str) -> int:
+    def now_ms(self, exchange: str) -> int:  # noqa: ARG002
         """Market time."""
         return self.now
 
 
 @dataclass
-class Outgoing:
-    """Takes what committed units send: hints for workers and events."""
+class Hints:
+    """A queue that keeps the hints it was given."""
 
-    hints: list[tuple[str, ...]] = field(default_factory=list)
-    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    sent: list[tuple[str, ...]] = field(default_factory=list)
 
-    def publish(self, *sent: Any) -> bool:
-        """A hint ``(task, *ids)``, or a list of events."""
-        if len(sent) == 1:
-            self.events += [(topic, body) for _, topic, body in sent[0]]
-        else:
-            self.hints.append(sent)
+    def publish(self, task: str, *ids: str) -> bool:
+        """Note ``(task, *ids)``."""
+        self.sent.append((task, *ids))
         return True
+
+
+@dataclass
+class Events:
+    """A publisher that keeps the events of committed units."""
+
+    sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def publish(self, rows: list[tuple[int, str, dict[str, Any]]]) -> None:
+        """Note (topic, body) of each."""
+        self.sent += [(topic, body) for _, topic, body in rows]
+
+    def on(self, prefix: str) -> list[dict[str, Any]]:
+        """Bodies of the events whose topic begins so."""
+        return [body for topic, body in self.sent if topic.startswith(prefix)]
 
 
 @contextmanager
@@ -104,7 +115,11 @@ def record(url: str, **options: Any) -> Iterator[Engine]:
         engine.dispose()
 
 
-def units_over(engine: Engine, clock: ManualClock, outgoing: Outgoing | None = None) -> Units:
+def units_over(
+    engine: Engine,
+    clock: ManualClock,
+    hints: Hints | None = None,
+    events: Events | None = None,
+) -> Units:
     """Units of work over an engine."""
-    outgoing = outgoing or Outgoing()
-    return Units(engine, clock, outgoing, outgoing)
+    return Units(engine, clock, hints or Hints(), events or Events())

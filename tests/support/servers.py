@@ -80,7 +80,7 @@ def free_port() -> int:
     lowest = 10_000
     candidates = range(lowest, ephemeral) if ephemeral > lowest + 1_000 else range(20_000, 65_000)
     for _ in range(1_000):
-        port = random.choice(candidates)  # noqa: S311
+        port = random.choice(candidates)
         if port_is_free(port):
             return port
     raise ServerError("No free port was found on 127.0.0.1.")

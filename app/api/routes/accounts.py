@@ -57,5 +57,5 @@ def list_fills(
     app: App, _: Principal, account: AccountQuery = None, limit: Limit = 100, cursor: Cursor = None
 ) -> Listing[Fill]:
     """Trades at the venues, newest first."""
-    page = app.accounts.fills(app.queries.account_id(account), limit, cursor)
+    page = app.accounts.fills(app.listings.account_id(account), limit, cursor)
     return listing(page.rows, Fill.of, page.next_cursor)

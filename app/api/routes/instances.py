@@ -53,7 +53,7 @@ def list_instances(
 @router.get("/{instance_id}", summary="Get an instance", responses=problems(404))
 def get_instance(instance_id: IdPath, app: App, _: Principal) -> InstanceDetail:
     """An instance with its strategy's name and its quota."""
-    view = app.queries.instance(instance_id)
+    view = app.listings.instance(instance_id)
     return InstanceDetail(
         **Instance.of(view.row).model_dump(),
         strategy=view.strategy,
@@ -78,7 +78,7 @@ def list_signals(
     instance_id: IdPath, app: App, _: Principal, limit: Limit = 100, cursor: Cursor = None
 ) -> Listing[Signal]:
     """Intents of an instance, newest first."""
-    page = app.queries.signals(instance_id, limit, cursor)
+    page = app.listings.signals(instance_id, limit, cursor)
     return listing(page.rows, Signal.of, page.next_cursor)
 
 
@@ -89,7 +89,7 @@ def list_instance_decisions(
     instance_id: IdPath, app: App, _: Principal, limit: Limit = 100, cursor: Cursor = None
 ) -> Listing[Decision]:
     """What the gate said of its intents, newest first."""
-    page = app.queries.decisions(limit, cursor, instance_id)
+    page = app.listings.decisions(limit, cursor, instance_id)
     return listing(page.rows, Decision.of, page.next_cursor)
 
 
@@ -101,4 +101,4 @@ def list_equity(
     limit: Annotated[int, Query(ge=1, le=5000, description="the latest so many")] = 500,
 ) -> Listing[EquityPoint]:
     """The instance's worth by market time, newest first."""
-    return listing(app.queries.equity(instance_id, limit), EquityPoint.of)
+    return listing(app.listings.equity(instance_id, limit), EquityPoint.of)

@@ -45,7 +45,7 @@ def list_instruments(
     ] = None,
 ) -> Listing[Instrument]:
     """The catalogue by exchange and symbol."""
-    found = app.queries.instruments(exchange, limit + 1, _after(cursor))
+    found = app.listings.instruments(exchange, limit + 1, _after(cursor))
     kept = found[:limit]
     more = len(found) > limit
     return Listing[Instrument](
@@ -67,7 +67,7 @@ def get_coverage(
     limit: Annotated[int, Query(ge=1, le=5000, description="ranges to list")] = 1000,
 ) -> Coverage:
     """Every expected bar of a series by its state, and the ranges."""
-    return Coverage.of(app.queries.coverage(exchange, symbol, interval, start, end, limit))
+    return Coverage.of(app.listings.coverage(exchange, symbol, interval, start, end, limit))
 
 
 @router.get("/prices", summary="Get the latest price", responses=problems(502, 503))
@@ -87,7 +87,7 @@ def get_klines(
     end: End = None,
     limit: Annotated[int, Query(ge=1, le=5000, description="at most so many bars")] = 500,
     exact: Annotated[
-        bool, Query(description="strings as the venue stated them, from stored series alone")
+        bool, Query(description="strings as the venue stated them, or their exact sums")
     ] = False,
 ) -> Response:
     """Closed bars that open in [start, end) as columns, ascending; without a start, the latest.
@@ -96,8 +96,8 @@ def get_klines(
     """
     import orjson
 
-    app.queries.check_symbol(exchange, symbol)
-    stored = app.queries.stored_range(exchange, symbol, interval, derived=not exact)
+    app.listings.check_symbol(exchange, symbol)
+    stored = app.listings.stored_range(exchange, symbol, interval)
     page = None if stored is None else kline_page(interval_of(interval), stored, start, end, limit)
     columns: dict[str, list[Any]] = {name: [] for name in ("open_ts", *_FIELDS)}
     if page is not None:
@@ -119,7 +119,7 @@ def get_klines(
 def _exact(
     app: Services, exchange: str, symbol: str, interval: str, page: KlinePage
 ) -> dict[str, list[Any]]:
-    rows = app.queries.exact_klines(exchange, symbol, interval, page.start, page.end)
+    rows = app.market_data.rows(exchange, symbol, interval, page.start, page.end)
     columns: dict[str, list[Any]] = {"open_ts": [row.open_ts for row in rows]}
     for name in _FIELDS:
         columns[name] = [canonical(getattr(row, name)) for row in rows]

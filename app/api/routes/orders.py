@@ -73,7 +73,7 @@ def create_order(
             "send an Idempotency-Key header: with it, a repeated request makes no second order",
         )
     account_id = app.accounts.get(body.account).id
-    replayed = app.queries.manual_decision(account_id, idempotency_key) is not None
+    replayed = app.listings.manual_decision(account_id, idempotency_key) is not None
     decision, order = app.intake.submit_order(_manual(body, account_id, idempotency_key))
     headers = _REPLAYED if replayed else {}
     if order is None:
@@ -93,7 +93,7 @@ def list_orders(
     cursor: Cursor = None,
 ) -> Listing[Order]:
     """Orders by hand and of strategies, newest first."""
-    page = app.queries.orders(
+    page = app.listings.orders(
         limit, cursor, account=account, instance_id=instance, open_only=open_only
     )
     return listing(page.rows, Order.of, page.next_cursor)
@@ -102,7 +102,7 @@ def list_orders(
 @router.get("/orders/{order_id}", summary="Get an order", responses=problems(404))
 def get_order(order_id: IdPath, app: App, _: Principal) -> OrderWithEvents:
     """An order and every step of its life."""
-    row, events = app.queries.order(order_id)
+    row, events = app.listings.order(order_id)
     known = Order.of(row).model_dump()
     return OrderWithEvents(**known, events=[OrderEvent.of(event) for event in events])
 
@@ -110,8 +110,8 @@ def get_order(order_id: IdPath, app: App, _: Principal) -> OrderWithEvents:
 @router.get("/orders/{order_id}/fills", summary="List an order's fills", responses=problems(404))
 def list_order_fills(order_id: IdPath, app: App, _: Principal) -> Listing[Fill]:
     """Trades of one order by time."""
-    app.queries.order(order_id)
-    return listing(app.queries.order_fills(order_id), Fill.of)
+    app.listings.order(order_id)
+    return listing(app.listings.order_fills(order_id), Fill.of)
 
 
 @router.delete(

@@ -56,5 +56,5 @@ def list_decisions(
     cursor: Cursor = None,
 ) -> Listing[Decision]:
     """What the gate said of each intent, newest first."""
-    page = app.queries.decisions(limit, cursor, instance)
+    page = app.listings.decisions(limit, cursor, instance)
     return listing(page.rows, Decision.of, page.next_cursor)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from app.core.market.instruments import Instrument
-from app.core.money import ZERO
+from app.core.money import ZERO, shown
 from app.core.orders.types import OrderType, Side
 from app.core.portfolio.positions import exact_product
 
@@ -122,23 +122,23 @@ class RiskContext:
             "symbol": self.intent.symbol,
             "side": self.intent.side.value,
             "type": self.intent.type.value,
-            "quantity": str(self.intent.quantity),
-            "limit_price": _text(self.intent.limit_price),
-            "stop_price": _text(self.intent.stop_price),
-            "reference_price": _text(self.reference.price if self.reference else None),
+            "quantity": shown(self.intent.quantity),
+            "limit_price": shown(self.intent.limit_price),
+            "stop_price": shown(self.intent.stop_price),
+            "reference_price": shown(self.reference.price if self.reference else None),
             "reference_age_ms": self.reference.age_ms if self.reference else None,
-            "order_value": _text(self.order_value),
-            "instance_position": str(self.instance.position),
-            "instance_open_buys": str(self.instance.open_buys),
-            "instance_open_sells": str(self.instance.open_sells),
-            "account_position": str(self.account.position),
-            "account_open_buys": str(self.account.open_buys),
-            "account_open_sells": str(self.account.open_sells),
-            "quote_needed": str(self.quote_needed),
-            "quote_free": str(self.quote_free),
-            "own_cash": _text(self.own_cash),
-            "max_position": _text(self.quota.max_position),
-            "used_position": str(self.quota.used_position),
+            "order_value": shown(self.order_value),
+            "instance_position": shown(self.instance.position),
+            "instance_open_buys": shown(self.instance.open_buys),
+            "instance_open_sells": shown(self.instance.open_sells),
+            "account_position": shown(self.account.position),
+            "account_open_buys": shown(self.account.open_buys),
+            "account_open_sells": shown(self.account.open_sells),
+            "quote_needed": shown(self.quote_needed),
+            "quote_free": shown(self.quote_free),
+            "own_cash": shown(self.own_cash),
+            "max_position": shown(self.quota.max_position),
+            "used_position": shown(self.quota.used_position),
             "max_orders_per_day": self.quota.max_orders_per_day,
             "orders_today": self.quota.orders_today,
             "halts": list(self.halts),
@@ -174,7 +174,3 @@ class Decision:
     rule: str
     reason: str
     checked: tuple[str, ...] = field(default=())
-
-
-def _text(value: Decimal | None) -> str | None:
-    return None if value is None else str(value)

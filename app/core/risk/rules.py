@@ -8,6 +8,7 @@ from typing import Final
 
 from app.core.market.instruments import Instrument, InstrumentStatus
 from app.core.market.rounding import is_multiple
+from app.core.money import shown
 from app.core.orders.types import Side
 from app.core.portfolio.positions import exact_product
 from app.core.risk.context import RiskCheckResult, RiskContext, RiskRule
@@ -17,7 +18,10 @@ PASS: Final = RiskCheckResult(True)
 
 def deny(code: str, **figures: object) -> RiskCheckResult:
     """A refusal as ``CODE: k=v, k=v``."""
-    text = ", ".join(f"{key}={value}" for key, value in figures.items())
+    text = ", ".join(
+        f"{key}={shown(value) if isinstance(value, Decimal) else value}"
+        for key, value in figures.items()
+    )
     return RiskCheckResult(False, f"{code}: {text}" if text else code)
 
 

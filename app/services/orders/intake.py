@@ -10,7 +10,7 @@ from typing import Protocol
 from app.core.errors import InvalidInput, UnknownName
 from app.core.events import body, topic
 from app.core.market.intervals import DAY_MS
-from app.core.money import ZERO, canonical, checked
+from app.core.money import ZERO, canonical, checked, shown
 from app.core.orders.identity import client_order_id, manual_intent, signal_intent
 from app.core.orders.reservation import reservation
 from app.core.orders.types import OrderStatus, OrderType, Side, TimeInForce
@@ -362,8 +362,8 @@ def _check_manual(manual: ManualOrder) -> None:
 
 def _same_order(decision: RiskDecisionRow, manual: ManualOrder) -> None:
     """The key's first use asked for the same order."""
-    limit = None if manual.limit_price is None else str(manual.limit_price)
-    asked = (manual.symbol, manual.side.value, manual.type.value, str(manual.quantity), limit)
+    amounts = (shown(manual.quantity), shown(manual.limit_price))
+    asked = (manual.symbol, manual.side.value, manual.type.value, *amounts)
     was = decision.inputs
     known = (was["symbol"], was["side"], was["type"], was["quantity"], was["limit_price"])
     if asked != known:

@@ -83,7 +83,7 @@ class RandomOrders(BaseStrategy):
     seed = IntParameter(1, low=0, high=10**9)
 
     def on_kline(self, kline: KlineData) -> Answer:
-        rng = random.Random(f"{self.seed}|{kline.symbol}|{kline.timestamp}")  # noqa: S311
+        rng = random.Random(f"{self.seed}|{kline.symbol}|{kline.timestamp}")
         signals = []
         working = self.working_orders()
         if working and rng.random() < 0.2:
@@ -107,7 +107,7 @@ class RandomOrders(BaseStrategy):
         return self.sell(max(owned * part, Decimal(0)), kind, tag="out", **prices)
 
     def on_order_update(self, update: Any) -> Answer:
-        rng = random.Random(f"{self.seed}|{update.event_id}|{update.status}")  # noqa: S311
+        rng = random.Random(f"{self.seed}|{update.event_id}|{update.status}")
         if update.is_fill and rng.random() < 0.3 and self.position() > 0:
             stop = update.price * Decimal("0.98")
             return self.sell(self.position(), OrderType.STOP, stop=stop, tag="protect")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,7 @@ def bar(minute: float = 0, **changed: object) -> KlineRow:
     """A good bar, some of it changed; prices and volumes as text."""
     values = {"open": "100", "high": "110", "low": "90", "close": "105", "volume": "7"}
     values |= {name: str(value) for name, value in changed.items()}
-    numbers = {name: Decimal(value) for name, value in values.items()}
+    numbers: dict[str, Any] = {name: Decimal(value) for name, value in values.items()}
     return KlineRow(T + int(minute * M), **numbers)
 
 

@@ -1,0 +1,273 @@
+"""The embedded runtime: everything in one process and its children, from packages alone.
+
+Simulator (a child process), worker threads and beat over ``memory://``, the API. Stopping goes
+the other way round, so that nothing loses what it stands on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import structlog
+
+from app.cli.locking import RuntimeLock
+from app.config import Settings
+from app.core.errors import Unavailable
+
+_log = structlog.get_logger(__name__)
+_ROOT: Final = Path(__file__).resolve().parents[2]
+_START_S: Final = 30.0
+_STOP_S: Final = 10.0
+
+
+class SimulatorChild:
+    """The simulated exchange as a child process, which ends with its parent.
+
+    Attributes:
+        url: where it listens, once entered.
+    """
+
+    def __init__(self, options: Sequence[str], log: Path) -> None:
+        self._options = list(options)
+        self._log_path = log
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        # A file, not a pipe: nobody reads it while the child runs, and a full pipe blocks.
+        self._log = self._log_path.open("w+", encoding="utf-8")
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "simulator",
+                *self._options,
+                "--parent-pid",
+                str(os.getpid()),
+            ],
+            cwd=_ROOT,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            # Ctrl-C goes to the runtime alone, which stops its children in order.
+            start_new_session=True,
+        )
+        self.url = self._ready()["url"]
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self._process.terminate()
+        try:
+            self._process.communicate(timeout=_STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+        self._log.close()
+
+    def _ready(self) -> dict[str, Any]:
+        assert self._process.stdout is not None  # noqa: S101
+        readable, _, _ = select.select([self._process.stdout], [], [], _START_S)
+        line = self._process.stdout.readline() if readable else ""
+        if not line:
+            self._process.kill()
+            self._process.communicate()
+            self._log.seek(0)
+            said = self._log.read().strip().splitlines()
+            self._log.close()
+            raise Unavailable(
+                "the simulated exchange did not start: "
+                + (said[-1] if said else f"no answer within {_START_S:.0f} s")
+            )
+        ready: dict[str, Any] = json.loads(line)
+        return ready
+
+
+class EmbeddedRuntime:
+    """The whole stack in one process.
+
+    Args:
+        simulator: options of the simulator child; None starts none.
+        api: whether to serve the HTTP API.
+
+    Attributes:
+        container: every part, once entered.
+        api_url: where the API listens; empty without one.
+        new_token: the API token where this start has made it, else None.
+    """
+
+    def __init__(
+        self, settings: Settings, simulator: Sequence[str] | None, *, api: bool = True
+    ) -> None:
+        self._settings = settings
+        self._simulator = simulator
+        self._api = api
+        self._stack = ExitStack()
+        self.api_url = ""
+        self.new_token: str | None = None
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def _start(self, stack: ExitStack) -> None:
+        from app.adapters.celery_queue import CeleryQueue
+        from app.repositories.migrating import upgrade
+        from app.wiring import Container
+        from workers import runtime as worker_runtime
+        from workers.celery_app import build_celery
+
+        settings = self._settings
+        stack.enter_context(RuntimeLock(settings.data_dir))
+        if self._simulator is not None:
+            log = settings.data_dir / "simulator.log"
+            child = stack.enter_context(SimulatorChild(self._simulator, log))
+            settings = settings.model_copy(update={"simulator_url": child.url})
+        celery = build_celery(settings)
+        celery.set_default()
+        self.container = Container(settings, CeleryQueue(celery))
+        stack.callback(self.container.close)
+        upgrade(self.container.engine)
+        self.container.catalogue.sync_builtins()
+        self.new_token = self._ensure_token()
+        worker_runtime.install(self.container)
+        stack.callback(worker_runtime.install, None)
+        self.container.start_background()
+        stack.callback(_Worker(celery, settings.worker_threads).start().stop)
+        stack.callback(_Beat(celery).start().stop)
+        if self._api:
+            server = _ApiServer(self.container)
+            stack.callback(server.stop)
+            self.api_url = server.start()
+
+    def _ensure_token(self) -> str | None:
+        if self.container.tokens.exists():
+            return None
+        token = self.container.tokens.create("first start")
+        path = self._settings.data_dir / "api-token"
+        path.unlink(missing_ok=True)
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(token + "\n")
+        return token
+
+
+class _Worker:
+    """Celery's worker on a thread of ours.
+
+    ``celery.worker.WorkController`` is the worker without the command line's signal handlers,
+    which only a main thread may install.
+    """
+
+    def __init__(self, celery: Any, threads: int) -> None:
+        from celery.worker import WorkController
+
+        from app.adapters.celery_queue import QUEUES
+
+        self._ready = threading.Event()
+        self._controller = WorkController(
+            app=celery,
+            pool_cls="threads",
+            concurrency=threads,
+            queues=list(QUEUES),
+            ready_callback=lambda _consumer: self._ready.set(),
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+        )
+        self._thread = threading.Thread(
+            target=self._controller.start, name="celery-worker", daemon=True
+        )
+
+    def start(self) -> Self:
+        self._thread.start()
+        if not self._ready.wait(_START_S):
+            raise Unavailable("the embedded worker did not start within 30 s")
+        return self
+
+    def stop(self) -> None:
+        """Let running tasks end, then stop."""
+        self._controller.stop()
+        self._thread.join(_STOP_S)
+
+
+class _Beat:
+    """Celery's beat on a thread; with ``-B`` it would be a process of its own, and mute."""
+
+    def __init__(self, celery: Any) -> None:
+        from celery.beat import EmbeddedService
+
+        self._service: Any = EmbeddedService(celery, thread=True)
+
+    def start(self) -> Self:
+        self._service.start()
+        return self
+
+    def stop(self) -> None:
+        self._service.stop()
+
+
+class _ApiServer:
+    """uvicorn on a thread, one process: queue and bus live here too."""
+
+    def __init__(self, container: Any) -> None:
+        import uvicorn
+
+        from app.main import create_app
+
+        settings = container.settings
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                create_app(container),
+                host=settings.api_host,
+                port=settings.api_port,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                limit_concurrency=2_000,
+                timeout_graceful_shutdown=5,
+            )
+        )
+        self._thread = threading.Thread(target=self._server.run, name="api", daemon=True)
+
+    def start(self) -> str:
+        """Serve; returns the URL."""
+        self._thread.start()
+        pause = threading.Event()
+        for _ in range(int(_START_S * 100)):
+            if self._server.started or not self._thread.is_alive():
+                break
+            pause.wait(0.01)
+        if not self._server.started:
+            raise Unavailable(
+                "the API did not start; is its port taken? set TIDEMARK_API_PORT to another"
+            )
+        host, port = self._server.servers[0].sockets[0].getsockname()[:2]
+        return f"http://{host}:{port}"
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(_STOP_S)

@@ -1,0 +1,287 @@
+"""Market data out: klines, coverage, prices and instruments, for everyone who reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from app.core.errors import InvalidInput, NotFound, Unavailable
+from app.core.exchanges.errors import VenueError
+from app.core.market.coverage import CoverageState, Span, count_bars, gaps, lay
+from app.core.market.instruments import Instrument
+from app.core.market.intervals import Interval
+from app.core.market.intervals import interval as interval_of
+from app.core.market.klines import KlineFrame, KlineRow
+from app.core.market.quotes import MarketData
+from app.core.market.resampling import resample, resample_rows
+from app.core.ports import Ids, MarketAdapter, MarketClock, PriceCache
+from app.models import KlineSeriesRow
+from app.repositories.unit import Unit, Units
+from app.services.catalogue import sync_catalogue
+
+# A price older than this is not the present price: three times the slowest usual update.
+STALE_AFTER_MS = 10_000
+# What an interval that is not stored itself derives from, the coarsest first.
+_SOURCES = {"3d": ("1d", "1m"), "1w": ("1d", "1m"), "1M": ("1d", "1m")}
+_SOURCE = ("1m",)
+
+
+class PriceSource(StrEnum):
+    """Where a price came from."""
+
+    LIVE = "live"
+    TICKER = "ticker"
+    KLINE = "kline"
+
+
+@dataclass(frozen=True, slots=True)
+class LatestPrice:
+    """The latest known price of a symbol.
+
+    Attributes:
+        is_stale: whether it is too old to be taken for the present one. Risk treats a stale
+            price as missing.
+        age_ms: of market time.
+    """
+
+    data: MarketData
+    source: PriceSource
+    is_stale: bool
+    age_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageReport:
+    """What is known of the bars of one series in [start, end).
+
+    Attributes:
+        source: interval of the stored series; another than asked for where bars derive from it.
+        expected: bars by the grid.
+        counts: bars by state; their sum is ``expected``.
+        gaps: everything that is not present, gaps of one state that touch joined.
+    """
+
+    exchange: str
+    symbol: str
+    interval: str
+    source: str
+    start: int
+    end: int
+    expected: int
+    counts: dict[CoverageState, int]
+    gaps: tuple[Span, ...]
+
+
+class MarketDataService:
+    """Reads of market data; its only writes are the catalogue and the price cache.
+
+    Args:
+        markets: the market adapter of a venue; raises UnknownName for one not set up.
+    """
+
+    def __init__(
+        self,
+        units: Units,
+        markets: Callable[[str], MarketAdapter],
+        market_clock: MarketClock,
+        prices: PriceCache,
+        ids: Ids,
+    ) -> None:
+        self._units = units
+        self._markets = markets
+        self._market_clock = market_clock
+        self._prices = prices
+        self._ids = ids
+
+    def frame(self, exchange: str, symbol: str, interval: str, start: int, end: int) -> KlineFrame:
+        """Bars that open in [start, end) as float64 columns, ascending.
+
+        The stored series where there is one; else complete bars derived from a finer one.
+
+        Raises:
+            UnknownName: no such interval.
+            NotFound: nothing was collected that holds or yields these bars.
+        """
+        wanted = interval_of(interval)
+        with self._units.read() as unit:
+            series = self._source(unit, exchange, symbol, wanted)
+            reach = _reach(series, wanted, start, end)
+            stored = unit.klines.read(series, *reach)
+        if series.interval == interval:
+            return stored
+        derived = resample(stored, interval, offset_ms=series.grid_offset_ms)
+        return derived.bars.between(start, end)
+
+    def rows(
+        self, exchange: str, symbol: str, interval: str, start: int, end: int
+    ) -> list[KlineRow]:
+        """The same bars exactly, as the venue stated them or as their exact sums.
+
+        Raises:
+            UnknownName: no such interval.
+            NotFound: nothing was collected that holds or yields these bars.
+        """
+        wanted = interval_of(interval)
+        with self._units.read() as unit:
+            series = self._source(unit, exchange, symbol, wanted)
+            stored = unit.klines.read_exact(series.id, *_reach(series, wanted, start, end))
+        if series.interval == interval:
+            return stored
+        offset = series.grid_offset_ms
+        derived = resample_rows(stored, series.interval, interval, offset_ms=offset)
+        return [row for row in derived.bars if start <= row.open_ts < end]
+
+    def coverage(
+        self, exchange: str, symbol: str, interval: str, start: int, end: int
+    ) -> CoverageReport:
+        """What is known of every expected bar of [start, end).
+
+        Raises:
+            InvalidInput: the range is empty.
+            UnknownName: no such interval.
+            NotFound: nothing was collected that holds or yields these bars.
+        """
+        wanted = interval_of(interval)
+        with self._units.read() as unit:
+            series = self._source(unit, exchange, symbol, wanted)
+            offset = series.grid_offset_ms
+            first, stop = wanted.ceil(start, offset), wanted.ceil(end, offset)
+            if first >= stop:
+                raise InvalidInput(f"no bar of {interval} opens in the range")
+            spans = unit.coverage.spans(series.id, first, stop)
+        if series.interval != interval:
+            spans = _widened(spans, wanted, first, stop, offset)
+        return CoverageReport(
+            exchange=exchange,
+            symbol=symbol,
+            interval=interval,
+            source=series.interval,
+            start=first,
+            end=stop,
+            expected=wanted.expected(first, stop, offset),
+            counts=count_bars(spans, wanted, first, stop, offset),
+            gaps=tuple(gaps(spans, first, stop)),
+        )
+
+    def series(self, exchange: str | None = None) -> Sequence[KlineSeriesRow]:
+        """Every stored series by exchange, symbol, interval."""
+        with self._units.read() as unit:
+            return unit.klines.all_series(exchange)
+
+    def get_latest_price(self, exchange: str, symbol: str) -> LatestPrice:
+        """The latest price: the cached live one while it is fresh, else the venue's ticker.
+
+        Where the venue cannot be asked, the newest of the cached price and the last stored
+        close, which says by ``is_stale`` that it is old.
+
+        Raises:
+            UnknownName: the symbol is not in the venue's catalogue.
+            Unavailable: no price is known at all.
+        """
+        with self._units.read() as unit:
+            unit.instruments.get(exchange, symbol)
+        now = self._market_clock.now_ms(exchange)
+        cached = self._prices.get(exchange, symbol)
+        if cached is not None and now - cached.timestamp <= STALE_AFTER_MS:
+            return _aged(cached, PriceSource.LIVE, now)
+        try:
+            asked = self._markets(exchange).ticker(symbol)
+        except VenueError as error:
+            return self._last_known(exchange, symbol, cached, now, error)
+        self._prices.put(asked)
+        return _aged(asked, PriceSource.TICKER, now)
+
+    def instruments(self, exchange: str) -> list[Instrument]:
+        """The catalogue of a venue by symbol, as last synchronised."""
+        with self._units.read() as unit:
+            return unit.instruments.of_exchange(exchange)
+
+    def instrument(self, exchange: str, symbol: str) -> Instrument:
+        """One instrument.
+
+        Raises:
+            UnknownName: the catalogue does not hold it.
+        """
+        with self._units.read() as unit:
+            return unit.instruments.get(exchange, symbol)
+
+    def sync_instruments(self, exchange: str) -> int:
+        """Bring the catalogue up to what the venue states; how many rows changed.
+
+        Raises:
+            UnknownName: the venue is not set up.
+            VenueError: it could not be asked, or stated nothing.
+        """
+        return sync_catalogue(self._units, self._markets(exchange), self._ids)
+
+    def _source(self, unit: Unit, exchange: str, symbol: str, wanted: Interval) -> KlineSeriesRow:
+        for name in (wanted.name, *_SOURCES.get(wanted.name, _SOURCE)):
+            found = unit.klines.find_series(exchange, symbol, name)
+            if found is not None:
+                return found
+        raise NotFound(
+            f"no klines of {symbol[:40]} at {exchange[:40]} were collected for {wanted.name}; "
+            "create a collection plan for them"
+        )
+
+    def _last_known(
+        self, exchange: str, symbol: str, cached: MarketData | None, now: int, cause: VenueError
+    ) -> LatestPrice:
+        closed = self._last_close(exchange, symbol, now)
+        if closed is not None and (cached is None or closed.timestamp > cached.timestamp):
+            return _aged(closed, PriceSource.KLINE, now)
+        if cached is not None:
+            return _aged(cached, PriceSource.LIVE, now)
+        raise Unavailable(f"no price of {symbol} is known, and {cause.message}") from cause
+
+    def _last_close(self, exchange: str, symbol: str, now: int) -> MarketData | None:
+        """Close of the latest stored bar, at the time of its close."""
+        latest: MarketData | None = None
+        with self._units.read() as unit:
+            for series in unit.klines.all_series(exchange):
+                if series.symbol != symbol or series.kind != "trade":
+                    continue
+                row = unit.klines.last(series.id, now)
+                if row is None:
+                    continue
+                closed = interval_of(series.interval).next(row.open_ts)
+                if latest is None or closed > latest.timestamp:
+                    latest = MarketData(exchange, symbol, closed, row.close, None, None, None)
+        return latest
+
+
+def data_hash(frame: KlineFrame) -> str:
+    """SHA-256 of a frame's bars, by which a result names the data that it was computed from."""
+    from app.core.backtest.result import data_hash as hash_of
+
+    return hash_of({frame.symbol: frame})
+
+
+def _aged(data: MarketData, source: PriceSource, now: int) -> LatestPrice:
+    age = max(0, now - data.timestamp)
+    return LatestPrice(data, source, age > STALE_AFTER_MS, age)
+
+
+def _reach(series: KlineSeriesRow, wanted: Interval, start: int, end: int) -> tuple[int, int]:
+    """The stored bars that bars opening in [start, end) are made of."""
+    if series.interval == wanted.name:
+        return start, end
+    offset = series.grid_offset_ms
+    first, stop = wanted.ceil(start, offset), wanted.ceil(end, offset)
+    return first, max(first, stop)
+
+
+def _widened(
+    spans: Sequence[Span], wanted: Interval, start: int, end: int, offset: int
+) -> list[Span]:
+    """Coverage of derived bars: a hole in any part is a hole in the whole bar.
+
+    Where one bar has holes of two kinds, the one that may still heal counts.
+    """
+    found = [Span(start, end, CoverageState.PRESENT)]
+    holes = gaps(spans, start, end)
+    for hole in sorted(holes, key=lambda span: span.state is CoverageState.PENDING):
+        stop = wanted.ceil(hole.end, offset)
+        found = lay(found, Span(wanted.floor(hole.start, offset), stop, hole.state))
+    return [span.cut(start, end) for span in found if span.start < end and span.end > start]

@@ -1,0 +1,196 @@
+"""A collection service at a venue that is a table in memory, with clocks moved by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Engine
+
+from app.core.market.coverage import CoverageState, Span
+from app.core.market.instruments import Instrument, InstrumentStatus, InstrumentType
+from app.core.market.klines import KlineRow
+from app.core.market.quotes import MarketData, OrderBook
+from app.models import CollectionPlanRow, JobRow
+from app.services.collection import CollectionService
+from tests.support.record import (
+    START_MS,
+    CountingIds,
+    Events,
+    Hints,
+    ManualClock,
+    ManualMarketClock,
+    units_over,
+)
+
+M = 60_000
+SYMBOL = "BTC/USDT"
+
+
+def bar(minute: int, close: int = 0) -> KlineRow:
+    """The bar that opens ``minute`` minutes after the start."""
+    price = Decimal(100 + minute % 7)
+    last = Decimal(close) if close else price + 1
+    return KlineRow(
+        START_MS + minute * M,
+        price,
+        max(price, last) + 1,
+        price - 1,
+        last,
+        Decimal(minute % 5) / 8,
+        Decimal(minute),
+        minute % 11,
+    )
+
+
+def instrument(symbol: str, status: InstrumentStatus = InstrumentStatus.TRADING) -> Instrument:
+    """An instrument with a tick of 0.01."""
+    base, _, quote = symbol.partition("/")
+    return Instrument(
+        "binance",
+        symbol,
+        base + quote,
+        base,
+        quote,
+        InstrumentType.SPOT,
+        status,
+        Decimal("0.01"),
+        Decimal("0.00001"),
+    )
+
+
+@dataclass
+class Venue:
+    """A market adapter over bars in memory.
+
+    Attributes:
+        bars: by open time; what is not here, the venue does not have.
+        asked: (symbol, start, end, limit) of each request for klines.
+        failures: raised by the next requests, first come first.
+        tamper: changes each answer on its way.
+        before: called at each request, before it is answered.
+    """
+
+    exchange: str = "binance"
+    bars: dict[int, KlineRow] = field(default_factory=dict)
+    asked: list[tuple[str, int, int, int]] = field(default_factory=list)
+    failures: list[BaseException] = field(default_factory=list)
+    tamper: Callable[[list[KlineRow]], list[KlineRow]] | None = None
+    before: Callable[[], object] | None = None
+    catalogue: list[Instrument] = field(
+        default_factory=lambda: [instrument(SYMBOL), instrument("ETH/USDT")]
+    )
+    price: MarketData | None = None
+
+    def instruments(self) -> list[Instrument]:
+        """The catalogue."""
+        return self.catalogue
+
+    def klines(
+        self, symbol: str, interval: str, start: int, end: int, limit: int
+    ) -> list[KlineRow]:
+        """Bars in [start, end), at most ``limit``."""
+        del interval
+        self.asked.append((symbol, start, end, limit))
+        if self.before is not None:
+            self.before()
+        if self.failures:
+            raise self.failures.pop(0)
+        rows = [self.bars[opened] for opened in sorted(self.bars) if start <= opened < end][:limit]
+        return rows if self.tamper is None else self.tamper(rows)
+
+    def ticker(self, symbol: str) -> MarketData:
+        """The price that the test set."""
+        if self.failures:
+            raise self.failures.pop(0)
+        assert self.price is not None, symbol
+        return self.price
+
+    def order_book(self, symbol: str, depth: int) -> OrderBook:
+        """Nobody asks for it here."""
+        raise AssertionError((symbol, depth))
+
+    def server_time_ms(self) -> int:
+        """Nobody asks for it here."""
+        raise AssertionError
+
+
+class Collecting:
+    """A collection service, its venue, its clocks, and what it sent out."""
+
+    def __init__(self, engine: Engine, minutes: Iterable[int] = ()) -> None:
+        self.clock = ManualClock()
+        self.market_clock = ManualMarketClock()
+        self.hints, self.events = Hints(), Events()
+        self.venue = Venue()
+        self.ids = CountingIds()
+        self.units = units_over(engine, self.clock, self.hints, self.events)
+        self.service = self.new_service()
+        self.list_bars(minutes)
+
+    def new_service(self) -> CollectionService:
+        """As another process would make it."""
+        return CollectionService(
+            self.units,
+            lambda _: self.venue,
+            self.market_clock,
+            self.ids,
+            self.clock,
+            grace_ms={"binance": 0},
+        )
+
+    def list_bars(self, minutes: Iterable[int]) -> None:
+        """Give the venue these bars and move the market to the close of the last one."""
+        for minute in minutes:
+            row = bar(minute)
+            self.venue.bars[row.open_ts] = row
+            self.market_clock.now = max(self.market_clock.now, row.open_ts + M)
+
+    def plan(self, **changed: Any) -> CollectionPlanRow:
+        """A plan for 1m bars of BTC/USDT from the start."""
+        values: dict[str, Any] = {
+            "name": "p",
+            "exchange": "binance",
+            "symbols": [SYMBOL],
+            "intervals": ["1m"],
+            "since_ms": START_MS,
+        }
+        return self.service.plans.create(**(values | changed))
+
+    def job(self, job_id: str) -> JobRow:
+        """The job as it is in the record."""
+        with self.units.read() as unit:
+            return unit.jobs.get(job_id)
+
+    def finish(self, job_id: str, limit: int = 50) -> str:
+        """Run a job until it has ended."""
+        for _ in range(limit):
+            state = self.service.run_job(job_id)
+            if state not in ("queued", "running"):
+                return state
+        raise AssertionError("the job did not come to an end")
+
+    def stored(self, symbol: str = SYMBOL) -> list[KlineRow]:
+        """Every stored bar."""
+        with self.units.read() as unit:
+            series = unit.klines.find_series("binance", symbol, "1m")
+            return [] if series is None else unit.klines.read_exact(series.id, 0, 2**60)
+
+    def spans(self) -> list[Span]:
+        """Coverage of the series."""
+        with self.units.read() as unit:
+            series = unit.klines.find_series("binance", SYMBOL, "1m")
+            return [] if series is None else unit.coverage.spans(series.id)
+
+    def told(self) -> list[tuple[int, int, CoverageState]]:
+        """Coverage as (first minute, end minute, state)."""
+        return [
+            ((span.start - START_MS) // M, (span.end - START_MS) // M, span.state)
+            for span in self.spans()
+        ]
+
+    def everything(self) -> list[KlineRow]:
+        """Every bar that the venue has."""
+        return [self.venue.bars[opened] for opened in sorted(self.venue.bars)]
