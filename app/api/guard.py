@@ -11,7 +11,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, Final
 
 from fastapi import Request, Response
-from fastapi.dependencies.utils import get_flat_dependant
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
@@ -42,7 +41,7 @@ class OpenRoute(APIRoute):
     def get_route_handler(self) -> Handler:
         """FastAPI's handler behind the guard."""
         inner = super().get_route_handler()
-        known = {field.alias for field in get_flat_dependant(self.dependant).query_params}
+        known = {field.alias for field in self.dependant.query_params}
         takes_body = self.body_field is not None
 
         async def guarded(request: Request) -> Response:
