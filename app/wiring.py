@@ -196,10 +196,10 @@ class Container:
         return MarketDataService(
             self.units,
             self.market,
-            self.prices,
             self.market_clock,
+            self.prices,
             self.ids,
-            max_price_age_ms=self.settings.max_price_age_ms,
+            stale_after_ms=self.settings.max_price_age_ms,
         )
 
     @cached_property

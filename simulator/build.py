@@ -46,7 +46,7 @@ def _generated(options: Options, process: PriceProcess, spec: Spec) -> Market:
 
 def _replayed(options: Options, symbol: str, path: Path) -> Market:
     # pandas takes most of a second to import, and most simulators replay nothing.
-    from simulator.replay import read_replay  # noqa: PLC0415
+    from simulator.replay import read_replay
 
     replay = read_replay(path)
     tape = replay.tape

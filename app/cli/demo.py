@@ -23,6 +23,7 @@ from app.cli import demo_view
 from app.cli.up import EmbeddedRuntime
 from app.config import Settings, load_settings
 from app.core.errors import Unavailable
+from app.core.market.coverage import CoverageState
 from app.core.market.intervals import DAY_MS, interval
 from app.models import JobRow, StrategyInstanceRow
 from app.services.backtests import BacktestRequest
@@ -123,7 +124,11 @@ class Demo:
         parts = self._parts
         demo_view.step(self._console, 1, "Collect 30 days of 1-minute klines of two symbols")
         plan = parts.collection.plans.create(
-            "demo", _EXCHANGE, list(_SYMBOLS), ["1m"], _START_MS - _HISTORY_MS
+            name="demo",
+            exchange=_EXCHANGE,
+            symbols=_SYMBOLS,
+            intervals=["1m"],
+            since_ms=_START_MS - _HISTORY_MS,
         )
         jobs = parts.collection.start(plan.id)
         total = interval("1m").expected(_START_MS - _HISTORY_MS, _START_MS)
@@ -141,7 +146,7 @@ class Demo:
             coverage = parts.market_data.coverage(
                 _EXCHANGE, symbol, "1m", _START_MS - _HISTORY_MS, _START_MS
             )
-            self._result.klines += coverage.present
+            self._result.klines += coverage.counts.get(CoverageState.PRESENT, 0)
             self._result.gaps += len(coverage.gaps)
         demo_view.collected(self._console, parts, _EXCHANGE, _SYMBOLS, ended)
 

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from app.core.errors import InvalidInput, NotFound, Unavailable
+import structlog
+
+from app.core.errors import InvalidInput, NotFound, TidemarkError, Unavailable
 from app.core.exchanges.errors import VenueError
 from app.core.market.coverage import CoverageState, Span, count_bars, gaps, lay
 from app.core.market.instruments import Instrument
@@ -16,10 +18,12 @@ from app.core.market.klines import KlineFrame, KlineRow
 from app.core.market.quotes import MarketData
 from app.core.market.resampling import resample, resample_rows
 from app.core.ports import Ids, MarketAdapter, MarketClock, PriceCache
+from app.core.risk.context import ReferencePrice
 from app.models import KlineSeriesRow
 from app.repositories.unit import Unit, Units
 from app.services.catalogue import sync_catalogue
 
+_log = structlog.get_logger(__name__)
 # A price older than this is not the present price: three times the slowest usual update.
 STALE_AFTER_MS = 10_000
 # What an interval that is not stored itself derives from, the coarsest first.
@@ -87,7 +91,10 @@ class MarketDataService:
         market_clock: MarketClock,
         prices: PriceCache,
         ids: Ids,
+        *,
+        stale_after_ms: int = STALE_AFTER_MS,
     ) -> None:
+        self._stale_after_ms = stale_after_ms
         self._units = units
         self._markets = markets
         self._market_clock = market_clock
@@ -183,14 +190,26 @@ class MarketDataService:
             unit.instruments.get(exchange, symbol)
         now = self._market_clock.now_ms(exchange)
         cached = self._prices.get(exchange, symbol)
-        if cached is not None and now - cached.timestamp <= STALE_AFTER_MS:
-            return _aged(cached, PriceSource.LIVE, now)
+        if cached is not None and now - cached.timestamp <= self._stale_after_ms:
+            return self._aged(cached, PriceSource.LIVE, now)
         try:
             asked = self._markets(exchange).ticker(symbol)
         except VenueError as error:
             return self._last_known(exchange, symbol, cached, now, error)
         self._prices.put(asked)
-        return _aged(asked, PriceSource.TICKER, now)
+        return self._aged(asked, PriceSource.TICKER, now)
+
+    def reference(self, exchange: str, symbol: str) -> ReferencePrice | None:
+        """The price that risk and valuation measure at, or None where none is known.
+
+        Never raises: whoever asks must decide without a price as well.
+        """
+        try:
+            latest = self.get_latest_price(exchange, symbol)
+        except TidemarkError as error:
+            _log.warning("no_reference_price", exchange=exchange, symbol=symbol, why=error.message)
+            return None
+        return ReferencePrice(latest.data.price, latest.age_ms, latest.is_stale)
 
     def instruments(self, exchange: str) -> list[Instrument]:
         """The catalogue of a venue by symbol, as last synchronised."""
@@ -230,10 +249,14 @@ class MarketDataService:
     ) -> LatestPrice:
         closed = self._last_close(exchange, symbol, now)
         if closed is not None and (cached is None or closed.timestamp > cached.timestamp):
-            return _aged(closed, PriceSource.KLINE, now)
+            return self._aged(closed, PriceSource.KLINE, now)
         if cached is not None:
-            return _aged(cached, PriceSource.LIVE, now)
+            return self._aged(cached, PriceSource.LIVE, now)
         raise Unavailable(f"no price of {symbol} is known, and {cause.message}") from cause
+
+    def _aged(self, data: MarketData, source: PriceSource, now: int) -> LatestPrice:
+        age = max(0, now - data.timestamp)
+        return LatestPrice(data, source, age > self._stale_after_ms, age)
 
     def _last_close(self, exchange: str, symbol: str, now: int) -> MarketData | None:
         """Close of the latest stored bar, at the time of its close."""
@@ -256,11 +279,6 @@ def data_hash(frame: KlineFrame) -> str:
     from app.core.backtest.result import data_hash as hash_of
 
     return hash_of({frame.symbol: frame})
-
-
-def _aged(data: MarketData, source: PriceSource, now: int) -> LatestPrice:
-    age = max(0, now - data.timestamp)
-    return LatestPrice(data, source, age > STALE_AFTER_MS, age)
 
 
 def _reach(series: KlineSeriesRow, wanted: Interval, start: int, end: int) -> tuple[int, int]:

@@ -72,7 +72,7 @@ class ManualMarketClock:
 
     now: int = START_MS
 
-    def now_ms(self, exchange: str) -> int:  # noqa: ARG002
+    def now_ms(self, exchange: str) -> int:
         """Market time."""
         return self.now
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import structlog
 
+from app.core.errors import NotFound
 from app.core.events import body, topic
 from app.core.market.instruments import Instrument
 from app.core.market.intervals import Interval
@@ -78,7 +79,10 @@ class Evaluator:
             return 0
         row = subject.row
         market_now = self._market_clock.now_ms(row.exchange)
-        frames = self._closed_frames(row, market_now)
+        try:
+            frames = self._closed_frames(row, market_now)
+        except NotFound:
+            return 0  # its klines are still to be collected
         ready, skipped = _complete(row, frames, market_now)
         last = max((int(frame.open_ts[-1]) for frame in ready if len(frame)), default=None)
         fresh = last is not None and (row.cursor_ts is None or last > row.cursor_ts)

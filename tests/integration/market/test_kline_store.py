@@ -53,7 +53,7 @@ def statements(engine: Engine) -> Iterator[list[str]]:
 
 def bars(count: int, first: int = 0, seed: int = 7) -> list[KlineRow]:
     """Bars with amounts of every length, from 18 digits to 18 decimals."""
-    source = random.Random(seed)  # noqa: S311
+    source = random.Random(seed)
     rows = []
     for minute in range(first, first + count):
         low = D(source.randrange(1, 10**9)).scaleb(-source.choice((0, 2, 8)))
@@ -261,7 +261,7 @@ def test_eight_threads_on_one_series_lose_nothing_and_double_nothing(units: Unit
     failures: list[BaseException] = []
 
     def work(seed: int) -> None:
-        source = random.Random(seed)  # noqa: S311
+        source = random.Random(seed)
         try:
             for _ in range(6):
                 first = source.randrange(350)
@@ -285,7 +285,7 @@ def test_eight_threads_on_one_series_lose_nothing_and_double_nothing(units: Unit
 def test_coverage_is_written_as_it_is_read(units: Units) -> None:
     series = series_of(units)
     spans: list[Span] = []
-    source = random.Random(3)  # noqa: S311
+    source = random.Random(3)
     for _ in range(40):
         start = source.randrange(50)
         state = source.choice(list(CoverageState))

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from app.core.errors import NotFound
+from app.core.money import canonical
 from app.models import AccountRow
 from app.repositories.database import open_engine
 from app.repositories.migrating import upgrade
@@ -109,7 +110,7 @@ def test_amounts_come_back_as_they_went_in(units: Units) -> None:
             )
         )
     with units.read() as unit:
-        assert [str(row.free) for row in unit.accounts.balances(ACCOUNT)] == amounts
+        assert [canonical(row.free) for row in unit.accounts.balances(ACCOUNT)] == amounts
 
 
 def test_sql_must_not_compute_with_money(units: Units) -> None:
