@@ -58,7 +58,9 @@ of bars are milliseconds. Lists are pages `{data, next_cursor, has_more}`. Error
 (RFC 9457) with a stable `code`. An order needs an `Idempotency-Key`."""
 
 
-def build_app(services: Services, *, docs: bool, failures: Mapping[type[Exception], int]) -> FastAPI:
+def build_app(
+    services: Services, *, docs: bool, failures: Mapping[type[Exception], int]
+) -> FastAPI:
     """The application.
 
     Args:
@@ -163,9 +165,7 @@ def _on_conflict(request: Request, _error: Exception) -> JSONResponse:
 
 
 def _on_database_down(request: Request, error: Exception) -> JSONResponse:
-    _log.warning(
-        "database_unavailable", trace_id=_trace(request), error=type(error).__name__
-    )
+    _log.warning("database_unavailable", trace_id=_trace(request), error=type(error).__name__)
     return problem_response(
         503,
         "unavailable",

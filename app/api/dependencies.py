@@ -15,10 +15,10 @@ from app.services.backtests import BacktestService
 from app.services.collection import CollectionService
 from app.services.doctor import Check
 from app.services.jobs import JobService
+from app.services.listings import Listings
 from app.services.market_data import MarketDataService
 from app.services.orders.cancelling import OrderCanceller
 from app.services.orders.intake import OrderIntake
-from app.services.listings import Listings
 from app.services.risk import RiskService
 from app.services.strategies.catalogue import StrategyCatalogue
 from app.services.strategies.instances import InstanceService
@@ -82,9 +82,7 @@ Cursor = Annotated[
     Query(pattern=UID_PATTERN, description="`next_cursor` of the page before"),
 ]
 IdPath = Annotated[str, Path(pattern=UID_PATTERN)]
-AccountPath = Annotated[
-    str, Path(pattern=NAME_PATTERN, description="the account's id or its name")
-]
+AccountPath = Annotated[str, Path(pattern=NAME_PATTERN, description="the account's id or its name")]
 AccountQuery = Annotated[
     str | None, Query(pattern=NAME_PATTERN, description="only this account: its id or name")
 ]

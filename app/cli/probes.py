@@ -18,10 +18,11 @@ def readiness(container: Container) -> tuple[Check, ...]:
     """What requests need: database, schema, broker, disk."""
     settings = container.settings
     return (
-        _database(container),
+        # Anyone may ask: places are not named.
+        _database(container, "the database"),
         _migrations(container),
-        _broker(container),
-        Check("disk", lambda: doctor.check_disk(settings.data_dir)),
+        _broker(container, "the broker"),
+        Check("disk", lambda: doctor.check_disk(settings.data_dir, "the data directory")),
     )
 
 
@@ -33,40 +34,54 @@ def everything(container: Container) -> tuple[Check, ...]:
     return (
         Check("settings", lambda: (True, f"{settings.environment} settings are valid")),
         Check("data directory", lambda: doctor.check_data_dir(settings.data_dir, secrets)),
-        Check("disk", lambda: doctor.check_disk(settings.data_dir)),
+        Check("disk", lambda: doctor.check_disk(settings.data_dir, str(settings.data_dir))),
         _database(container),
         _migrations(container),
         _broker(container),
-        Check(
-            "runtime", lambda: doctor.check_runtime(settings.is_embedded, lock.held_by_other())
-        ),
+        Check("runtime", lambda: doctor.check_runtime(settings.is_embedded, lock.held_by_other())),
         _cache(container),
         Check("clock", lambda: doctor.check_clock(container.clock.now_ms())),
         *_exchanges(container),
     )
 
 
-def _database(container: Container) -> Check:
+def _unmade(container: Container) -> bool:
+    """Whether the database is a file that the first start will make."""
+    from pathlib import Path
+
+    url = container.engine.url
+    return url.get_backend_name() == "sqlite" and not Path(url.database or "").exists()
+
+
+def _database(container: Container, name: str = "") -> Check:
     from sqlalchemy import text
 
     def ping() -> None:
         with container.engine.connect() as connection:
             connection.execute(text("SELECT 1"))
 
-    name = container.engine.url.render_as_string(hide_password=True)
-    return Check("database", lambda: doctor.check_database(name, ping))
+    shown = name or container.engine.url.render_as_string(hide_password=True)
+
+    def check() -> tuple[bool, str]:
+        if _unmade(container):
+            return True, f"{shown} does not exist yet and will be made at the first start"
+        return doctor.check_database(shown, ping)
+
+    return Check("database", check)
 
 
 def _migrations(container: Container) -> Check:
     from app.repositories.migrating import current_revision, newest_revision
 
-    return Check(
-        "migrations",
-        lambda: doctor.check_migrations(current_revision(container.engine), newest_revision()),
-    )
+    def check() -> tuple[bool, str]:
+        if _unmade(container):
+            return True, "the first start brings the schema"
+        return doctor.check_migrations(current_revision(container.engine), newest_revision())
+
+    return Check("migrations", check)
 
 
-def _broker(container: Container) -> Check:
+def _broker(container: Container, name: str = "") -> Check:
     settings = container.settings
     if settings.is_embedded:
         return Check("broker", lambda: doctor.check_broker("", None))
@@ -77,7 +92,8 @@ def _broker(container: Container) -> Check:
         with Connection(settings.broker_url, connect_timeout=_TIMEOUT_S) as connection:
             connection.ensure_connection(max_retries=1, timeout=_TIMEOUT_S)
 
-    return Check("broker", lambda: doctor.check_broker(_shown(settings.broker_url), ping))
+    shown = name or _shown(settings.broker_url)
+    return Check("broker", lambda: doctor.check_broker(shown, ping))
 
 
 def _cache(container: Container) -> Check:

@@ -148,19 +148,19 @@ def check_clock(now_ms: int) -> tuple[bool, str]:
     return True, "this machine's clock is plausible"
 
 
-def check_disk(path: Path, free: int | None = None) -> tuple[bool, str]:
-    """Whether the data directory's disk has room."""
+def check_disk(path: Path, name: str, free: int | None = None) -> tuple[bool, str]:
+    """Whether the disk of a directory, called ``name``, has room."""
     if free is None:
         free = shutil.disk_usage(_existing(path)).free
     amount = f"{free / 1024**3:.1f} GiB"
     if free < _LEAST_FREE_BYTES:
         return False, (
-            f"the disk of {path} has {amount} left; make room, or set TIDEMARK_DATA_DIR to a "
+            f"the disk of {name} has {amount} left; make room, or set TIDEMARK_DATA_DIR to a "
             "larger disk"
         )
     if free < _WARN_FREE_BYTES:
-        return True, f"the disk of {path} has only {amount} left"
-    return True, f"the disk of {path} has {amount} left"
+        return True, f"the disk of {name} has only {amount} left"
+    return True, f"the disk of {name} has {amount} left"
 
 
 def check_data_dir(path: Path, secrets: Sequence[Path]) -> tuple[bool, str]:
@@ -182,7 +182,9 @@ def check_data_dir(path: Path, secrets: Sequence[Path]) -> tuple[bool, str]:
 
 def as_json(findings: Sequence[Finding]) -> list[Mapping[str, Any]]:
     """The findings as plain data."""
-    return [{"component": each.component, "ok": each.ok, "detail": each.detail} for each in findings]
+    return [
+        {"component": each.component, "ok": each.ok, "detail": each.detail} for each in findings
+    ]
 
 
 def _existing(path: Path) -> Path:

@@ -25,7 +25,6 @@ from app.models import (
 from app.repositories.base import Page
 from app.repositories.unit import Unit, Units
 
-
 # Series that higher intervals are derived from, the coarsest first.
 _SOURCES = ("1d", "1m")
 

@@ -77,9 +77,7 @@ class ApiClient:
 
 def settings_for(data_dir: Path, **values: Any) -> Settings:
     """Settings of a test: their own directory, nothing from the environment's files."""
-    return Settings(
-        environment=Environment.TESTING, data_dir=data_dir, log_level="ERROR", **values
-    )
+    return Settings(environment=Environment.TESTING, data_dir=data_dir, log_level="ERROR", **values)
 
 
 @contextmanager

@@ -14,9 +14,7 @@ from app.services.backtests import BacktestRequest
 router = APIRouter(prefix="/api/v1/backtests", tags=["backtests"], route_class=GuardedRoute)
 
 
-@router.post(
-    "", status_code=202, summary="Run a backtest", responses=problems(409, 503, body=True)
-)
+@router.post("", status_code=202, summary="Run a backtest", responses=problems(409, 503, body=True))
 def create_backtest(body: NewBacktest, app: App, _: Principal, response: Response) -> Backtest:
     """Queues a backtest; `Location` is its job, whose end leaves the result with the backtest."""
     row = app.backtests.create(

@@ -14,9 +14,7 @@ from app.schemas.risk import Decision, Halt, NewHalt, NewRule, Resume, Resumed, 
 router = APIRouter(prefix="/api/v1/risk", tags=["risk"], route_class=GuardedRoute)
 
 
-@router.post(
-    "/halt", status_code=201, summary="Halt trading", responses=problems(404, body=True)
-)
+@router.post("/halt", status_code=201, summary="Halt trading", responses=problems(404, body=True))
 def halt_trading(body: NewHalt, app: App, principal: Principal) -> Halt:
     """Stops new orders of a scope at once. A scope that is halted already stays as it is."""
     return Halt.of(app.risk.halt(body.scope, body.reason, principal))
