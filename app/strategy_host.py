@@ -35,6 +35,7 @@ _PROCESS_EVENTS: Final = frozenset(
 )
 _NETWORK_EVENTS: Final = frozenset({"socket.bind", "socket.connect", "socket.sendto"})
 _FILE_LIMIT: Final = 64
+_FILE_BYTES: Final = 64 * 1024 * 1024
 
 
 def main(arguments: list[str]) -> int:
@@ -76,6 +77,7 @@ def _limit(memory_mb: int, files: int) -> None:
     memory = memory_mb * 1024 * 1024
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_FILE_BYTES, _FILE_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

@@ -28,7 +28,8 @@ from app.adapters.market_clock import SimulatorTime, VenueClocks, VenueTime, Wal
 from app.adapters.prices import InProcessPriceCache
 from app.adapters.simulator import SimulatorControl
 from app.config import Settings
-from app.core.exchanges.factory import VENUES, market_adapter, trade_adapter
+from app.core.exchanges.factory import VENUES, market_adapter
+from app.core.exchanges.trading import trade_adapter
 from app.core.ports import MarketAdapter, Queue, TradeAdapter
 from app.core.security.vault import SealedVault, new_private_key, public_key_of
 from app.repositories.database import open_engine

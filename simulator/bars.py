@@ -1,8 +1,7 @@
 """Bars as columns of exact integers.
 
-Prices, volumes and turnovers are int64 counts of a power of ten: 10⁻⁸ for a generated
-market, finer where a replayed file needs it. A month of the busiest market fits with room
-to spare.
+Prices, volumes and turnovers are int64 counts of powers of ten, as fine as the market needs
+them to be exact and no finer: a month of the busiest market must fit.
 """
 
 from __future__ import annotations
@@ -55,6 +54,7 @@ class Bars:
         open_ts: opening times, ms.
         price_decimals: prices are counts of 10^-price_decimals.
         volume_decimals: the same for ``volume`` and ``taker_volume``.
+        quote_decimals: the same for ``quote_volume`` and ``taker_quote_volume``.
     """
 
     open_ts: Ints
@@ -69,6 +69,7 @@ class Bars:
     taker_quote_volume: Ints
     price_decimals: int = DECIMALS
     volume_decimals: int = DECIMALS
+    quote_decimals: int = DECIMALS
 
     def __len__(self) -> int:
         return len(self.open_ts)
@@ -78,7 +79,7 @@ class Bars:
         return tuple(getattr(self, name) for name in _COLUMNS)
 
     def _with(self, columns: Iterable[Ints]) -> Bars:
-        return _made(columns, self.price_decimals, self.volume_decimals)
+        return _made(columns, self)
 
     def cut(self, start: int, stop: int) -> Bars:
         """Bars by position, [start, stop)."""
@@ -134,17 +135,21 @@ class Bars:
         return self._with([opens[starts], self.open[starts], high, low, self.close[ends], *sums])
 
 
-def _made(columns: Iterable[Ints], price_decimals: int, volume_decimals: int) -> Bars:
+def _made(columns: Iterable[Ints], like: Bars | None) -> Bars:
     named: dict[str, Any] = dict(zip(_COLUMNS, columns, strict=True))
-    return Bars(**named, price_decimals=price_decimals, volume_decimals=volume_decimals)
+    if like is None:
+        return Bars(**named)
+    return Bars(
+        **named,
+        price_decimals=like.price_decimals,
+        volume_decimals=like.volume_decimals,
+        quote_decimals=like.quote_decimals,
+    )
 
 
 def no_bars(like: Bars | None = None) -> Bars:
     """An empty set of bars, in the units of ``like``."""
-    empty = np.zeros(0, dtype=np.int64)
-    if like is None:
-        return _made([empty] * len(_COLUMNS), DECIMALS, DECIMALS)
-    return _made([empty] * len(_COLUMNS), like.price_decimals, like.volume_decimals)
+    return _made([np.zeros(0, dtype=np.int64)] * len(_COLUMNS), like)
 
 
 def grid_floor(times: Ints, interval: Interval) -> Ints:

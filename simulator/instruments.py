@@ -53,6 +53,21 @@ class Spec:
         """The step in units of 10⁻⁸."""
         return int(self.step.scaleb(DECIMALS))
 
+    @property
+    def volume_decimals(self) -> int:
+        """Decimals of a quantity; a month of a cheap coin would not fit at eight."""
+        return _places(self.step)
+
+    @property
+    def quote_decimals(self) -> int:
+        """Decimals of a price times a quantity, at most the eight that are printed."""
+        return min(DECIMALS, _places(self.tick) + _places(self.step))
+
+
+def _places(step: Decimal) -> int:
+    exponent = step.normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
 
 def _spec(
     symbol: str,

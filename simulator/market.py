@@ -262,7 +262,8 @@ class Market:
         sizes = scale * np.exp(noise.normals(key ^ 4, positions))
         steps = np.maximum(1, sizes.astype(np.int64))
         if self._spread == 0:
-            steps[0] = max(int(steps[0]), int(scale * _BOTTOMLESS))
+            most = (1 << 62) // self.spec.step_units
+            steps[0] = min(most, max(int(steps[0]), int(scale * _BOTTOMLESS)))
         kept = prices > 0
         return prices[kept], (steps * self.spec.step_units)[kept]
 

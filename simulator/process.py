@@ -196,8 +196,9 @@ class PriceProcess:
         typical = (open_ + high + low + close) / 4.0 / UNITS
         draw = noise.uniforms(key ^ 3, _MINUTE)
         bought = np.clip(0.25 + 0.5 * draw + 0.2 * np.sign(close - open_), 0.02, 0.98)
-        taker = np.floor(volume * bought / spec.step_units).astype(np.int64) * spec.step_units
-        average = spec.daily_quote_volume / 6e5 / np.exp(path.log_price[0]) * UNITS
+        taker = np.floor(volume * bought).astype(np.int64)
+        average = spec.daily_quote_volume / 6e5 / np.exp(path.log_price[0]) / float(spec.step)
+        turnover = typical * float(spec.step) * 10.0**spec.quote_decimals
         trades = np.ceil(volume / average * (0.5 + noise.uniforms(key ^ 4, _MINUTE)))
         return Bars(
             open_ts=day * DAY_MS + _MINUTE * MINUTE_MS,
@@ -206,11 +207,13 @@ class PriceProcess:
             low=low,
             close=close,
             volume=volume,
-            quote_volume=np.round(volume * typical).astype(np.int64),
+            quote_volume=np.round(volume * turnover).astype(np.int64),
             # Four trades touch open, high, low and close, in whatever order.
             trades=np.where(volume > 0, np.maximum(trades, 4), 0).astype(np.int64),
             taker_volume=taker,
-            taker_quote_volume=np.round(taker * typical).astype(np.int64),
+            taker_quote_volume=np.round(taker * turnover).astype(np.int64),
+            volume_decimals=spec.volume_decimals,
+            quote_decimals=spec.quote_decimals,
         )
 
     def _volume(self, spec: Spec, day: int, key: int, path: _Day, is_flat: np.ndarray) -> Ints:
@@ -220,10 +223,10 @@ class PriceProcess:
         busy = self._turbulence(spec.symbol, days) ** 1.5
         noisy = np.exp(0.6 * noise.normals(key ^ 5, _MINUTE) - 0.18)
         amount = ordinary * busy * _PROFILE * noisy * (0.4 + 0.75 * np.minimum(move, 12.0))
-        steps = np.floor(amount * UNITS / spec.step_units).astype(np.int64)
+        # Steps are powers of ten, so that a count of steps is a count of volume units.
+        steps = np.floor(amount / float(spec.step)).astype(np.int64)
         # A bar that moved has traded; a flat one of a thin market may be empty.
-        steps = np.maximum(steps, np.where(is_flat, 0, 4))
-        result: Ints = steps * spec.step_units
+        result: Ints = np.maximum(steps, np.where(is_flat, 0, 4))
         return result
 
 

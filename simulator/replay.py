@@ -20,7 +20,7 @@ import pandas as pd
 from app.core.errors import InvalidInput
 from app.core.market.intervals import DAY_MS, INTERVALS, MINUTE_MS, Interval
 from simulator.bars import Bar, Bars, grid_floor, no_bars
-from simulator.instruments import DECIMALS
+from simulator.instruments import DECIMALS, UNITS
 from simulator.noise import Ints
 
 _TIME_NAMES: Final = ("date", "open_time", "timestamp_ms", "timestamp", "open_ts", "time")
@@ -44,9 +44,9 @@ class ReplayTape:
         self.first_ts = int(bars.open_ts[0])
         self.end_ts = finest.next(int(bars.open_ts[-1]))
         traded = bars.volume[bars.volume > 0]
-        typical = int(np.median(traded)) if len(traded) else 10**bars.volume_decimals
-        scale = 10 ** (bars.volume_decimals - DECIMALS)
-        self.typical_volume = max(1, typical * MINUTE_MS // finest.length_ms // scale)
+        unit = 10.0**-bars.volume_decimals
+        typical = float(np.median(traded)) * unit if len(traded) else 1.0
+        self.typical_volume = max(1, int(typical * UNITS * MINUTE_MS / finest.length_ms))
         self._bars = bars
         self._derived: dict[str, Bars] = {finest.name: bars}
 
@@ -94,10 +94,10 @@ def read_replay(path: Path) -> Replay:
     frame = _checked_columns(path, _load(path))
     times = _times(path, frame)
     finest = _grid(path, times)
-    prices, price_decimals, price_digits = _units(path, frame, _PRICES)
-    volumes, volume_decimals, volume_digits = _units(path, frame, ("volume",))
+    prices, price_digits = _units(path, frame, _PRICES, at_least=DECIMALS)
+    volumes, volume_digits = _units(path, frame, ("volume",), at_least=0)
     _check_bars(path, prices, volumes[0])
-    bars = _bars(frame, times, prices, volumes[0], price_decimals, volume_decimals)
+    bars = _bars(frame, times, prices, volumes[0], max(DECIMALS, price_digits), volume_digits)
     return Replay(ReplayTape(bars, finest), price_digits, volume_digits)
 
 
@@ -208,17 +208,21 @@ def _grid(path: Path, times: Ints) -> Interval:
 # -- numbers ------------------------------------------------------------------------------
 
 
-def _units(path: Path, frame: pd.DataFrame, names: tuple[str, ...]) -> tuple[list[Ints], int, int]:
-    """Columns as exact integers, the decimals they count, and the decimals really used."""
+def _units(
+    path: Path, frame: pd.DataFrame, names: tuple[str, ...], *, at_least: int
+) -> tuple[list[Ints], int]:
+    """Columns as exact integers, and the decimals that the file really uses."""
     columns = [_decimals(path, frame, name) for name in names]
     digits = max(_places(value) for column in columns for value in column)
-    decimals = max(DECIMALS, digits)
+    decimals = max(at_least, digits)
     if decimals > _MOST_DECIMALS:
         raise InvalidInput(f"replay file {path.name} has numbers with {digits} decimals")
     scaled = [[int(value.scaleb(decimals)) for value in column] for column in columns]
-    if max(max(column) for column in scaled) > _LARGEST // 64:
+    # Coarser bars sum volumes; whatever they sum is a part of the whole file.
+    largest = max(sum(column) if names == ("volume",) else max(column) for column in scaled)
+    if largest > _LARGEST:
         raise InvalidInput(f"replay file {path.name} has numbers too large to be replayed")
-    return [np.array(column, dtype=np.int64) for column in scaled], decimals, digits
+    return [np.array(column, dtype=np.int64) for column in scaled], digits
 
 
 def _decimals(path: Path, frame: pd.DataFrame, name: str) -> list[Decimal]:
@@ -263,7 +267,9 @@ def _bars(
 ) -> Bars:
     amounts = volume / 10.0**volume_decimals
     typical = sum(column / 10.0**price_decimals for column in prices) / 4.0
-    turnover = _given(frame, ("quote_volume",), amounts * typical) * 10.0**DECIMALS
+    turnover = _given(frame, ("quote_volume",), amounts * typical)
+    quote_decimals = _fitting(float(turnover.sum()))
+    turnover = turnover * 10.0**quote_decimals
     trades = _given(frame, ("trades", "trade_count", "count"), (volume > 0) * 1.0)
     open_, high, low, close = prices
     return Bars(
@@ -279,7 +285,14 @@ def _bars(
         np.round(turnover / 2).astype(np.int64),
         price_decimals=price_decimals,
         volume_decimals=volume_decimals,
+        quote_decimals=quote_decimals,
     )
+
+
+def _fitting(total: float) -> int:
+    """The most decimals, up to eight, with which a sum fits."""
+    fitting = [places for places in range(DECIMALS + 1) if total * 10.0**places < _LARGEST]
+    return max(fitting, default=0)
 
 
 def _given(frame: pd.DataFrame, names: tuple[str, ...], otherwise: Any) -> Any:

@@ -46,6 +46,7 @@ Progress = Callable[[int, int], None]
 
 _ROOT: Final = Path(app.__file__).parent.parent
 _CHUNK: Final = 1024 * 1024
+_GRACE_SECONDS: Final = 1.0
 _STDERR_BYTES: Final = 64 * 1024
 _SHOWN_BYTES: Final = 2_000
 
@@ -155,6 +156,8 @@ class StrategyHost:
     def close(self) -> None:
         """End the child, if there is one; the next request starts another."""
         with self._lock:
+            if self._child is not None:
+                self._child.shut_down()
             self._end()
 
     def __enter__(self) -> Self:
@@ -299,6 +302,14 @@ class _Child:
 
     def output(self) -> str:
         return self._stderr.text()
+
+    def shut_down(self) -> None:
+        """Ask the child to end; ``kill`` comes after it in any case."""
+        try:
+            self._write(Message({"op": "shutdown"}).encode(), time.monotonic() + _GRACE_SECONDS)
+            self._process.wait(_GRACE_SECONDS)
+        except (EOFError, TimeoutError, subprocess.TimeoutExpired):
+            return
 
     def kill(self) -> None:
         self._process.kill()

@@ -36,13 +36,13 @@ _START_MS: Final = 1_772_409_600_000
 _HISTORY_MS: Final = 30 * DAY_MS
 _EXCHANGE: Final = "binance"
 _SYMBOLS: Final = ("BTC/USDT", "ETH/USDT")
-_INTERVAL: Final = "15m"
+_INTERVAL: Final = "1h"
 _STRATEGY: Final = "moving_average_cross"
 _PARAMS: Final = {"fast": 8, "slow": 24, "fraction": "0.45"}
 _CAPITAL: Final = Decimal(10_000)
 # It trades until it has this many fills, and then to the end of that bar.
 _FILLS: Final = 12
-_MAX_STEPS: Final = 288
+_MAX_STEPS: Final = 240
 _POLL_S: Final = 0.05
 _JOB_LIMIT_S: Final = 120.0
 

@@ -246,6 +246,8 @@ class BacktestService:
                 finish(unit, job, row.status, error=error)
                 return
             row.status = "succeeded"
+            bars = result["bars"]
+            job.progress = {"bars_done": bars, "bars_total": bars}
             row.metrics, row.result = result["metrics"], result
             row.result_hash, row.data_hash = result["result_hash"], result["data_hash"]
             finish(unit, job, "succeeded", result={"backtest_id": row.id})

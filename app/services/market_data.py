@@ -82,6 +82,7 @@ class MarketDataService:
 
     Args:
         markets: the market adapter of a venue; raises UnknownName for one not set up.
+        stale_after_ms: of market time; an older price is not the present one.
     """
 
     def __init__(
@@ -256,7 +257,8 @@ class MarketDataService:
 
     def _aged(self, data: MarketData, source: PriceSource, now: int) -> LatestPrice:
         age = max(0, now - data.timestamp)
-        return LatestPrice(data, source, age > self._stale_after_ms, age)
+        is_stale = source is PriceSource.KLINE or age > self._stale_after_ms
+        return LatestPrice(data, source, is_stale, age)
 
     def _last_close(self, exchange: str, symbol: str, now: int) -> MarketData | None:
         """Close of the latest stored bar, at the time of its close."""

@@ -39,7 +39,7 @@ FAULTS: tuple[dict[str, Any], ...] = (
     {"action": "status", "probability": 0.04, "status": 429, "retry_after": 1},
 )
 QUERY_LAG_MS = 300
-_EFFECTIVE = {"NEW", "PARTIALLY_FILLED", "FILLED"}
+_EFFECTIVE = {"new", "partially_filled", "filled"}
 
 
 @dataclass

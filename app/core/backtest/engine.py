@@ -118,13 +118,13 @@ def _run_single(runner: StrategyRunner, broker: BarBroker, start: int, stop: int
     """One symbol: slices are bars, so that most bars cost one call of ``on_kline``."""
     symbol = next(iter(runner.columns))
     columns, present = runner.columns[symbol], runner.desk.bars[symbol].present
-    kline, times, ready_ts = runner.kline, runner.columns[symbol].open_ts, runner.ready_ts
-    for index in range(start, stop):
+    kline = runner.kline
+    ready = int(np.searchsorted(runner.slices.times, runner.ready_ts))
+    present.index = max(present.index, min(ready, stop) - 1)
+    for index in range(max(start, ready), stop):
         if broker.busy:
             _match(runner, broker, {symbol: index})
         present.index = index
-        if times[index] < ready_ts:
-            continue
         emitted = kline(columns, index)
         if emitted:
             broker.take(emitted, {symbol: index})

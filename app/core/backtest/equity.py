@@ -62,8 +62,8 @@ def equity_curve(
     times = slices.times
     flows = np.zeros(len(times))
     sizes = {symbol: np.zeros(len(times)) for symbol in frames}
-    for fill in fills:
-        at = int(np.searchsorted(times, fill.bar_ts))
+    positions = np.searchsorted(times, [fill.bar_ts for fill in fills]).tolist()
+    for at, fill in zip(positions, fills, strict=True):
         signed = fill.side.sign * float(fill.quantity)
         flows[at] -= signed * float(fill.price) + float(fill.fee)
         sizes[fill.symbol][at] += signed

@@ -122,6 +122,7 @@ def _headline(result: BacktestResult) -> RenderableType:
     left = [
         ("Final equity", f"{_plain(result.final_equity)} {quote}"),
         ("Total return", _percent(m["total_return"], signed=True)),
+        ("Market, bought and held", _percent(m["market_return"], signed=True)),
         ("CAGR", _percent(m["cagr"], signed=True)),
         ("Volatility (year)", _percent(m["volatility"])),
         ("Max drawdown", _percent(m["max_drawdown"])),
@@ -138,6 +139,7 @@ def _headline(result: BacktestResult) -> RenderableType:
         ("Calmar", _ratio(m["calmar"])),
         ("Omega", _ratio(m["omega"])),
         ("P(Sharpe > 0)", _percent(m["psr"])),
+        ("Fee of the value", _percent(m["fee_share_of_value"])),
         ("Closed trades", f"{m['trades']:,}"),
         ("Won / lost / even", f"{m['wins']:,} / {m['losses']:,} / {m['breakevens']:,}"),
         ("Win rate", _percent(m["win_rate"])),

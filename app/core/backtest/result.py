@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -19,9 +19,12 @@ from app.core.backtest.spec import BacktestSpec
 from app.core.backtest.trades import Trade, round_trips
 from app.core.market.klines import KlineFrame
 from app.core.money import canonical, from_float
+from app.core.orders.types import OrderStatus
 from app.core.strategies import parameters
 from app.core.strategies.plain import Blobs, to_plain
 from app.core.strategies.runner import StrategyRunner
+
+_AFTER_ALL: Final = 2**62
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,21 +79,27 @@ class BacktestResult:
         """How many orders were sent and how they ended."""
         return summary.order_counts(self.orders)
 
-    def to_json(self, max_points: int = 2_000) -> dict[str, Any]:
+    def to_json(self, max_points: int = 2_000, max_orders: int = 10_000) -> dict[str, Any]:
         """The result as plain JSON: money as text, metrics as numbers or null, times in ms.
 
         Args:
             max_points: rows of the equity curve; a longer one is thinned evenly, and says so.
+            max_orders: orders listed; beyond it those that were cancelled or expired are left
+                out, the oldest first, and ``orders_left_out`` says how many. Filled, rejected
+                and working ones are always there.
         """
         blobs: Blobs = []
+        orders = _most_telling(self.orders, max_orders)
         listed = {
             name: to_plain(getattr(self, name), blobs)
-            for name in ("params", "orders", "fills", "trades", "metrics", "dropped")
+            for name in ("params", "fills", "trades", "metrics", "dropped")
         }
         return {
             "schema": "backtest.v1",
             "spec": to_plain(self.spec, blobs),
             **listed,
+            "orders": to_plain(orders, blobs),
+            "orders_left_out": len(self.orders) - len(orders),
             "order_counts": self.order_counts(),
             "equity": self.equity.to_json(max_points),
             "final_equity": canonical(self.final_equity),
@@ -105,6 +114,19 @@ class BacktestResult:
         }
 
 
+def _most_telling(orders: tuple[BacktestOrder, ...], limit: int) -> tuple[BacktestOrder, ...]:
+    """At most ``limit`` orders, if leaving out cancelled and expired ones can do it."""
+    surplus = len(orders) - limit
+    quiet = (OrderStatus.CANCELLED, OrderStatus.EXPIRED)
+    kept = []
+    for order in orders:
+        if surplus > 0 and order.status in quiet:
+            surplus -= 1
+        else:
+            kept.append(order)
+    return tuple(kept)
+
+
 def build_result(
     spec: BacktestSpec, runner: StrategyRunner, first: int, stop: int, log: OrderLog
 ) -> BacktestResult:
@@ -117,6 +139,7 @@ def build_result(
     values = parameters.to_json(runner.strategy.parameters, runner.strategy.config)
     trades = round_trips(log.fills, frames)
     start_ts, warm_up = int(times[0]), runner.desk.indicators.warm_up
+    in_range = {symbol: frame.between(start_ts, _AFTER_ALL) for symbol, frame in frames.items()}
     return BacktestResult(
         spec=spec,
         params=values,
@@ -124,8 +147,14 @@ def build_result(
         fills=tuple(log.fills),
         trades=trades,
         equity=curve,
-        metrics=summary.figures(curve, start_ts, float(spec.cash), log.fills, trades),
-        assumptions=summary.assumptions(spec, values, warm_up=warm_up, first_ts=first_ts),
+        metrics=summary.figures(curve, start_ts, float(spec.cash), log.fills, trades, in_range),
+        assumptions=summary.assumptions(
+            spec,
+            values,
+            warm_up=warm_up,
+            first_ts=first_ts,
+            missing=summary.missing_bars(in_range),
+        ),
         data_hash=data_hash(frames),
         result_hash=result_hash(spec, values, log, curve),
         start_ts=start_ts,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +13,8 @@ from app.core.backtest.orders import BacktestFill, BacktestOrder
 from app.core.backtest.spec import BacktestSpec
 from app.core.backtest.trades import Trade
 from app.core.market.intervals import DAY_MS
-from app.core.market.klines import Floats
+from app.core.market.intervals import interval as interval_of
+from app.core.market.klines import Floats, KlineFrame
 from app.core.money import canonical
 from app.core.orders.types import OrderStatus
 
@@ -36,10 +37,17 @@ def figures(
     cash: float,
     fills: Sequence[BacktestFill],
     trades: Sequence[Trade],
+    frames: Mapping[str, KlineFrame],
 ) -> Figures:
-    """Metrics by name; what is not defined is None."""
+    """Metrics by name; what is not defined is None.
+
+    Args:
+        frames: symbol → the bars of the run's range, without those for the warm-up.
+    """
     returns = m.daily_returns(curve.close_ts, curve.equity, start_ts, cash)
+    held = [float(f.close[-1] / f.open[0]) - 1.0 for f in frames.values() if len(f)]
     return {
+        "market_return": sum(held) / len(held) if held else None,
         **_equity_figures(curve, start_ts, cash, returns),
         **_return_figures(returns),
         **_trade_figures([trade for trade in trades if not trade.is_open]),
@@ -133,7 +141,12 @@ def _cost_figures(curve: EquityCurve, fills: Sequence[BacktestFill]) -> Figures:
 
 
 def assumptions(
-    spec: BacktestSpec, params: dict[str, Any], *, warm_up: int, first_ts: int | None
+    spec: BacktestSpec,
+    params: dict[str, Any],
+    *,
+    warm_up: int,
+    first_ts: int | None,
+    missing: int,
 ) -> tuple[tuple[str, str], ...]:
     """Every default and rule that changes money, as (name, value)."""
     fee = canonical(spec.fee * 100)
@@ -156,10 +169,24 @@ def assumptions(
         ("indicators", f"over all klines given; {warm_up} bars before the first decision"),
         ("first decision", "none" if first_ts is None else f"bar {first_ts}"),
         ("open positions", "kept at the end and valued at the last close, not sold"),
-        ("missing bars", "skipped; orders wait for the next bar"),
+        ("missing bars", f"{missing:,} in the range; orders wait for the next bar"),
         ("metrics", "daily returns at 00:00 UTC, 365 a year, risk-free rate 0"),
         *((f"parameter {name}", str(value)) for name, value in params.items()),
     )
+
+
+def missing_bars(frames: Mapping[str, KlineFrame]) -> int:
+    """Bars that the frames lack between their own first and last one."""
+    missing = 0
+    for frame in frames.values():
+        if len(frame):
+            first, last = int(frame.open_ts[0]), int(frame.open_ts[-1])
+            interval = interval_of(frame.interval)
+            if interval.is_month:
+                missing += interval.expected(first, last + 1) - len(frame)
+            else:
+                missing += (last - first) // interval.length_ms + 1 - len(frame)
+    return missing
 
 
 def order_counts(orders: Sequence[BacktestOrder]) -> dict[str, int]:

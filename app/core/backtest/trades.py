@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-import numpy as np
-
 from app.core.backtest.orders import BacktestFill
 from app.core.market.klines import KlineFrame
 from app.core.money import ZERO
@@ -104,13 +102,11 @@ def _close(trade: _Running, frame: KlineFrame) -> Trade:
         last_close = Decimal(repr(float(frame.close[-1])))
         proceeds = plus(proceeds, times(trade.held, last_close))
         sold = plus(sold, trade.held)
-    first, last = (
-        int(np.searchsorted(frame.open_ts, ts)) for ts in (trade.first.bar_ts, trade.last.bar_ts)
-    )
+    first, last = frame.open_ts.searchsorted([trade.first.bar_ts, trade.last.bar_ts]).tolist()
     last = len(frame) - 1 if is_open else last
     entry = over(trade.cost, trade.bought)
     pnl = plus(plus(proceeds, -trade.cost), -trade.fees)
-    path = frame.slice(first, last + 1)
+    price, path = float(entry), slice(first, last + 1)
     return Trade(
         symbol=frame.symbol,
         side=trade.first.side,
@@ -122,8 +118,8 @@ def _close(trade: _Running, frame: KlineFrame) -> Trade:
         pnl=to_money(pnl),
         fees=trade.fees,
         return_pct=float(over(pnl, trade.cost)) * 100,
-        mae_pct=min((float(path.low.min()) / float(entry) - 1) * 100, 0.0),
-        mfe_pct=max((float(path.high.max()) / float(entry) - 1) * 100, 0.0),
+        mae_pct=min((float(frame.low[path].min()) / price - 1) * 100, 0.0),
+        mfe_pct=max((float(frame.high[path].max()) / price - 1) * 100, 0.0),
         bars=last - first,
         entry_tag=trade.first.tag,
         exit_tag="" if is_open else trade.last.tag,

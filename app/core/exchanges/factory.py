@@ -1,4 +1,7 @@
-"""Adapters of a venue: real, or at a simulator on loopback."""
+"""Market adapters and sessions of a venue: real, or at a simulator on loopback.
+
+Trade adapters are made in ``trading``, which few may import.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,7 @@ from typing import Any, Final
 from app.core.errors import UnknownName
 from app.core.exchanges.market import BinanceSpotMarket
 from app.core.exchanges.session import TIMEOUT_S, VenueSession
-from app.core.exchanges.trading import BinanceSpotTrade
-from app.core.ports import Clock, MarketAdapter, RequestBudget, TradeAdapter
+from app.core.ports import Clock, MarketAdapter, RequestBudget
 
 #: Venues that have adapters.
 VENUES: Final = ("binance",)
@@ -32,32 +34,10 @@ def market_adapter(
     Raises:
         UnknownName: there is no adapter for the venue.
     """
-    return BinanceSpotMarket(_session(exchange, budget, clock, base_url, None, timeout_s))
+    return BinanceSpotMarket(open_session(exchange, budget, clock, base_url, None, timeout_s))
 
 
-def trade_adapter(
-    exchange: str,
-    credentials: Mapping[str, str],
-    budget: RequestBudget,
-    clock: Clock,
-    *,
-    base_url: str | None = None,
-    timeout_s: float = TIMEOUT_S,
-) -> TradeAdapter:
-    """One account at a venue.
-
-    Args:
-        credentials: ``apiKey`` and ``secret``.
-        base_url: of a simulator on loopback; None is the real venue.
-        timeout_s: from the send to the last byte of an answer, seconds.
-
-    Raises:
-        UnknownName: there is no adapter for the venue.
-    """
-    return BinanceSpotTrade(_session(exchange, budget, clock, base_url, credentials, timeout_s))
-
-
-def _session(
+def open_session(
     exchange: str,
     budget: RequestBudget,
     clock: Clock,
@@ -65,6 +45,11 @@ def _session(
     credentials: Mapping[str, str] | None,
     timeout_s: float,
 ) -> VenueSession:
+    """Requests to a venue, real or at a simulator, with at most one set of credentials.
+
+    Raises:
+        UnknownName: there is no adapter for the venue.
+    """
     if exchange not in VENUES:
         raise UnknownName(
             f"exchange {exchange[:40]!r} is not supported; use one of {', '.join(VENUES)}"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from app.core.errors import InvalidInput
 from app.core.exchanges.decoding import Reader
 from app.core.exchanges.errors import BadVenueAnswer, OrderNotKnown
+from app.core.exchanges.factory import open_session
 from app.core.exchanges.market import native_id
 from app.core.exchanges.outcomes import Action
-from app.core.exchanges.session import Call, VenueSession
+from app.core.exchanges.session import TIMEOUT_S, Call, VenueSession
 from app.core.money import ZERO, canonical
 from app.core.orders.types import (
     Balance,
@@ -22,7 +24,7 @@ from app.core.orders.types import (
     TimeInForce,
     VenueFill,
 )
-from app.core.ports import Purpose
+from app.core.ports import Clock, Purpose, RequestBudget, TradeAdapter
 
 # recvWindow of queries and cancels; orders bring their own.
 _QUERY_WINDOW_MS: Final = 5_000
@@ -48,6 +50,28 @@ _STATUS: Final = {
     "EXPIRED": OrderStatus.EXPIRED,
     "EXPIRED_IN_MATCH": OrderStatus.EXPIRED,
 }
+
+
+def trade_adapter(
+    exchange: str,
+    credentials: Mapping[str, str],
+    budget: RequestBudget,
+    clock: Clock,
+    *,
+    base_url: str | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> TradeAdapter:
+    """One account at a venue.
+
+    Args:
+        credentials: ``apiKey`` and ``secret``.
+        base_url: of a simulator on loopback; None is the real venue.
+        timeout_s: from the send to the last byte of an answer, seconds.
+
+    Raises:
+        UnknownName: there is no adapter for the venue.
+    """
+    return BinanceSpotTrade(open_session(exchange, budget, clock, base_url, credentials, timeout_s))
 
 
 class BinanceSpotTrade:

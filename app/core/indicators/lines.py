@@ -117,13 +117,15 @@ class Indicator(Line):
             for name, line in zip(outputs, self.lines, strict=True):
                 setattr(self, name, line)
 
-    def __getitem__(self, ago: int) -> float:
+    def _refuse(self, ago: int) -> NoReturn:
+        # An indicator with several lines is never bound itself, so every read ends here; the
+        # common one with a single line does not pay for the question.
         if len(self.outputs) > 1:
             raise InvalidInput(
                 f"{self.label} has several lines; name one, as in "
                 f".{self.outputs[0]}[{ago}]: {', '.join(self.outputs)}"
             )
-        return super().__getitem__(ago)
+        super()._refuse(ago)
 
     def __getattr__(self, name: str) -> Line:
         if name.startswith("__"):

@@ -92,6 +92,9 @@ def _input_names(described: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _lookback(name: str, values: Mapping[str, Any]) -> int:
+    # TA-Lib gives a look-back for parameters that it then refuses, so let it compute once.
+    count = len(_input_names(_library().Function(name).info["input_names"]))
+    _compute(name, [np.ones(2)] * count, values)
     try:
         return int(_library().Function(name, **values).lookback)
     except Exception as error:  # noqa: BLE001 - TA-Lib raises bare Exception

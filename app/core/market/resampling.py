@@ -46,7 +46,7 @@ def resample(frame: KlineFrame, to: str, *, offset_ms: int = 0) -> Resampled[Kli
     """
     lower, higher = _pair(frame.interval, to)
     opens, first, complete = _groups(frame.open_ts, lower, higher, offset_ms)
-    last = np.append(first[1:], len(frame.open_ts))[complete] - 1
+    last = _stops(first, len(frame))[complete] - 1
     kept = first[complete]
     bars = KlineFrame(
         frame.exchange,
@@ -77,7 +77,7 @@ def resample_rows(
     listed = list(rows)
     times = np.array([row.open_ts for row in listed], dtype=np.int64)
     opens, first, complete = _groups(times, lower, higher, offset_ms)
-    stops = np.append(first[1:], len(listed))
+    stops = _stops(first, len(listed))
     bars = [
         _merge(int(open_ts), listed[start:stop])
         for open_ts, start, stop, whole in zip(opens, first, stops, complete, strict=True)
@@ -108,6 +108,12 @@ def _groups(
         [lower.expected(int(ts), higher.next(int(ts)), offset_ms) for ts in opens], dtype=np.int64
     )
     return opens, first.astype(np.int64), counts == expected
+
+
+def _stops(first: Times, total: int) -> Times:
+    """Where each group ends, given where each begins."""
+    stops: Times = np.append(first, total)[1:]
+    return stops
 
 
 def _parents(times: Times, higher: Interval, offset_ms: int) -> Times:

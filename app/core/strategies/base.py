@@ -14,6 +14,7 @@ from app.core.money import ZERO
 from app.core.orders.types import OrderType, Side, TimeInForce
 from app.core.strategies import sizing
 from app.core.strategies.desk import Desk
+from app.core.strategies.errors import BadParameter
 from app.core.strategies.exact import Amount, exact
 from app.core.strategies.parameters import Parameter, resolve
 from app.core.strategies.signal import Signal, SignalAction
@@ -58,15 +59,16 @@ class BaseStrategy:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        inherited = {
-            name: parameter
-            for base in reversed(cls.__mro__)
-            for name, parameter in vars(base).items()
-            if isinstance(parameter, Parameter)
-        }
-        cls.parameters = {
-            name: item for name, item in inherited.items() if vars(cls).get(name, item) is item
-        }
+        found: dict[str, Any] = {}
+        for base in reversed(cls.__mro__):
+            found.update(vars(base))
+        cls.parameters = {name: item for name, item in found.items() if isinstance(item, Parameter)}
+        taken = [name for name in cls.parameters if name in vars(BaseStrategy)]
+        if taken:
+            raise BadParameter(
+                f"parameter {taken[0]!r} has the name of something every strategy has; choose "
+                "another"
+            )
 
     def __setattr__(self, name: str, value: object) -> None:
         if self.__dict__.get("_sealed"):
@@ -76,6 +78,8 @@ class BaseStrategy:
             )
         if name in self.parameters:
             raise InvalidInput(f"parameter {name!r} is set by the run's configuration, not in code")
+        if name in vars(BaseStrategy):
+            raise InvalidInput(f"self.{name} is something every strategy has; choose another name")
         object.__setattr__(self, name, value)
 
     # -- what an author writes ------------------------------------------------------------
@@ -167,9 +171,12 @@ class BaseStrategy:
         return self.desk.equity()
 
     def position(self, symbol: str | None = None) -> Decimal:
-        """Own position, base units; of the symbol being evaluated unless one is named."""
+        """Own position, base units; of the symbol being evaluated unless one is named.
+
+        What is too small to be sold counts as none.
+        """
         desk = self.desk
-        return desk.positions[desk.symbol if symbol is None else desk.chosen(symbol)]
+        return desk.held(desk.symbol if symbol is None else desk.chosen(symbol))
 
     def working_orders(self, symbol: str | None = None) -> list[OwnOrder]:
         """Own working orders of a symbol, first emitted first."""

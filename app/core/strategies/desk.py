@@ -108,6 +108,18 @@ class Desk:
                 equity = plus(equity, times(size, self.price(symbol)))
         return equity
 
+    def held(self, symbol: str) -> Decimal:
+        """Own position as far as it can be traded, base units; dust counts as none.
+
+        A fee paid in base leaves less than a step behind after an exit. A strategy that took
+        that for a position would never enter again.
+        """
+        size, instrument = self.positions[symbol], self.instruments[symbol]
+        if abs(size) < max(instrument.step_size, instrument.min_quantity):
+            return ZERO
+        worth = times(abs(size), self.price(symbol))
+        return size if worth >= instrument.min_notional else ZERO
+
     def working_orders(self, symbol: str) -> list[OwnOrder]:
         """Own working orders of a symbol, first emitted first."""
         return [order for order in self.working.values() if order.symbol == symbol]

@@ -7,14 +7,15 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Final
 
 from app.core.errors import InvalidInput
-from app.core.money import checked
+from app.core.money import DECIMALS, INTEGER_DIGITS, checked
 
 Amount = Decimal | int | float | str
 """What an author may write for a quantity, a price or a fraction."""
 
 # Wide enough for the exact product of two DECIMAL(36,18).
 _WIDE: Final = Context(prec=80, rounding=ROUND_HALF_EVEN)
-_QUANTUM: Final = Decimal(1).scaleb(-18)
+_QUANTUM: Final = Decimal(1).scaleb(-DECIMALS)
+_LIMIT: Final = Decimal(10) ** INTEGER_DIGITS
 
 
 def exact(value: Amount, what: str = "amount") -> Decimal:
@@ -60,4 +61,6 @@ def over(left: Decimal, right: Decimal) -> Decimal:
 
 def to_money(value: Decimal) -> Decimal:
     """Amount at 18 decimals, rounded half even, as a ledger row can hold it."""
-    return checked(value.quantize(_QUANTUM, context=_WIDE))
+    rounded = value.quantize(_QUANTUM, context=_WIDE)
+    # Its decimals fit by now, and asking for its digits again would cost more than the rest.
+    return rounded if -_LIMIT < rounded < _LIMIT else checked(rounded)

@@ -49,7 +49,7 @@ def from_plain(kind: type[T], data: Any, blobs: Sequence[bytes]) -> T:
     """
     try:
         result: T = _read(kind, data, blobs)
-    except (TypeError, ValueError, KeyError, IndexError, ArithmeticError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise InvalidInput(f"not the data of a {kind.__name__}: {error}") from error
     return result
 

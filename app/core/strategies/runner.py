@@ -43,6 +43,9 @@ class Slices:
     @classmethod
     def merge(cls, frames: Mapping[str, KlineFrame]) -> Slices:
         """Merge frames; each must ascend by open time."""
+        if len(frames) == 1:
+            (symbol, frame), *_ = frames.items()
+            return cls(frame.open_ts, {symbol: np.arange(len(frame), dtype=np.int64)})
         times = np.unique(np.concatenate([frame.open_ts for frame in frames.values()]))
         index = {}
         for symbol, frame in frames.items():
@@ -76,6 +79,10 @@ class StrategyRunner:
         self.slices = Slices.merge({symbol: frames[symbol] for symbol in desk.instruments})
         self._lines = desk.indicators.lines() if len(desk.instruments) > 1 else []
         self.ready_ts = _ready(desk)
+        # Legs count over all hook calls of one cause: on one bar time, each of several
+        # symbols may answer with an order for the same one.
+        self._cause = ""
+        self._legs: dict[str, int] = {}
         self.listens = type(strategy).on_order_update is not BaseStrategy.on_order_update
 
     def stand_before(self, position: int) -> None:
@@ -154,7 +161,8 @@ class StrategyRunner:
             return []
         signals = [answer] if isinstance(answer, Signal) else answer
         emitted: list[EmittedSignal] = []
-        legs: dict[str, int] = {}
+        if cause != self._cause:
+            self._cause, self._legs = cause, {}
         try:
             if len(signals) > MAX_SIGNALS:
                 raise InvalidInput(f"{len(signals)} signals at once; at most {MAX_SIGNALS}")
@@ -164,8 +172,8 @@ class StrategyRunner:
                         f"a {type(signal).__name__}; return a Signal, a list of them or None"
                     )
                 check_signal(self.desk, signal)
-                leg = legs.get(signal.symbol, 0)
-                legs[signal.symbol] = leg + 1
+                leg = self._legs.get(signal.symbol, 0)
+                self._legs[signal.symbol] = leg + 1
                 emitted.append(self._identify(signal, cause, leg, bar_ts))
         except (InvalidInput, TypeError) as error:
             raise StrategyFailed(

@@ -19,7 +19,7 @@ def target_delta(desk: Desk, symbol: str, wanted: Decimal) -> Decimal:
 
     A reduction never exceeds what is owned and not promised to another working sell.
     """
-    present = plus(desk.positions[symbol], desk.on_their_way(symbol))
+    present = plus(desk.held(symbol), desk.on_their_way(symbol))
     delta = plus(wanted, -present)
     if delta < 0:
         delta = -min(-delta, max(desk.sellable(symbol), ZERO))

@@ -29,12 +29,12 @@ class Plans:
 
     def create(
         self,
-        *,
         name: str,
         exchange: str,
         symbols: Sequence[str],
         intervals: Sequence[str],
         since_ms: int,
+        *,
         priority: int = 100,
         enabled: bool = True,
     ) -> CollectionPlanRow:

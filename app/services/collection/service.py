@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 from app.core.errors import TidemarkError, Unavailable
 from app.core.exchanges.errors import VenueError
-from app.core.market.coverage import missing
+from app.core.market.coverage import Span, missing
 from app.core.ports import Clock, Ids, MarketClock
 from app.models import CollectionPlanRow, JobRow
 from app.repositories.unit import Unit, Units
-from app.services.collection.filling import Answer, Filler, Markets
+from app.services.collection.filling import Filler, Markets
 from app.services.collection.jobs import CollectionJobs
 from app.services.collection.plans import Plans
-from app.services.collection.target import PAGE, Ask, Target, next_ask, targets_of
+from app.services.collection.target import PAGE, Target, next_ask, targets_of
 
 
 @dataclass(slots=True)
@@ -55,6 +55,7 @@ class CollectionService:
     ) -> None:
         self._units = units
         self._market_clock = market_clock
+        self._market_clock = market_clock
         self._filler = Filler(markets, market_clock, grace_ms or {})
         self._jobs = CollectionJobs(units, self._filler, ids, clock)
         self.plans = Plans(units, markets, ids)
@@ -67,7 +68,7 @@ class CollectionService:
             Unavailable: the venue's market time is not known.
         """
         plan = self.plans.get(plan_id)
-        wanted = [target for target in targets_of(plan) if self._missing(target, self._end(target))]
+        wanted = [target for target in targets_of(plan) if self._lacks(target)]
 
         def work(unit: Unit) -> list[JobRow]:
             return [self._jobs.ensure(unit, plan, target) for target in wanted]
@@ -104,20 +105,25 @@ class CollectionService:
         return followed
 
     def _follow(self, plan: CollectionPlanRow, followed: Followed) -> None:
-        seen_ts = self._market_clock.now_ms(plan.exchange)
-        failed = 0
+        failed = len(followed.errors)
+        try:
+            # Before the series are asked for: none of them is behind this time afterwards.
+            market_ts = self._market_clock.now_ms(plan.exchange)
+        except Unavailable as error:
+            followed.errors[plan.exchange] = _said(error)
+            return
         for target in targets_of(plan):
             try:
                 self._follow_series(plan, target, followed)
             except (VenueError, Unavailable) as error:
-                failed += 1
                 followed.errors[f"{target.symbol} {target.interval.name}"] = _said(error)
-        if not failed:
-            self._units.run(lambda unit: unit.plans.mark_followed(plan.id, seen_ts))
+        if len(followed.errors) == failed and plan.followed_ts < market_ts:
+            self._units.run(lambda unit: unit.plans.mark_followed(plan.id, market_ts))
 
     def _follow_series(self, plan: CollectionPlanRow, target: Target, followed: Followed) -> None:
         end = self._end(target)
-        ranges = self._missing(target, end)
+        spans, now = self._spans(target)
+        ranges = missing(spans, target.since, end, now)
         if not ranges:
             return
         # History, however long, is a job's; the present is followed meanwhile.
@@ -128,34 +134,25 @@ class CollectionService:
         if len(recent) < len(ranges):
             job = self._units.run(lambda unit: self._jobs.ensure(unit, plan, target))
             followed.jobs.append(job.id)
-        if recent:
-            followed.rows += self._fill(target, recent[0][0], end)
-
-    def _fill(self, target: Target, position: int, end: int) -> int:
-        ask = self._ask(target, position, end)
-        if ask is None:
-            return 0
-        answer = self._filler.fetch(target, ask)
-        return self._units.run(lambda unit: self._kept(unit, target, answer))
-
-    def _kept(self, unit: Unit, target: Target, answer: Answer) -> int:
-        stored = self._filler.keep(unit, target, answer)
-        return stored.changed
+        ask = next_ask(target, spans, recent[0][0], end, now) if recent else None
+        if ask is not None:
+            answer = self._filler.fetch(target, ask)
+            stored = self._units.run(lambda unit: self._filler.keep(unit, target, answer))
+            followed.rows += stored.changed
 
     def _end(self, target: Target) -> int:
         return max(self._filler.closed_end(target), target.since)
 
-    def _missing(self, target: Target, end: int) -> list[tuple[int, int]]:
-        with self._units.read() as unit:
-            series = unit.klines.find_series(target.exchange, target.symbol, target.interval.name)
-            spans = unit.coverage.spans(series.id) if series else []
-            return missing(spans, target.since, end, unit.now_ms)
+    def _lacks(self, target: Target) -> bool:
+        end = self._end(target)
+        spans, now = self._spans(target)
+        return bool(missing(spans, target.since, end, now))
 
-    def _ask(self, target: Target, position: int, end: int) -> Ask | None:
+    def _spans(self, target: Target) -> tuple[list[Span], int]:
+        """Coverage of a series, and the wall time of the look."""
         with self._units.read() as unit:
             series = unit.klines.find_series(target.exchange, target.symbol, target.interval.name)
-            spans = unit.coverage.spans(series.id) if series else []
-            return next_ask(target, spans, position, end, unit.now_ms)
+            return unit.coverage.spans(series.id) if series else [], unit.now_ms
 
 
 def _said(error: TidemarkError) -> str:

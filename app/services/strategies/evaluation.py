@@ -79,6 +79,9 @@ class Evaluator:
             return 0
         row = subject.row
         market_now = self._market_clock.now_ms(row.exchange)
+        seen_to = interval_of(row.interval).floor(market_now)
+        if not subject.events and _is_up_to_date(row, seen_to):
+            return 0
         try:
             frames = self._closed_frames(row, market_now)
         except NotFound:
@@ -86,7 +89,6 @@ class Evaluator:
         ready, skipped = _complete(row, frames, market_now)
         last = max((int(frame.open_ts[-1]) for frame in ready if len(frame)), default=None)
         fresh = last is not None and (row.cursor_ts is None or last > row.cursor_ts)
-        seen_to = interval_of(row.interval).floor(market_now)
         if not fresh and not subject.events:
             return self._write(subject, None, skipped=(), seen_to=seen_to)
         request = self._request(subject, ready)
@@ -262,6 +264,15 @@ class Evaluator:
             )
 
         self._units.run(work)
+
+
+def _is_up_to_date(row: StrategyInstanceRow, seen_to: int) -> bool:
+    """Whether the last closed bar is evaluated, and that is on record."""
+    return (
+        row.evaluated_ts >= seen_to
+        and row.cursor_ts is not None
+        and interval_of(row.interval).next(row.cursor_ts) >= seen_to
+    )
 
 
 def _complete(

@@ -10,7 +10,7 @@ from app.core.money import ZERO
 from simulator.bars import Bar, Bars
 from simulator.dialects.binance.filters import eight
 from simulator.dialects.binance.market_data import day_ticker, touch
-from simulator.dialects.binance.shapes import STATUS_NAMES, TYPE_NAMES, price_text
+from simulator.dialects.binance.shapes import STATUS_NAMES, TYPE_NAMES, price_text, units_text
 from simulator.exchange import OrderEvent
 from simulator.instruments import DECIMALS
 from simulator.ledger import Holding
@@ -60,20 +60,15 @@ def _kline(
             "c": price(bar.close),
             "h": price(bar.high),
             "l": price(bar.low),
-            "v": _units(bar.volume, bars.volume_decimals),
+            "v": units_text(bar.volume, bars.volume_decimals),
             "n": bar.trades,
             "x": is_closed,
-            "q": _units(bar.quote_volume, DECIMALS),
-            "V": _units(bar.taker_volume, bars.volume_decimals),
-            "Q": _units(bar.taker_quote_volume, DECIMALS),
+            "q": units_text(bar.quote_volume, bars.quote_decimals),
+            "V": units_text(bar.taker_volume, bars.volume_decimals),
+            "Q": units_text(bar.taker_quote_volume, bars.quote_decimals),
             "B": "0",
         },
     }
-
-
-def _units(count: int, decimals: int) -> str:
-    whole, fraction = divmod(count, 10**decimals)
-    return f"{whole}.{fraction:0{decimals}d}"
 
 
 def mini_ticker(market: Market, now: int) -> dict[str, Any]:
@@ -152,7 +147,7 @@ def _changes(before: tuple[Ints, Ints], after: tuple[Ints, Ints]) -> list[list[s
     new = dict(zip(after[0].tolist(), after[1].tolist(), strict=True))
     gone = {price: 0 for price in old if price not in new}
     changed = {price: size for price, size in new.items() if old.get(price) != size}
-    return [[_units(p, DECIMALS), _units(q, DECIMALS)] for p, q in (gone | changed).items()]
+    return [[units_text(p, DECIMALS), units_text(q, DECIMALS)] for p, q in (gone | changed).items()]
 
 
 def trade(market: Market, item: PublicTrade, now: int) -> dict[str, Any]:

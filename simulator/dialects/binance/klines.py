@@ -18,7 +18,11 @@ from simulator.noise import Ints
 
 _Bytes = npt.NDArray[np.uint8]
 _Mask = npt.NDArray[np.bool_]
-_ZERO: Final = ord("0")
+# Digits are written four at a time, from a table of the texts 0000 to 9999.
+_FOUR: Final = 10_000
+_TEXTS: Final = np.frombuffer(
+    "".join(f"{number:04d}" for number in range(_FOUR)).encode(), dtype=np.uint32
+)
 
 
 def close_times(bars: Bars, interval: Interval) -> Ints:
@@ -30,73 +34,83 @@ def close_times(bars: Bars, interval: Interval) -> Ints:
 
 def render(bars: Bars, interval: Interval) -> bytes:
     """The JSON array of rows that ``GET /api/v3/klines`` answers."""
-    count = len(bars)
-    if count == 0:
+    if len(bars) == 0:
         return b"[]"
-    price, volume = bars.price_decimals, bars.volume_decimals
-    pieces = [
-        _text(count, b",["),
-        _number(bars.open_ts),
-        *_amount(bars.open, price),
-        *_amount(bars.high, price),
-        *_amount(bars.low, price),
-        *_amount(bars.close, price),
-        *_amount(bars.volume, volume),
-        _text(count, b","),
-        _number(close_times(bars, interval)),
-        *_amount(bars.quote_volume, DECIMALS),
-        _text(count, b","),
-        _number(bars.trades),
-        *_amount(bars.taker_volume, volume),
-        *_amount(bars.taker_quote_volume, DECIMALS),
-        _text(count, b',"0"]'),
-    ]
-    text = np.concatenate([piece[0] for piece in pieces], axis=1)
-    keep = np.concatenate([piece[1] for piece in pieces], axis=1)
+    fields = _fields(bars, interval)
+    template = b"".join(field.template for field in fields)
+    text = np.empty((len(bars), len(template)), dtype=np.uint8)
+    text[:] = np.frombuffer(template, dtype=np.uint8)
+    keep = np.ones(text.shape, dtype=np.bool_)
+    offset = 0
+    for field in fields:
+        field.write(text, keep, offset)
+        offset += len(field.template)
     rows: bytes = text[keep].tobytes()
     return b"[" + rows[1:] + b"]"
 
 
-def _text(count: int, text: bytes) -> tuple[_Bytes, _Mask]:
-    row = np.frombuffer(text, dtype=np.uint8)
-    return np.broadcast_to(row, (count, len(row))), np.ones((count, len(row)), dtype=np.bool_)
-
-
-def _amount(units: Ints, decimals: int) -> list[tuple[_Bytes, _Mask]]:
-    """Pieces of ``,"123.45000000"``; zeros are added up to the venue's eight decimals."""
-    shown = max(decimals, DECIMALS)
-    power = 10**decimals
-    whole = units // power
-    fraction = units - whole * power
-    count = len(units)
-    digits, _ = _digits(fraction, decimals)
-    if shown > decimals:
-        filler = np.full((count, shown - decimals), _ZERO, dtype=np.uint8)
-        digits = np.concatenate([digits, filler], axis=1)
+def _fields(bars: Bars, interval: Interval) -> list[_Field]:
+    price, volume, quote = bars.price_decimals, bars.volume_decimals, bars.quote_decimals
     return [
-        _text(count, b',"'),
-        _number(whole),
-        _text(count, b"."),
-        (digits, np.ones(digits.shape, dtype=np.bool_)),
-        _text(count, b'"'),
+        _Field(b",[", bars.open_ts, 0, b""),
+        *(
+            _Field(b',"', column, price, b'"')
+            for column in (bars.open, bars.high, bars.low, bars.close)
+        ),
+        _Field(b',"', bars.volume, volume, b'"'),
+        _Field(b",", close_times(bars, interval), 0, b""),
+        _Field(b',"', bars.quote_volume, quote, b'"'),
+        _Field(b",", bars.trades, 0, b""),
+        _Field(b',"', bars.taker_volume, volume, b'"'),
+        _Field(b',"', bars.taker_quote_volume, quote, b'","0"]'),
     ]
 
 
-def _number(values: Ints) -> tuple[_Bytes, _Mask]:
-    """Digits of non-negative integers, with the leading zeros masked out."""
-    return _digits(values, len(str(int(values.max()))))
+class _Field:
+    """One column of the answer, with the constant text around its digits.
+
+    Args:
+        decimals: of the column's unit; a quoted number is padded to the venue's eight.
+
+    Attributes:
+        template: the text of a row, with room for the widest number.
+    """
+
+    def __init__(self, before: bytes, values: Ints, decimals: int, after: bytes) -> None:
+        self._values = values
+        self._decimals = decimals
+        self._start = len(before)
+        self._width = max(len(str(int(values.max()))) - decimals, 1)
+        is_quoted = before.endswith(b'"')
+        fraction = b"." + b"0" * max(decimals, DECIMALS) if is_quoted else b""
+        self.template = before + b"0" * self._width + fraction + after
+
+    def write(self, text: _Bytes, keep: _Mask, offset: int) -> None:
+        """Put the digits into the rows and mask the leading zeros out."""
+        digits = _digits(self._values, self._width + self._decimals)
+        begin = offset + self._start
+        end = begin + self._width
+        text[:, begin:end] = digits[:, : self._width]
+        if self._decimals:
+            text[:, end + 1 : end + 1 + self._decimals] = digits[:, self._width :]
+        if self._width > 1:
+            units = 10**self._decimals
+            bounds = np.array([10**n * units for n in range(1, self._width)], dtype=np.int64)
+            shown = np.searchsorted(bounds, self._values, side="right") + 1
+            if (shown < self._width).any():
+                places = np.arange(self._width, 0, -1)
+                keep[:, begin:end] = shown[:, None] >= places
 
 
-def _digits(values: Ints, width: int) -> tuple[_Bytes, _Mask]:
-    text = np.empty((len(values), width), dtype=np.uint8)
-    keep = np.empty((len(values), width), dtype=np.bool_)
+def _digits(values: Ints, width: int) -> _Bytes:
+    """The decimal digits of non-negative integers, with leading zeros, as ASCII."""
+    groups = -(-width // 4)
+    packed = np.empty((len(values), groups), dtype=np.uint32)
     rest = values
-    for column in range(width - 1, -1, -1):
-        keep[:, column] = rest > 0
-        quotient = rest // 10
-        text[:, column] = rest - quotient * 10
+    for group in range(groups - 1, 0, -1):
+        quotient = rest // _FOUR
+        packed[:, group] = _TEXTS.take(rest - quotient * _FOUR)
         rest = quotient
-    text += _ZERO
-    if width:
-        keep[:, -1] = True
-    return text, keep
+    packed[:, 0] = _TEXTS.take(rest)
+    digits: _Bytes = packed.view(np.uint8)
+    return digits[:, groups * 4 - width :]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 from app.core.errors import UnknownName
@@ -15,8 +16,7 @@ from simulator.dialects.binance.api import Call, Route, market_of
 from simulator.dialects.binance.errors import BinanceError
 from simulator.dialects.binance.filters import ORDER_TYPES, describe, eight
 from simulator.dialects.binance.klines import render
-from simulator.dialects.binance.shapes import levels, price_text
-from simulator.instruments import DECIMALS
+from simulator.dialects.binance.shapes import levels, price_text, units_text
 from simulator.market import BOOK_LEVELS, Market
 from simulator.trades import PublicTrade, latest_trades, trades_between, trades_from
 
@@ -150,8 +150,8 @@ def day_ticker(market: Market, now: int) -> dict[str, Any]:
     opened = bars.price(int(bars.open[0])) if len(bars) else last
     high = bars.price(int(bars.high.max())) if len(bars) else last
     low = bars.price(int(bars.low.min())) if len(bars) else last
-    volume = int(bars.volume.sum()) / 10**bars.volume_decimals
-    turnover = int(bars.quote_volume.sum()) / 10**DECIMALS
+    volume, turnover = int(bars.volume.sum()), int(bars.quote_volume.sum())
+    average = _average(volume, turnover, bars) or last
     trades = int(bars.trades.sum())
     (bid, bid_size), (ask, ask_size) = book.levels(asks=False)[0], book.levels(asks=True)[0]
     change = last - opened
@@ -159,7 +159,7 @@ def day_ticker(market: Market, now: int) -> dict[str, Any]:
         "symbol": market.spec.native,
         "priceChange": price_text(change),
         "priceChangePercent": f"{change / opened * 100:.3f}",
-        "weightedAvgPrice": f"{turnover / volume if volume else float(last):.8f}",
+        "weightedAvgPrice": eight(average),
         "prevClosePrice": price_text(opened),
         "lastPrice": price_text(last),
         "lastQty": eight(market.spec.step),
@@ -170,14 +170,21 @@ def day_ticker(market: Market, now: int) -> dict[str, Any]:
         "openPrice": price_text(opened),
         "highPrice": price_text(high),
         "lowPrice": price_text(low),
-        "volume": f"{volume:.8f}",
-        "quoteVolume": f"{turnover:.8f}",
+        "volume": units_text(volume, bars.volume_decimals),
+        "quoteVolume": units_text(turnover, bars.quote_decimals),
         "openTime": now - DAY_MS,
         "closeTime": now,
         "firstId": 0 if trades else -1,
         "lastId": trades - 1,
         "count": trades,
     }
+
+
+def _average(volume: int, turnover: int, bars: Bars) -> Decimal | None:
+    if volume == 0:
+        return None
+    base = Decimal(volume).scaleb(-bars.volume_decimals)
+    return Decimal(turnover).scaleb(-bars.quote_decimals) / base
 
 
 def _ticker_price(call: Call) -> Any:

@@ -39,6 +39,12 @@ def price_text(value: Decimal) -> str:
     return eight(value)
 
 
+def units_text(count: int, decimals: int) -> str:
+    """A count of 10^-decimals with the venue's eight decimals, or more where it has more."""
+    whole, fraction = divmod(count, 10**decimals)
+    return f"{whole}.{str(fraction).zfill(decimals)[:decimals].ljust(8, '0')}"
+
+
 def _core(order: Order, market: Market) -> dict[str, Any]:
     ticket = order.ticket
     return {

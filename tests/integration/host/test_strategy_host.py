@@ -230,7 +230,7 @@ def test_a_bad_file_gives_one_sentence(name: str, host: StrategyHost) -> None:
 def test_errors_keep_their_types_across_the_pipe(host: StrategyHost) -> None:
     with pytest.raises(UnknownName, match="moving_average_cross"):
         host.inspect(StrategyRef("moving_avrage_cross"))
-    with pytest.raises(BadParameter, match="'fast' was 0; it must be a whole number from 1 to 400"):
+    with pytest.raises(BadParameter, match="'fast' was 0; it must be a whole number from 2 to 400"):
         host.evaluate(CROSS, request_for(params={"fast": 0}))
     with pytest.raises(TidemarkError, match="no parameter 'fats'"):
         host.warm_up(CROSS, {"fats": 1}, "binance", "1m", [instrument()])

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from app.core.errors import Unavailable
 from app.core.exchanges.errors import VenueUnreachable
 from app.core.market.coverage import CoverageState
 from app.services.collection import CollectionService
@@ -132,3 +133,29 @@ def test_followed_bars_are_announced_one_event_each_time(world: Collecting) -> N
         (START_MS + 3 * M, START_MS + 3 * M, 1),
     ]
     assert bar(3) in world.stored()
+
+
+def test_a_plan_remembers_up_to_when_it_was_followed(world: Collecting) -> None:
+    world.list_bars(range(5))
+    plan = world.plan()
+    assert plan.followed_ts == 0
+    world.service.follow(plan.id)
+    assert world.service.plans.get(plan.id).followed_ts == world.market_clock.now
+    world.list_bars([5])
+    world.venue.failures = [VenueUnreachable("binance", "no whole answer came")]
+    world.service.follow(plan.id)
+    assert world.service.plans.get(plan.id).followed_ts == world.market_clock.now - M
+    world.service.follow(plan.id)
+    assert world.service.plans.get(plan.id).followed_ts == world.market_clock.now
+
+
+def test_without_the_market_clock_nothing_is_followed(
+    world: Collecting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_clock(exchange: str) -> int:
+        raise Unavailable(f"the clock of {exchange} could not be read")
+
+    plan = world.plan()
+    monkeypatch.setattr(world.market_clock, "now_ms", no_clock)
+    followed = world.service.follow(plan.id)
+    assert followed.errors == {"binance": "unavailable: the clock of binance could not be read"}

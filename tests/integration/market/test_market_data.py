@@ -16,6 +16,7 @@ from app.core.market.instruments import InstrumentStatus
 from app.core.market.klines import KlineFrame
 from app.core.market.quotes import MarketData
 from app.core.market.resampling import resample_rows
+from app.core.risk.context import ReferencePrice
 from app.services.market_data import MarketDataService, PriceSource, data_hash
 from tests.integration.market.collecting import SYMBOL, Collecting, M, instrument
 from tests.support.record import START_MS, record
@@ -138,6 +139,19 @@ def test_without_the_venue_the_last_close_is_told_and_called_stale(world: Readin
     assert found.is_stale
     with pytest.raises(Unavailable, match="no price of ETH/USDT is known"):
         market.get_latest_price("binance", ETH)
+
+
+def test_what_risk_reckons_with(world: Reading) -> None:
+    market, now = world.read(), world.market_clock.now
+    world.cache.put(live(now))
+    assert market.reference("binance", SYMBOL) == ReferencePrice(Decimal(100), 0, False)
+    world.market_clock.now += H
+    world.venue.failures = [VenueUnreachable("binance", "no whole answer came") for _ in "ab"]
+    found = market.reference("binance", SYMBOL)
+    assert found is not None
+    assert (found.is_stale, found.age_ms) == (True, H)
+    assert market.reference("binance", ETH) is None
+    assert market.reference("binance", "NO/USDT") is None
 
 
 def test_a_ticker_that_stands_still_is_stale(world: Reading) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from app.adapters.budget import InProcessBudget
-from app.core.exchanges.factory import market_adapter, trade_adapter
+from app.core.exchanges.factory import market_adapter
+from app.core.exchanges.trading import trade_adapter
 from app.core.ports import MarketAdapter, TradeAdapter
 from tests.support.record import ManualClock
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from app.core.backtest.engine import run_backtest
 from app.core.backtest.result import BacktestResult
@@ -21,6 +23,7 @@ from app.core.strategies.parameters import IntParameter
 
 START = 1_704_067_200_000  # 2024-01-01T00:00Z
 BTC = "BTC/USDT"
+KLINES = Path("/work/shared/data/klines")
 
 
 def instrument(symbol: str = BTC, **changes: Any) -> Instrument:
@@ -72,6 +75,17 @@ def gapped(seed: int, bars: int = 300, symbol: str = BTC, interval: str = "1m") 
         row[:] = np.round([open_, high, low, close], 2)
         close = float(row[3])
     return frame_of(prices, symbol, interval)
+
+
+def real_candles(name: str, interval: str) -> KlineFrame:
+    """Candles of a file of this machine's data; the test is skipped where it is absent."""
+    path = KLINES / f"{name}.feather"
+    if not path.exists():
+        pytest.skip(f"{path} is not on this machine")
+    table = pytest.importorskip("pyarrow.feather").read_table(path)
+    times = table["date"].to_numpy().astype("datetime64[ms]").astype(np.int64)
+    columns = [table[column].to_numpy() for column in ("open", "high", "low", "close", "volume")]
+    return KlineFrame("binance", BTC, interval, times, *columns)
 
 
 class RandomOrders(BaseStrategy):

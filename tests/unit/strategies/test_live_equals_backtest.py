@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from research_tables import RandomOrders, gapped, instrument
+from research_tables import RandomOrders, gapped, instrument, real_candles
 
 from app.core.backtest import engine
 from app.core.backtest.ledger import OrderLog
@@ -132,13 +132,17 @@ def test_a_replayed_backtest_emits_the_same_signals_bar_by_bar(
     strategy: type[BaseStrategy],
     params: dict[str, Any],
     symbols: tuple[str, ...],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     frames = tuple(gapped(3 + i, bars=150, symbol=symbol) for i, symbol in enumerate(symbols))
-    recorder = Recorder(monkeypatch)
-    backtest(strategy, params, *frames)
-    expected, told = list(recorder.signals), list(recorder.told)
-    assert len(expected) > 10
+    assert replay(strategy, params, *frames) > 10
+
+
+def replay(strategy: type[BaseStrategy], params: dict[str, Any], *frames: KlineFrame) -> int:
+    """Check a backtest's signals against live evaluations; how many there were."""
+    with pytest.MonkeyPatch.context() as patch:
+        recorder = Recorder(patch)
+        backtest(strategy, params, *frames)
+        expected, told = list(recorder.signals), list(recorder.told)
     live, signals = LiveBook(frames, params), []
     for ts, now in zip(frames[0].open_ts, told, strict=False):
         for update in now:
@@ -147,6 +151,34 @@ def test_a_replayed_backtest_emits_the_same_signals_bar_by_bar(
         live.store(result)
         signals += result.signals
     assert signals == expected
+    return len(expected)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "params"),
+    [(MovingAverageCross, {"fast": 5, "slow": 20}), (BollingerReversion, {})],
+)
+def test_real_candles_give_the_same_signals_live_and_in_a_backtest(
+    strategy: type[BaseStrategy], params: dict[str, Any]
+) -> None:
+    assert replay(strategy, params, real_candles("BTC_USDT-1m", "1m").slice(0, 500)) > 10
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 1000), cut=st.integers(20, 79), which=st.sampled_from(STRATEGIES))
+def test_signals_do_not_change_when_the_future_is_cut_off(
+    seed: int, cut: int, which: tuple[type[BaseStrategy], dict[str, Any]]
+) -> None:
+    strategy, params = which
+    frame = gapped(seed, bars=80)
+    answers = []
+    for bars in (frame, frame.slice(0, cut)):
+        with pytest.MonkeyPatch.context() as patch:
+            recorder = Recorder(patch)
+            backtest(strategy, params, bars)
+        answers.append(recorder.signals)
+    last = int(frame.open_ts[cut - 1])
+    assert [item for item in answers[0] if item.bar_ts <= last][: len(answers[1])] == answers[1]
 
 
 @settings(max_examples=25, deadline=None)

@@ -22,8 +22,8 @@ class MovingAverageCross(BaseStrategy):
     It earns in long trends and pays, in fees and false starts, in a market that goes nowhere.
     """
 
-    fast = IntParameter(10, low=1, high=400, help="bars of the fast average")
-    slow = IntParameter(30, low=2, high=1000, help="bars of the slow average")
+    fast = IntParameter(10, low=2, high=400, help="bars of the fast average")
+    slow = IntParameter(30, low=3, high=1000, help="bars of the slow average")
     fraction = DecimalParameter(
         "0.95", low="0.01", high="1", help="part of equity to hold; the rest pays fees and gaps"
     )

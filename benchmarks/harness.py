@@ -1,0 +1,62 @@
+"""Finding, running and printing benchmarks.
+
+A benchmark is a module of this package with a function ``run()`` that returns
+``{"figures": {name: number}, "ratios": {name: number}}``. Figures depend on the machine;
+ratios compare two things measured in the same run, and are what to watch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+_NOT_BENCHMARKS: Final = frozenset({"__main__", "harness"})
+_USAGE: Final = "usage: python -m benchmarks NAME [--json]"
+
+
+def names() -> list[str]:
+    """Names of the benchmarks in this package, sorted."""
+    found = pkgutil.iter_modules([str(Path(__file__).parent)])
+    return sorted(module.name for module in found if module.name not in _NOT_BENCHMARKS)
+
+
+def run(name: str) -> dict[str, Any]:
+    """Run one benchmark; returns its name, figures and ratios.
+
+    Raises:
+        KeyError: there is none of that name.
+    """
+    if name not in names():
+        raise KeyError(name)
+    measured: Mapping[str, Any] = importlib.import_module(f"benchmarks.{name}").run()
+    return {"benchmark": name, "figures": measured["figures"], "ratios": measured["ratios"]}
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The result for people to read."""
+    rows = [(kind, *item) for kind in ("figures", "ratios") for item in result[kind].items()]
+    width = max((len(name) for _, name, _ in rows), default=0)
+    lines = [str(result["benchmark"])]
+    lines += [f"  {name:<{width}}  {value:>14,.6g}  {kind[:-1]}" for kind, name, value in rows]
+    return "\n".join(lines)
+
+
+def main(arguments: list[str]) -> int:
+    """List benchmarks, or run one; returns the exit code: 0 ok, 2 wrong usage."""
+    as_json = "--json" in arguments
+    wanted = [argument for argument in arguments if argument != "--json"]
+    if not wanted:
+        sys.stdout.write("\n".join([_USAGE, *(f"  {name}" for name in names())]) + "\n")
+        return 0
+    if len(wanted) > 1 or wanted[0].startswith("-") or wanted[0] not in names():
+        known = ", ".join(names())
+        sys.stderr.write(f"{_USAGE}; known benchmarks: {known}\n")
+        return 2
+    result = run(wanted[0])
+    sys.stdout.write((json.dumps(result) if as_json else table(result)) + "\n")
+    return 0
