@@ -1,14 +1,24 @@
-"""One runtime per data directory: an advisory lock that ends with its process."""
+"""One runtime per data directory: an advisory lock that ends with its process.
+
+The lock's file says how to reach the runtime: its process, its API, its simulated exchange.
+"""
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
+import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Final, Self
 
 from app.core.errors import Conflict
+
+# A command that only looks holds the lock for microseconds; a runtime that starts waits for it.
+_PATIENCE_S: Final = 0.3
+_PAUSE_S: Final = 0.01
+_FACTS_LIMIT: Final = 4_096
 
 
 class RuntimeLock:
@@ -25,18 +35,18 @@ class RuntimeLock:
     def __enter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(handle)
-            raise Conflict(
-                f"another Tidemark runs in {self._path.parent}; stop it, or set "
-                "TIDEMARK_DATA_DIR to another directory",
-                code="already-running",
-            ) from None
-        os.ftruncate(handle, 0)
-        os.write(handle, f"{os.getpid()}\n".encode())
+        deadline = time.monotonic() + _PATIENCE_S
+        while not _locked(handle, fcntl.LOCK_EX):
+            if time.monotonic() > deadline:
+                os.close(handle)
+                raise Conflict(
+                    f"another Tidemark runs in {self._path.parent}; stop it, or set "
+                    "TIDEMARK_DATA_DIR to another directory",
+                    code="already-running",
+                )
+            time.sleep(_PAUSE_S)
         self._handle = handle
+        self.describe()
         return self
 
     def __exit__(
@@ -49,12 +59,41 @@ class RuntimeLock:
             os.close(self._handle)
             self._handle = None
 
+    def describe(self, **facts: str) -> None:
+        """Say how to reach this runtime, such as ``simulator_url``; commands beside it read it."""
+        assert self._handle is not None  # noqa: S101 - only its holder describes it
+        text = json.dumps({"pid": os.getpid(), **facts}) + "\n"
+        os.ftruncate(self._handle, 0)
+        os.pwrite(self._handle, text.encode(), 0)
+
     def held_by_other(self) -> bool:
         """Whether another process holds the lock now."""
-        if not self._path.exists():
+        if self._handle is not None:
             return False
         try:
-            with self:
-                return False
-        except Conflict:
-            return True
+            handle = os.open(self._path, os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            # Shared: two commands that look at once do not take each other for a runtime.
+            return not _locked(handle, fcntl.LOCK_SH)
+        finally:
+            os.close(handle)
+
+    def facts(self) -> dict[str, Any]:
+        """What the runtime that holds the lock says of itself; empty where none runs."""
+        if not self.held_by_other():
+            return {}
+        try:
+            said = json.loads(self._path.read_bytes()[:_FACTS_LIMIT])
+        except (OSError, ValueError):
+            return {}
+        return said if isinstance(said, dict) else {}
+
+
+def _locked(handle: int, kind: int) -> bool:
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

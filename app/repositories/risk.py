@@ -51,9 +51,14 @@ class RiskRepository(Repository):
             )
         ).one_or_none()
 
-    def decisions(self, limit: int, cursor: str | None = None) -> Page[RiskDecisionRow]:
+    def decisions(
+        self, limit: int, cursor: str | None = None, instance_id: str | None = None
+    ) -> Page[RiskDecisionRow]:
         """Decisions, newest first."""
-        return self._page(select(RiskDecisionRow), RiskDecisionRow.id, limit, cursor)
+        statement = select(RiskDecisionRow)
+        if instance_id is not None:
+            statement = statement.where(RiskDecisionRow.instance_id == instance_id)
+        return self._page(statement, RiskDecisionRow.id, limit, cursor)
 
     def decisions_of_instance(self, instance_id: str, limit: int) -> Sequence[RiskDecisionRow]:
         """Decisions on one instance's intents, oldest first."""

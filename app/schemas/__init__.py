@@ -1,1 +1,1 @@
-"""Request and response models of the HTTP API."""
+"""Request and response models of the HTTP API; the CLI's ``--json`` prints the same."""

@@ -1,0 +1,92 @@
+"""What the routers need, handed in by ``app.main``; and the parameters that many routes share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Path, Query, Request, Security
+from fastapi.security import HTTPBearer
+
+from app.api.problems import ApiProblem
+from app.schemas.common import EXCHANGE_PATTERN, NAME_PATTERN, UID_PATTERN
+from app.services.accounts import AccountService
+from app.services.backtests import BacktestService
+from app.services.collection import CollectionService
+from app.services.doctor import Check
+from app.services.jobs import JobService
+from app.services.listings import Listings
+from app.services.market_data import MarketDataService
+from app.services.orders.cancelling import OrderCanceller
+from app.services.orders.intake import OrderIntake
+from app.services.risk import RiskService
+from app.services.strategies.catalogue import StrategyCatalogue
+from app.services.strategies.instances import InstanceService
+from app.services.tokens import TokenService
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The services behind the API.
+
+    Attributes:
+        readiness: the checks of ``/ready``, by what they look at.
+    """
+
+    accounts: AccountService
+    backtests: BacktestService
+    canceller: OrderCanceller
+    catalogue: StrategyCatalogue
+    collection: CollectionService
+    instances: InstanceService
+    intake: OrderIntake
+    jobs: JobService
+    market_data: MarketDataService
+    listings: Listings
+    risk: RiskService
+    tokens: TokenService
+    readiness: tuple[Check, ...]
+    version: str
+    environment: str
+    reporting_currency: str
+
+
+def services_of(request: Request) -> Services:
+    """The services of the application that the request came to."""
+    found: Services = request.app.state.services
+    return found
+
+
+_bearer = HTTPBearer(
+    auto_error=False,
+    scheme_name="token",
+    description="Made at the first start and kept in `api-token` in the data directory.",
+)
+
+
+def _principal(request: Request, _shown: Annotated[object, Security(_bearer)]) -> str:
+    """The name of the token, which the guard has looked up; without one nothing is served."""
+    name: str | None = getattr(request.state, "principal", None)
+    if name is None:
+        raise ApiProblem("unauthorized", "this route asks for a token")
+    return name
+
+
+App = Annotated[Services, Depends(services_of)]
+#: The name of the token that asks.
+Principal = Annotated[str, Depends(_principal)]
+
+Limit = Annotated[int, Query(ge=1, le=500, description="rows of a page")]
+Cursor = Annotated[
+    str | None,
+    Query(pattern=UID_PATTERN, description="`next_cursor` of the page before"),
+]
+IdPath = Annotated[str, Path(pattern=UID_PATTERN)]
+AccountPath = Annotated[str, Path(pattern=NAME_PATTERN, description="the account's id or its name")]
+AccountQuery = Annotated[
+    str | None, Query(pattern=NAME_PATTERN, description="only this account: its id or name")
+]
+InstanceQuery = Annotated[str | None, Query(pattern=UID_PATTERN, description="only this instance")]
+ExchangeQuery = Annotated[
+    str | None, Query(pattern=EXCHANGE_PATTERN, description="only this exchange")
+]

@@ -1,0 +1,61 @@
+"""Accounts, balances, positions, fills."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from app.api.dependencies import AccountPath, AccountQuery, App, Cursor, Limit, Principal
+from app.api.guard import GuardedRoute
+from app.api.openapi import problems
+from app.schemas.accounts import Account, Balance, Fill, NewAccount, Position
+from app.schemas.common import Listing, listing
+
+router = APIRouter(prefix="/api/v1", tags=["accounts"], route_class=GuardedRoute)
+
+
+@router.post(
+    "/accounts",
+    status_code=201,
+    summary="Open a simulated account",
+    responses=problems(409, 503, body=True),
+)
+def create_account(body: NewAccount, app: App, _: Principal, response: Response) -> Account:
+    """Opens an account at the simulated exchange with these balances and adds it here."""
+    row = app.accounts.add_simulated(body.name, body.exchange, body.balances)
+    response.headers["Location"] = f"/api/v1/accounts/{row.id}"
+    return Account.of(row)
+
+
+@router.get("/accounts", summary="List accounts", responses=problems())
+def list_accounts(app: App, _: Principal) -> Listing[Account]:
+    """Every account, oldest first."""
+    return listing(app.accounts.all(), Account.of)
+
+
+@router.get("/accounts/{account}", summary="Get an account", responses=problems(404))
+def get_account(account: AccountPath, app: App, _: Principal) -> Account:
+    """One account, by id or name."""
+    return Account.of(app.accounts.get(account))
+
+
+@router.get("/accounts/{account}/balances", summary="List balances", responses=problems(404))
+def list_balances(account: AccountPath, app: App, _: Principal) -> Listing[Balance]:
+    """Every asset of an account by name."""
+    return listing(app.accounts.balances(account), Balance.of)
+
+
+@router.get("/accounts/{account}/positions", summary="List positions", responses=problems(404))
+def list_positions(
+    account: AccountPath, app: App, _: Principal, flat: bool = False
+) -> Listing[Position]:
+    """What each instance holds, valued at the present price; closed positions with `flat=true`."""
+    return listing(app.accounts.positions(account, flat=flat), Position.of)
+
+
+@router.get("/fills", summary="List fills", responses=problems(404))
+def list_fills(
+    app: App, _: Principal, account: AccountQuery = None, limit: Limit = 100, cursor: Cursor = None
+) -> Listing[Fill]:
+    """Trades at the venues, newest first."""
+    page = app.accounts.fills(app.listings.account_id(account), limit, cursor)
+    return listing(page.rows, Fill.of, page.next_cursor)

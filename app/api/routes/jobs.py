@@ -1,0 +1,41 @@
+"""Jobs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from app.api.dependencies import App, Cursor, IdPath, Limit, Principal
+from app.api.guard import GuardedRoute
+from app.api.openapi import problems
+from app.schemas.common import Listing, listing
+from app.schemas.jobs import Job
+
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], route_class=GuardedRoute)
+
+Kind = Annotated[str | None, Query(pattern="^(collection|backtest)$", description="only this kind")]
+
+
+@router.get("", summary="List jobs", responses=problems())
+def list_jobs(
+    app: App, _: Principal, kind: Kind = None, limit: Limit = 100, cursor: Cursor = None
+) -> Listing[Job]:
+    """Jobs, newest first."""
+    page = app.jobs.page(limit, cursor, kind)
+    return listing(page.rows, Job.of, page.next_cursor)
+
+
+@router.get("/{job_id}", summary="Get a job", responses=problems(404))
+def get_job(job_id: IdPath, app: App, _: Principal) -> Job:
+    """A job with its progress, its result or its error."""
+    return Job.of(app.jobs.get(job_id))
+
+
+@router.post(
+    "/{job_id}/cancel", status_code=202, summary="Cancel a job", responses=problems(404, 409)
+)
+def cancel_job(job_id: IdPath, app: App, _: Principal, response: Response) -> Job:
+    """A queued job ends at once, a running one after its slice."""
+    response.headers["Location"] = f"/api/v1/jobs/{job_id}"
+    return Job.of(app.jobs.cancel(job_id))

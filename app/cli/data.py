@@ -1,0 +1,233 @@
+"""``tidemark data``: collect, coverage, instruments, klines."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli.arguments import Cursor, End, Exchange, Interval, Limit, Start, Symbol, group, time_of
+from app.cli.output import Json, emit, facts, table
+from app.cli.plans import plan_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from app.cli.session import Session
+    from app.models import CollectionPlanRow
+
+app = group("Market data: plans, collect, coverage, instruments, klines.")
+#: Bars that an export holds in memory at once.
+_CHUNK = 5_000
+
+
+@app.command("collect")
+def collect(
+    plan: Annotated[str, typer.Argument(help="A plan's name or id; or use --symbol.")] = "",
+    symbol: Annotated[list[str], typer.Option("--symbol", "-s", help="Without a plan.")] = [],  # noqa: B006
+    interval: Interval = "1m",
+    since: Annotated[str, typer.Option("--since", help="With --symbol: from when.")] = "",
+    exchange: Exchange = "binance",
+    as_json: Json = False,
+) -> None:
+    """Fill what is missing of a plan, or of symbols for which a plan is made."""
+    from app.cli.driving import finish_jobs, require_success
+    from app.cli.session import session
+    from app.schemas.jobs import Job
+
+    with session() as here:
+        row = _plan(here, plan, symbol, interval, since, exchange)
+        started = here.container.collection.start(row.id)
+        done = finish_jobs(here, [job.id for job in started]) if started else []
+        require_success(done)
+    jobs = [Job.of(job) for job in done]
+    rows = (
+        [
+            job.params["symbol"],
+            job.params["interval"],
+            (job.result or {}).get("rows"),
+            (job.result or {}).get("present"),
+            (job.result or {}).get("pending"),
+            (job.result or {}).get("exchange_side"),
+        ]
+        for job in jobs
+    )
+    columns = ("symbol", "interval", "stored>", "present>", "pending>", "missing at venue>")
+    emit(
+        as_json,
+        {"plan": row.name, "jobs": [job.model_dump(mode="json") for job in jobs]},
+        lambda out: table(out, columns, rows, f"Plan {row.name} lacks nothing."),
+    )
+
+
+@app.command("coverage")
+def coverage(
+    symbol: Annotated[str, typer.Option("--symbol", "-s", help="Without it: every series.")] = "",
+    interval: Interval = "1m",
+    exchange: Exchange = "binance",
+    start: Start = "",
+    end: End = "",
+    as_json: Json = False,
+) -> None:
+    """Show what is known of every expected bar, and the gaps."""
+    from app.cli.session import session
+    from app.schemas.market import Coverage
+    from app.schemas.times import rfc3339
+
+    with session() as here:
+        listings = here.listings
+        wanted = [(exchange, symbol, interval)] if symbol else listings.series()
+        first, stop = time_of("--start", start), time_of("--end", end)
+        found = [Coverage.of(listings.coverage(*series, first, stop)) for series in wanted]
+
+    def human(out: Console) -> None:
+        rows = (
+            [
+                each.symbol,
+                each.interval,
+                None if each.start is None else rfc3339(each.start),
+                None if each.end is None else rfc3339(each.end),
+                each.expected,
+                each.counts["present"],
+                each.counts["pending"],
+                each.counts["exchange_side"],
+                each.gaps,
+            ]
+            for each in found
+        )
+        columns = ("symbol", "interval", "from", "to", "expected>", "present>", "pending>")
+        table(out, (*columns, "at venue>", "gaps>"), rows, "Nothing was collected yet.")
+        if symbol:
+            holes = [part for part in found[0].ranges if part.state != "present"]
+            gaps = (
+                [rfc3339(part.start), rfc3339(part.end), part.state, part.bars] for part in holes
+            )
+            table(out, ("gap from", "to", "state", "bars>"), gaps, "No gap.")
+
+    emit(as_json, found[0] if symbol else found, human)
+
+
+@app.command("instruments")
+def instruments(
+    exchange: Exchange = "binance",
+    refresh: Annotated[bool, typer.Option("--refresh", help="Ask the exchange first.")] = False,
+    limit: Limit = 100,
+    cursor: Cursor = "",
+    as_json: Json = False,
+) -> None:
+    """List what can be traded, with its filters."""
+    from app.cli.session import session
+    from app.schemas.market import Instrument
+
+    with session() as here:
+        if refresh:
+            here.container.market_data.sync_instruments(exchange)
+        after = (exchange, cursor) if cursor else None
+        found = [Instrument.of(each) for each in here.listings.instruments(exchange, limit, after)]
+    columns = ("symbol", "status", "tick_size", "step_size", "min_quantity", "min_notional")
+    emit(
+        as_json,
+        found,
+        lambda out: table(
+            out,
+            columns,
+            ([getattr(each, column) for column in columns] for each in found),
+            "The catalogue is empty; fill it with: tidemark data instruments --refresh",
+        ),
+    )
+
+
+@app.command("price")
+def price(symbol: Symbol, exchange: Exchange = "binance", as_json: Json = False) -> None:
+    """Show the latest price of a symbol."""
+    from app.cli.session import session
+    from app.schemas.market import Price
+
+    with session() as here:
+        found = Price.of(here.container.market_data.get_latest_price(exchange, symbol))
+    emit(as_json, found, lambda out: facts(out, found.model_dump().items()))
+
+
+@app.command("klines")
+def klines(
+    symbol: Symbol,
+    interval: Interval,
+    exchange: Exchange = "binance",
+    start: Start = "",
+    end: End = "",
+    as_json: Json = False,
+) -> None:
+    """Write stored klines to stdout as CSV, exactly as the exchange stated them."""
+    import json
+
+    from app.cli.session import session
+    from app.core.errors import NotFound
+    from app.core.market.intervals import interval as interval_of
+    from app.core.money import canonical
+    from app.services.kline_pages import kline_page
+
+    fields = ("open", "high", "low", "close", "volume")
+    grid = interval_of(interval)
+    first, stop = time_of("--start", start), time_of("--end", end)
+    columns: dict[str, list[str | int]] = {name: [] for name in ("open_ts", *fields)}
+    with session() as here:
+        stored = here.listings.stored_range(exchange, symbol, interval)
+        if stored is None:
+            raise NotFound(
+                f"no klines of {symbol} {interval} are stored; collect them: tidemark data collect"
+            )
+        if not as_json:
+            sys.stdout.write("open_ts,open,high,low,close,volume\n")
+        page = kline_page(grid, stored, stored[0] if first is None else first, stop, _CHUNK)
+        while page is not None:
+            rows = here.container.market_data.rows(exchange, symbol, interval, page.start, page.end)
+            for row in rows:
+                values = [row.open_ts, *(canonical(getattr(row, name)) for name in fields)]
+                if as_json:
+                    for name, value in zip(columns, values, strict=True):
+                        columns[name].append(value)
+                else:
+                    sys.stdout.write(",".join(map(str, values)) + "\n")
+            following = page.following
+            page = following and kline_page(grid, stored, following, stop, _CHUNK)
+    if as_json:
+        series = {"exchange": exchange, "symbol": symbol, "interval": interval}
+        sys.stdout.write(json.dumps({**series, "exact": True, "columns": columns}) + "\n")
+
+
+@app.command("jobs")
+def collection_jobs(limit: Limit = 50, cursor: Cursor = "", as_json: Json = False) -> None:
+    """List collection jobs, newest first."""
+    from app.cli.jobs import list_jobs
+
+    list_jobs("collection", limit, cursor, as_json)
+
+
+def _plan(
+    here: Session, plan: str, symbols: list[str], interval: str, since: str, exchange: str
+) -> CollectionPlanRow:
+    """The plan to collect: the named one, or one made of the options."""
+    from app.core.errors import InvalidInput
+
+    if plan and not symbols:
+        return plan_of(here, plan)
+    if plan or not symbols:
+        raise InvalidInput("name a plan, or give --symbol and --since to collect without one")
+    since_ms = time_of("--since", since)
+    if since_ms is None:
+        raise InvalidInput("--since is needed with --symbol, as in --since 2026-01-01")
+    name = f"{exchange} {' '.join(sorted(symbols))} {interval}"[:64]
+    plans = here.container.collection.plans
+    known = plans.named(name)
+    if known is not None and known.since_ts <= since_ms:
+        return known
+    if known is not None:
+        plans.delete(known.id)  # the earlier date takes its place; what was collected stays
+    return plans.create(
+        name=name,
+        exchange=exchange,
+        symbols=symbols,
+        intervals=[interval],
+        since_ms=since_ms,
+    )

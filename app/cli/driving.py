@@ -1,0 +1,185 @@
+"""Jobs as commands see them: wait for a runtime to do them, or do them here; progress on stderr."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from app.services.jobs import LIVE
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from app.cli.session import Session
+    from app.models import JobRow
+
+_POLL_S: Final = 0.1
+_LOOK_S: Final = 1.0
+_UNTAKEN_S: Final = 10.0
+
+
+def finish_jobs(session: Session, job_ids: Sequence[str]) -> list[JobRow]:
+    """Wait until the jobs have ended, working on them here where nobody else does.
+
+    Ctrl-C asks for them to be cancelled before it ends the command.
+    """
+    worker = _Worker(session, job_ids)
+    try:
+        with _progress() as progress:
+            return _follow(session, job_ids, worker, progress)
+    except KeyboardInterrupt:
+        for job_id in job_ids:
+            _cancel(session, job_id)
+        worker.join()
+        raise
+    finally:
+        worker.stop()
+
+
+def require_success(jobs: Sequence[JobRow]) -> None:
+    """Nothing, where every job succeeded.
+
+    Raises:
+        TidemarkError: with the first failure's words.
+    """
+    from app.core.errors import Conflict, TidemarkError
+
+    for job in jobs:
+        if job.state == "failed":
+            error = job.error or {}
+            raise TidemarkError(
+                f"the {job.kind} job failed: {error.get('message', 'no reason was kept')}",
+                code=str(error.get("code", "internal-error")),
+            )
+        if job.state == "cancelled":
+            raise Conflict(f"the {job.kind} job was cancelled", code="cancelled")
+
+
+def _follow(
+    session: Session, job_ids: Sequence[str], worker: _Worker, progress: Progress
+) -> list[JobRow]:
+    bars: dict[str, TaskID] = {}
+    began = looked = time.monotonic()
+    if session.works_alone:
+        worker.start()
+    while True:
+        rows = [session.container.jobs.get(job_id) for job_id in job_ids]
+        for row in rows:
+            _show(progress, bars, row)
+        if all(row.state not in LIVE for row in rows):
+            return rows
+        worker.check()
+        now = time.monotonic()
+        if now - looked > _LOOK_S:
+            looked = now
+            if session.works_alone:
+                worker.start()  # the runtime that was there has gone
+        if now - began > _UNTAKEN_S and all(row.attempt == 0 for row in rows):
+            began = now
+            sys.stderr.write("tidemark: no worker has taken the job yet; is one running?\n")
+        time.sleep(_POLL_S)
+
+
+def _show(progress: Progress, bars: dict[str, TaskID], row: JobRow) -> None:
+    if row.id not in bars:
+        bars[row.id] = progress.add_task(_title(row), total=None, text="")
+    state = row.progress
+    if row.kind == "backtest":
+        done, total = state.get("bars_done", 0), state.get("bars_total") or None
+        text = "bars"
+    else:
+        done, total = state.get("slices_done", 0), state.get("slices_total")
+        text = f"pages · {state.get('rows', 0):,} rows · {state.get('rows_per_s') or 0:,} rows/s"
+    if row.state not in LIVE:
+        text = row.state if row.state != "succeeded" else text
+        total = total or 1
+        done = total if row.state == "succeeded" else done
+    progress.update(bars[row.id], completed=done, total=total, text=text)
+
+
+def _title(row: JobRow) -> str:
+    params = row.params
+    if row.kind == "collection":
+        return f"{params['symbol']} {params['interval']}"
+    return row.kind
+
+
+def _progress() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TextColumn("{task.fields[text]}", justify="left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def _cancel(session: Session, job_id: str) -> None:
+    from app.core.errors import Conflict
+
+    try:
+        session.container.jobs.cancel(job_id)
+    except Conflict:
+        return  # it has ended meanwhile
+
+
+class _Worker:
+    """Works on jobs in this process, one after the other, on a thread of its own."""
+
+    def __init__(self, session: Session, job_ids: Sequence[str]) -> None:
+        self._session = session
+        self._job_ids = list(job_ids)
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._error: BaseException | None = None
+
+    def start(self) -> None:
+        """Begin, unless it was begun."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
+            self._thread.start()
+
+    def check(self) -> None:
+        """Raise what the work raised."""
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        """Take no further slice."""
+        self._stop.set()
+
+    def join(self) -> None:
+        """Wait for the end of the slice under way."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            for job_id in self._job_ids:
+                self._work(job_id)
+        except Exception as error:  # noqa: BLE001 - raised again by check(), on the main thread
+            self._error = error
+
+    def _work(self, job_id: str) -> None:
+        container = self._session.container
+        slices: dict[str, Callable[[str], Any]] = {
+            "collection": container.collection.run_job,
+            "backtest": container.backtests.run,
+        }
+        while not self._stop.is_set():
+            job = container.jobs.get(job_id)
+            if job.state not in LIVE:
+                return
+            wait_ms = max(job.not_before, job.lease_until) - container.clock.now_ms()
+            if wait_ms > 0:
+                self._stop.wait(min(wait_ms / 1000, _LOOK_S))
+                continue
+            slices[job.kind](job_id)

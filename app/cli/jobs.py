@@ -1,0 +1,55 @@
+"""``tidemark job``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from app.cli.arguments import Cursor, Limit, group
+from app.cli.output import Json, emit, facts, table
+
+app = group("Jobs: list, show, cancel.")
+JobId = Annotated[str, typer.Argument(help="The job's id.")]
+
+
+@app.command("list")
+def list_jobs(
+    kind: Annotated[str, typer.Option("--kind", help="collection or backtest.")] = "",
+    limit: Limit = 50,
+    cursor: Cursor = "",
+    as_json: Json = False,
+) -> None:
+    """List jobs, newest first."""
+    from app.cli.session import session
+    from app.schemas.common import listing
+    from app.schemas.jobs import Job
+
+    with session() as here:
+        page = here.container.jobs.page(limit, cursor or None, kind or None)
+    found = listing(page.rows, Job.of, page.next_cursor)
+    rows = ([each.created_at, each.kind, each.state, each.progress, each.id] for each in found.data)
+    columns = ("created", "kind", "state", "progress", "id")
+    emit(as_json, found, lambda out: table(out, columns, rows, "No job."))
+
+
+@app.command("show")
+def show_job(job_id: JobId, as_json: Json = False) -> None:
+    """Show a job."""
+    from app.cli.session import session
+    from app.schemas.jobs import Job
+
+    with session() as here:
+        job = Job.of(here.container.jobs.get(job_id))
+    emit(as_json, job, lambda out: facts(out, job.model_dump().items()))
+
+
+@app.command("cancel")
+def cancel_job(job_id: JobId, as_json: Json = False) -> None:
+    """End a job: a queued one at once, a running one after its slice."""
+    from app.cli.session import session
+    from app.schemas.jobs import Job
+
+    with session() as here:
+        job = Job.of(here.container.jobs.cancel(job_id))
+    emit(as_json, job, lambda out: out.print(f"Job {job.id} is {job.state}, to be cancelled."))

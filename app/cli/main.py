@@ -1,0 +1,139 @@
+"""``tidemark``: the command line. Groups are files; heavy parts are imported where they are used."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from app.cli import (
+    accounts,
+    backtests,
+    data,
+    instances,
+    jobs,
+    orders,
+    plans,
+    risk,
+    stack,
+    strategies,
+    system,
+)
+
+app = typer.Typer(
+    name="tidemark",
+    help="Self-hosted quantitative crypto trading: data, research and execution.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(data.app, name="data")
+data.app.add_typer(plans.app, name="plans")
+app.add_typer(strategies.app, name="strategy")
+app.add_typer(instances.app, name="instance")
+app.add_typer(backtests.app, name="backtest")
+app.add_typer(accounts.app, name="account")
+app.add_typer(orders.app, name="order")
+app.add_typer(risk.app, name="risk")
+app.add_typer(jobs.app, name="job")
+app.add_typer(system.app, name="system")
+stack.register(app)
+app.command("doctor")(system.doctor)
+
+
+@app.command("version")
+def show_version(
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON document")] = False,
+) -> None:
+    """Print the version."""
+    from app import __version__
+    from app.cli.output import emit
+
+    emit(as_json, {"version": __version__}, lambda console: console.print(__version__))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and end the process: 0 ok, 1 failed, 2 usage or bad input."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command; its exit code. What went wrong is one sentence on stderr."""
+    debugging = os.environ.get("TIDEMARK_DEBUG", "") not in ("", "0")
+    try:
+        result: Any = app(arguments, prog_name="tidemark", standalone_mode=False)
+    except typer.TyperException as error:
+        return _usage(error)
+    except (KeyboardInterrupt, typer.Abort):
+        _say("interrupted")
+        return 1
+    except BrokenPipeError:
+        # The reader of our output has gone, as `| head` does; nothing is left to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if debugging:
+            raise
+        return _failed(error)
+    return result if isinstance(result, int) else 0
+
+
+def _usage(error: typer.TyperException) -> int:
+    formatted = getattr(error, "format_message", None)
+    text = formatted() if formatted is not None else str(error)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        sys.stderr.write(text + "\n")
+        return 2
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "tidemark"
+    _say(f"{' '.join(text.split()).rstrip('.')}; see: {command} --help")
+    return int(getattr(error, "exit_code", 2))
+
+
+def _failed(error: Exception) -> int:
+    from app.core.errors import InvalidInput, TidemarkError
+
+    if isinstance(error, TidemarkError):
+        _say(error.message)
+        return 2 if isinstance(error, InvalidInput) else 1
+    if _is_database(error):
+        _say(f"the database cannot be used ({type(error).__name__}); see: tidemark doctor")
+        return 1
+    _say(
+        f"something unforeseen happened ({type(error).__name__}); its traceback is in "
+        f"{_logged(error)}, and TIDEMARK_DEBUG=1 shows it"
+    )
+    return 1
+
+
+def _is_database(error: Exception) -> bool:
+    return type(error).__module__.startswith("sqlalchemy.exc")
+
+
+def _logged(error: Exception) -> str:
+    """Append the traceback to a file; its name."""
+    import traceback
+    from pathlib import Path
+
+    from app.logs import redacted
+
+    path = Path(os.environ.get("TIDEMARK_DATA_DIR", "var")) / "cli-errors.log"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(redacted("".join(traceback.format_exception(error))))
+    except OSError:
+        return "no file, since none could be written"
+    return str(path)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"tidemark: {' '.join(text.split())}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""``tidemark data plans``: what to keep complete."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli.arguments import Cursor, Exchange, Limit, Symbols, time_of
+from app.cli.output import Json, emit, table
+
+if TYPE_CHECKING:
+    from app.cli.session import Session
+    from app.models import CollectionPlanRow
+
+app = typer.Typer(
+    help="Collection plans: list, add, enable, disable, delete.",
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+Name = Annotated[str, typer.Argument(help="The plan's name or id.")]
+
+
+@app.callback()
+def plans(context: typer.Context) -> None:
+    """Collection plans; without a command, list them."""
+    if context.invoked_subcommand is None:
+        list_plans()
+
+
+@app.command("list")
+def list_plans(limit: Limit = 50, cursor: Cursor = "", as_json: Json = False) -> None:
+    """List plans, newest first."""
+    from app.cli.session import session
+    from app.schemas.common import listing
+    from app.schemas.market import Plan
+
+    with session() as here:
+        page = here.container.collection.plans.page(limit, cursor or None)
+    found = listing(page.rows, Plan.of, page.next_cursor)
+    rows = (
+        [
+            each.name,
+            each.exchange,
+            ", ".join(each.symbols),
+            ", ".join(each.intervals),
+            each.since,
+            each.enabled,
+            each.id,
+        ]
+        for each in found.data
+    )
+    columns = ("name", "exchange", "symbols", "intervals", "since", "enabled", "id")
+    emit(as_json, found, lambda out: table(out, columns, rows, "No plan."))
+
+
+@app.command("add")
+def add_plan(
+    name: Annotated[str, typer.Argument(help="A name of your own.")],
+    symbol: Symbols,
+    interval: Annotated[list[str], typer.Option("--interval", "-i", help="Repeatable.")],
+    since: Annotated[str, typer.Option("--since", help="2026-01-01, RFC 3339 or ms (UTC).")],
+    exchange: Exchange = "binance",
+    priority: Annotated[int, typer.Option("--priority", min=0, max=1000)] = 100,
+    as_json: Json = False,
+) -> None:
+    """Say what to keep complete; a running Tidemark follows it from then on."""
+    from app.cli.session import session
+    from app.schemas.market import Plan
+
+    with session() as here:
+        made = Plan.of(
+            here.container.collection.plans.create(
+                name=name,
+                exchange=exchange,
+                symbols=symbol,
+                intervals=interval,
+                since_ms=time_of("--since", since) or 0,
+                priority=priority,
+            )
+        )
+    emit(
+        as_json,
+        made,
+        lambda out: out.print(f"Plan {made.name}; fill it with: tidemark data collect {made.name}"),
+    )
+
+
+@app.command("enable")
+def enable_plan(name: Name, as_json: Json = False) -> None:
+    """Follow a plan again."""
+    _enable(name, True, as_json)
+
+
+@app.command("disable")
+def disable_plan(name: Name, as_json: Json = False) -> None:
+    """Follow a plan no more; what is stored stays."""
+    _enable(name, False, as_json)
+
+
+@app.command("delete")
+def delete_plan(name: Name, as_json: Json = False) -> None:
+    """Delete a plan; what it collected stays."""
+    from app.cli.session import session
+
+    with session() as here:
+        row = plan_of(here, name)
+        here.container.collection.plans.delete(row.id)
+    emit(as_json, {"deleted": row.id}, lambda out: out.print(f"Plan {row.name} is deleted."))
+
+
+def plan_of(here: Session, name: str) -> CollectionPlanRow:
+    """The plan of a name or id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    plans_ = here.container.collection.plans
+    return plans_.named(name) or plans_.get(name)
+
+
+def _enable(name: str, enabled: bool, as_json: bool) -> None:
+    from app.cli.session import session
+    from app.schemas.market import Plan
+
+    with session() as here:
+        row = plan_of(here, name)
+        plan = Plan.of(here.container.collection.plans.enable(row.id, enabled))
+    state = "enabled" if plan.enabled else "disabled"
+    emit(as_json, plan, lambda out: out.print(f"Plan {plan.name} is {state}."))

@@ -1,0 +1,144 @@
+"""The checks of the doctor and of ``/ready``, bound to the parts of a container."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app.cli.locking import RuntimeLock
+from app.services import doctor
+from app.services.doctor import Check
+
+if TYPE_CHECKING:
+    from app.wiring import Container
+
+_TIMEOUT_S = 3
+
+
+def readiness(container: Container) -> tuple[Check, ...]:
+    """What requests need: database, schema, broker, disk."""
+    settings = container.settings
+    return (
+        # Anyone may ask: places are not named.
+        _database(container, "the database"),
+        _migrations(container),
+        _broker(container, "the broker"),
+        Check("disk", lambda: doctor.check_disk(settings.data_dir, "the data directory")),
+    )
+
+
+def everything(container: Container) -> tuple[Check, ...]:
+    """Every component, for ``tidemark doctor``."""
+    settings = container.settings
+    lock = RuntimeLock(settings.data_dir)
+    secrets = [settings.vault_key_path, settings.data_dir / "api-token"]
+    return (
+        Check("settings", lambda: (True, f"{settings.environment} settings are valid")),
+        Check("data directory", lambda: doctor.check_data_dir(settings.data_dir, secrets)),
+        Check("disk", lambda: doctor.check_disk(settings.data_dir, str(settings.data_dir))),
+        _database(container),
+        _migrations(container),
+        _broker(container),
+        Check("runtime", lambda: doctor.check_runtime(settings.is_embedded, lock.held_by_other())),
+        _cache(container),
+        Check("clock", lambda: doctor.check_clock(container.clock.now_ms())),
+        *_exchanges(container),
+    )
+
+
+def _unmade(container: Container) -> bool:
+    """Whether the database is a file that the first start will make."""
+    from pathlib import Path
+
+    url = container.engine.url
+    return url.get_backend_name() == "sqlite" and not Path(url.database or "").exists()
+
+
+def _database(container: Container, name: str = "") -> Check:
+    from sqlalchemy import text
+
+    def ping() -> None:
+        with container.engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+
+    shown = name or container.engine.url.render_as_string(hide_password=True)
+
+    def check() -> tuple[bool, str]:
+        if _unmade(container):
+            return True, f"{shown} does not exist yet and will be made at the first start"
+        return doctor.check_database(shown, ping)
+
+    return Check("database", check)
+
+
+def _migrations(container: Container) -> Check:
+    from app.repositories.migrating import current_revision, newest_revision
+
+    def check() -> tuple[bool, str]:
+        if _unmade(container):
+            return True, "the first start brings the schema"
+        return doctor.check_migrations(current_revision(container.engine), newest_revision())
+
+    return Check("migrations", check)
+
+
+def _broker(container: Container, name: str = "") -> Check:
+    settings = container.settings
+    if settings.is_embedded:
+        return Check("broker", lambda: doctor.check_broker("", None))
+
+    def ping() -> None:
+        from kombu import Connection
+
+        with Connection(settings.broker_url, connect_timeout=_TIMEOUT_S) as connection:
+            connection.ensure_connection(max_retries=1, timeout=_TIMEOUT_S)
+
+    shown = name or _shown(settings.broker_url)
+    return Check("broker", lambda: doctor.check_broker(shown, ping))
+
+
+def _cache(container: Container) -> Check:
+    url = container.settings.redis_url
+    if not url:
+        return Check("cache", lambda: doctor.check_cache(None, None))
+
+    def ping() -> None:
+        import redis
+
+        with redis.Redis.from_url(url, socket_timeout=_TIMEOUT_S) as client:
+            client.ping()
+
+    return Check("cache", lambda: doctor.check_cache(_shown(url), ping))
+
+
+def _exchanges(container: Container) -> tuple[Check, ...]:
+    from app.core.exchanges.factory import VENUES
+
+    settings = container.settings
+    if settings.simulator_url:
+
+        def simulated() -> int:
+            return int(container.simulator.clock()["wall_ms"]) - container.clock.now_ms()
+
+        name = f"the simulated exchange at {settings.simulator_url}"
+        return (Check("exchange", lambda: doctor.check_exchange(name, simulated)),)
+
+    def asked(exchange: str) -> int:
+        sent = container.clock.now_ms()
+        theirs = container.market(exchange).server_time_ms()
+        return theirs - (sent + container.clock.now_ms()) // 2
+
+    def check(exchange: str) -> Check:
+        return Check(
+            f"exchange {exchange}",
+            lambda: doctor.check_exchange(exchange, lambda: asked(exchange)),
+        )
+
+    return tuple(check(exchange) for exchange in VENUES)
+
+
+def _shown(url: str) -> str:
+    """A URL without what is secret in it."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}:{parts.port or ''}"

@@ -1,0 +1,99 @@
+"""How a command reaches the installation: settings, record, and whether a runtime is there.
+
+A command works on the database itself. What takes long is a row: a runtime that holds the data
+directory takes it within a second; where none runs, the command does the work in its own process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.cli.locking import RuntimeLock
+
+if TYPE_CHECKING:
+    from app.config import Settings
+    from app.core.ports import Queue
+    from app.services.listings import Listings
+    from app.wiring import Container
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One command's view of the installation."""
+
+    container: Container
+    listings: Listings
+    lock: RuntimeLock
+
+    @property
+    def works_alone(self) -> bool:
+        """Whether nobody else will do the work: embedded, and no runtime is there."""
+        return self.container.settings.is_embedded and not self.lock.held_by_other()
+
+
+@contextmanager
+def session(*, migrate: bool = True) -> Iterator[Session]:
+    """Open the installation for one command.
+
+    Args:
+        migrate: bring an embedded database to this release's schema, and refuse another that is
+            not there.
+
+    Raises:
+        InvalidInput: a setting is malformed.
+        Unavailable: the database lacks migrations.
+    """
+    settings, lock = _settings()
+    from app.services.listings import Listings
+    from app.wiring import Container
+
+    container = Container(settings, _queue(settings))
+    try:
+        if migrate:
+            bring_up(container)
+        yield Session(container, Listings(container.units), lock)
+    finally:
+        container.close()
+
+
+def bring_up(container: Container) -> None:
+    """Migrate SQLite by itself; for MySQL say how.
+
+    Raises:
+        Unavailable: the database lacks migrations and is not ours alone.
+    """
+    from app.core.errors import Unavailable
+    from app.repositories.migrating import pending, upgrade
+
+    if not pending(container.engine):
+        return
+    if container.engine.dialect.name != "sqlite":
+        raise Unavailable(
+            "the database lacks this release's migrations; run: tidemark system migrate"
+        )
+    upgrade(container.engine)
+
+
+def _settings() -> tuple[Settings, RuntimeLock]:
+    from app.config import load_settings
+    from app.logs import configure_logs
+
+    settings = load_settings()
+    debugging = os.environ.get("TIDEMARK_DEBUG", "") not in ("", "0")
+    # A command's own words are enough; warnings of its parts are for the one who looks closer.
+    configure_logs(settings.log_level if debugging else "ERROR", settings.log_format)
+    lock = RuntimeLock(settings.data_dir)
+    beside = lock.facts().get("simulator_url")
+    if beside and not settings.simulator_url:
+        settings = load_settings(simulator_url=str(beside))
+    return settings, lock
+
+
+def _queue(settings: Settings) -> Queue:
+    from app.adapters.celery_queue import CeleryQueue, NoQueue, make_celery
+
+    return NoQueue() if settings.is_embedded else CeleryQueue(make_celery(settings.broker_url))

@@ -1,0 +1,50 @@
+"""The HTTP application of one process: ``create_app(container)``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError, TimeoutError
+
+from app import __version__
+from app.api.application import build_app
+from app.api.dependencies import Services
+from app.cli.probes import readiness
+from app.services.listings import Listings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from app.wiring import Container
+
+#: What the database's driver raises, and the status that says it best.
+_FAILURES: dict[type[Exception], int] = {
+    IntegrityError: 409,
+    OperationalError: 503,
+    InterfaceError: 503,
+    TimeoutError: 503,
+}
+
+
+def create_app(container: Container) -> FastAPI:
+    """The API over the parts of a container."""
+    settings = container.settings
+    services = Services(
+        accounts=container.accounts,
+        backtests=container.backtests,
+        canceller=container.canceller,
+        catalogue=container.catalogue,
+        collection=container.collection,
+        instances=container.instances,
+        intake=container.intake,
+        jobs=container.jobs,
+        market_data=container.market_data,
+        listings=Listings(container.units),
+        risk=container.risk,
+        tokens=container.tokens,
+        readiness=readiness(container),
+        version=__version__,
+        environment=settings.environment.value,
+        reporting_currency=settings.reporting_currency,
+    )
+    return build_app(services, docs=settings.api_docs, failures=_FAILURES)

@@ -1,0 +1,204 @@
+"""Accounts, balances, positions, fills, equity."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Literal
+
+from pydantic import ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from app.core.money import canonical
+from app.models import AccountRow, BalanceRow, EquitySnapshotRow, FillRow
+from app.schemas.common import (
+    EntityName,
+    Exchange,
+    Model,
+    Money,
+    Positive,
+    Time,
+    Uid,
+    money,
+)
+from app.schemas.times import rfc3339
+from app.services.accounts import PositionView
+
+_ASSETS_LIMIT = 50
+
+
+class NewAccount(Model):
+    """A simulated account to open."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "demo",
+                    "kind": "simulated",
+                    "exchange": "binance",
+                    "balances": {"USDT": "10000"},
+                }
+            ]
+        }
+    )
+
+    name: EntityName
+    kind: Literal["simulated"] = Field("simulated", description="模拟盘: trades at the simulator")
+    exchange: Exchange = "binance"
+    balances: dict[str, Positive] = Field(
+        description="free balances to begin with, by asset", min_length=1, max_length=_ASSETS_LIMIT
+    )
+
+    @field_validator("balances")
+    @classmethod
+    def _assets(cls, value: dict[str, Decimal]) -> dict[str, Decimal]:
+        for asset in value:
+            if not (asset.isascii() and asset.isalnum() and len(asset) <= 20):
+                raise PydanticCustomError("asset", "an asset is written as in USDT")
+        return value
+
+
+class Account(Model):
+    """An account; its keys are never shown."""
+
+    id: Uid
+    name: str
+    kind: str
+    exchange: str
+    account_type: str
+    status: str
+    synced_at: Time | None = Field(description="market time of the last comparison with the venue")
+    created_at: Time
+
+    @classmethod
+    def of(cls, row: AccountRow) -> Account:
+        """The account of a row."""
+        return cls(
+            id=row.id,
+            name=row.name,
+            kind=row.kind,
+            exchange=row.exchange,
+            account_type=row.account_type,
+            status=row.status,
+            synced_at=rfc3339(row.synced_ts) if row.synced_ts else None,
+            created_at=rfc3339(row.created_at),
+        )
+
+
+class Balance(Model):
+    """One asset of one account."""
+
+    asset: str
+    free: Money
+    locked: Money
+    total: Money
+    updated_at: Time | None
+
+    @classmethod
+    def of(cls, row: BalanceRow) -> Balance:
+        """The balance of a row."""
+        return cls(
+            asset=row.asset,
+            free=canonical(row.free),
+            locked=canonical(row.locked),
+            total=canonical(row.free + row.locked),
+            updated_at=rfc3339(row.updated_at) if row.updated_at else None,
+        )
+
+
+class Position(Model):
+    """What one instance holds of one symbol. PnL is in quote units."""
+
+    account_id: Uid
+    instance_id: Uid
+    instance: str
+    symbol: str
+    quantity: Money
+    average_price: Money | None
+    price: Money | None = Field(description="null where no price is known")
+    unrealized_pnl: Money | None
+    realized_pnl: Money = Field(description="before fees")
+    fees: Money
+    updated_at: Time
+
+    @classmethod
+    def of(cls, view: PositionView) -> Position:
+        """The position of a view."""
+        row = view.row
+        return cls(
+            account_id=row.account_id,
+            instance_id=row.instance_id,
+            instance=view.instance.name,
+            symbol=row.symbol,
+            quantity=canonical(row.quantity),
+            average_price=money(row.average_price),
+            price=money(view.price),
+            unrealized_pnl=money(view.unrealized_pnl),
+            realized_pnl=canonical(row.realized_pnl),
+            fees=canonical(row.fees),
+            updated_at=rfc3339(row.updated_at),
+        )
+
+
+class Fill(Model):
+    """One trade at the venue."""
+
+    id: Uid
+    account_id: Uid
+    instance_id: Uid
+    order_id: Uid
+    exchange: str
+    symbol: str
+    trade_id: str
+    side: str
+    price: Money
+    quantity: Money
+    fee: Money
+    fee_asset: str
+    is_maker: bool
+    at: Time = Field(description="the venue's time of the trade")
+
+    @classmethod
+    def of(cls, row: FillRow) -> Fill:
+        """The fill of a row."""
+        return cls(
+            id=row.id,
+            account_id=row.account_id,
+            instance_id=row.instance_id,
+            order_id=row.order_id,
+            exchange=row.exchange,
+            symbol=row.symbol,
+            trade_id=row.trade_id,
+            side=row.side,
+            price=canonical(row.price),
+            quantity=canonical(row.quantity),
+            fee=canonical(row.fee),
+            fee_asset=row.fee_asset,
+            is_maker=row.is_maker,
+            at=rfc3339(row.ts),
+        )
+
+
+class EquityPoint(Model):
+    """Worth of an instance at one market time."""
+
+    at: Time
+    currency: str
+    equity: Money | None = Field(description="null where a price was missing")
+    realized_pnl: Money
+    unrealized_pnl: Money | None
+    fees: Money
+    incomplete: bool
+
+    @classmethod
+    def of(cls, row: EquitySnapshotRow) -> EquityPoint:
+        """The point of a row."""
+        return cls(
+            at=rfc3339(row.ts),
+            currency=row.currency,
+            equity=money(row.equity),
+            realized_pnl=canonical(row.realized_pnl),
+            unrealized_pnl=money(row.unrealized_pnl),
+            fees=canonical(row.fees),
+            incomplete=row.incomplete,
+        )

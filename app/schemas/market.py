@@ -1,0 +1,222 @@
+"""Market data: plans, instruments, coverage, prices, klines. Times of bars are milliseconds."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from app.core.market.instruments import Instrument as InstrumentData
+from app.core.money import canonical
+from app.models import CollectionPlanRow
+from app.schemas.common import (
+    Exchange,
+    IntervalName,
+    Model,
+    Money,
+    Symbol,
+    Time,
+    TimeInput,
+    Uid,
+    money,
+)
+from app.schemas.times import rfc3339
+from app.services.listings import SeriesCoverage
+from app.services.market_data import LatestPrice
+
+
+class NewPlan(Model):
+    """What to keep complete: symbols × intervals of one exchange since a date."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "majors",
+                    "exchange": "binance",
+                    "symbols": ["BTC/USDT", "ETH/USDT"],
+                    "intervals": ["1m"],
+                    "since": "2026-01-01T00:00:00Z",
+                }
+            ]
+        }
+    )
+
+    name: Annotated[
+        str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$", examples=["majors"])
+    ]
+    exchange: Exchange = "binance"
+    symbols: Annotated[list[Symbol], Field(min_length=1, max_length=500)]
+    intervals: Annotated[list[IntervalName], Field(min_length=1, max_length=15)]
+    since: TimeInput
+    priority: Annotated[int, Field(ge=0, le=1000, description="lower is more urgent")] = 100
+    enabled: bool = True
+
+
+class Plan(Model):
+    """A collection plan."""
+
+    id: Uid
+    name: str
+    exchange: str
+    symbols: list[str]
+    intervals: list[str]
+    since: Time
+    priority: int
+    enabled: bool
+    created_at: Time
+    updated_at: Time
+
+    @classmethod
+    def of(cls, row: CollectionPlanRow) -> Plan:
+        """The plan of a row."""
+        return cls(
+            id=row.id,
+            name=row.name,
+            exchange=row.exchange,
+            symbols=row.symbols,
+            intervals=row.intervals,
+            since=rfc3339(row.since_ts),
+            priority=row.priority,
+            enabled=row.enabled,
+            created_at=rfc3339(row.created_at),
+            updated_at=rfc3339(row.updated_at),
+        )
+
+
+class Instrument(Model):
+    """What can be traded, and the filters its orders must pass."""
+
+    exchange: str
+    symbol: str
+    native_id: str
+    base: str
+    quote: str
+    type: str
+    status: str
+    tick_size: Money
+    step_size: Money
+    min_quantity: Money
+    max_quantity: Money | None
+    min_notional: Money
+
+    @classmethod
+    def of(cls, found: InstrumentData) -> Instrument:
+        """The instrument of the catalogue's."""
+        return cls(
+            exchange=found.exchange,
+            symbol=found.symbol,
+            native_id=found.native_id,
+            base=found.base,
+            quote=found.quote,
+            type=found.type.value,
+            status=found.status.value,
+            tick_size=canonical(found.tick_size),
+            step_size=canonical(found.step_size),
+            min_quantity=canonical(found.min_quantity),
+            max_quantity=money(found.max_quantity),
+            min_notional=canonical(found.min_notional),
+        )
+
+
+class Price(Model):
+    """The latest price of a symbol."""
+
+    exchange: str
+    symbol: str
+    price: Money
+    bid: Money | None
+    ask: Money | None
+    volume_24h: Money | None
+    ts: int = Field(description="the venue's time of it, ms", examples=[1772323200000])
+    source: str = Field(description="live, ticker or kline (the last stored close)")
+    age_ms: int = Field(description="by the venue's market time", examples=[120])
+    is_stale: bool = Field(description="too old to be taken for the present price")
+
+    @classmethod
+    def of(cls, found: LatestPrice) -> Price:
+        """The price as the service found it."""
+        data = found.data
+        return cls(
+            exchange=data.exchange,
+            symbol=data.symbol,
+            price=canonical(data.price),
+            bid=money(data.bid),
+            ask=money(data.ask),
+            volume_24h=money(data.volume_24h),
+            ts=data.timestamp,
+            source=found.source.value,
+            age_ms=found.age_ms,
+            is_stale=found.is_stale,
+        )
+
+
+class CoverageRange(Model):
+    """Bars that open in [start, end) and what is known of them."""
+
+    start: int = Field(description="ms")
+    end: int = Field(description="ms, exclusive")
+    state: str = Field(
+        description="present, pending, exchange_side, before_listing or after_delisting"
+    )
+    bars: int
+
+
+class Coverage(Model):
+    """What is known of every expected bar of a series."""
+
+    exchange: str
+    symbol: str
+    interval: str
+    start: int | None = Field(description="ms; null where nothing was ever collected")
+    end: int | None
+    expected: int
+    counts: dict[str, int] = Field(description="bars by state; the sum is `expected`")
+    gaps: int = Field(description="ranges that are not present")
+    ranges: list[CoverageRange]
+    has_more: bool = Field(description="only the first ranges are listed; narrow start and end")
+
+    @classmethod
+    def of(cls, found: SeriesCoverage) -> Coverage:
+        """The coverage of a series."""
+        return cls(
+            exchange=found.exchange,
+            symbol=found.symbol,
+            interval=found.interval,
+            start=found.start,
+            end=found.end,
+            expected=sum(found.counts.values()),
+            counts=dict(found.counts),
+            gaps=found.gaps,
+            ranges=[
+                CoverageRange(start=start, end=end, state=state, bars=bars)
+                for start, end, state, bars in found.ranges
+            ],
+            has_more=found.has_more,
+        )
+
+
+class KlineColumns(Model):
+    """Bars as columns of equal length, ascending."""
+
+    open_ts: list[int] = Field(description="open times, ms", examples=[[1772323200000]])
+    open: list[float] | list[Money]
+    high: list[float] | list[Money]
+    low: list[float] | list[Money]
+    close: list[float] | list[Money]
+    volume: list[float] | list[Money]
+
+
+class Klines(Model):
+    """Klines of one series.
+
+    Numbers are the repr of float64, and exact strings where `exact=true` was asked for.
+    """
+
+    exchange: str
+    symbol: str
+    interval: str
+    exact: bool
+    columns: KlineColumns
+    next_cursor: int | None = Field(description="pass it as `start` for the next page")
+    has_more: bool

@@ -1,0 +1,195 @@
+"""Checks of every component: what is wrong, and how to mend it, in one sentence each.
+
+A check takes what it looks at as arguments; the edges bind them. None raises: what cannot be
+looked at has failed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from app.core.errors import TidemarkError
+
+_LEAST_FREE_BYTES: Final = 1024**3
+_WARN_FREE_BYTES: Final = 5 * 1024**3
+# Binance refuses a request that is stamped more than a second ahead of its own clock.
+_MOST_SKEW_MS: Final = 1_000
+# The code was written after this time; an earlier one is a clock that was never set.
+_EARLIEST_MS: Final = 1_735_689_600_000  # 2025-01-01
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found.
+
+    Attributes:
+        detail: one sentence: what is there; where it failed, what is wrong and how to mend it.
+    """
+
+    component: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A bound check of one component; ``run`` answers (ok, detail)."""
+
+    component: str
+    run: Callable[[], tuple[bool, str]]
+
+
+def examine(checks: Sequence[Check]) -> list[Finding]:
+    """Run every check; one that raises has failed, with its error's words."""
+    findings = []
+    for check in checks:
+        try:
+            ok, detail = check.run()
+        except TidemarkError as error:
+            ok, detail = False, error.message
+        except Exception as error:  # noqa: BLE001 - whatever a component does, the others are checked
+            ok, detail = False, f"could not be checked: {type(error).__name__}"
+        findings.append(Finding(check.component, ok, detail))
+    return findings
+
+
+def check_database(name: str, ping: Callable[[], None]) -> tuple[bool, str]:
+    """Whether the database answers a query.
+
+    Args:
+        name: kind and place, without a password.
+    """
+    try:
+        ping()
+    except Exception as error:  # noqa: BLE001 - drivers raise their own errors
+        return False, (
+            f"{name} does not answer ({type(error).__name__}); start it, or correct "
+            "TIDEMARK_DATABASE_URL"
+        )
+    return True, f"{name} answers"
+
+
+def check_migrations(current: str | None, newest: str | None) -> tuple[bool, str]:
+    """Whether the database has the schema of this release."""
+    if current == newest:
+        return True, f"the schema is at {newest}"
+    if current is None:
+        return False, "the database has no tables yet; run: tidemark system migrate"
+    return False, (
+        f"the schema is at {current} and this release needs {newest}; run: tidemark system migrate"
+    )
+
+
+def check_broker(name: str, ping: Callable[[], None] | None) -> tuple[bool, str]:
+    """Whether the broker takes a connection; embedded has none of its own."""
+    if ping is None:
+        return True, "embedded: the queue lives inside the runtime"
+    try:
+        ping()
+    except Exception as error:  # noqa: BLE001 - kombu raises its transports' own errors
+        return False, (
+            f"{name} does not answer ({type(error).__name__}); start it, or correct "
+            "TIDEMARK_BROKER_URL"
+        )
+    return True, f"{name} answers"
+
+
+def check_runtime(embedded: bool, running: bool) -> tuple[bool, str]:
+    """Whether something takes the jobs of this data directory."""
+    if not embedded:
+        return True, "full: workers take the jobs from the broker"
+    if running:
+        return True, "a runtime holds the data directory"
+    return True, "no runtime is running here, so commands do their work themselves (tidemark up)"
+
+
+def check_cache(name: str | None, ping: Callable[[], None] | None) -> tuple[bool, str]:
+    """Whether the cache answers; without one, prices live inside the process."""
+    if name is None or ping is None:
+        return True, "prices and request budget are kept inside the process"
+    try:
+        ping()
+    except Exception as error:  # noqa: BLE001 - the client raises its own errors
+        return False, (
+            f"{name} does not answer ({type(error).__name__}); start it, or correct "
+            "TIDEMARK_REDIS_URL"
+        )
+    return True, f"{name} answers"
+
+
+def check_exchange(name: str, offset_ms: Callable[[], int]) -> tuple[bool, str]:
+    """Whether a venue answers and its clock agrees with ours.
+
+    Args:
+        offset_ms: asks the venue; its wall clock minus ours.
+    """
+    try:
+        offset = offset_ms()
+    except TidemarkError as error:
+        return False, f"{name} cannot be reached: {error.message}"
+    if abs(offset) > _MOST_SKEW_MS:
+        return False, (
+            f"the clock of {name} and this machine's differ by {offset} ms, and orders would be "
+            "refused; set this machine's clock by NTP (timedatectl set-ntp true)"
+        )
+    return True, f"{name} answers; its clock and ours differ by {offset} ms"
+
+
+def check_clock(now_ms: int) -> tuple[bool, str]:
+    """Whether this machine's clock was ever set."""
+    if now_ms < _EARLIEST_MS:
+        return False, "this machine's clock is years behind; set it by NTP (timedatectl)"
+    return True, "this machine's clock is plausible"
+
+
+def check_disk(path: Path, name: str, free: int | None = None) -> tuple[bool, str]:
+    """Whether the disk of a directory, called ``name``, has room."""
+    if free is None:
+        free = shutil.disk_usage(_existing(path)).free
+    amount = f"{free / 1024**3:.1f} GiB"
+    if free < _LEAST_FREE_BYTES:
+        return False, (
+            f"the disk of {name} has {amount} left; make room, or set TIDEMARK_DATA_DIR to a "
+            "larger disk"
+        )
+    if free < _WARN_FREE_BYTES:
+        return True, f"the disk of {name} has only {amount} left"
+    return True, f"the disk of {name} has {amount} left"
+
+
+def check_data_dir(path: Path, secrets: Sequence[Path]) -> tuple[bool, str]:
+    """Whether the data directory can be written, and its secrets are read by nobody else."""
+    if not path.exists():
+        parent = _existing(path)
+        if os.access(parent, os.W_OK | os.X_OK):
+            return True, f"{path} does not exist yet and will be made at the first start"
+        return False, f"{path} cannot be made: {parent} is not writable; choose TIDEMARK_DATA_DIR"
+    if not path.is_dir():
+        return False, f"{path} is not a directory; choose another TIDEMARK_DATA_DIR"
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        return False, f"{path} is not writable for this user; run: chown -R $USER {path}"
+    for secret in secrets:
+        if secret.exists() and secret.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            return False, f"{secret} can be read by others; run: chmod 600 {secret}"
+    return True, f"{path} is writable, and its secrets are this user's alone"
+
+
+def as_json(findings: Sequence[Finding]) -> list[Mapping[str, Any]]:
+    """The findings as plain data."""
+    return [
+        {"component": each.component, "ok": each.ok, "detail": each.detail} for each in findings
+    ]
+
+
+def _existing(path: Path) -> Path:
+    """The path itself, or its nearest parent that exists."""
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path

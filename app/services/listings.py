@@ -1,0 +1,287 @@
+"""Read-only listings for the API and the CLI: pages, and rows by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from app.core.errors import InvalidInput, NotFound
+from app.core.market.coverage import CoverageState, Span, account, count_bars
+from app.core.market.instruments import Instrument
+from app.core.market.intervals import interval as interval_of
+from app.core.orders.identity import manual_intent
+from app.core.orders.state import LIVE
+from app.models import (
+    AccountRow,
+    EquitySnapshotRow,
+    FillRow,
+    OrderEventRow,
+    OrderRow,
+    RiskDecisionRow,
+    SignalRow,
+    StrategyInstanceRow,
+    StrategyQuotaRow,
+)
+from app.repositories.base import Page
+from app.repositories.unit import Unit, Units
+
+# Series that higher intervals are derived from, the coarsest first.
+_SOURCES = ("1d", "1m")
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesCoverage:
+    """What is known of a series.
+
+    Attributes:
+        start, end: ms; None where nothing was ever collected.
+        counts: expected bars by state.
+        gaps: ranges that are not present.
+        ranges: (start, end, state, bars), ascending, the first ones.
+        has_more: there are more ranges than are listed.
+    """
+
+    exchange: str
+    symbol: str
+    interval: str
+    start: int | None
+    end: int | None
+    counts: Mapping[str, int]
+    gaps: int
+    ranges: Sequence[tuple[int, int, str, int]]
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceView:
+    """An instance, the name of its strategy, and its quota."""
+
+    row: StrategyInstanceRow
+    strategy: str | None
+    quota: StrategyQuotaRow | None
+
+
+class Listings:
+    """Looks up and lists rows; changes nothing."""
+
+    def __init__(self, units: Units) -> None:
+        self._units = units
+
+    def account_id(self, name_or_id: str | None) -> str | None:
+        """Id of the account of that name or id; None stays None.
+
+        Raises:
+            NotFound: there is none.
+        """
+        if name_or_id is None:
+            return None
+        with self._units.read() as unit:
+            return unit.accounts.resolve(name_or_id).id
+
+    def account_of(self, account_id: str) -> AccountRow:
+        """The account of an id.
+
+        Raises:
+            NotFound: there is none.
+        """
+        with self._units.read() as unit:
+            return unit.accounts.get(account_id)
+
+    def instance_id(self, name_or_id: str) -> str:
+        """Id of the strategy instance of that id or, where it is the only one, of that name.
+
+        Raises:
+            NotFound: there is none.
+            InvalidInput: several accounts have an instance of that name.
+        """
+        with self._units.read() as unit:
+            if unit.instances.find(name_or_id) is not None:
+                return name_or_id
+            named = StrategyInstanceRow.name == name_or_id
+            found = unit.instances.page(2, None, named, StrategyInstanceRow.kind == "strategy").rows
+        if not found:
+            raise NotFound(f"no strategy instance has the id or name {name_or_id[:40]!r}")
+        if len(found) > 1:
+            raise InvalidInput(
+                f"several accounts have an instance named {name_or_id[:40]!r}; give its id"
+            )
+        return found[0].id
+
+    def instance(self, instance_id: str) -> InstanceView:
+        """An instance with its strategy and quota.
+
+        Raises:
+            NotFound: there is none.
+        """
+        with self._units.read() as unit:
+            row = unit.instances.get(instance_id)
+            version = unit.strategies.version(row.version_id) if row.version_id else None
+            strategy = unit.strategies.get(version.strategy_id).name if version else None
+            return InstanceView(row, strategy, unit.instances.quota(instance_id))
+
+    def orders(
+        self,
+        limit: int,
+        cursor: str | None,
+        *,
+        account: str | None = None,
+        instance_id: str | None = None,
+        open_only: bool = False,
+    ) -> Page[OrderRow]:
+        """Orders, newest first.
+
+        Raises:
+            NotFound: no such account.
+        """
+        with self._units.read() as unit:
+            where = []
+            if account is not None:
+                where.append(OrderRow.account_id == unit.accounts.resolve(account).id)
+            if instance_id is not None:
+                where.append(OrderRow.instance_id == instance_id)
+            if open_only:
+                where.append(OrderRow.status.in_(LIVE))
+            return unit.orders.page(limit, cursor, *where)
+
+    def order(self, order_id: str) -> tuple[OrderRow, Sequence[OrderEventRow]]:
+        """An order and its whole life.
+
+        Raises:
+            NotFound: there is none.
+        """
+        with self._units.read() as unit:
+            return unit.orders.get(order_id), unit.orders.events(order_id)
+
+    def order_fills(self, order_id: str) -> Sequence[FillRow]:
+        """Fills of one order by time."""
+        with self._units.read() as unit:
+            return unit.ledger.fills_of_order(order_id)
+
+    def manual_decision(self, account_id: str, idempotency_key: str) -> RiskDecisionRow | None:
+        """What the gate said of the order by hand under that key, or None."""
+        with self._units.read() as unit:
+            return unit.risk.decision_of(account_id, manual_intent(idempotency_key))
+
+    def signals(self, instance_id: str, limit: int, cursor: str | None) -> Page[SignalRow]:
+        """Signals of an instance, newest first.
+
+        Raises:
+            NotFound: no such instance.
+        """
+        with self._units.read() as unit:
+            unit.instances.get(instance_id)
+            return unit.signals.page(limit, cursor, SignalRow.instance_id == instance_id)
+
+    def decisions(
+        self, limit: int, cursor: str | None, instance_id: str | None = None
+    ) -> Page[RiskDecisionRow]:
+        """Risk decisions, newest first.
+
+        Raises:
+            NotFound: no such instance.
+        """
+        with self._units.read() as unit:
+            if instance_id is not None:
+                unit.instances.get(instance_id)
+            return unit.risk.decisions(limit, cursor, instance_id)
+
+    def equity(self, instance_id: str, limit: int) -> Sequence[EquitySnapshotRow]:
+        """The latest equity snapshots of an instance, newest first.
+
+        Raises:
+            NotFound: no such instance.
+        """
+        with self._units.read() as unit:
+            unit.instances.get(instance_id)
+            return unit.ledger.snapshots(instance_id, limit)
+
+    def instruments(
+        self, exchange: str | None, limit: int, after: tuple[str, str] | None
+    ) -> Sequence[Instrument]:
+        """Instruments by exchange and symbol, from behind ``after``."""
+        with self._units.read() as unit:
+            return unit.instruments.page(exchange, limit, after)
+
+    def series(self, exchange: str | None = None) -> list[tuple[str, str, str]]:
+        """Every stored series as (exchange, symbol, interval)."""
+        with self._units.read() as unit:
+            rows = unit.klines.all_series(exchange)
+            return [(row.exchange, row.symbol, row.interval) for row in rows]
+
+    def check_symbol(self, exchange: str, symbol: str) -> None:
+        """Nothing, where the catalogue holds the symbol.
+
+        Raises:
+            UnknownName: it does not.
+        """
+        with self._units.read() as unit:
+            unit.instruments.get(exchange, symbol)
+
+    def stored_range(self, exchange: str, symbol: str, interval: str) -> tuple[int, int] | None:
+        """First and last stored time, half open, of the series that an interval's bars come from.
+
+        None where neither it nor one that it derives from holds any bar.
+        """
+        with self._units.read() as unit:
+            for name in dict.fromkeys((interval, *_SOURCES)):
+                spans = _spans(unit, exchange, symbol, name)
+                present = [span for span in spans if span.state is CoverageState.PRESENT]
+                finer = interval_of(name).length_ms <= interval_of(interval).length_ms
+                if present and finer:
+                    return present[0].start, present[-1].end
+        return None
+
+    def coverage(
+        self,
+        exchange: str,
+        symbol: str,
+        interval: str,
+        start: int | None = None,
+        end: int | None = None,
+        limit: int = 1_000,
+    ) -> SeriesCoverage:
+        """What is known of every expected bar of a series.
+
+        Raises:
+            UnknownName: the catalogue does not hold the symbol, or no such interval.
+        """
+        grid = interval_of(interval)
+        with self._units.read() as unit:
+            unit.instruments.get(exchange, symbol)
+            spans = _spans(unit, exchange, symbol, interval)
+        if start is None and spans:
+            start = spans[0].start
+        if end is None and spans:
+            end = spans[-1].end
+        if start is None or end is None or start >= end:
+            none = dict.fromkeys((state.value for state in CoverageState), 0)
+            return SeriesCoverage(exchange, symbol, interval, None, None, none, 0, (), False)
+        ranges = _ranges(account(spans, start, end))
+        counts = count_bars(spans, grid, start, end)
+        return SeriesCoverage(
+            exchange,
+            symbol,
+            interval,
+            start,
+            end,
+            {state.value: bars for state, bars in counts.items()},
+            sum(state != CoverageState.PRESENT for _, _, state in ranges),
+            [(*each, grid.expected(each[0], each[1])) for each in ranges[:limit]],
+            len(ranges) > limit,
+        )
+
+
+def _spans(unit: Unit, exchange: str, symbol: str, interval: str) -> list[Span]:
+    series = unit.klines.find_series(exchange, symbol, interval)
+    return [] if series is None else unit.coverage.spans(series.id)
+
+
+def _ranges(spans: Sequence[Span]) -> list[tuple[int, int, str]]:
+    """Spans without their proofs; neighbours of one state are one range."""
+    found: list[tuple[int, int, str]] = []
+    for span in spans:
+        if found and found[-1][1] == span.start and found[-1][2] == span.state.value:
+            found[-1] = (found[-1][0], span.end, found[-1][2])
+        else:
+            found.append((span.start, span.end, span.state.value))
+    return found
