@@ -29,6 +29,10 @@ BEFORE_LISTING = CoverageState.BEFORE_LISTING
 AFTER_DELISTING = CoverageState.AFTER_DELISTING
 
 
+# Many cases of what does not depend on the database; one of each kind runs on both.
+sqlite_alone = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
 @pytest.fixture
 def world(database_url: str) -> Iterator[Collecting]:
     with record(database_url, local_infile=True) as engine:
@@ -97,6 +101,7 @@ class Killed(BaseException):
     """The process is gone; nothing after it runs."""
 
 
+@sqlite_alone
 @pytest.mark.parametrize("at", range(1, 7))
 def test_killed_at_any_request_and_run_again_it_ends_in_the_same(
     world: Collecting, at: int
@@ -245,6 +250,7 @@ def test_after_the_delisting_nothing_is_waited_for(world: Collecting) -> None:
     assert world.told() == [(0, 1_200, PRESENT), (1_200, 1_700, AFTER_DELISTING)]
 
 
+@sqlite_alone
 @pytest.mark.parametrize(
     ("error", "wait_ms"),
     [
@@ -299,6 +305,7 @@ def test_a_request_that_can_never_pass_ends_the_job(world: Collecting) -> None:
     assert job.dedupe_key is None
 
 
+@sqlite_alone
 @pytest.mark.parametrize("how", ["cancel", "disable", "delete"])
 def test_a_job_ends_when_it_or_its_plan_is_called_off(world: Collecting, how: str) -> None:
     world.list_bars(range(3_000))
@@ -359,6 +366,7 @@ TAMPERED: dict[str, Callable[[list[KlineRow]], list[KlineRow]]] = {
 }
 
 
+@sqlite_alone
 @pytest.mark.parametrize("how", TAMPERED)
 def test_hostile_rows_never_reach_the_store(world: Collecting, how: str) -> None:
     world.list_bars(range(1_100))
