@@ -30,7 +30,7 @@ from app.services.backtests import BacktestRequest
 from app.services.lockstep import Lockstep
 from app.services.strategies.instances import NewInstance
 
-_SEED: Final = 7
+_SEED: Final = 1
 #: 2026-03-02T00:00Z, a Monday.
 _START_MS: Final = 1_772_409_600_000
 _HISTORY_MS: Final = 30 * DAY_MS
@@ -279,7 +279,7 @@ def _simulator_options(settings: Settings) -> list[str]:
         *("--start", str(_START_MS)),
         *("--clock", "stepped"),
         *("--weight-limit", "0"),
-        *("--state", str(settings.data_dir / "simulator.jsonl")),
+        *("--state", str(settings.data_dir.resolve() / "simulator.jsonl")),
     ]
 
 

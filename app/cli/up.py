@@ -320,7 +320,7 @@ def wait_for_end() -> None:
 
 def _market_options(settings: Settings) -> list[str]:
     """A market that runs with the wall clock and goes on where it was."""
-    journal = settings.data_dir / "simulator.jsonl"
+    journal = settings.data_dir.resolve() / "simulator.jsonl"
     return ["--clock", "running", "--state", str(journal)]
 
 
