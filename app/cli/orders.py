@@ -186,9 +186,7 @@ def _send(here: Session, row: OrderRow) -> OrderRow:
         here.container.sender.send(row.order_id)
         row = here.listings.order(row.order_id)[0]
         if row.status == "unknown":
-            note(
-                "tidemark: the exchange's answer was lost; `tidemark up` finds out what became of it"
-            )
+            note("the exchange's answer was lost; `tidemark up` finds out what became of it")
     return row
 
 
