@@ -51,4 +51,4 @@ def demo(
 def simulator(context: typer.Context) -> None:
     """Run the simulated exchange by itself; its options follow (see: simulator --help)."""
     # In this process's place, so that every signal reaches it.
-    os.execv(sys.executable, [sys.executable, "-m", "simulator", *context.args])
+    os.execv(sys.executable, [sys.executable, "-m", "simulator", *context.args])  # noqa: S606
