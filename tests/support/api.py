@@ -119,6 +119,7 @@ class TradingDay:
         self.account_id = container.ids.new()
         container.units.run(self._rows)
         self.price("BTC/USDT", "64000")
+        self.price("ETH/USDT", "3200")
 
     def price(self, symbol: str, price: str) -> None:
         """Set the live price of a symbol."""

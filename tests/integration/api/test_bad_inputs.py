@@ -196,7 +196,15 @@ def test_an_order_needs_an_idempotency_key_of_plain_characters(
 
 @pytest.mark.parametrize(
     "order_id",
-    ["-1", "1", "1.0", str(2**63), "1" * 5000, "..%2f..%2f", "019CB5A0-7C00-7A11-8F22-5A3C1D9E4B10"],
+    [
+        "-1",
+        "1",
+        "1.0",
+        str(2**63),
+        "1" * 5000,
+        "..%2f..%2f",
+        "019CB5A0-7C00-7A11-8F22-5A3C1D9E4B10",
+    ],
 )
 def test_an_id_is_a_uuid(api: ApiClient, order_id: str) -> None:
     response = api.get(f"/orders/{order_id}")

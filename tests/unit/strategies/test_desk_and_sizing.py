@@ -28,7 +28,7 @@ ONE_BAR = candles("100 100 100 100")
 class Seated(BaseStrategy):
     """Does nothing; the tests speak through it."""
 
-    def on_kline(self, kline: Any) -> Answer:  # noqa: ARG002
+    def on_kline(self, kline: Any) -> Answer:
         return None
 
 
@@ -242,7 +242,7 @@ def test_a_wrong_answer_is_refused_with_the_strategy(name: str) -> None:
     answer, words = WRONG_ANSWERS[name]
 
     class Wrong(BaseStrategy):
-        def on_kline(self, kline: Any) -> Any:  # noqa: ARG002
+        def on_kline(self, kline: Any) -> Any:
             return answer
 
     desk = Desk("binance", "1m", [instrument()], capital=Decimal(10_000))
@@ -254,7 +254,7 @@ def test_a_wrong_answer_is_refused_with_the_strategy(name: str) -> None:
 
 def test_legs_count_from_zero_for_each_symbol_and_cause() -> None:
     class Twice(BaseStrategy):
-        def on_kline(self, kline: Any) -> Answer:  # noqa: ARG002
+        def on_kline(self, kline: Any) -> Answer:
             return [*self.buy(1), *self.buy(2)]
 
     desk = Desk("binance", "1m", [instrument()], capital=Decimal(10_000))
