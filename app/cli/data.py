@@ -192,11 +192,12 @@ def collection_jobs(limit: Limit = 50, cursor: Cursor = "", as_json: Json = Fals
 def _lines(
     here: Session, series: dict[str, str], start: int | None, end: int | None
 ) -> Iterator[list[Any]]:
-    """Bars as open time and canonical texts, read in pages."""
+    """Bars as open time and canonical texts, read in pages.
+
+    Raises:
+        NotFound: nothing is stored; at once, before the first bar is asked for.
+    """
     from app.core.errors import NotFound
-    from app.core.market.intervals import interval as interval_of
-    from app.core.money import canonical
-    from app.services.kline_pages import kline_page
 
     stored = here.listings.stored_range(**series)
     if stored is None:
@@ -204,8 +205,18 @@ def _lines(
             f"no klines of {series['symbol']} {series['interval']} are stored; collect them: "
             "tidemark data collect"
         )
+    return _read(here, series, stored, stored[0] if start is None else start, end)
+
+
+def _read(
+    here: Session, series: dict[str, str], stored: tuple[int, int], start: int, end: int | None
+) -> Iterator[list[Any]]:
+    from app.core.market.intervals import interval as interval_of
+    from app.core.money import canonical
+    from app.services.kline_pages import kline_page
+
     grid = interval_of(series["interval"])
-    position: int | None = stored[0] if start is None else start
+    position: int | None = start
     while position is not None:
         page = kline_page(grid, stored, position, end, _CHUNK)
         if page is None:
