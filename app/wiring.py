@@ -37,6 +37,7 @@ from app.repositories.unit import Units
 from app.services.accounts import AccountService
 from app.services.backtests import BacktestService
 from app.services.collection import CollectionService
+from app.services.frame_cache import FrameCache
 from app.services.jobs import JobService
 from app.services.market_data import MarketDataService
 from app.services.orders.cancelling import OrderCanceller
@@ -251,7 +252,13 @@ class Container:
     @cached_property
     def evaluator(self) -> Evaluator:
         """Evaluation of instances."""
-        return Evaluator(self.units, self.ids, self.market_clock, self.market_data, self.runtime)
+        return Evaluator(
+            self.units,
+            self.ids,
+            self.market_clock,
+            FrameCache(self.market_data),
+            self.runtime,
+        )
 
     @cached_property
     def backtests(self) -> BacktestService:

@@ -122,8 +122,8 @@ def _backtrader(frame: KlineFrame) -> tuple[int, float]:
     """Task A as backtrader's users write it: closed trades and final equity."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import backtrader as bt  # noqa: PLC0415 - the peer
-        import pandas as pd  # noqa: PLC0415
+        import backtrader as bt
+        import pandas as pd
 
     class Cross(bt.Strategy):  # type: ignore[misc]
         def __init__(self) -> None:

@@ -44,7 +44,7 @@ def run() -> dict[str, Any]:
 
 def _measure(client: httpx.Client, pid: int) -> dict[str, Any]:
     def page(number: int, interval: str = "1m", length: int = MINUTE_MS) -> httpx.Response:
-        query = {
+        query: dict[str, str | int] = {
             "symbol": "BTCUSDT",
             "interval": interval,
             "startTime": _START + number * _ROWS * length,

@@ -100,10 +100,24 @@ def _announce(options: Options, venue: Venue, port: int) -> None:
 
 
 async def _watch_parent(parent: int, stopping: asyncio.Event) -> None:
-    """Stop when the parent is gone: an orphan is adopted by another process."""
-    while os.getppid() == parent:
+    """Stop when the parent is gone."""
+    is_child = os.getppid() == parent
+    while _is_alive(parent, is_child=is_child):
         await asyncio.sleep(_PARENT_POLL_SECONDS)
     stopping.set()
+
+
+def _is_alive(parent: int, *, is_child: bool) -> bool:
+    if is_child:
+        # An orphan is adopted at once; its parent's id may stay as a zombie for long.
+        return os.getppid() == parent
+    try:
+        os.kill(parent, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 if __name__ == "__main__":

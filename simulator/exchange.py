@@ -87,7 +87,7 @@ class OrderEvent:
     """Something happened to an order.
 
     Attributes:
-        kind: ``new``, ``trade``, ``canceled`` or ``expired``.
+        kind: ``new``, ``triggered``, ``trade``, ``canceled`` or ``expired``.
         request_id: client id of the request that cancelled it, else None.
     """
 
@@ -101,7 +101,7 @@ class Observer(Protocol):
     """Who is told what happened, right when it happened."""
 
     def on_order(self, event: OrderEvent) -> None:
-        """An order was accepted, filled, cancelled or expired."""
+        """An order was accepted, triggered, filled, cancelled or expired."""
         ...
 
     def on_commit(self, balances: Mapping[str, Mapping[str, Holding]]) -> None:
@@ -253,6 +253,7 @@ class Exchange:
                     self._fill(order, execution, moment)
                 else:
                     self._expire(order)
+            self._note_triggers(book)
         self._commit()
 
     def note_time(self) -> None:
@@ -301,6 +302,13 @@ class Exchange:
             self._fill(order, execution, now)
         self._settle(order)
         return order
+
+    def _note_triggers(self, book: MatchingBook[Decimal]) -> None:
+        for working in book.orders():
+            order = self.orders[int(working.key)]
+            if working.triggered and not order.triggered:
+                order.triggered = True
+                self._tell(OrderEvent("triggered", order))
 
     def _levels(self, market: Market, side: Side, now: int) -> list[tuple[Decimal, Decimal]]:
         book = market.book(now)

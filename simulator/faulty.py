@@ -41,6 +41,7 @@ class RestServer:
             request.method, request.path, client_order_id(params), owner
         )
         entry.faults = [rule.action.value for rule in rules]
+        await self._rest.prepare(request)
         answer = await self._under(rules, request, entry)
         if answer is None:
             return _cut(http)
@@ -120,7 +121,7 @@ async def _read(http: web.Request) -> Request:
         http.method,
         http.path,
         http.rel_url.raw_query_string,
-        await http.text(),
+        (await http.read()).decode("utf-8", "replace"),
         http.headers.get("X-MBX-APIKEY"),
     )
 

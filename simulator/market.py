@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -75,6 +76,10 @@ class Market:
         self._book_key = noise.key(seed, spec.symbol, "book")
         self._last_book: Book | None = None
 
+    def is_listed(self, ts: int) -> bool:
+        """Whether the venue knows the instrument by then."""
+        return ts >= self.tape.first_ts
+
     def is_open(self, ts: int) -> bool:
         """Whether there is a tape at that time: not before listing, in a gap or at the end."""
         return self.tape.bar_at(ts) is not None
@@ -120,6 +125,8 @@ class Market:
         if interval.length_ms < self.tape.finest.length_ms:
             return no_bars()
         stop = min(now, now if end is None else end) + 1
+        if start is not None and start >= stop:
+            return no_bars()
         if start is None:
             begin = interval.floor(stop - 1) - (limit - 1) * _longest(interval)
             return self._until(interval, begin, stop, now, limit, newest=True)
@@ -130,6 +137,15 @@ class Market:
             if len(bars) == limit or far >= stop:
                 return bars
             far += limit * _longest(interval)  # a gap of the tape took part of the range
+
+    def prepare_klines(
+        self, interval: Interval, start: int | None, end: int | None, limit: int, now: int
+    ) -> Iterator[None]:
+        """Compute what ``klines`` will need, in turns that are short enough to share a thread."""
+        stop = min(now, now if end is None else end) + 1
+        reach = (limit + 1) * _longest(interval)
+        begin = stop - reach if start is None else min(start, stop)
+        yield from self.tape.prepare(interval, begin, min(stop, begin + reach))
 
     def book(self, ts: int) -> Book | None:
         """Order book at a time; None before the first bar."""

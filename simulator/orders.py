@@ -131,6 +131,11 @@ class Order:
         """Base units not yet filled."""
         return self.quantity - self.executed
 
+    @property
+    def is_working(self) -> bool:
+        """Whether it is in the market's book, and not waiting for its stop price."""
+        return self.triggered or self.ticket.stop_price is None or self.executed > 0
+
     def to_json(self) -> dict[str, Any]:
         """Everything about the order, amounts as text; ``from_json`` reads it back."""
         ticket = self.ticket

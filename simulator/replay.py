@@ -8,6 +8,7 @@ Gaps in the file stay gaps.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -57,6 +58,11 @@ class ReplayTape:
         if wanted.name not in self._derived:
             self._derived[wanted.name] = self._bars.aggregated(wanted)
         return self._derived[wanted.name].between(start, end)
+
+    def prepare(self, wanted: Interval, start: int, end: int) -> Iterator[None]:
+        """See ``Tape.prepare``: a file needs no preparation."""
+        del wanted, start, end
+        return iter(())
 
     def bar_at(self, ts: int) -> tuple[Bars, Bar] | None:
         """See ``Tape.bar_at``."""

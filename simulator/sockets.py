@@ -15,11 +15,7 @@ _MOST_WAITING: Final = 100_000
 
 
 class Connection:
-    """One client's socket.
-
-    Args:
-        label: what fault rules match as ``stream`` where a frame belongs to no market stream.
-    """
+    """One client's socket: what is sent is queued, and ``write`` works the queue off."""
 
     def __init__(self, socket: web.WebSocketResponse, faults: Faults) -> None:
         self._socket = socket

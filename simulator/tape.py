@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 import numpy as np
@@ -15,6 +15,7 @@ from simulator.process import PriceProcess
 _MINUTE_DAYS: Final = 192  # 115 kB each
 _HOUR_DAYS: Final = 4096  # 2 kB each
 _WHOLE_DAYS: Final = 16384
+_DAYS_PER_TURN: Final = 8  # computed in about 5 ms
 
 
 class Tape(Protocol):
@@ -34,6 +35,10 @@ class Tape(Protocol):
 
     def between(self, wanted: Interval, start: int, end: int) -> Bars:
         """Bars of an interval that open in [start, end), each with its whole length."""
+        ...
+
+    def prepare(self, wanted: Interval, start: int, end: int) -> Iterator[None]:
+        """Compute beforehand what ``between`` will need, a few milliseconds at a time."""
         ...
 
     def bar_at(self, ts: int) -> tuple[Bars, Bar] | None:
@@ -83,13 +88,26 @@ class GeneratedTape:
         first, stop = wanted.floor(max(start, self.first_ts)), wanted.ceil(end)
         if first >= stop:
             return no_bars()
-        cache = {"1m": self._minutes, "1h": self._hours, "1d": self._days}[source.name]
+        cache = self._cache(wanted)
         days = range(first // DAY_MS, -(-stop // DAY_MS))
         parts = [cache.get(day) for day in days]
         bars = (parts[0].joined(*parts[1:]) if len(parts) > 1 else parts[0]).between(first, stop)
         if wanted is not source:
             bars = bars.aggregated(wanted)
         return bars.between(start, end)
+
+    def prepare(self, wanted: Interval, start: int, end: int) -> Iterator[None]:
+        """See ``Tape.prepare``."""
+        cache = self._cache(wanted)
+        first, stop = max(start, self.first_ts) // DAY_MS, -(-end // DAY_MS)
+        for day in range(max(first, stop - _WHOLE_DAYS), stop):
+            cache.get(day)
+            if day % _DAYS_PER_TURN == 0:
+                yield
+
+    def _cache(self, wanted: Interval) -> _Lru:
+        caches = {"1m": self._minutes, "1h": self._hours, "1d": self._days}
+        return caches[_source(wanted).name]
 
     def bar_at(self, ts: int) -> tuple[Bars, Bar] | None:
         """See ``Tape.bar_at``."""

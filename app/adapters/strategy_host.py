@@ -14,24 +14,14 @@ it ends its process                  StrategyCrashed with the exit code
 
 from __future__ import annotations
 
-import os
-import selectors
-import signal
-import subprocess
-import sys
-import tempfile
 import threading
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any, Final, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
-import app
+from app.adapters.strategy_child import Child, HostLimits, Progress
 from app.core.backtest.result import BacktestResult
 from app.core.backtest.spec import BacktestSpec
-from app.core.errors import InvalidInput
 from app.core.market.instruments import Instrument
 from app.core.market.klines import KlineFrame
 from app.core.strategies.errors import StrategyCrashed, StrategyTimedOut
@@ -40,35 +30,9 @@ from app.core.strategies.loader import StrategyRef
 from app.core.strategies.plain import Blobs, from_plain, to_plain
 from app.core.strategies.registry import StrategyInfo
 from app.core.strategies.serving import rebuild_error
-from app.core.strategies.wire import Message, read_message
+from app.core.strategies.wire import Message
 
-Progress = Callable[[int, int], None]
-
-_ROOT: Final = Path(app.__file__).parent.parent
-_CHUNK: Final = 1024 * 1024
-_GRACE_SECONDS: Final = 1.0
-_STDERR_BYTES: Final = 64 * 1024
-_SHOWN_BYTES: Final = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class HostLimits:
-    """What a child may use.
-
-    Attributes:
-        memory_mb: address space, MB.
-        files: open files.
-        start_seconds: wall-clock until a new child must have answered something; it is added
-            to the first request's own time.
-        evaluate_seconds: wall-clock of an evaluation, an inspection or a warm-up query.
-        backtest_seconds: wall-clock of a backtest.
-    """
-
-    memory_mb: int = 1024
-    files: int = 64
-    start_seconds: float = 30.0
-    evaluate_seconds: float = 10.0
-    backtest_seconds: float = 3600.0
+__all__ = ["HostLimits", "StrategyHost", "StrategyHosts"]
 
 
 class StrategyHost:
@@ -80,7 +44,7 @@ class StrategyHost:
     def __init__(self, limits: HostLimits | None = None) -> None:
         self._limits = limits or HostLimits()
         self._lock = threading.Lock()
-        self._child: _Child | None = None
+        self._child: Child | None = None
 
     def inspect(self, ref: StrategyRef) -> StrategyInfo:
         """What a strategy is: parameters, documentation, version.
@@ -179,7 +143,7 @@ class StrategyHost:
         with self._lock:
             if self._child is None or not self._child.is_alive:
                 self._end()
-                self._child = _Child(self._limits)
+                self._child = Child(self._limits)
                 seconds += self._limits.start_seconds
             try:
                 answer = self._child.ask(request, seconds, progress)
@@ -237,168 +201,3 @@ class StrategyHosts:
         """End every host."""
         for instance_id in list(self._hosts):
             self.drop(instance_id)
-
-
-class _Child:
-    """The process and its three pipes."""
-
-    def __init__(self, limits: HostLimits) -> None:
-        self._home = tempfile.TemporaryDirectory(prefix="tidemark-strategy-")
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "app.strategy_host", str(limits.memory_mb), str(limits.files)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=self._home.name,
-            env=_environment(self._home.name),
-            start_new_session=True,
-        )
-        self._stdin, self._stdout = _pipe(self._process.stdin), _pipe(self._process.stdout)
-        self._stderr = _Tail()
-        self._drain = threading.Thread(target=self._collect, daemon=True)
-        self._drain.start()
-        for pipe in (self._stdin, self._stdout):
-            os.set_blocking(pipe.fileno(), False)
-
-    @property
-    def is_alive(self) -> bool:
-        return self._process.poll() is None
-
-    def ask(self, request: Message, seconds: float, progress: Progress | None) -> Message:
-        """Send a request and wait for its answer.
-
-        Raises:
-            TimeoutError: no answer within ``seconds`` of wall-clock.
-            EOFError: the child ended.
-        """
-        deadline = time.monotonic() + seconds
-        self._stderr.clear()
-        self._write(request.encode(), deadline)
-        while True:
-            try:
-                answer = read_message(lambda size: self._read(size, deadline))
-            except (InvalidInput, ValueError):
-                raise EOFError from None
-            if answer is None:
-                raise EOFError
-            if "progress" not in answer.header:
-                return answer
-            if progress is not None:
-                progress(*answer.header["progress"])
-
-    def epitaph(self) -> str:
-        """Why the child ended, in words, with the last of what it printed."""
-        try:
-            code = self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            return "broke the protocol with its host"
-        self._drain.join(timeout=1)
-        said = self.output()[-_SHOWN_BYTES:].strip()
-        printed = f"; its last words: {said}" if said else ""
-        if code == -signal.SIGXCPU:
-            return f"used up its CPU time{printed}"
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return f"ended its process ({how}){printed}"
-
-    def output(self) -> str:
-        return self._stderr.text()
-
-    def shut_down(self) -> None:
-        """Ask the child to end; ``kill`` comes after it in any case."""
-        try:
-            self._write(Message({"op": "shutdown"}).encode(), time.monotonic() + _GRACE_SECONDS)
-            self._process.wait(_GRACE_SECONDS)
-        except (EOFError, TimeoutError, subprocess.TimeoutExpired):
-            return
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._stdin, self._stdout):
-            pipe.close()
-        self._drain.join(timeout=1)
-        _pipe(self._process.stderr).close()
-        self._home.cleanup()
-
-    def _write(self, data: bytes, deadline: float) -> None:
-        view = memoryview(data)
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._stdin, selectors.EVENT_WRITE)
-            while view:
-                _wait(selector, deadline)
-                try:
-                    view = view[os.write(self._stdin.fileno(), view[:_CHUNK]) :]
-                except BrokenPipeError:
-                    raise EOFError from None
-
-    def _read(self, size: int, deadline: float) -> bytes:
-        parts: list[bytes] = []
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._stdout, selectors.EVENT_READ)
-            while size > 0:
-                _wait(selector, deadline)
-                part = os.read(self._stdout.fileno(), min(size, _CHUNK))
-                if not part:
-                    break
-                parts.append(part)
-                size -= len(part)
-        return b"".join(parts)
-
-    def _collect(self) -> None:
-        """Keep the last of what the child prints, so that it never blocks on a full pipe."""
-        pipe = _pipe(self._process.stderr)
-        while part := os.read(pipe.fileno(), 4096):
-            self._stderr.add(part)
-
-
-class _Tail:
-    """The last 64 KB of a stream."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._bytes = bytearray()
-
-    def add(self, part: bytes) -> None:
-        with self._lock:
-            self._bytes += part
-            del self._bytes[:-_STDERR_BYTES]
-
-    def clear(self) -> None:
-        with self._lock:
-            self._bytes.clear()
-
-    def text(self) -> str:
-        with self._lock:
-            return self._bytes.decode(errors="replace")
-
-
-def _wait(selector: selectors.BaseSelector, deadline: float) -> None:
-    left = deadline - time.monotonic()
-    if left <= 0 or not selector.select(left):
-        raise TimeoutError
-
-
-def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-    if pipe is None:
-        raise RuntimeError("the child was started without its pipes")
-    return pipe
-
-
-def _environment(home: str) -> dict[str, str]:
-    """What the child may know: no settings, no secrets, no database.
-
-    One thread for numpy's libraries, since each further one would take address space that
-    the limit counts. A fixed hash seed, so that a set in a strategy has one order.
-    """
-    return {
-        "HOME": home,
-        "LANG": "C.UTF-8",
-        "MALLOC_ARENA_MAX": "2",
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "PATH": os.defpath,
-        "PYTHONHASHSEED": "0",
-        "PYTHONPATH": str(_ROOT),
-        "TMPDIR": home,
-        "TZ": "UTC",
-    }

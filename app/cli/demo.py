@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import threading
 import time
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -20,17 +19,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.cli import demo_view
-from app.cli.up import EmbeddedRuntime
+from app.cli.up import EmbeddedRuntime, wait_for_end
 from app.config import Settings, load_settings
 from app.core.errors import Unavailable
 from app.core.market.coverage import CoverageState
 from app.core.market.intervals import DAY_MS, interval
+from app.logs import configure_logs
 from app.models import JobRow, StrategyInstanceRow
 from app.services.backtests import BacktestRequest
 from app.services.lockstep import Lockstep
 from app.services.strategies.instances import NewInstance
 
-_SEED: Final = 7
+_SEED: Final = 1
 #: 2026-03-02T00:00Z, a Monday.
 _START_MS: Final = 1_772_409_600_000
 _HISTORY_MS: Final = 30 * DAY_MS
@@ -82,6 +82,7 @@ def run_demo(*, once: bool, port: int | None = None, data_dir: Path | None = Non
         port: of the API; 0 takes a free one.
     """
     console = Console()
+    configure_logs("WARNING", "console")
     settings = _settings(port, data_dir, once)
     started = time.monotonic()
     demo_view.opening(console, settings)
@@ -278,7 +279,7 @@ def _simulator_options(settings: Settings) -> list[str]:
         *("--start", str(_START_MS)),
         *("--clock", "stepped"),
         *("--weight-limit", "0"),
-        *("--state", str(settings.data_dir / "simulator.jsonl")),
+        *("--state", str(settings.data_dir.resolve() / "simulator.jsonl")),
     ]
 
 
@@ -290,7 +291,5 @@ def _require_success(job: JobRow) -> None:
 
 def _stay_up(console: Console, runtime: EmbeddedRuntime) -> None:
     demo_view.standing(console, runtime)
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        console.print("\nStopping")
+    wait_for_end()
+    console.print("Stopping")

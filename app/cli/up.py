@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -16,13 +17,16 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import structlog
 
 from app.cli.locking import RuntimeLock
 from app.config import Settings
-from app.core.errors import Unavailable
+from app.core.errors import InvalidInput, Unavailable
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _log = structlog.get_logger(__name__)
 _ROOT: Final = Path(__file__).resolve().parents[2]
@@ -271,3 +275,64 @@ class _ApiServer:
     def stop(self) -> None:
         self._server.should_exit = True
         self._thread.join(_STOP_S)
+
+
+def run_up(*, port: int | None, simulator: bool, full: bool) -> int:
+    """Start the embedded runtime and stay until Ctrl-C or SIGTERM; the exit code.
+
+    Raises:
+        InvalidInput: the settings do not fit.
+        Conflict: another runtime holds the data directory.
+    """
+    from rich.console import Console
+
+    from app.config import load_settings
+    from app.logs import configure_logs
+
+    settings = load_settings(**({} if port is None else {"api_port": port}))
+    if full or not settings.is_embedded:
+        raise InvalidInput(
+            "the full stack cannot be started by this release; unset TIDEMARK_BROKER_URL and "
+            "leave out --full to run embedded"
+        )
+    configure_logs(settings.log_level, settings.log_format)
+    console = Console(stderr=True)
+    own = simulator and not settings.simulator_url
+    with EmbeddedRuntime(settings, _market_options(settings) if own else None) as runtime:
+        _announce(console, runtime)
+        wait_for_end()
+        console.print("Stopping")
+    return 0
+
+
+def wait_for_end() -> None:
+    """Return at Ctrl-C or SIGTERM."""
+    end = threading.Event()
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in kept:
+        signal.signal(number, lambda _number, _frame: end.set())
+    try:
+        end.wait()
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+def _market_options(settings: Settings) -> list[str]:
+    """A market that runs with the wall clock and goes on where it was."""
+    journal = settings.data_dir.resolve() / "simulator.jsonl"
+    return ["--clock", "running", "--state", str(journal)]
+
+
+def _announce(console: Console, runtime: EmbeddedRuntime) -> None:
+    settings = runtime.container.settings
+    venue = settings.simulator_url or "the real one"
+    console.print(f"API          {runtime.api_url}/api/v1")
+    if settings.api_docs:
+        console.print(f"Docs         {runtime.api_url}/docs")
+    console.print(f"Exchange     {venue}")
+    console.print(f"Data         {settings.data_dir.resolve()}")
+    console.print(f"Token        in {settings.data_dir / 'api-token'}")
+    if runtime.new_token is not None:
+        console.print(f"New token    {runtime.new_token}  (shown once)", highlight=False)
+    console.print("Stop         Ctrl-C")

@@ -46,6 +46,8 @@ class KlineSeriesRow(Base):
     kind: Mapped[str] = mapped_column(Word)
     interval: Mapped[str] = mapped_column(String(8))
     grid_offset_ms: Mapped[int] = mapped_column(Millis, default=0)
+    # Grows whenever the past changes: a bar is revised, or inserted before the newest one.
+    past_version: Mapped[int] = mapped_column(Integer, default=0)
     created_at: Mapped[int] = mapped_column(Millis)
 
 

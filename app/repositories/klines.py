@@ -182,6 +182,20 @@ class KlineRepository(Repository):
         """
         if not rows:
             return Stored()
+        newest = self._newest(series_id)
+        stored = self._store(series_id, rows, covered, source, now_ms)
+        if newest is not None and stored.first and stored.first <= newest:
+            self._note_past_change(series_id)
+        return stored
+
+    def _store(
+        self,
+        series_id: int,
+        rows: Sequence[KlineRow],
+        covered: bool,
+        source: str,
+        now_ms: int,
+    ) -> Stored:
         loader = BulkLoader(self._session)
         first, last = rows[0].open_ts, rows[-1].open_ts
         if not covered and self.count(series_id, first, last + 1) == 0:
@@ -203,6 +217,19 @@ class KlineRepository(Repository):
             len(differing),
             len(rows) - len(changed),
             *((changed[0], changed[-1]) if changed else ()),
+        )
+
+    def _newest(self, series_id: int) -> int | None:
+        return self._session.scalars(
+            select(func.max(KlineRecord.open_ts)).where(KlineRecord.series_id == series_id)
+        ).one()
+
+    def _note_past_change(self, series_id: int) -> None:
+        """Tell whoever keeps this series' bars in memory that they must be read again."""
+        self._session.execute(
+            update(KlineSeriesRow)
+            .where(KlineSeriesRow.id == series_id)
+            .values(past_version=KlineSeriesRow.past_version + 1)
         )
 
     def quarantine(self, series_id: int, bad: Sequence[BadKline], source: str, now_ms: int) -> int:

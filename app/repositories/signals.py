@@ -50,3 +50,17 @@ class SignalRepository(KeyedRepository[SignalRow]):
             .where(SignalRow.instance_id == instance_id, SignalRow.status == "new")
             .order_by(SignalRow.id)
         ).all()
+
+    def earlier_legs(self, signal: SignalRow) -> Sequence[SignalRow]:
+        """Signals of the same instance, symbol and cause with a lower leg, in order."""
+        return self._session.scalars(
+            select(SignalRow)
+            .where(
+                SignalRow.instance_id == signal.instance_id,
+                SignalRow.symbol == signal.symbol,
+                SignalRow.interval == signal.interval,
+                SignalRow.cause == signal.cause,
+                SignalRow.leg < signal.leg,
+            )
+            .order_by(SignalRow.leg)
+        ).all()

@@ -121,6 +121,16 @@ class MarketDataService:
         derived = resample(stored, interval, offset_ms=series.grid_offset_ms)
         return derived.bars.between(start, end)
 
+    def past_version(self, exchange: str, symbol: str, interval: str) -> tuple[int, int]:
+        """Identity of the stored past that ``frame`` reads: bars known under it only grow.
+
+        Raises:
+            UnknownName, NotFound: as ``frame``.
+        """
+        with self._units.read() as unit:
+            series = self._source(unit, exchange, symbol, interval_of(interval))
+            return series.id, series.past_version
+
     def rows(
         self, exchange: str, symbol: str, interval: str, start: int, end: int
     ) -> list[KlineRow]:

@@ -198,6 +198,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(length=32), nullable=False),
         sa.Column("interval", sa.String(length=8), nullable=False),
         sa.Column("grid_offset_ms", sa.BigInteger(), nullable=False),
+        sa.Column("past_version", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_kline_series")),
         sa.UniqueConstraint(

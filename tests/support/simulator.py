@@ -29,7 +29,9 @@ import pytest
 from app.core.exchanges.loopback import bind_async, bind_sync
 
 ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT.parent.parent / "shared" / "data"
+# Real market data lies beside the checkout, or beside the folder that holds it.
+_BESIDE = [parent / "shared" / "data" for parent in ROOT.parents]
+DATA = next((folder for folder in _BESIDE if folder.is_dir()), _BESIDE[0])
 
 
 @dataclass(frozen=True)

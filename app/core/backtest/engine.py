@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import DefaultContext, localcontext
 from typing import Final
 
 import numpy as np
@@ -68,7 +69,9 @@ def run_backtest(
     else:
         log = _run(prepared, progress)
     prepared.runner.checked_state()
-    return build_result(prepared.spec, prepared.runner, prepared.first, prepared.stop, log)
+    # The strategy's code may have set the thread's decimal context; figures do not follow it.
+    with localcontext(DefaultContext):
+        return build_result(prepared.spec, prepared.runner, prepared.first, prepared.stop, log)
 
 
 def prepare(

@@ -14,7 +14,7 @@ from app.core.market.intervals import interval as interval_of
 from app.core.money import ZERO
 from app.core.orders.types import OrderStatus, OrderType, Side
 from app.core.strategies.desk import Desk
-from app.core.strategies.exact import times, to_money
+from app.core.strategies.exact import minus, plus, times, to_money
 from app.core.strategies.signal import EmittedSignal
 from app.core.strategies.updates import OrderUpdate
 
@@ -48,11 +48,11 @@ class OrderLog:
         order = BacktestOrder.of(emitted)
         self.orders.append(order)
         if order.side is Side.SELL:
-            free = self._desk.positions[order.symbol] - self._promised[order.symbol]
+            free = minus(self._desk.positions[order.symbol], self._promised[order.symbol])
             if order.quantity > free:
                 self.close(order, OrderStatus.REJECTED, NOT_OWNED, self.moment_of(emitted))
                 return None
-            self._promised[order.symbol] += order.quantity
+            self._promise(order.symbol, order.quantity)
         order.status = OrderStatus.ACKNOWLEDGED
         return order
 
@@ -100,10 +100,13 @@ class OrderLog:
         unseen, self.unseen = self.unseen, []
         return unseen
 
+    def _promise(self, symbol: str, quantity: Decimal) -> None:
+        self._promised[symbol] = plus(self._promised[symbol], quantity)
+
     def _release(self, order: BacktestOrder) -> None:
         """Give back what a working sell had been promised."""
         if order.side is Side.SELL and order.status is OrderStatus.ACKNOWLEDGED:
-            self._promised[order.symbol] -= order.quantity
+            self._promise(order.symbol, order.quantity.copy_negate())
 
     def _tell(
         self,

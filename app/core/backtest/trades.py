@@ -10,7 +10,7 @@ from app.core.backtest.orders import BacktestFill
 from app.core.market.klines import KlineFrame
 from app.core.money import ZERO
 from app.core.orders.types import Side
-from app.core.strategies.exact import over, plus, times, to_money
+from app.core.strategies.exact import minus, over, plus, signed, times, to_money
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ class _Running:
             self.bought, self.cost = plus(self.bought, fill.quantity), plus(self.cost, value)
         else:
             self.sold, self.proceeds = plus(self.sold, fill.quantity), plus(self.proceeds, value)
-        self.held = plus(self.held, fill.side.sign * fill.quantity)
-        self.largest = max(self.largest, abs(self.held))
+        self.held = plus(self.held, signed(fill.side, fill.quantity))
+        self.largest = max(self.largest, self.held.copy_abs())
         self.fees = plus(self.fees, fill.fee)
         self.last = fill
 
@@ -105,7 +105,7 @@ def _close(trade: _Running, frame: KlineFrame) -> Trade:
     first, last = frame.open_ts.searchsorted([trade.first.bar_ts, trade.last.bar_ts]).tolist()
     last = len(frame) - 1 if is_open else last
     entry = over(trade.cost, trade.bought)
-    pnl = plus(plus(proceeds, -trade.cost), -trade.fees)
+    pnl = minus(minus(proceeds, trade.cost), trade.fees)
     price, path = float(entry), slice(first, last + 1)
     return Trade(
         symbol=frame.symbol,

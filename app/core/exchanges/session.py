@@ -34,6 +34,7 @@ ANSWER_LIMIT: Final = 8 * 1024 * 1024
 # server which sends a byte every few seconds would hold the thread for ever.
 TIMEOUT_S: Final = 10.0
 _CONNECT_TIMEOUT_S: Final = 5.0
+_ORDER_PAUSE_MS: Final = 10_000
 _CHUNK: Final = 64 * 1024
 _USED_WEIGHT: Final = "X-MBX-USED-WEIGHT-1M"
 
@@ -243,6 +244,7 @@ class VenueSession:
         now = self.clock.now_ms()
         wait = retry_after_ms(reply.headers.get("Retry-After"))
         end = ban_end(refusal, now, wait)
+        kind: type[VenueRetryLater]
         if end is not None:
             self._budget.ban(self.exchange, end, f"HTTP {refusal.status} {refusal.text}"[:200])
             return VenueBanned(
@@ -253,11 +255,13 @@ class VenueSession:
                 venue_code=refusal.code,
                 venue_text=refusal.text,
             )
-        if refusal.status == 429 or refusal.code in ("-1003", "-1015"):
+        if refusal.code == "-1015":
+            # Too many orders, counted over 10 seconds: everything else may go on.
+            pause, kind = wait or _ORDER_PAUSE_MS, RateLimited
+        elif refusal.status == 429 or refusal.code == "-1003":
             # Asking on after a 429 is what earns a ban. Binance counts by the minute.
-            pause = wait if wait is not None else 60_000 - now % 60_000
+            pause, kind = wait or 60_000 - now % 60_000, RateLimited
             self._budget.back_off(self.exchange, now + pause)
-            kind: type[VenueRetryLater] = RateLimited
         else:
             pause, kind = wait or 0, VenueRetryLater
         return kind(

@@ -195,7 +195,7 @@ class BaseStrategy:
         chosen = desk.chosen(symbol)
         delta = sizing.target_delta(desk, chosen, exact(quantity, "target"))
         side = Side.BUY if delta > 0 else Side.SELL
-        return sizing.order_signals(desk, chosen, side, abs(delta), OrderType.MARKET, tag=tag)
+        return sizing.order_signals(desk, chosen, side, delta.copy_abs(), OrderType.MARKET, tag=tag)
 
     def target_percent(
         self, fraction: Amount, *, symbol: str | None = None, tag: str = ""

@@ -19,7 +19,7 @@ from app.core.market.instruments import Instrument
 from app.core.market.klines import KlineFrame
 from app.core.money import ZERO
 from app.core.orders.types import Side
-from app.core.strategies.exact import exact, plus, times
+from app.core.strategies.exact import exact, minus, plus, signed, times
 from app.core.strategies.updates import OwnOrder
 
 
@@ -133,7 +133,7 @@ class Desk:
         total = ZERO
         for order in self.working.values():
             if order.symbol == symbol and not order.is_contingent:
-                total = plus(total, order.side.sign * order.remaining)
+                total = plus(total, signed(order.side, order.remaining))
         return total
 
     def sellable(self, symbol: str) -> Decimal:
@@ -141,13 +141,13 @@ class Desk:
         left = self.positions[symbol]
         for order in self.working.values():
             if order.symbol == symbol and order.side is Side.SELL:
-                left = plus(left, -order.remaining)
+                left = minus(left, order.remaining)
         return left
 
     def add_fill(
         self, symbol: str, side: Side, quantity: Decimal, price: Decimal, fee: Decimal
     ) -> None:
         """Book one own fill; ``fee`` in quote units."""
-        self.positions[symbol] = plus(self.positions[symbol], side.sign * quantity)
-        cost = plus(side.sign * times(quantity, price), fee)
-        self.net_cash = plus(self.net_cash, -cost)
+        self.positions[symbol] = plus(self.positions[symbol], signed(side, quantity))
+        cost = plus(signed(side, times(quantity, price)), fee)
+        self.net_cash = minus(self.net_cash, cost)

@@ -8,6 +8,7 @@ from typing import Final
 
 from app.core.errors import InvalidInput
 from app.core.money import DECIMALS, INTEGER_DIGITS, checked
+from app.core.orders.types import Side
 
 Amount = Decimal | int | float | str
 """What an author may write for a quantity, a price or a fraction."""
@@ -47,6 +48,17 @@ def exact(value: Amount, what: str = "amount") -> Decimal:
 def plus(left: Decimal, right: Decimal) -> Decimal:
     """Sum, exact up to 80 digits: the same in whatever order it is built."""
     return _WIDE.add(left, right)
+
+
+def minus(left: Decimal, right: Decimal) -> Decimal:
+    """Difference, exact up to 80 digits."""
+    return _WIDE.subtract(left, right)
+
+
+def signed(side: Side, quantity: Decimal) -> Decimal:
+    """What an order of that side does to a position: + for a buy, − for a sell."""
+    # Even a unary minus rounds to the thread's context, which an author's code may have set.
+    return quantity if side is Side.BUY else quantity.copy_negate()
 
 
 def times(left: Decimal, right: Decimal) -> Decimal:

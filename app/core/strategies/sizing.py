@@ -10,7 +10,7 @@ from app.core.market.rounding import is_multiple, round_price, round_quantity
 from app.core.money import ZERO
 from app.core.orders.types import OrderType, Side, TimeInForce
 from app.core.strategies.desk import Desk
-from app.core.strategies.exact import Amount, exact, over, plus, times
+from app.core.strategies.exact import Amount, exact, minus, over, plus, times
 from app.core.strategies.signal import Signal, SignalAction
 
 
@@ -20,9 +20,9 @@ def target_delta(desk: Desk, symbol: str, wanted: Decimal) -> Decimal:
     A reduction never exceeds what is owned and not promised to another working sell.
     """
     present = plus(desk.held(symbol), desk.on_their_way(symbol))
-    delta = plus(wanted, -present)
+    delta = minus(wanted, present)
     if delta < 0:
-        delta = -min(-delta, max(desk.sellable(symbol), ZERO))
+        delta = max(delta, max(desk.sellable(symbol), ZERO).copy_negate())
     return round_quantity(delta, desk.instruments[symbol].step_size)
 
 
@@ -140,6 +140,5 @@ def _refusal(instrument: Instrument, quantity: Decimal, price: Decimal) -> str:
 
 def _action(desk: Desk, symbol: str, side: Side) -> SignalAction:
     held = desk.positions[symbol]
-    reduces = held * side.sign < 0
-    spot_sell = side is Side.SELL and held >= 0
-    return SignalAction.EXIT if reduces or spot_sell else SignalAction.ENTER
+    reduces = held < 0 if side is Side.BUY else held >= 0
+    return SignalAction.EXIT if reduces else SignalAction.ENTER

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from app.core.money import ZERO
 from app.core.orders.types import OrderStatus, OrderType, Side
+from app.core.strategies.exact import minus
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class OwnOrder:
     @property
     def remaining(self) -> Decimal:
         """Quantity not yet filled, base units."""
-        return self.quantity - self.filled
+        return minus(self.quantity, self.filled)
 
     @property
     def is_contingent(self) -> bool:

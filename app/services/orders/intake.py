@@ -23,7 +23,8 @@ from app.repositories.unit import Unit, Units
 from app.services.orders.cancelling import request_cancel
 from app.services.orders.exposure import risk_context
 from app.services.orders.ports import OrderTiming
-from app.services.orders.records import note
+from app.services.orders.records import note, signal_key, wake_waiting
+from app.services.orders.turns import Turn, turn_of
 from app.services.risk import limits_for
 
 
@@ -93,14 +94,17 @@ class OrderIntake:
         with self._units.read() as unit:
             signal = unit.signals.get(signal_id)
             instance = unit.instances.get(signal.instance_id)
+            turn = turn_of(unit, instance, signal)
         if signal.status != "new":
             return self._known_order(instance, signal)
+        if turn is Turn.LATER:
+            return None
         if signal.action == SignalAction.CANCEL:
             return self._units.run(lambda unit: self._cancel(unit, signal_id))
         market_now = self._market_clock.now_ms(instance.exchange)
         reference = self._prices.reference(instance.exchange, signal.symbol)
         return self._units.run(
-            lambda unit: self._judge_signal(unit, signal_id, reference, market_now)
+            lambda unit: self._judge_signal(unit, signal_id, reference, market_now, turn)
         )
 
     def submit_order(self, manual: ManualOrder) -> tuple[RiskDecisionRow, OrderRow | None]:
@@ -135,6 +139,7 @@ class OrderIntake:
         signal = unit.signals.lock(signal_id)
         instance = unit.instances.get(signal.instance_id)
         signal.status = "done"
+        wake_waiting(unit, instance.id)
         key = signal_intent(instance.id, signal.cancels or "")
         order = unit.orders.of_intent(instance.account_id, key)
         if order is None:
@@ -143,13 +148,19 @@ class OrderIntake:
         return order.order_id
 
     def _judge_signal(
-        self, unit: Unit, signal_id: str, reference: ReferencePrice | None, market_now: int
+        self,
+        unit: Unit,
+        signal_id: str,
+        reference: ReferencePrice | None,
+        market_now: int,
+        turn: Turn,
     ) -> str | None:
         signal = unit.signals.lock(signal_id)
         if signal.status != "new":
             order = None
-        elif market_now > signal.valid_until:
+        elif market_now > signal.valid_until or turn is Turn.NEVER:
             signal.status = "expired"
+            wake_waiting(unit, signal.instance_id)
             _emit_signal(unit, signal)
             return None
         else:
@@ -173,6 +184,7 @@ class OrderIntake:
             )
             decision, order = self._judge(unit, request, reference, market_now)
             signal.status = "accepted" if decision.passed else "denied"
+            wake_waiting(unit, instance.id)
             _emit_signal(unit, signal)
         return order.order_id if order else None
 
@@ -325,11 +337,6 @@ class OrderIntake:
         unit.flush()
         note(unit, order, "created", OrderStatus.NEW, reference_price=canonical(reference.price))
         return order
-
-
-def signal_key(signal: SignalRow) -> str:
-    """The signal's own name within its instance."""
-    return f"{signal.symbol}|{signal.interval}|{signal.cause}|{signal.leg}"
 
 
 def _emit_signal(unit: Unit, signal: SignalRow) -> None:

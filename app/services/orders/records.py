@@ -9,7 +9,7 @@ from app.core.money import ZERO, canonical
 from app.core.orders.reservation import remaining_reservation
 from app.core.orders.state import FINAL, require_move
 from app.core.orders.types import OrderRequest, OrderStatus, OrderType, Side, TimeInForce
-from app.models import OrderRow
+from app.models import OrderRow, SignalRow
 from app.repositories.unit import Unit
 
 #: Order events that a strategy is told of; the others are steps of the protocol.
@@ -71,6 +71,8 @@ def note(unit: Unit, order: OrderRow, kind: str, before: OrderStatus, **data: An
     """Write an order event and its outbox twin; the instance is told."""
     if kind in TOLD and unit.instances.get(order.instance_id).kind == "strategy":
         unit.enqueue("strategies.evaluate", order.instance_id)
+    if order.status in FINAL:
+        wake_waiting(unit, order.instance_id)
     facts = {key: value for key, value in data.items() if value is not None}
     event = unit.orders.add_event(order, kind, before.value, facts, unit.now_ms)
     unit.emit(
@@ -94,6 +96,17 @@ def note(unit: Unit, order: OrderRow, kind: str, before: OrderStatus, **data: An
             **facts,
         ),
     )
+
+
+def wake_waiting(unit: Unit, instance_id: str) -> None:
+    """Ask for the instance's signals that may have waited for what has just happened."""
+    for signal in unit.signals.unjudged_of(instance_id):
+        unit.enqueue("orders.accept_signal", signal.id)
+
+
+def signal_key(signal: SignalRow) -> str:
+    """The signal's own name within its instance."""
+    return f"{signal.symbol}|{signal.interval}|{signal.cause}|{signal.leg}"
 
 
 def hold(unit: Unit, order: OrderRow, *, final: bool = False) -> None:

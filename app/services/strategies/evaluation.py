@@ -26,8 +26,7 @@ from app.core.strategies.signal import EmittedSignal
 from app.core.strategies.updates import OrderUpdate, OwnOrder
 from app.models import OrderEventRow, OrderRow, SignalRow, StrategyInstanceRow
 from app.repositories.unit import Unit, Units
-from app.services.orders.intake import signal_key
-from app.services.orders.records import TOLD
+from app.services.orders.records import TOLD, signal_key
 from app.services.strategies.catalogue import ref_of
 from app.services.strategies.instances import Frames
 

@@ -72,7 +72,7 @@ def market_of(venue: Venue, native: str) -> Market:
         BinanceError: not listed (yet).
     """
     market = venue.by_native.get(native)
-    if market is None:
+    if market is None or not market.is_listed(venue.clock.now()):
         raise BinanceError(-1121, "Invalid symbol.")
     return market
 

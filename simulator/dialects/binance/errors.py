@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from simulator.orders import Refusal
 
 
 class BinanceError(Exception):
-    """An answer with a code; ``retry_after`` in seconds where the venue states one."""
+    """An answer with a code.
+
+    Attributes:
+        retry_after: seconds, where the venue states any.
+        data: what the venue adds to the code, as for a cancel-replace that half failed.
+    """
 
     def __init__(
-        self, code: int, message: str, *, status: int = 400, retry_after: int | None = None
+        self,
+        code: int,
+        message: str,
+        *,
+        status: int = 400,
+        retry_after: int | None = None,
+        data: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(f"{code} {message}")
         self.code = code
         self.message = message
         self.status = status
         self.retry_after = retry_after
+        self.data = data
 
     def body(self) -> dict[str, object]:
         """The JSON that the venue sends."""
-        return {"code": self.code, "msg": self.message}
+        body: dict[str, object] = {"code": self.code, "msg": self.message}
+        return body if self.data is None else body | {"data": self.data}
 
 
 _REFUSALS: Final = {

@@ -186,6 +186,7 @@ def agg_trade(market: Market, item: PublicTrade, now: int) -> dict[str, Any]:
 
 _EXECUTION_TYPES = {
     "new": "NEW",
+    "triggered": "NEW",
     "trade": "TRADE",
     "canceled": "CANCELED",
     "expired": "EXPIRED",
@@ -223,7 +224,7 @@ def execution_report(event: OrderEvent, market: Market, now: int) -> dict[str, A
         "T": fill.time if fill else order.updated,
         "t": fill.trade_id if fill else -1,
         "I": order.id,
-        "w": order.state.is_open,
+        "w": order.state.is_open and order.is_working,
         "m": fill.is_maker if fill else False,
         "M": fill is not None,
         "O": order.created,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -30,13 +30,13 @@ def _time(_: Call) -> Any:
 
 
 def _exchange_info(call: Call) -> Any:
-    markets = _named_markets(call) or list(call.venue.markets.values())
+    markets = _named_markets(call) or _listed(call)
     return {
         "timezone": "UTC",
         "serverTime": wall_ms(),
         "rateLimits": _rate_limits(),
         "exchangeFilters": [],
-        "symbols": [_symbol(market, call.now) for market in markets],
+        "symbols": [_symbol(market) for market in markets],
     }
 
 
@@ -54,11 +54,12 @@ def _rate_limits() -> list[dict[str, Any]]:
     ]
 
 
-def _symbol(market: Market, now: int) -> dict[str, Any]:
+def _symbol(market: Market) -> dict[str, Any]:
     spec = market.spec
     return {
         "symbol": spec.native,
-        "status": "TRADING" if market.is_open(now) else "BREAK",
+        # An outage, which is a gap of the tape, is not announced; orders meet a closed market.
+        "status": "TRADING",
         "baseAsset": spec.base,
         "baseAssetPrecision": 8,
         "quoteAsset": spec.quote,
@@ -72,7 +73,7 @@ def _symbol(market: Market, now: int) -> dict[str, Any]:
         "otoAllowed": False,
         "quoteOrderQtyMarketAllowed": True,
         "allowTrailingStop": False,
-        "cancelReplaceAllowed": False,
+        "cancelReplaceAllowed": True,
         "amendAllowed": False,
         "isSpotTradingAllowed": True,
         "isMarginTradingAllowed": False,
@@ -112,6 +113,18 @@ def _klines(call: Call) -> Any:
     return render(market.klines(wanted, start, end, limit, call.now), wanted)
 
 
+def prepare_klines(call: Call) -> Iterator[None]:
+    """Compute the klines that a request will ask for, in short turns.
+
+    Raises:
+        BinanceError: the request is wrong; answering it will say so.
+    """
+    wanted = _interval(read.text(call.params, "interval"))
+    start, end = read.whole(call.params, "startTime"), read.whole(call.params, "endTime")
+    limit = read.limit(call.params, 500, 1000)
+    yield from call.market().prepare_klines(wanted, start, end, limit, call.now)
+
+
 def _interval(name: str) -> Interval:
     try:
         return interval(name)
@@ -130,7 +143,7 @@ def _ticker_24hr(call: Call) -> Any:
 
 
 def _listed(call: Call) -> list[Market]:
-    return [m for m in call.venue.markets.values() if m.price(call.now) is not None]
+    return [market for market in call.venue.markets.values() if market.is_listed(call.now)]
 
 
 def day_bars(market: Market, now: int) -> Bars:
@@ -303,7 +316,7 @@ def _by_count(single: int, few: int, many: int) -> Any:
 
 def _depth_weight(params: Mapping[str, str]) -> int:
     text = params.get("limit", "100")
-    limit = int(text) if text.isascii() and text.isdigit() else 100
+    limit = int(text[:9]) if text.isascii() and text.isdigit() else 100
     for highest, weight in ((100, 5), (500, 25), (1000, 50)):
         if limit <= highest:
             return weight

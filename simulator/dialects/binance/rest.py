@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl
@@ -66,6 +67,16 @@ class BinanceRest:
         """Name of the account whose key the request shows, whether or not it is signed."""
         account = self._shown_account(request)
         return None if account is None else account.name
+
+    async def prepare(self, request: Request) -> None:
+        """Do the long part of a request beforehand, without holding up the others."""
+        if request.path != "/api/v3/klines":
+            return
+        try:
+            for _ in market_data.prepare_klines(Call(self.venue, request.params())):
+                await asyncio.sleep(0)
+        except BinanceError:
+            return
 
     def answer(self, request: Request) -> Answer:
         """Process one request."""

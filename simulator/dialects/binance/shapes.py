@@ -96,7 +96,7 @@ def queried(order: Order, market: Market) -> dict[str, Any]:
         "icebergQty": "0.00000000",
         "time": order.created,
         "updateTime": order.updated,
-        "isWorking": True,
+        "isWorking": order.is_working,
         "workingTime": order.created,
         "selfTradePreventionMode": _SELF_TRADE,
     }

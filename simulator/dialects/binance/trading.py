@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 from uuid import uuid4
@@ -235,6 +236,55 @@ def _cancel_all(call: Call) -> Any:
     return answers
 
 
+def _cancel_replace(call: Call) -> Any:
+    """Cancel one order and place another; the second only if the first may go."""
+    mode = read.text(call.params, "cancelReplaceMode")
+    if mode not in ("STOP_ON_FAILURE", "ALLOW_FAILURE"):
+        raise errors.illegal("cancelReplaceMode", "^(STOP_ON_FAILURE|ALLOW_FAILURE)$")
+    renamed = {
+        "orderId": call.params.get("cancelOrderId"),
+        "origClientOrderId": call.params.get("cancelOrigClientOrderId"),
+        "newClientOrderId": call.params.get("cancelNewClientOrderId"),
+        "symbol": call.params.get("symbol"),
+    }
+    cancel = replace(call, params={k: v for k, v in renamed.items() if v is not None})
+    gone, cancel_error = _attempt(_cancel_order, cancel)
+    if cancel_error is not None and mode == "STOP_ON_FAILURE":
+        raise _replace_failure(-2022, "Order cancel-replace failed.", gone, None, 400)
+    placed, place_error = _attempt(_new_order, call)
+    if cancel_error is not None and place_error is not None:
+        raise _replace_failure(-2022, "Order cancel-replace failed.", gone, placed, 400)
+    if cancel_error is not None or place_error is not None:
+        text = "Order cancel-replace partially failed."
+        raise _replace_failure(-2021, text, gone, placed, 409)
+    return _replaced(gone, placed)
+
+
+def _attempt(handler: Any, call: Call) -> tuple[Any, BinanceError | None]:
+    try:
+        return handler(call), None
+    except BinanceError as error:
+        return error.body(), error
+
+
+def _replaced(gone: Any, placed: Any) -> dict[str, Any]:
+    def outcome(body: Any) -> str:
+        if body is None:
+            return "NOT_ATTEMPTED"
+        return "FAILURE" if "code" in body else "SUCCESS"
+
+    return {
+        "cancelResult": outcome(gone),
+        "newOrderResult": outcome(placed),
+        "cancelResponse": gone,
+        "newOrderResponse": placed,
+    }
+
+
+def _replace_failure(code: int, message: str, gone: Any, placed: Any, status: int) -> BinanceError:
+    return BinanceError(code, message, status=status, data=_replaced(gone, placed))
+
+
 def _open_orders(call: Call) -> Any:
     symbol = call.market().spec.symbol if "symbol" in call.params else None
     found = call.venue.exchange.open_orders(call.owner, symbol)
@@ -300,6 +350,7 @@ ROUTES: Final = {
     ("POST", "/api/v3/order"): _signed(_new_order, 1, is_order=True),
     ("POST", "/api/v3/order/test"): _signed(_test_order, 1),
     ("GET", "/api/v3/order"): _signed(_get_order, 4),
+    ("POST", "/api/v3/order/cancelReplace"): _signed(_cancel_replace, 1, is_order=True),
     ("DELETE", "/api/v3/order"): _signed(_cancel_order, 1),
     ("GET", "/api/v3/openOrders"): _signed(_open_orders, _open_orders_weight),
     ("DELETE", "/api/v3/openOrders"): _signed(_cancel_all, 1),

@@ -7,7 +7,6 @@ from decimal import Decimal
 
 import pytest
 
-from app.core.errors import Conflict, InvalidInput, NotFound, UnknownName
 from app.core.exchanges.errors import (
     BadVenueAnswer,
     RateLimited,
@@ -27,6 +26,10 @@ PRESENT, PENDING = CoverageState.PRESENT, CoverageState.PENDING
 EXCHANGE_SIDE = CoverageState.EXCHANGE_SIDE
 BEFORE_LISTING = CoverageState.BEFORE_LISTING
 AFTER_DELISTING = CoverageState.AFTER_DELISTING
+
+
+# Many cases of what does not depend on the database; one of each kind runs on both.
+sqlite_alone = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
@@ -97,6 +100,7 @@ class Killed(BaseException):
     """The process is gone; nothing after it runs."""
 
 
+@sqlite_alone
 @pytest.mark.parametrize("at", range(1, 7))
 def test_killed_at_any_request_and_run_again_it_ends_in_the_same(
     world: Collecting, at: int
@@ -245,6 +249,7 @@ def test_after_the_delisting_nothing_is_waited_for(world: Collecting) -> None:
     assert world.told() == [(0, 1_200, PRESENT), (1_200, 1_700, AFTER_DELISTING)]
 
 
+@sqlite_alone
 @pytest.mark.parametrize(
     ("error", "wait_ms"),
     [
@@ -299,6 +304,7 @@ def test_a_request_that_can_never_pass_ends_the_job(world: Collecting) -> None:
     assert job.dedupe_key is None
 
 
+@sqlite_alone
 @pytest.mark.parametrize("how", ["cancel", "disable", "delete"])
 def test_a_job_ends_when_it_or_its_plan_is_called_off(world: Collecting, how: str) -> None:
     world.list_bars(range(3_000))
@@ -359,6 +365,7 @@ TAMPERED: dict[str, Callable[[list[KlineRow]], list[KlineRow]]] = {
 }
 
 
+@sqlite_alone
 @pytest.mark.parametrize("how", TAMPERED)
 def test_hostile_rows_never_reach_the_store(world: Collecting, how: str) -> None:
     world.list_bars(range(1_100))
@@ -388,54 +395,3 @@ def test_a_bar_stated_differently_later_is_revised(world: Collecting) -> None:
         (revision,) = unit.klines.revisions(series.id)
     assert (revision.new["close"], revision.source) == ("107", "rest:binance")
     assert world.stored()[599].close == 107
-
-
-def test_plans_refuse_what_cannot_be(world: Collecting) -> None:
-    for changed, error in (
-        ({"symbols": []}, InvalidInput),
-        ({"intervals": []}, InvalidInput),
-        ({"intervals": ["1w"]}, InvalidInput),
-        ({"intervals": ["7m"]}, UnknownName),
-        ({"symbols": ["BTC/USDT", "btc/usdt"]}, UnknownName),
-        ({"symbols": ["X" * 500]}, UnknownName),
-        ({"name": ""}, InvalidInput),
-        ({"name": "a\nb"}, InvalidInput),
-        ({"since_ms": -1}, InvalidInput),
-        ({"symbols": [SYMBOL], "intervals": ["1m"] * 3, "name": "x" * 65}, InvalidInput),
-    ):
-        with pytest.raises(error):
-            world.plan(**changed)
-    world.plan()
-    with pytest.raises(Conflict):
-        world.plan()
-    assert len(world.service.plans.page(10).rows) == 1
-
-
-def test_plans_are_listed_switched_off_and_deleted(world: Collecting) -> None:
-    first, second = world.plan(), world.plan(name="q", symbols=[SYMBOL, SYMBOL])
-    assert second.symbols == [SYMBOL]
-    page = world.service.plans.page(1)
-    assert [plan.id for plan in page.rows] == [second.id]
-    assert [plan.id for plan in world.service.plans.page(1, page.next_cursor).rows] == [first.id]
-    assert world.service.plans.enable(first.id, False).enabled is False
-    world.service.plans.delete(first.id)
-    with pytest.raises(NotFound):
-        world.service.plans.get(first.id)
-    assert world.service.plans.named("p") is None
-    for missing in (world.service.plans.delete, world.service.start, world.service.follow):
-        with pytest.raises(NotFound):
-            missing(first.id)
-
-
-def test_an_empty_catalogue_is_fetched_and_an_empty_answer_is_not_believed(
-    world: Collecting,
-) -> None:
-    kept, world.venue.catalogue = world.venue.catalogue, []
-    with pytest.raises(BadVenueAnswer):
-        world.plan()
-    world.venue.catalogue = kept
-    world.plan()
-    with world.units.read() as unit:
-        assert unit.instruments.get("binance", SYMBOL) == kept[0]
-        assert unit.instruments.of_exchange("binance", trading_only=True) == kept
-        assert unit.instruments.page(None, 1, ("binance", SYMBOL)) == kept[1:]

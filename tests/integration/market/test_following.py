@@ -9,6 +9,8 @@ import pytest
 from app.core.errors import Unavailable
 from app.core.exchanges.errors import VenueUnreachable
 from app.core.market.coverage import CoverageState
+from app.models import StrategyInstanceRow
+from app.repositories.instances import InstanceRepository
 from app.services.collection import CollectionService
 from tests.integration.market.collecting import SYMBOL, Collecting, M, bar
 from tests.support.record import START_MS, record
@@ -159,3 +161,24 @@ def test_without_the_market_clock_nothing_is_followed(
     monkeypatch.setattr(world.market_clock, "now_ms", no_clock)
     followed = world.service.follow(plan.id)
     assert followed.errors == {"binance": "unavailable: the clock of binance could not be read"}
+
+
+def test_running_instances_are_told_once_for_each_stored_range(
+    world: Collecting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def running_on(_: object, *series: str) -> list[StrategyInstanceRow]:
+        asked.append(series)
+        return [StrategyInstanceRow(id="instance-1"), StrategyInstanceRow(id="instance-2")]
+
+    monkeypatch.setattr(InstanceRepository, "running_on", running_on)
+    world.list_bars(range(3))
+    plan = world.plan()
+    world.service.follow(plan.id)
+    world.service.follow(plan.id)
+    assert asked == [("binance", SYMBOL, "1m")]
+    assert world.hints.sent == [
+        ("strategies.evaluate", "instance-1"),
+        ("strategies.evaluate", "instance-2"),
+    ]

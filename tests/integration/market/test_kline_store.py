@@ -17,7 +17,7 @@ from app.core.market.klines import KlineRow
 from app.core.market.validation import BadKline
 from app.models import KlineSeriesRow
 from app.repositories import bulk_load
-from app.repositories.klines import Stored
+from app.repositories.klines import KlineRepository, Stored
 from app.repositories.unit import Unit, Units
 from tests.support.record import START_MS, ManualClock, record, units_over
 
@@ -254,6 +254,19 @@ def test_series_differ_by_case_and_kind_and_are_made_once(units: Units) -> None:
         assert unit.klines.find_series("okx", "BTC/USDT", "1m") is None
     with pytest.raises(NotFound):
         units.run(lambda unit: unit.klines.lock_series(10**6))
+
+
+def test_a_series_that_another_worker_made_meanwhile_is_taken(
+    units: Units, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = series_of(units)
+    find, looks = KlineRepository.find_series, iter([None])
+    monkeypatch.setattr(
+        KlineRepository,
+        "find_series",
+        lambda self, *name: next(looks, "real") and find(self, *name),
+    )
+    assert series_of(units).id == known.id
 
 
 def test_eight_threads_on_one_series_lose_nothing_and_double_nothing(units: Units) -> None:

@@ -260,6 +260,15 @@ def test_a_key_refused_after_it_worked_is_still_a_refusal(venue: StubVenue, edge
         edge.trade.place_order(MARKET)
 
 
+def test_too_many_orders_stop_orders_and_nothing_else(venue: StubVenue, edge: Edge) -> None:
+    venue.on("POST", ORDER, Reply({"code": -1015, "msg": "Too many new orders"}, 429))
+    venue.on("DELETE", ORDER, Reply(CANCELLED))
+    with pytest.raises(RateLimited) as limited:
+        edge.trade.place_order(LIMIT)
+    assert limited.value.retry_after_ms == 10_000
+    assert edge.trade.cancel_order("BTC/USDT", "tm0a1b2c").status is OrderStatus.CANCELLED
+
+
 def test_a_send_does_not_wait_for_the_budget(venue: StubVenue, edge: Edge) -> None:
     edge.budget.acquire("binance", 4_800, Purpose.ORDER, 0.0)
     with pytest.raises(BudgetExhausted):

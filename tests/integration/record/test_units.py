@@ -15,21 +15,26 @@ from app.models import AccountRow
 from app.repositories.database import open_engine
 from app.repositories.migrating import upgrade
 from app.repositories.unit import Unit, Units
-from tests.support.record import ManualClock, Outgoing, units_over
+from tests.support.record import Events, Hints, ManualClock, units_over
 
 ACCOUNT = "00000000-0000-7000-8000-000000000001"
 
 
 @pytest.fixture
-def outgoing() -> Outgoing:
-    return Outgoing()
+def hints() -> Hints:
+    return Hints()
 
 
 @pytest.fixture
-def units(database_url: str, outgoing: Outgoing) -> Iterator[Units]:
+def events() -> Events:
+    return Events()
+
+
+@pytest.fixture
+def units(database_url: str, hints: Hints, events: Events) -> Iterator[Units]:
     engine = open_engine(database_url, pool_size=10)
     upgrade(engine)
-    units = units_over(engine, ManualClock(), outgoing)
+    units = units_over(engine, ManualClock(), hints, events)
     with units.write() as unit:
         unit.accounts.add(
             AccountRow(
@@ -78,7 +83,9 @@ def test_eight_threads_change_one_balance_and_no_change_is_lost(units: Units) ->
     assert (balance.free, balance.locked) == (Decimal(2_600), Decimal(-2_600))
 
 
-def test_hints_and_events_leave_only_after_the_commit(units: Units, outgoing: Outgoing) -> None:
+def test_hints_and_events_leave_only_after_the_commit(
+    units: Units, hints: Hints, events: Events
+) -> None:
     def fail_half_way(unit: Unit) -> None:
         unit.enqueue("orders.send", "1")
         unit.emit("orders.new.binance", {"schema": "orders.v1"})
@@ -86,15 +93,15 @@ def test_hints_and_events_leave_only_after_the_commit(units: Units, outgoing: Ou
 
     with pytest.raises(RuntimeError, match="half-way"):
         units.run(fail_half_way)
-    assert (outgoing.hints, outgoing.events) == ([], [])
+    assert (hints.sent, events.sent) == ([], [])
 
     with units.write() as unit:
         unit.enqueue("orders.send", "1")
         unit.enqueue("orders.send", "1")
         unit.emit("orders.new.binance", {"schema": "orders.v1"})
-        assert outgoing.hints == []
-    assert outgoing.hints == [("orders.send", "1")]
-    assert outgoing.events == [("orders.new.binance", {"schema": "orders.v1"})]
+        assert hints.sent == []
+    assert hints.sent == [("orders.send", "1")]
+    assert events.sent == [("orders.new.binance", {"schema": "orders.v1"})]
     with units.read() as unit:
         assert unit.outbox.backlog() == 1
 

@@ -7,12 +7,14 @@ import hmac
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 from urllib.parse import urlencode
 
 import ccxt
+import httpx
 import pytest
 
 from app.core.exchanges.loopback import ForeignHost, bind_sync
@@ -125,6 +127,19 @@ class TestPublic:
         response = shared.control.raw("GET", f"/api/v3/{path}", params=query)
         assert (response.status_code, response.json()["code"]) == (status, code)
 
+    @pytest.mark.parametrize(
+        "value", ["", "0", "-1", "9" * 20, "9" * 5000, "1e3", "NaN", "٣", "\0"]
+    )
+    def test_no_parameter_breaks_the_server(self, shared: SimulatorProcess, value: str) -> None:
+        good = {"symbol": "BTCUSDT", "interval": "1m", "limit": "5"}
+        names = ("symbol", "symbols", "interval", "limit", "startTime", "endTime", "fromId")
+        for path in ("klines", "depth", "trades", "aggTrades", "ticker/24hr", "exchangeInfo"):
+            for name in names:
+                response = shared.control.raw("GET", f"/api/v3/{path}", params=good | {name: value})
+                assert response.status_code in (200, 400)
+        response = shared.control.raw("POST", "/api/v3/order", content=b"\xff\xfe=\x00&&=&")
+        assert response.status_code == 401
+
 
 class TestOrders:
     def test_market_buy_fills_at_the_next_open(self, exchange: Any) -> None:
@@ -158,6 +173,19 @@ class TestOrders:
         assert again["status"] == "canceled"
         with pytest.raises(ccxt.OrderNotFound):
             exchange.cancel_order(placed["id"], "BTC/USDT")
+
+    def test_an_order_is_replaced_or_left_alone(self, exchange: Any) -> None:
+        limit = price_of(exchange) / 2 // 1
+        first = exchange.create_order("BTC/USDT", "limit", "buy", "0.1", limit)
+        second = exchange.edit_order(first["id"], "BTC/USDT", "limit", "buy", "0.2", limit + 5)
+        assert [o["id"] for o in exchange.fetch_open_orders("BTC/USDT")] == [second["id"]]
+        assert exchange.fetch_order(first["id"], "BTC/USDT")["status"] == "canceled"
+        with pytest.raises(ccxt.BaseError, match="-2022"):
+            exchange.edit_order(first["id"], "BTC/USDT", "limit", "buy", "0.2", limit + 6)
+        with pytest.raises(ccxt.BaseError, match="-2021"):
+            exchange.edit_order(second["id"], "BTC/USDT", "limit", "buy", "500", limit)
+        # Cancelled, but not replaced: the venue's 409.
+        assert exchange.fetch_open_orders("BTC/USDT") == []
 
     def test_cancel_all(self, exchange: Any) -> None:
         limit = price_of(exchange) / 2 // 1
@@ -431,6 +459,38 @@ class TestBudget:
         headers = exchange.last_response_headers
         assert int(headers["X-MBX-ORDER-COUNT-10S"]) == 101
         exchange.close()
+
+
+def test_symbols_appear_when_they_are_listed(simulator: Factory) -> None:
+    listed = 1_767_794_400_000
+    process = simulator(start=listed - MINUTE_MS)
+    exchange = process.ccxt()
+    assert "币安人生/USDT" not in exchange.load_markets()
+    query = {"symbol": "币安人生USDT", "interval": "1m"}
+    assert process.control.raw("GET", "/api/v3/klines", params=query).json()["code"] == -1121
+    process.control.advance(to_ms=listed)
+    assert "币安人生/USDT" in exchange.load_markets(reload=True)
+    rows = process.control.raw("GET", "/api/v3/klines", params=query).json()
+    assert [row[0] for row in rows] == [listed]
+    exchange.close()
+
+
+def test_a_long_history_does_not_hold_up_other_requests(simulator: Factory) -> None:
+    process = simulator(seed=123)
+    query = {"symbol": "ETHBTC", "interval": "1d", "limit": "1000"}
+
+    def fetch() -> int:
+        with httpx.Client(base_url=process.url, trust_env=False, timeout=30) as client:
+            return len(client.get("/api/v3/klines", params=query).json())
+
+    with ThreadPoolExecutor(1) as pool:
+        history = pool.submit(fetch)
+        pings = 0
+        while not history.done():
+            process.control.raw("GET", "/api/v3/ping")
+            pings += 1
+        assert history.result() == 1000
+    assert pings > 10
 
 
 class TestBinding:

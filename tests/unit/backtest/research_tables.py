@@ -148,3 +148,20 @@ def run(
         frames,
         strategy,
     )
+
+
+class Scripted(BaseStrategy):
+    """Sends what the test wrote for each bar."""
+
+    script: dict[int, Any] = {}  # noqa: RUF012 - the test sets it
+
+    def on_kline(self, kline: KlineData) -> Answer:
+        act = self.script.get((kline.timestamp - START) // 60_000)
+        return None if act is None else act(self)
+
+
+def scripted(script: dict[int, Any]) -> type[BaseStrategy]:
+    return type("Scripted", (Scripted,), {"script": script})
+
+
+FLAT = candles("\n".join(["100 101 99 100"] * 6))

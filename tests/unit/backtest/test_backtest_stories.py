@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 import numpy as np
 import pytest
-from research_tables import BTC, START, RandomOrders, candles, gapped, instrument, run
+from research_tables import (
+    BTC,
+    FLAT,
+    START,
+    RandomOrders,
+    candles,
+    gapped,
+    instrument,
+    run,
+    scripted,
+)
 
 from app.core.backtest import engine
 from app.core.backtest.engine import run_backtest
-from app.core.backtest.report import report_text, why_no_trades
-from app.core.backtest.result import BacktestResult
+from app.core.backtest.report import why_no_trades
 from app.core.backtest.spec import BacktestSpec
 from app.core.errors import InvalidInput
 from app.core.market.instruments import InstrumentType
@@ -86,23 +95,6 @@ def test_bollinger_reversion_moves_its_bid_with_the_band() -> None:
     assert bids == pytest.approx([99, 102.25, 103.5, 105.25], abs=0.011)
     assert [o.status.value for o in result.orders] == [*["cancelled"] * 3, "acknowledged"]
     assert "1 working at the end" in " ".join(why_no_trades(result))
-
-
-class Scripted(BaseStrategy):
-    """Sends what the test wrote for each bar."""
-
-    script: dict[int, Any] = {}  # noqa: RUF012 - the test sets it
-
-    def on_kline(self, kline: KlineData) -> Answer:
-        act = self.script.get((kline.timestamp - START) // 60_000)
-        return None if act is None else act(self)
-
-
-def scripted(script: dict[int, Any]) -> type[BaseStrategy]:
-    return type("Scripted", (Scripted,), {"script": script})
-
-
-FLAT = candles("\n".join(["100 101 99 100"] * 6))
 
 
 def test_an_order_that_must_fill_at_once_expires() -> None:
@@ -338,6 +330,17 @@ def test_an_answer_to_a_fill_sees_the_same_bar_in_every_chunk(
     assert run(Answering, gapped(8)).to_json() == whole.to_json()
 
 
+@pytest.mark.parametrize("strategy", [MovingAverageCross, BollingerReversion, Answering])
+def test_a_decimal_context_that_an_author_has_set_changes_nothing(
+    strategy: type[BaseStrategy],
+) -> None:
+    whole = run(strategy, gapped(8))
+    assert len(whole.fills) > 3
+    with localcontext(prec=3):
+        narrow = run(strategy, gapped(8))
+    assert narrow.to_json() == whole.to_json()
+
+
 def test_progress_is_told_to_the_end() -> None:
     seen: list[tuple[int, int]] = []
     for name in ("tidemark", "backtrader"):
@@ -350,38 +353,6 @@ def test_progress_is_told_to_the_end() -> None:
         )
         run_backtest(spec, [FLAT], MovingAverageCross, lambda *step: seen.append(step))
     assert seen == [(6, 6), (6, 6)]
-
-
-def the_report(result: BacktestResult) -> str:
-    text = report_text(result)
-    assert max(len(line) for line in text.splitlines()) <= 80
-    return " ".join(text.replace("│", " ").split())
-
-
-def test_the_report_fits_80_columns_and_shows_every_assumption() -> None:
-    result = run(MovingAverageCross, gapped(4), params={"fast": 3, "slow": 9})
-    text = the_report(result)
-    for name, _ in result.assumptions:
-        assert name in text
-    assert "Sharpe" in text
-    assert "Last 6 of" in text
-    assert result.result_hash[:16] in text
-
-
-def test_the_report_of_two_symbols_names_them() -> None:
-    frames = [gapped(4), gapped(5, symbol="ETH/USDT")]
-    text = the_report(run(MovingAverageCross, *frames, params={"fast": 3, "slow": 9}))
-    assert "ETH/USDT" in text
-
-
-def test_a_run_without_trades_explains_itself() -> None:
-    text = the_report(run(MovingAverageCross, FLAT))
-    assert "the strategy was never asked: its indicators need 29 bars" in text
-    text = the_report(run(scripted({}), FLAT))
-    assert "sent no order: its conditions were never met" in text
-    assert "10,000.00 USDT at every bar" in text
-    text = the_report(run(scripted({0: lambda s: s.buy("0.01")}), FLAT))
-    assert "1 more were left out: below the minimum notional" in text
 
 
 def test_a_strategy_that_fails_is_named_with_its_line() -> None:

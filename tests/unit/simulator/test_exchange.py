@@ -214,6 +214,18 @@ class TestStops:
         assert order.fills[0].price >= trigger
         assert not order.fills[0].is_maker
 
+    def test_a_stop_limit_stays_triggered(self) -> None:
+        venue = make_venue()
+        bars = minute_bars(venue, 600)
+        stop = (bars[0][0] * Decimal("0.9985")).quantize(Decimal("0.01"))
+        # A limit so far above that the market does not come back to it.
+        limit = stop * 2
+        asked = ticket(Side.SELL, Kind.STOP_LIMIT, stop_price=stop, price=limit)
+        order = venue.exchange.place("alice", asked)
+        assert not order.is_working
+        advance(venue, 600)
+        assert (order.state, order.triggered, order.is_working) == (State.NEW, True, True)
+
     @pytest.mark.parametrize(
         ("side", "kind", "factor"),
         [

@@ -1,0 +1,104 @@
+"""What a stranger sees: ``make demo ONCE=1``, its numbers, and that nothing stays behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.simulator import ROOT, wait_until
+
+TIDEMARK = [sys.executable, "-m", "app.cli"]
+#: The numbers of the demo's seed.
+EXPECTED = {
+    "klines": 86_400,
+    "gaps": 0,
+    "backtest": {
+        "trades": 33,
+        "return_pct": -1.8112,
+        "max_drawdown_pct": -10.1016,
+        "sharpe": -0.3674,
+    },
+    "signals": 12,
+    "orders": 12,
+    "fills": 12,
+}
+
+
+def environment() -> dict[str, str]:
+    """The environment of a stranger: no setting of ours."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TIDEMARK_")}
+    return {**kept, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.mark.timeout(240)
+def test_the_demo_does_the_main_job_and_its_numbers_are_those_of_its_seed(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*TIDEMARK, "demo", "--once"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3_000:]
+    numbers = json.loads(done.stdout.splitlines()[-1])
+    assert numbers.pop("seconds") > 0
+    assert numbers == EXPECTED
+    for part in ("Signals", "Risk decisions", "Orders", "Fills", "Positions", "Balances", "PnL"):
+        assert part in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.timeout(240)
+def test_the_demo_stays_up_until_ctrl_c_and_stops_cleanly(tmp_path: Path) -> None:
+    log = tmp_path / "out.txt"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [*TIDEMARK, "demo", "--port", "0"],
+            cwd=tmp_path,
+            env=environment(),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        wait_until(lambda: "Tidemark is up" in log.read_text() or process.poll(), 200)
+        assert process.poll() is None, log.read_text()[-3_000:]
+        url = next(
+            word
+            for word in log.read_text().split()
+            if word.startswith("http") and "/api/v1" in word
+        )
+        token = (tmp_path / "var" / "demo" / "api-token").read_text().strip()
+        base = url.removesuffix("/api/v1")
+        assert httpx.get(f"{base}/health", trust_env=False).status_code == 200
+        assert httpx.get(f"{url}/orders", trust_env=False).status_code == 401
+        orders = httpx.get(
+            f"{url}/orders", headers={"Authorization": f"Bearer {token}"}, trust_env=False
+        )
+        assert len(orders.json()["data"]) == EXPECTED["orders"]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 0
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{base}/health", trust_env=False)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    assert not children_of(process.pid), "the demo left a process behind"
+
+
+def children_of(session: int) -> list[str]:
+    """Command lines of the processes in a session."""
+    found = subprocess.run(
+        ["ps", "-o", "pid=,args=", "-s", str(session)], capture_output=True, text=True, check=False
+    )
+    return [line for line in found.stdout.splitlines() if line.strip()]

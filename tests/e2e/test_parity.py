@@ -1,0 +1,160 @@
+"""One strategy class, two worlds: a backtest and a live run over real candles agree bit for bit.
+
+The simulator replays a month of BTC/USDT minutes. Two built-in strategies trade on it through
+the whole stack (Celery jobs, risk gate, signed orders, fills, ledger), one with market and one
+with limit orders. A backtest over the same bars must have emitted the same signals, and filled
+them at the same prices.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.cli.up import EmbeddedRuntime
+from app.config import Settings
+from app.core.market.intervals import DAY_MS, MINUTE_MS
+from app.services.backtests import BacktestRequest
+from app.services.lockstep import Lockstep
+from app.services.strategies.instances import NewInstance
+from app.wiring import Container
+from tests.support.record import shared_data
+from tests.support.simulator import wait_until
+
+SYMBOL = "BTC/USDT"
+#: 2026-03-24T00:00Z; the file begins at noon of the day before.
+LIVE_FROM = 1_774_310_400_000
+BARS = 180
+CAPITAL = Decimal(10_000)
+STRATEGIES: dict[str, dict[str, Any]] = {
+    "moving_average_cross": {"fast": 4, "slow": 11, "fraction": "0.5"},
+    "bollinger_reversion": {"period": 12, "width": 1.2, "fraction": "0.5"},
+}
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What a signal says, apart from the ids of its rows."""
+
+    cause: str
+    leg: int
+    side: str
+    type: str
+    quantity: Decimal
+    limit_price: Decimal | None
+
+
+@pytest.mark.timeout(240)
+def test_backtest_and_live_emit_the_same_signals_and_fill_alike(tmp_path: Path) -> None:
+    data = shared_data()
+    if data is None:
+        pytest.skip("real market data is not here: it lies in shared/data beside the checkout")
+    candles = data / "klines" / "BTC_USDT-1m.feather"
+    options = ["--replay", str(candles), "--replay-symbol", SYMBOL]
+    options += ["--start", str(LIVE_FROM), "--clock", "stepped", "--weight-limit", "0"]
+    options += ["--spread-bps", "0", "--fee-asset", "quote"]
+    settings = Settings(data_dir=tmp_path, environment="testing", venue_weight=1_000_000)
+    with EmbeddedRuntime(settings, options, api=False) as runtime:
+        parts = runtime.container
+        collect(parts)
+        instances = start_instances(parts)
+        market = Lockstep(
+            parts.units, parts.queue, parts.simulator, parts.market_clock, parts.clock, time.sleep
+        )
+        for bar in range(1, BARS + 1):
+            market.step("binance", LIVE_FROM + bar * MINUTE_MS)
+        for strategy, instance_id in instances.items():
+            result = backtest(parts, strategy)
+            lived = parts.queries.signals(instance_id)
+            assert intents(lived) == expected_intents(result), strategy
+            assert [(fill.price, fill.quantity) for fill in parts.queries.fills(instance_id)] == [
+                (Decimal(fill["price"]), Decimal(fill["quantity"])) for fill in result["fills"]
+            ]
+            assert len(result["fills"]) >= 10, f"{strategy} hardly traded: {len(result['fills'])}"
+
+
+def collect(parts: Container) -> None:
+    """Everything of the file before the live run begins."""
+    parts.market_data.sync_instruments("binance")
+    plan = parts.collection.plans.create(
+        name="parity",
+        exchange="binance",
+        symbols=[SYMBOL],
+        intervals=["1m"],
+        since_ms=LIVE_FROM - DAY_MS // 3,
+    )
+    (job,) = parts.collection.start(plan.id)
+    wait_until(lambda: parts.jobs.get(job.id).state == "succeeded", seconds=60)
+
+
+def start_instances(parts: Container) -> dict[str, str]:
+    """One running instance for each strategy, on one account."""
+    account = parts.accounts.add_simulated("parity", "binance", {"USDT": 2 * CAPITAL})
+    made = {}
+    for strategy, params in STRATEGIES.items():
+        row = parts.instances.create(
+            NewInstance(
+                name=strategy,
+                strategy=strategy,
+                account=account.id,
+                symbols=(SYMBOL,),
+                interval="1m",
+                capital=CAPITAL,
+                params=params,
+            )
+        )
+        made[strategy] = parts.instances.start(row.id).id
+    return made
+
+
+def backtest(parts: Container, strategy: str) -> dict[str, Any]:
+    """The same bars in a backtest, by a job in a child process."""
+    row = parts.backtests.create(
+        BacktestRequest(
+            strategy=strategy,
+            exchange="binance",
+            symbols=(SYMBOL,),
+            interval="1m",
+            start=LIVE_FROM,
+            end=LIVE_FROM + BARS * MINUTE_MS,
+            params=STRATEGIES[strategy],
+            cash=CAPITAL,
+        )
+    )
+    wait_until(lambda: parts.backtests.get(row.id).status not in ("queued", "running"), 60)
+    done = parts.backtests.get(row.id)
+    assert done.result is not None, parts.jobs.get(done.job_id).error
+    return done.result
+
+
+def intents(rows: Any) -> list[Intent]:
+    """What live signals that became orders said, in order."""
+    return [
+        Intent(row.cause, row.leg, row.side, row.type, row.quantity, row.limit_price)
+        for row in rows
+        if row.action != "cancel"
+    ]
+
+
+def expected_intents(result: dict[str, Any]) -> list[Intent]:
+    """What the backtest's orders said, in order."""
+    found = []
+    for order in result["orders"]:
+        _, _, cause, leg = order["key"].split("|")
+        limit = order["limit_price"]
+        found.append(
+            Intent(
+                cause,
+                int(leg),
+                order["side"],
+                order["type"],
+                Decimal(order["quantity"]),
+                None if limit is None else Decimal(limit),
+            )
+        )
+    return found

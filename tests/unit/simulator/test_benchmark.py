@@ -1,0 +1,32 @@
+"""The benchmark runner, and the benchmark of the simulator's klines on a few pages."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from benchmarks import harness, simulator_klines
+
+
+def test_without_a_name_it_lists_benchmarks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert harness.main([]) == 0
+    assert "  simulator_klines\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wrong", [["nope"], ["harness"], ["--fast"], ["a", "b"]])
+def test_wrong_use_is_refused(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert harness.main(wrong) == 2
+    assert capsys.readouterr().err.startswith("usage: ")
+
+
+def test_the_last_line_is_json_or_a_table_is_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(simulator_klines, "_PAGES", 4)
+    assert harness.main(["simulator_klines", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["benchmark"] == "simulator_klines"
+    assert set(result) == {"benchmark", "figures", "ratios"}
+    assert result["figures"]["json_dumps_ms_per_1000_klines"] > 0
+    assert "cpu_vs_json_dumps" in harness.table(result)
