@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError, TimeoutError
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app import __version__
 from app.api.application import build_app
@@ -22,7 +23,7 @@ _FAILURES: dict[type[Exception], int] = {
     IntegrityError: 409,
     OperationalError: 503,
     InterfaceError: 503,
-    TimeoutError: 503,
+    PoolTimeout: 503,
 }
 
 

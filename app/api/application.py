@@ -151,7 +151,7 @@ def _methods_of(path: str) -> set[str]:
     for router in _ROUTERS:
         for route in router.routes:
             if isinstance(route, APIRoute) and route.path_regex.match(path):
-                found |= route.methods
+                found |= route.methods or set()
     return found
 
 

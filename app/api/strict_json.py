@@ -1,4 +1,4 @@
-"""JSON as the API takes it: RFC 8259 to the letter, and nothing that two readers read in two ways."""
+"""JSON as the API takes it: RFC 8259 to the letter, and nothing that can be read in two ways."""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 app = group("Market data: plans, collect, coverage, instruments, klines.")
 #: Bars that an export holds in memory at once.
 _CHUNK = 5_000
+_COLUMNS = ("open_ts", "open", "high", "low", "close", "volume")
 
 
 @app.command("collect")
@@ -162,37 +164,20 @@ def klines(
     import json
 
     from app.cli.session import session
-    from app.core.errors import NotFound
-    from app.core.market.intervals import interval as interval_of
-    from app.core.money import canonical
-    from app.services.kline_pages import kline_page
 
-    fields = ("open", "high", "low", "close", "volume")
-    grid = interval_of(interval)
-    first, stop = time_of("--start", start), time_of("--end", end)
-    columns: dict[str, list[str | int]] = {name: [] for name in ("open_ts", *fields)}
+    series = {"exchange": exchange, "symbol": symbol, "interval": interval}
+    columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     with session() as here:
-        stored = here.listings.stored_range(exchange, symbol, interval)
-        if stored is None:
-            raise NotFound(
-                f"no klines of {symbol} {interval} are stored; collect them: tidemark data collect"
-            )
+        lines = _lines(here, series, time_of("--start", start), time_of("--end", end))
         if not as_json:
-            sys.stdout.write("open_ts,open,high,low,close,volume\n")
-        page = kline_page(grid, stored, stored[0] if first is None else first, stop, _CHUNK)
-        while page is not None:
-            rows = here.container.market_data.rows(exchange, symbol, interval, page.start, page.end)
-            for row in rows:
-                values = [row.open_ts, *(canonical(getattr(row, name)) for name in fields)]
-                if as_json:
-                    for name, value in zip(columns, values, strict=True):
-                        columns[name].append(value)
-                else:
-                    sys.stdout.write(",".join(map(str, values)) + "\n")
-            following = page.following
-            page = following and kline_page(grid, stored, following, stop, _CHUNK)
+            sys.stdout.write(",".join(_COLUMNS) + "\n")
+        for line in lines:
+            if not as_json:
+                sys.stdout.write(",".join(map(str, line)) + "\n")
+                continue
+            for column, value in zip(columns.values(), line, strict=True):
+                column.append(value)
     if as_json:
-        series = {"exchange": exchange, "symbol": symbol, "interval": interval}
         sys.stdout.write(json.dumps({**series, "exact": True, "columns": columns}) + "\n")
 
 
@@ -202,6 +187,43 @@ def collection_jobs(limit: Limit = 50, cursor: Cursor = "", as_json: Json = Fals
     from app.cli.jobs import list_jobs
 
     list_jobs("collection", limit, cursor, as_json)
+
+
+def _lines(
+    here: Session, series: dict[str, str], start: int | None, end: int | None
+) -> Iterator[list[Any]]:
+    """Bars as open time and canonical texts, read in pages.
+
+    Raises:
+        NotFound: nothing is stored; at once, before the first bar is asked for.
+    """
+    from app.core.errors import NotFound
+
+    stored = here.listings.stored_range(**series)
+    if stored is None:
+        raise NotFound(
+            f"no klines of {series['symbol']} {series['interval']} are stored; collect them: "
+            "tidemark data collect"
+        )
+    return _read(here, series, stored, stored[0] if start is None else start, end)
+
+
+def _read(
+    here: Session, series: dict[str, str], stored: tuple[int, int], start: int, end: int | None
+) -> Iterator[list[Any]]:
+    from app.core.market.intervals import interval as interval_of
+    from app.core.money import canonical
+    from app.services.kline_pages import kline_page
+
+    grid = interval_of(series["interval"])
+    position: int | None = start
+    while position is not None:
+        page = kline_page(grid, stored, position, end, _CHUNK)
+        if page is None:
+            return
+        for row in here.container.market_data.rows(**series, start=page.start, end=page.end):
+            yield [row.open_ts, *(canonical(getattr(row, name)) for name in _COLUMNS[1:])]
+        position = page.following
 
 
 def _plan(

@@ -1,4 +1,4 @@
-"""``tidemark``: the command line. Groups are files; heavy parts are imported where they are used."""
+"""``tidemark``: the command line. Groups are files; heavy parts are imported on use."""
 
 from __future__ import annotations
 

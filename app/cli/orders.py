@@ -63,7 +63,7 @@ def place_order(
     """Place an order by hand. It passes the risk gate first."""
     from app.cli.session import session
     from app.core.errors import Conflict
-    from app.core.orders.types import OrderType, TimeInForce
+    from app.core.orders.types import OrderStatus, OrderType, TimeInForce
     from app.core.orders.types import Side as OrderSide
     from app.schemas.orders import Order
     from app.services.orders.intake import ManualOrder
@@ -87,7 +87,10 @@ def place_order(
                 f"the risk gate refused the order: {decision.rule}: {decision.reason}",
                 code="risk-denied",
             )
-        order = Order.of(_send(here, row))
+        row = _send(here, row)
+        if row.status == OrderStatus.REJECTED:
+            raise Conflict(f"the exchange refused the order: {row.reason}", code="venue-rejected")
+        order = Order.of(row)
     emit(as_json, order, lambda out: _print_order(out, order.model_dump()))
 
 
@@ -186,9 +189,7 @@ def _send(here: Session, row: OrderRow) -> OrderRow:
         here.container.sender.send(row.order_id)
         row = here.listings.order(row.order_id)[0]
         if row.status == "unknown":
-            note(
-                "tidemark: the exchange's answer was lost; `tidemark up` finds out what became of it"
-            )
+            note("the exchange's answer was lost; `tidemark up` finds out what became of it")
     return row
 
 

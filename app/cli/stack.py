@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 import sys
 from typing import Annotated
 
@@ -50,10 +50,5 @@ def demo(
 
 def simulator(context: typer.Context) -> None:
     """Run the simulated exchange by itself; its options follow (see: simulator --help)."""
-    command = [sys.executable, "-m", "simulator", *context.args]
-    with subprocess.Popen(command) as process:
-        while True:
-            try:
-                raise typer.Exit(process.wait())
-            except KeyboardInterrupt:
-                continue  # Ctrl-C went to the simulator too, which ends in order
+    # In this process's place, so that every signal reaches it.
+    os.execv(sys.executable, [sys.executable, "-m", "simulator", *context.args])  # noqa: S606

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,9 +14,14 @@ import httpx
 
 from app.adapters.celery_queue import NoQueue
 from app.config import Environment, Settings
+from app.core.market.instruments import Instrument, InstrumentStatus, InstrumentType
+from app.core.market.quotes import MarketData
 from app.main import create_app
+from app.models import AccountRow, StrategyInstanceRow
 from app.repositories.migrating import upgrade
+from app.repositories.unit import Unit
 from app.wiring import Container
+from tests.support.record import ManualMarketClock
 
 
 class ApiClient:
@@ -97,3 +103,89 @@ def api_over(container: Container) -> Iterator[ApiClient]:
     token = container.tokens.create("tests")
     with ApiClient(create_app(container), token) as client:
         yield client
+
+
+class TradingDay:
+    """A container with an active account, two instruments and prices, at a market that stands.
+
+    Nothing is sent anywhere: there is no queue and no venue.
+    """
+
+    def __init__(self, container: Container) -> None:
+        self.container = container
+        self.market_clock = ManualMarketClock()
+        # Before anything is built from it: the real one would ask the venue.
+        container.__dict__["market_clock"] = self.market_clock
+        self.account_id = container.ids.new()
+        container.units.run(self._rows)
+        self.price("BTC/USDT", "64000")
+        self.price("ETH/USDT", "3200")
+
+    def price(self, symbol: str, price: str) -> None:
+        """Set the live price of a symbol."""
+        self.container.prices.put(
+            MarketData("binance", symbol, self.market_clock.now, Decimal(price), None, None, None)
+        )
+
+    def _rows(self, unit: Unit) -> None:
+        unit.instruments.refresh(
+            "binance",
+            [_instrument("BTC/USDT", "BTC"), _instrument("ETH/USDT", "ETH")],
+            self.container.ids.new,
+            unit.now_ms,
+        )
+        unit.accounts.add(
+            AccountRow(
+                id=self.account_id,
+                name="demo",
+                kind="simulated",
+                exchange="binance",
+                account_type="spot",
+                status="active",
+                sealed_credentials="",
+                trade_cursor={},
+                synced_ts=0,
+                created_at=unit.now_ms,
+            )
+        )
+        unit.flush()
+        for kind in ("manual", "external"):
+            unit.instances.add(self._builtin(unit, kind))
+        balance = unit.accounts.lock_balances(self.account_id, ["USDT"])["USDT"]
+        unit.accounts.move(balance, free=Decimal(10_000), at=unit.now_ms)
+
+    def _builtin(self, unit: Unit, kind: str) -> StrategyInstanceRow:
+        return StrategyInstanceRow(
+            id=self.container.ids.new(),
+            name=kind,
+            kind=kind,
+            account_id=self.account_id,
+            version_id=None,
+            exchange="binance",
+            symbols=[],
+            interval="",
+            params={},
+            capital=Decimal(0),
+            compounding=False,
+            status="running",
+            state={},
+            event_cursor=0,
+            created_at=unit.now_ms,
+            updated_at=unit.now_ms,
+        )
+
+
+def _instrument(symbol: str, base: str) -> Instrument:
+    return Instrument(
+        exchange="binance",
+        symbol=symbol,
+        native_id=symbol.replace("/", ""),
+        base=base,
+        quote="USDT",
+        type=InstrumentType.SPOT,
+        status=InstrumentStatus.TRADING,
+        tick_size=Decimal("0.01"),
+        step_size=Decimal("0.00001"),
+        min_quantity=Decimal("0.00001"),
+        min_notional=Decimal(5),
+    )

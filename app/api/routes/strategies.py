@@ -32,7 +32,7 @@ def get_strategy(
 
 @files.post("", status_code=201, summary="Add a strategy file", responses=problems(409, body=True))
 def add_strategy(body: NewStrategy, app: App, _: Principal, response: Response) -> Strategy:
-    """Registers a file of at most 256 KiB, or a new version of it. It is read in a child process."""
+    """Registers a file of at most 256 KiB, or a new version of it, read in a child process."""
     app.catalogue.add_file(body.name, body.source)
     response.headers["Location"] = f"/api/v1/strategies/{body.name}"
     return Strategy.of(app.catalogue.get(body.name))

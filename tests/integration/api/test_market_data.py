@@ -1,0 +1,150 @@
+"""Klines, coverage, instruments and prices over the API."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from app.core.market.coverage import CoverageState, Span
+from app.core.market.klines import KlineRow
+from app.repositories.unit import Unit
+from tests.support.api import ApiClient, TradingDay
+from tests.support.record import START_MS
+
+MINUTE = 60_000
+SERIES = "exchange=binance&symbol=BTC/USDT&interval=1m"
+#: Two hours of minutes, of which minutes 30 to 39 are missing at the exchange.
+GAP = range(30, 40)
+
+
+def _bar(index: int) -> KlineRow:
+    price = Decimal(64_000) + Decimal(index) / 10
+    return KlineRow(
+        START_MS + index * MINUTE,
+        price,
+        price + Decimal("0.3"),
+        price - Decimal("0.3"),
+        price + Decimal("0.1"),
+        Decimal("1.50") + Decimal(index),
+        None,
+        None,
+    )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _stored(day: TradingDay) -> None:
+    bars = [_bar(index) for index in range(120) if index not in GAP]
+
+    def store(unit: Unit) -> None:
+        series = unit.klines.series("binance", "BTC/USDT", "1m", unit.now_ms)
+        unit.klines.lock_series(series.id)
+        unit.klines.store(series.id, bars, covered=False, source="test", now_ms=unit.now_ms)
+        first, gap = START_MS, START_MS + GAP.start * MINUTE
+        after, end = START_MS + GAP.stop * MINUTE, START_MS + 120 * MINUTE
+        unit.coverage.save(
+            series.id,
+            [],
+            [
+                Span(first, gap, CoverageState.PRESENT),
+                Span(gap, after, CoverageState.EXCHANGE_SIDE),
+                Span(after, end, CoverageState.PRESENT),
+            ],
+        )
+
+    day.container.bulk_units.run(store)
+
+
+def columns(response: Any) -> dict[str, list[Any]]:
+    """The columns of an answer, checked to be of one length."""
+    assert response.status_code == 200, response.text
+    found: dict[str, list[Any]] = response.json()["columns"]
+    assert len({len(column) for column in found.values()}) == 1
+    return found
+
+
+def test_klines_come_as_columns_of_floats(api: ApiClient) -> None:
+    found = columns(api.get(f"/klines?{SERIES}&start={START_MS}&limit=3"))
+    assert found["open_ts"] == [START_MS, START_MS + MINUTE, START_MS + 2 * MINUTE]
+    assert found["open"] == [64000.0, 64000.1, 64000.2]
+    assert found["volume"] == [1.5, 2.5, 3.5]
+
+
+def test_exact_klines_are_the_texts_of_the_table(api: ApiClient) -> None:
+    found = columns(api.get(f"/klines?{SERIES}&start={START_MS}&limit=2&exact=true"))
+    assert found["open"] == ["64000", "64000.1"]
+    assert found["low"] == ["63999.7", "63999.8"]
+
+
+def test_pages_of_klines_meet_and_cross_gaps(api: ApiClient) -> None:
+    seen: list[int] = []
+    start: int | None = START_MS
+    while start is not None:
+        response = api.get(f"/klines?{SERIES}&start={start}&limit=25")
+        seen += columns(response)["open_ts"]
+        start = response.json()["next_cursor"]
+    assert seen == [START_MS + n * MINUTE for n in range(120) if n not in GAP]
+
+
+def test_without_a_start_the_latest_bars_come(api: ApiClient) -> None:
+    found = columns(api.get(f"/klines?{SERIES}&limit=2"))
+    assert found["open_ts"] == [START_MS + 118 * MINUTE, START_MS + 119 * MINUTE]
+    before = columns(api.get(f"/klines?{SERIES}&limit=1&end=2026-03-01T00:10:00Z"))
+    assert before["open_ts"] == [START_MS + 9 * MINUTE]
+
+
+def test_a_longer_interval_is_derived_from_whole_bars(api: ApiClient) -> None:
+    series = SERIES.replace("1m", "5m")
+    found = columns(api.get(f"/klines?{series}&start={START_MS}"))
+    assert len(found["open_ts"]) == 24 - 2
+    assert found["close"][0] == pytest.approx(64000.5)
+    assert math.isclose(found["volume"][0], sum(1.5 + n for n in range(5)))
+
+
+def test_a_range_without_bars_is_empty(api: ApiClient) -> None:
+    response = api.get(f"/klines?{SERIES}&start=2030-01-01T00:00:00Z")
+    assert columns(response)["open_ts"] == []
+    assert response.json()["has_more"] is False
+    nothing = api.get("/klines?exchange=binance&symbol=ETH/USDT&interval=1m")
+    assert columns(nothing)["open_ts"] == []
+
+
+def test_a_symbol_that_is_none_is_refused(api: ApiClient) -> None:
+    for path in ("klines", "coverage"):
+        response = api.get(f"/{path}?exchange=binance&symbol=NO/SUCH&interval=1m")
+        assert (response.status_code, response.json()["code"]) == (422, "unknown-name")
+
+
+def test_coverage_accounts_for_every_bar(api: ApiClient) -> None:
+    found = api.get(f"/coverage?{SERIES}").json()
+    assert found["expected"] == 120
+    assert found["counts"] == {
+        "present": 110,
+        "pending": 0,
+        "exchange_side": 10,
+        "before_listing": 0,
+        "after_delisting": 0,
+    }
+    assert found["gaps"] == 1
+    assert [part["state"] for part in found["ranges"]] == ["present", "exchange_side", "present"]
+    wider = api.get(f"/coverage?{SERIES}&start={START_MS - 10 * MINUTE}").json()
+    assert wider["counts"]["pending"] == 10
+    cut = api.get(f"/coverage?{SERIES}&limit=1").json()
+    assert (len(cut["ranges"]), cut["has_more"]) == (1, True)
+
+
+def test_instruments_are_listed_in_pages(api: ApiClient) -> None:
+    first = api.get("/instruments?limit=1").json()
+    assert [each["symbol"] for each in first["data"]] == ["BTC/USDT"]
+    assert first["data"][0]["tick_size"] == "0.01"
+    second = api.get("/instruments", params={"limit": "1", "cursor": first["next_cursor"]}).json()
+    assert [each["symbol"] for each in second["data"]] == ["ETH/USDT"]
+    assert second["has_more"] is False
+    assert api.get("/instruments?exchange=okx").json()["data"] == []
+
+
+def test_a_price_says_how_old_it_is(api: ApiClient) -> None:
+    found = api.get("/prices", params={"exchange": "binance", "symbol": "BTC/USDT"}).json()
+    assert (found["price"], found["source"], found["is_stale"]) == ("64000", "live", False)

@@ -1,0 +1,272 @@
+"""Accounts, limits, plans, jobs, strategies, instances, backtests: made, listed, looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from app.core.errors import Unavailable
+from tests.support.api import ApiClient, TradingDay
+
+NOBODY = "019cb5a0-7c00-7a11-8f22-5a3c1d9e4b10"
+PLAN = {
+    "name": "majors",
+    "symbols": ["BTC/USDT", "ETH/USDT"],
+    "intervals": ["1m", "1h"],
+    "since": "2026-02-01T00:00:00Z",
+}
+INSTANCE = {
+    "name": "ma-btc",
+    "strategy": "moving_average_cross",
+    "account": "demo",
+    "symbols": ["BTC/USDT"],
+    "interval": "1m",
+    "capital": "5000",
+    "params": {"fast": 5, "slow": 20},
+    "max_position": "4000",
+}
+BACKTEST = {
+    "strategy": "moving_average_cross",
+    "symbols": ["BTC/USDT"],
+    "interval": "1h",
+    "start": "2026-01-01T00:00:00Z",
+    "end": 1772323200000,
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _builtins(day: TradingDay) -> None:
+    day.container.catalogue.sync_builtins()
+
+
+def test_accounts_are_found_by_name_and_id_and_keep_their_keys(
+    day: TradingDay, api: ApiClient
+) -> None:
+    by_name = api.get("/accounts/demo").json()
+    assert by_name == api.get(f"/accounts/{day.account_id}").json()
+    assert "credentials" not in str(by_name)
+    assert api.get("/accounts").json()["data"] == [by_name]
+    assert api.get("/accounts/demo/positions").json()["data"] == []
+    assert api.get("/fills?account=demo").json()["data"] == []
+    assert api.get("/accounts/nobody").status_code == 404
+    assert api.get("/fills?account=nobody").status_code == 404
+
+
+def test_an_account_needs_the_simulated_exchange(api: ApiClient) -> None:
+    body = {"name": "second", "balances": {"USDT": "10000"}}
+    response = api.post("/accounts", body)
+    assert (response.status_code, response.json()["code"]) == (503, "unavailable")
+    assert "tidemark up" in response.json()["detail"]
+    assert response.headers["retry-after"] == "2"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": " x"},
+        {"kind": "live"},
+        {"balances": {}},
+        {"balances": {"USDT": "0"}},
+        {"balances": {"US DT": "1"}},
+        {"balances": {"USDT": 1}},
+    ],
+)
+def test_an_account_that_does_not_fit_is_refused(api: ApiClient, wrong: dict[str, Any]) -> None:
+    response = api.post("/accounts", {"name": "x", "balances": {"USDT": "1"}, **wrong})
+    assert (response.status_code, response.json()["code"]) == (422, "invalid-request")
+
+
+def test_a_limit_is_set_and_its_version_grows(api: ApiClient) -> None:
+    rule = {"kind": "max_order_value", "params": {"max_value": "5000.50"}}
+    first = api.request("PUT", "/risk/rules", json=rule).json()
+    assert first["params"] == {"max_value": "5000.5"}
+    second = api.request("PUT", "/risk/rules", json={**rule, "enabled": False}).json()
+    assert (second["id"], second["version"]) == (first["id"], first["version"] + 1)
+    assert api.get("/risk/rules").json()["data"] == [second]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"),
+    [
+        ({"kind": "no_such_rule"}, 422),
+        ({"params": {"other": "1"}}, 422),
+        ({"params": {"max_value": "-1"}}, 422),
+        ({"scope": "everything"}, 422),
+        ({"scope": "symbol:binance:BTC/USDT"}, 422),
+        ({"scope": f"account:{NOBODY}"}, 404),
+    ],
+)
+def test_a_limit_that_does_not_fit_is_refused(
+    api: ApiClient, wrong: dict[str, Any], status: int
+) -> None:
+    rule = {"kind": "max_order_value", "params": {"max_value": "5000"}}
+    assert api.request("PUT", "/risk/rules", json={**rule, **wrong}).status_code == status
+
+
+def test_a_halt_of_a_symbol_stands_until_it_is_lifted(api: ApiClient) -> None:
+    scope = "symbol:binance:BTC/USDT"
+    first = api.post("/risk/halt", {"scope": scope, "reason": "odd prices"}).json()
+    again = api.post("/risk/halt", {"scope": scope, "reason": "still"}).json()
+    assert again == first
+    assert first["set_by"] == "tests"
+    assert api.post("/risk/resume", {"scope": scope}).json()["lifted"] == 1
+    assert api.post("/risk/resume", {"scope": scope}).json()["lifted"] == 0
+
+
+def test_a_plan_is_made_listed_switched_and_deleted(api: ApiClient) -> None:
+    made = api.post("/plans", PLAN)
+    assert made.status_code == 201
+    where = f"/{made.headers['location']}"
+    assert made.json()["since"] == "2026-02-01T00:00:00.000Z"
+    assert api.get(where).json() == made.json()
+    assert api.post("/plans", PLAN).json()["code"] == "conflict"
+    assert api.post(f"{where}/disable").json()["enabled"] is False
+    assert api.post(f"{where}/enable").json()["enabled"] is True
+    assert [each["name"] for each in api.get("/plans").json()["data"]] == ["majors"]
+    started = api.post(f"{where}/collect")
+    assert started.status_code == 202
+    jobs = started.json()["jobs"]
+    assert len(jobs) == 4
+    assert {job["id"] for job in api.get("/jobs?kind=collection").json()["data"]} == {
+        job["id"] for job in jobs
+    }
+    # Live jobs are not doubled.
+    assert {job["id"] for job in api.post(f"{where}/collect").json()["jobs"]} == {
+        job["id"] for job in jobs
+    }
+    cancelled = api.post(f"/jobs/{jobs[0]['id']}/cancel")
+    assert (cancelled.status_code, cancelled.json()["state"]) == (202, "cancelled")
+    assert api.post(f"/jobs/{jobs[0]['id']}/cancel").json()["code"] == "already-terminal"
+    assert api.delete(where).status_code == 204
+    assert api.get(where).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"symbols": ["NO/SUCH"]},
+        {"intervals": ["1w"]},
+        {"intervals": ["7m"]},
+        {"since": "soon"},
+        {"since": -1},
+        {"since": True},
+        {"priority": 1001},
+        {"name": "line\nbreak"},
+    ],
+)
+def test_a_plan_that_does_not_fit_is_refused(api: ApiClient, wrong: dict[str, Any]) -> None:
+    assert api.post("/plans", {**PLAN, "name": "wrong", **wrong}).status_code == 422
+
+
+def test_strategies_show_their_parameters(api: ApiClient) -> None:
+    names = [each["name"] for each in api.get("/strategies").json()["data"]]
+    assert "moving_average_cross" in names
+    found = api.get("/strategies/moving_average_cross").json()
+    assert {"fast", "slow"} <= set(found["parameters"]["properties"])
+    unknown = api.get("/strategies/nothing")
+    assert (unknown.status_code, unknown.json()["code"]) == (422, "unknown-strategy")
+
+
+def test_an_instance_is_made_started_looked_at_and_stopped(api: ApiClient) -> None:
+    made = api.post("/instances", INSTANCE)
+    assert made.status_code == 201
+    where = f"/{made.headers['location']}"
+    detail = api.get(where).json()
+    assert (detail["status"], detail["strategy"]) == ("created", "moving_average_cross")
+    assert detail["quota"]["max_position"] == "4000"
+    started = api.post(f"{where}/start").json()
+    assert started["status"] == "running"
+    assert api.post(f"{where}/start").json()["code"] == "conflict"
+    for part in ("signals", "decisions", "equity"):
+        assert api.get(f"{where}/{part}").json()["data"] == []
+    assert [each["id"] for each in api.get("/instances").json()["data"]] == [detail["id"]]
+    assert api.post(f"{where}/stop").json()["status"] == "stopped"
+    too_much = api.post("/instances", {**INSTANCE, "name": "rich", "capital": "99999"})
+    refused = api.post(f"/{too_much.headers['location']}/start")
+    assert (refused.status_code, refused.json()["code"]) == (409, "capital-exceeded")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status", "code"),
+    [
+        ({"params": {"fast": 0}}, 422, "bad-parameter"),
+        ({"params": {"fats": 5}}, 422, "bad-parameter"),
+        ({"strategy": "nothing"}, 422, "unknown-strategy"),
+        ({"account": "nobody"}, 404, "not-found"),
+        ({"symbols": ["BTC/USDT", "BTC/USDT"]}, 422, "invalid-input"),
+        ({"capital": "0"}, 422, "invalid-request"),
+        ({"capital": 5000}, 422, "invalid-request"),
+        ({"max_orders_per_day": -1}, 422, "invalid-request"),
+        ({"max_orders_per_day": "7"}, 422, "invalid-request"),
+    ],
+)
+def test_an_instance_that_does_not_fit_is_refused(
+    api: ApiClient, wrong: dict[str, Any], status: int, code: str
+) -> None:
+    response = api.post("/instances", {**INSTANCE, "name": "wrong", **wrong})
+    assert (response.status_code, response.json()["code"]) == (status, code)
+
+
+def test_parts_of_an_instance_that_is_none_are_not_found(api: ApiClient) -> None:
+    for part in ("", "/signals", "/decisions", "/equity"):
+        assert api.get(f"/instances/{NOBODY}{part}").status_code == 404
+
+
+def test_a_backtest_is_a_job_at_its_location(api: ApiClient) -> None:
+    made = api.post("/backtests", BACKTEST)
+    assert made.status_code == 202
+    job = api.get(f"/{made.headers['location']}").json()
+    assert (job["kind"], job["state"]) == ("backtest", "queued")
+    found = api.get(f"/backtests/{made.json()['id']}").json()
+    assert found["spec"]["cash"] == "10000"
+    assert found["result"] is None
+    assert [each["id"] for each in api.get("/backtests").json()["data"]] == [found["id"]]
+
+
+def test_a_file_is_a_strategy_from_then_on(api: ApiClient) -> None:
+    source = (
+        "from tidemark import BaseStrategy\n\n\n"
+        "class Idle(BaseStrategy):\n"
+        '    """Does nothing."""\n\n'
+        "    def on_kline(self, kline):\n"
+        "        return None\n"
+    )
+    made = api.post("/strategies", {"name": "idle", "source": source})
+    assert made.status_code == 201, made.text
+    assert made.json()["title"] == "Does nothing."
+    assert api.get("/strategies/idle").json()["origin"] == "file"
+    taken = api.post("/strategies", {"name": "moving_average_cross", "source": source})
+    assert taken.status_code == 422
+    bad = api.post("/strategies", {"name": "bad", "source": "import os\nos.abort("})
+    assert (bad.status_code, bad.json()["code"]) == (422, "bad-strategy-file")
+
+
+def test_a_simulated_account_is_opened_where_its_exchange_runs(
+    day: TradingDay, api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[tuple[str, Mapping[str, Decimal]]] = []
+
+    def add(name: str, exchange: str, balances: Mapping[str, Decimal]) -> Any:
+        opened.append((name, balances))
+        return day.container.accounts.get("demo")
+
+    monkeypatch.setattr(day.container.accounts, "add_simulated", add)
+    response = api.post("/accounts", {"name": "second", "balances": {"USDT": "10000.5"}})
+    assert response.status_code == 201
+    assert response.headers["location"] == f"/api/v1/accounts/{day.account_id}"
+    assert opened == [("second", {"USDT": Decimal("10000.5")})]
+
+
+def test_a_part_that_is_down_is_a_503_with_a_time_to_try_again(
+    day: TradingDay, api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: Any) -> Any:
+        raise Unavailable("the venue's clock cannot be asked")
+
+    monkeypatch.setattr(day.container.market_data, "get_latest_price", down)
+    response = api.get("/prices?exchange=binance&symbol=BTC/USDT")
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "2"

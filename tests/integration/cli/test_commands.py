@@ -1,0 +1,233 @@
+"""Commands on an installation where nothing else runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.cli.locking import RuntimeLock
+from tests.integration.cli.conftest import Tidemark
+
+LISTS = [
+    ("account", "list"),
+    ("order", "list"),
+    ("instance", "list"),
+    ("backtest", "list"),
+    ("job", "list"),
+    ("data", "jobs"),
+    ("data", "plans"),
+    ("data", "plans", "list"),
+    ("data", "coverage"),
+    ("data", "instruments"),
+    ("risk", "rules"),
+]
+
+
+@pytest.mark.parametrize("words", LISTS)
+def test_a_fresh_installation_lists_nothing_and_says_so(
+    tidemark: Tidemark, words: tuple[str, ...]
+) -> None:
+    outcome = tidemark(*words)
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.strip()
+    assert outcome.err == ""
+
+
+@pytest.mark.parametrize("words", [words for words in LISTS if words != ("data", "plans")])
+def test_every_list_is_one_json_document_too(tidemark: Tidemark, words: tuple[str, ...]) -> None:
+    outcome = tidemark(*words, "--json")
+    assert outcome.code == 0
+    found = outcome.document
+    assert (found["data"] if isinstance(found, dict) else found) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nothing"], "No such command"),
+        (["order", "place", "buy"], "Missing argument"),
+        (["order", "place", "bid", "1", "-s", "A/B", "-a", "x"], "'buy', 'sell'"),
+        (["order", "place", "buy", "1e5", "-s", "A/B", "-a", "x"], "quantity"),
+        (["order", "list", "--limit", "0"], "--limit"),
+        (["order", "list", "--nothing"], "--nothing"),
+        (["account", "add-simulated", "x", "-b", "USDT"], "--balance"),
+        (["account", "add-simulated", "x", "-b", "USDT=0"], "--balance"),
+        (
+            ["backtest", "run", "x", "-s", "A/B", "-i", "1h", "--start", "a", "--end", "b"],
+            "--start",
+        ),
+        (["data", "collect"], "--symbol"),
+        (["data", "collect", "-s", "BTC/USDT"], "--since"),
+        (["data", "coverage", "-s", "NO/SUCH"], "catalogue"),
+        (["strategy", "check", "/no/such/file.py"], "does not exist"),
+        (["strategy", "show", "nothing"], "not known"),
+        (["risk", "halt", "--scope", "everything"], "scope"),
+        (["risk", "set-rule", "max_order_value", "max_value"], "NAME=VALUE"),
+        (["risk", "set-rule", "nothing", "max_value=1"], "not known"),
+        (["up", "--port", "70000"], "--port"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_2(
+    tidemark: Tidemark, words: list[str], said: str
+) -> None:
+    outcome = tidemark(*words)
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert said in outcome.err
+    assert outcome.err.startswith("tidemark: ")
+    assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["order", "show", "nobody"],
+        ["order", "cancel", "nobody"],
+        ["order", "place", "buy", "1", "-s", "A/B", "-a", "nobody"],
+        ["account", "show", "nobody"],
+        ["account", "add-simulated", "demo", "-b", "USDT=1"],
+        ["instance", "start", "nobody"],
+        ["backtest", "show", "nobody"],
+        ["job", "cancel", "nobody"],
+        ["data", "collect", "nobody"],
+        ["data", "klines", "-s", "BTC/USDT", "-i", "1m"],
+        ["system", "token"],
+        ["risk", "halt", "--scope", "account:nobody"],
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence_and_exit_1(
+    tidemark: Tidemark, words: list[str]
+) -> None:
+    outcome = tidemark(*words)
+    assert outcome.code == 1
+    assert outcome.out == ""
+    assert outcome.err.startswith("tidemark: ")
+    assert outcome.err.count("\n") == 1
+
+
+def test_a_group_alone_shows_its_help_and_is_a_usage_error(tidemark: Tidemark) -> None:
+    for words in ([], ["order"], ["data"]):
+        outcome = tidemark(*words)
+        assert outcome.code == 2
+        assert "Usage:" in outcome.out + outcome.err
+
+
+def test_trading_is_halted_and_resumed_with_nothing_but_the_database(tidemark: Tidemark) -> None:
+    assert tidemark("risk", "status", "--json").document == {"halted": False, "halts": []}
+    halted = tidemark("risk", "halt", "a drill", "--json")
+    assert halted.code == 0
+    assert halted.document["scope"] == "global"
+    status = tidemark("risk", "status")
+    assert "a drill" in status.out
+    assert tidemark("risk", "status", "--json").document["halted"] is True
+    assert tidemark("risk", "resume", "--json").document["lifted"] == 1
+    assert "Nothing" in tidemark("risk", "resume").out
+
+
+def test_a_limit_is_set_listed_and_switched_off(tidemark: Tidemark) -> None:
+    made = tidemark("risk", "set-rule", "max_order_value", "max_value=5000.10", "--json").document
+    assert made["params"] == {"max_value": "5000.1"}
+    off = tidemark("risk", "set-rule", "max_order_value", "max_value=6000", "--off", "--json")
+    assert (off.document["version"], off.document["enabled"]) == (2, False)
+    assert "max_order_value" in tidemark("risk", "rules").out
+
+
+def test_strategies_are_listed_shown_checked_and_added(tidemark: Tidemark, tmp_path: Path) -> None:
+    assert "moving_average_cross" in tidemark("strategy", "list").out
+    shown = tidemark("strategy", "show", "moving_average_cross")
+    assert "fast" in shown.out
+    file = tmp_path / "idle.py"
+    file.write_text(
+        "from tidemark import BaseStrategy\n\n\n"
+        "class Idle(BaseStrategy):\n"
+        '    """Does nothing."""\n\n'
+        "    def on_kline(self, kline):\n"
+        "        return None\n"
+    )
+    assert "usable" in tidemark("strategy", "check", str(file)).out
+    added = tidemark("strategy", "add", str(file), "--json")
+    assert added.document["name"] == "idle"
+    assert "idle" in tidemark("strategy", "list").out
+    file.write_text("def nothing(: pass")
+    broken = tidemark("strategy", "check", str(file))
+    assert broken.code == 2
+    assert broken.err.count("\n") == 1
+
+
+def test_the_token_is_made_once_shown_and_its_owners_alone(
+    tidemark: Tidemark, data_dir: Path
+) -> None:
+    made = tidemark("system", "token", "--new")
+    assert made.out.startswith("tdm_")
+    assert tidemark("system", "token").out == made.out
+    assert (data_dir / "api-token").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_schema_comes_by_itself_and_migrate_says_where_it_is(tidemark: Tidemark) -> None:
+    assert tidemark("system", "migrate", "--json").document["changed"] is True
+    assert tidemark("system", "migrate", "--json").document["changed"] is False
+
+
+def test_the_doctor_names_what_is_wrong_and_exits_1(
+    tidemark: Tidemark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEMARK_SIMULATOR_URL", "http://127.0.0.1:9")
+    outcome = tidemark("doctor", "--json")
+    assert outcome.code == 1
+    checks = {check["component"]: check for check in outcome.document["checks"]}
+    assert [name for name, check in checks.items() if not check["ok"]] == ["exchange"]
+    assert "is it running?" in checks["exchange"]["detail"]
+    assert outcome.err == "tidemark: not well: exchange\n"
+    assert "WRONG" in tidemark("system", "doctor").out
+
+
+def test_a_setting_that_is_wrong_is_a_sentence_for_commands_and_a_finding_for_the_doctor(
+    tidemark: Tidemark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEMARK_API_PORT", "eighty")
+    refused = tidemark("account", "list")
+    assert refused.code == 2
+    assert "api_port" in refused.err
+    examined = tidemark("doctor", "--json")
+    assert examined.code == 1
+    assert examined.document["checks"][0]["component"] == "settings"
+
+
+def test_a_database_that_is_away_is_a_sentence(
+    tidemark: Tidemark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(
+        "TIDEMARK_DATABASE_URL", "mysql+pymysql://tidemark:s3cret@127.0.0.1:9/tidemark"
+    )
+    outcome = tidemark("order", "list")
+    assert outcome.code == 1
+    assert "tidemark doctor" in outcome.err
+    assert "s3cret" not in outcome.err
+
+
+def test_what_is_unforeseen_is_kept_in_a_log_and_shown_only_on_request(
+    tidemark: Tidemark, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("unforeseen")
+
+    monkeypatch.setattr("app.services.jobs.JobService.page", fail)
+    outcome = tidemark("job", "list")
+    assert outcome.code == 1
+    assert "ZeroDivisionError" in outcome.err
+    assert "Traceback" not in outcome.err
+    assert "unforeseen" in (data_dir / "cli-errors.log").read_text()
+    monkeypatch.setenv("TIDEMARK_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        tidemark("job", "list")
+
+
+def test_a_command_beside_a_runtime_finds_its_simulated_exchange(
+    tidemark: Tidemark, data_dir: Path
+) -> None:
+    with RuntimeLock(data_dir) as lock:
+        lock.describe(simulator_url="http://127.0.0.1:9")
+        outcome = tidemark("account", "add-simulated", "demo", "-b", "USDT=1")
+    assert outcome.code == 1
+    assert "does not answer" in outcome.err

@@ -1,0 +1,159 @@
+"""The main job by hand: collect, backtest, trade; with no runtime, each command does its work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+
+from tests.integration.cli.conftest import Tidemark
+from tests.support.simulator import SimulatorProcess, simulator
+
+__all__ = ["simulator"]
+
+START = "2026-03-01T00:00:00Z"
+
+
+@pytest.fixture
+def exchange(
+    simulator: Callable[..., SimulatorProcess], monkeypatch: pytest.MonkeyPatch
+) -> SimulatorProcess:
+    """A simulated exchange that the settings name."""
+    running = simulator(seed=7, start=START, spread_bps=0)
+    monkeypatch.setenv("TIDEMARK_SIMULATOR_URL", running.url)
+    return running
+
+
+def test_history_is_collected_tested_and_exported(
+    tidemark: Tidemark, exchange: SimulatorProcess
+) -> None:
+    collect = ("data", "collect", "-s", "BTC/USDT", "-i", "1m", "--since", "2026-02-28")
+    collected = tidemark(*collect, "--json")
+    assert collected.code == 0, collected.err
+    (job,) = collected.document["jobs"]
+    assert (job["state"], job["result"]["present"]) == ("succeeded", 1440)
+    assert "lacks nothing" in tidemark(*collect).out
+    coverage = tidemark("data", "coverage", "-s", "BTC/USDT", "--json").document
+    assert (coverage["expected"], coverage["gaps"]) == (1440, 0)
+    assert "No gap." in tidemark("data", "coverage", "-s", "BTC/USDT").out
+
+    klines = tidemark("data", "klines", "-s", "BTC/USDT", "-i", "1h").out.splitlines()
+    assert klines[0] == "open_ts,open,high,low,close,volume"
+    assert len(klines) == 1 + 24
+    columns = tidemark("data", "klines", "-s", "BTC/USDT", "-i", "1m", "--json").document
+    assert len(columns["columns"]["open"]) == 1440
+
+    backtest = (
+        *("backtest", "run", "moving_average_cross", "-s", "BTC/USDT", "-i", "5m"),
+        *("--start", "2026-02-28", "--end", "2026-03-01", "-p", "fast=3", "-p", "slow=9"),
+    )
+    tested = tidemark(*backtest)
+    assert tested.code == 0, tested.err
+    assert "Assumptions" in tested.out
+    (row,) = tidemark("backtest", "list", "--json").document["data"]
+    assert (row["status"], row["spec"]["params"]) == ("succeeded", {"fast": 3, "slow": 9})
+    assert tidemark("backtest", "show", row["id"]).out.startswith(tested.out[:200])
+    assert row["metrics"]["trades"] > 0
+    assert "moving_average_cross" in tidemark("backtest", "list").out
+    kinds = [each["kind"] for each in tidemark("job", "list", "--json").document["data"]]
+    assert kinds == ["backtest", "collection"]
+    assert tidemark("job", "list").code == 0
+    assert tidemark("job", "show", row["job_id"]).code == 0
+
+
+def test_a_job_that_fails_says_why_and_exits_1(
+    tidemark: Tidemark, exchange: SimulatorProcess
+) -> None:
+    assert tidemark("data", "instruments", "--refresh").code == 0
+    outcome = tidemark(
+        *("backtest", "run", "moving_average_cross", "-s", "BTC/USDT", "-i", "1h"),
+        *("--start", "2026-02-01", "--end", "2026-02-02"),
+    )
+    assert outcome.code == 1
+    assert "collect" in outcome.err
+
+
+def test_an_order_is_placed_filled_shown_and_cancelled(
+    tidemark: Tidemark, exchange: SimulatorProcess
+) -> None:
+    opened = tidemark("account", "add-simulated", "demo", "-b", "USDT=10000", "--json")
+    assert opened.document["status"] == "active"
+    assert tidemark("account", "add-simulated", "demo", "-b", "USDT=1").code == 1
+    assert tidemark("data", "instruments", "--refresh", "--json").code == 0
+    price = tidemark("data", "price", "-s", "BTC/USDT", "--json").document
+    assert price["source"] == "ticker"
+
+    buy = ("order", "place", "buy", "0.01", "-s", "BTC/USDT", "-a", "demo", "--key", "one")
+    bought = tidemark(*buy, "--json")
+    assert bought.code == 0, bought.err
+    assert bought.document["status"] == "filled"
+    assert tidemark(*buy, "--json").document["order_id"] == bought.document["order_id"]
+    assert len(exchange.control.orders()) == 1
+    shown = tidemark("order", "show", bought.document["order_id"], "--json").document
+    assert len(shown["fills"]) >= 1
+    assert tidemark("order", "show", bought.document["order_id"]).code == 0
+
+    refused = tidemark("order", "place", "buy", "5", "-s", "BTC/USDT", "-a", "demo")
+    assert refused.code == 1
+    assert "BALANCE_TOO_LOW" in refused.err
+
+    far = tidemark(
+        *("order", "place", "buy", "0.01", "-s", "BTC/USDT", "-a", "demo"),
+        *("--type", "limit", "--price", "1000"),
+    )
+    assert far.code == 1
+    assert "the exchange refused the order" in far.err
+    below = str(int(Decimal(price["price"]) * 95 / 100))
+    limit = ("--type", "limit", "--price", below, "--json")
+    resting = tidemark("order", "place", "buy", "0.01", "-s", "BTC/USDT", "-a", "demo", *limit)
+    assert resting.document["status"] == "acknowledged"
+    assert len(tidemark("order", "list", "--open", "--json").document["data"]) == 1
+    cancelled = tidemark("order", "cancel", resting.document["order_id"], "--json")
+    assert cancelled.document["status"] == "cancelled"
+    account = tidemark("account", "show", "demo", "--json").document
+    assert [each["symbol"] for each in account["positions"]] == ["BTC/USDT"]
+    assert "BTC/USDT" in tidemark("account", "show", "demo").out
+    assert "demo" in tidemark("account", "list").out
+    assert "filled" in tidemark("order", "list").out
+    assert tidemark("doctor").code == 0
+
+
+def test_an_instance_is_created_started_shown_and_stopped(
+    tidemark: Tidemark, exchange: SimulatorProcess
+) -> None:
+    tidemark("account", "add-simulated", "demo", "-b", "USDT=10000")
+    tidemark("data", "instruments", "--refresh")
+    create = (
+        *("instance", "create", "ma", "--strategy", "moving_average_cross", "-a", "demo"),
+        *("-s", "BTC/USDT", "-i", "1m", "--capital", "5000", "-p", "fast=5", "-p", "slow=10"),
+    )
+    assert tidemark(*create, "--json").document["status"] == "created"
+    assert tidemark(*create).code == 1
+    started = tidemark("instance", "start", "ma", "--json")
+    assert started.document["status"] == "running"
+    assert "tidemark up" in started.err
+    assert tidemark("instance", "show", "ma", "--json").document["params"] == {
+        "fast": 5,
+        "slow": 10,
+    }
+    assert "running" in tidemark("instance", "show", "ma").out
+    assert "ma" in tidemark("instance", "list").out
+    assert tidemark("instance", "stop", "ma", "--json").document["status"] == "stopped"
+
+
+def test_plans_are_added_collected_switched_and_deleted(
+    tidemark: Tidemark, exchange: SimulatorProcess
+) -> None:
+    add = ("data", "plans", "add", "majors", "-s", "BTC/USDT", "-s", "ETH/USDT", "-i", "1h")
+    assert tidemark(*add, "--since", "2026-02-27").code == 0
+    assert tidemark(*add, "--since", "2026-02-27").code == 1
+    assert tidemark(*add[:3], "no", *add[4:], "--since", "soon").code == 2
+    assert "majors" in tidemark("data", "plans").out
+    collected = tidemark("data", "collect", "majors", "--json").document
+    assert [job["result"]["present"] for job in collected["jobs"]] == [48, 48]
+    assert len(tidemark("data", "coverage", "--json").document) == 2
+    assert tidemark("data", "plans", "disable", "majors", "--json").document["enabled"] is False
+    assert tidemark("data", "plans", "enable", "majors").code == 0
+    assert tidemark("data", "plans", "delete", "majors").code == 0
+    assert tidemark("data", "collect", "majors").code == 1

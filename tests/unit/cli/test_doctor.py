@@ -1,0 +1,110 @@
+"""The doctor says what is wrong, and how to mend it, in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.core.errors import Unavailable
+from app.services import doctor
+from app.services.doctor import Check, examine
+
+GIB = 1024**3
+
+
+def fine() -> None:
+    """A component that answers."""
+
+
+def refuses() -> None:
+    """A component that does not."""
+    raise ConnectionRefusedError("root:secret@db:3306")
+
+
+def skewed(ms: int) -> Callable[[], int]:
+    """A venue whose clock is that far away."""
+    return lambda: ms
+
+
+def away() -> int:
+    """A venue that cannot be reached."""
+    raise Unavailable("the simulated exchange does not answer")
+
+
+@pytest.mark.parametrize(
+    ("found", "mend"),
+    [
+        (doctor.check_database("mysql at db", refuses), "TIDEMARK_DATABASE_URL"),
+        (doctor.check_migrations(None, "0002"), "tidemark system migrate"),
+        (doctor.check_migrations("0001", "0002"), "tidemark system migrate"),
+        (doctor.check_broker("amqp at mq", refuses), "TIDEMARK_BROKER_URL"),
+        (doctor.check_cache("redis at cache", refuses), "TIDEMARK_REDIS_URL"),
+        (doctor.check_exchange("binance", away), "cannot be reached"),
+        (doctor.check_exchange("binance", skewed(1_500)), "NTP"),
+        (doctor.check_clock(0), "NTP"),
+        (doctor.check_disk(Path("/"), "the disk", GIB // 2), "TIDEMARK_DATA_DIR"),
+    ],
+)
+def test_what_is_wrong_comes_with_how_to_mend_it(found: tuple[bool, str], mend: str) -> None:
+    ok, detail = found
+    assert not ok
+    assert mend in detail
+    assert "secret" not in detail
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        doctor.check_database("sqlite", fine),
+        doctor.check_migrations("0002", "0002"),
+        doctor.check_broker("amqp", fine),
+        doctor.check_broker("", None),
+        doctor.check_cache("redis", fine),
+        doctor.check_cache(None, None),
+        doctor.check_exchange("binance", skewed(-900)),
+        doctor.check_clock(1_800_000_000_000),
+        doctor.check_disk(Path("/no/such/place"), "the disk"),
+        doctor.check_disk(Path("/"), "the disk", 2 * GIB),
+        doctor.check_runtime(True, True),
+        doctor.check_runtime(True, False),
+        doctor.check_runtime(False, False),
+    ],
+)
+def test_what_is_well_says_so(found: tuple[bool, str]) -> None:
+    assert found[0], found[1]
+
+
+def test_a_secret_that_others_can_read_is_found(tmp_path: Path) -> None:
+    secret = tmp_path / "api-token"
+    assert doctor.check_data_dir(tmp_path, [secret])[0]
+    secret.write_text("tdm_x")
+    secret.chmod(0o640)
+    ok, detail = doctor.check_data_dir(tmp_path, [secret])
+    assert not ok
+    assert f"chmod 600 {secret}" in detail
+    secret.chmod(0o600)
+    assert doctor.check_data_dir(tmp_path, [secret])[0]
+
+
+def test_a_data_directory_may_be_missing_but_not_be_a_file(tmp_path: Path) -> None:
+    assert doctor.check_data_dir(tmp_path / "new" / "deep", [])[0]
+    file = tmp_path / "file"
+    file.touch()
+    assert not doctor.check_data_dir(file, [])[0]
+
+
+def test_one_check_that_breaks_does_not_keep_the_others_from_being_made() -> None:
+    def breaks() -> tuple[bool, str]:
+        raise RuntimeError("unforeseen")
+
+    def unavailable() -> tuple[bool, str]:
+        raise Unavailable("it is away; start it")
+
+    findings = examine(
+        [Check("a", breaks), Check("b", unavailable), Check("c", lambda: (True, "well"))]
+    )
+    assert [finding.ok for finding in findings] == [False, False, True]
+    assert findings[1].detail == "it is away; start it"
+    assert doctor.as_json(findings)[2] == {"component": "c", "ok": True, "detail": "well"}
