@@ -145,7 +145,7 @@ class EmbeddedRuntime:
         from workers.celery_app import build_celery
 
         settings = self._settings
-        stack.enter_context(RuntimeLock(settings.data_dir))
+        lock = stack.enter_context(RuntimeLock(settings.data_dir))
         if self._simulator is not None:
             log = settings.data_dir / "simulator.log"
             child = stack.enter_context(SimulatorChild(self._simulator, log))
@@ -166,6 +166,7 @@ class EmbeddedRuntime:
             server = _ApiServer(self.container)
             stack.callback(server.stop)
             self.api_url = server.start()
+        lock.describe(api_url=self.api_url, simulator_url=settings.simulator_url)
 
     def _ensure_token(self) -> str | None:
         if self.container.tokens.exists():

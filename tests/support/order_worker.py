@@ -163,7 +163,7 @@ def _fork(task: dict[str, Any], seed: int) -> int:
     try:
         work(task, seed)
     except BaseException:  # noqa: BLE001 - told by the exit status, after a traceback
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        sys.excepthook(*sys.exc_info())
         os._exit(1)
     os._exit(0)
 
