@@ -219,7 +219,10 @@ class OrderIntake:
             tag=manual.tag,
             signal=None,
         )
-        return self._judge(unit, request, reference, market_now)
+        decision, order = self._judge(unit, request, reference, market_now)
+        if order is not None:
+            unit.enqueue("orders.send", order.order_id)
+        return decision, order
 
     def _judge(
         self,
@@ -370,9 +373,12 @@ def _check_manual(manual: ManualOrder) -> None:
 def _same_order(decision: RiskDecisionRow, manual: ManualOrder) -> None:
     """The key's first use asked for the same order."""
     amounts = (shown(manual.quantity), shown(manual.limit_price))
-    asked = (manual.symbol, manual.side.value, manual.type.value, *amounts)
+    words = (manual.symbol, manual.side.value, manual.type.value, manual.time_in_force.value)
+    asked = (*words, *amounts)
     was = decision.inputs
-    known = (was["symbol"], was["side"], was["type"], was["quantity"], was["limit_price"])
+    known = tuple(
+        was[name] for name in ("symbol", "side", "type", "time_in_force", "quantity", "limit_price")
+    )
     if asked != known:
         raise InvalidInput(
             "this idempotency key was used for another order; use a new key",
