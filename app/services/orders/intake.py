@@ -219,7 +219,11 @@ class OrderIntake:
             tag=manual.tag,
             signal=None,
         )
-        return self._judge(unit, request, reference, market_now)
+        decision, order = self._judge(unit, request, reference, market_now)
+        if order is not None:
+            # A signal's order is sent by the task that judged it; this one has no task yet.
+            unit.enqueue("orders.send", order.order_id)
+        return decision, order
 
     def _judge(
         self,
