@@ -196,7 +196,10 @@ class OrderIntake:
         market_now: int,
     ) -> tuple[RiskDecisionRow, OrderRow | None]:
         account = unit.accounts.get(manual.account_id)
+        instance = unit.instances.builtin(account.id, "manual")
         key = manual_intent(manual.idempotency_key)
+        # Locked before the look: of two requests with one key the second sees the first's order.
+        unit.instances.lock_quota(instance.id)
         known = unit.risk.decision_of(account.id, key)
         if known is not None:
             _same_order(known, manual)
@@ -211,7 +214,7 @@ class OrderIntake:
                 None,
             ),
             intent_key=key,
-            instance=unit.instances.builtin(account.id, "manual"),
+            instance=instance,
             exchange=account.exchange,
             time_in_force=manual.time_in_force,
             # A person waits for seconds, not for a bar.
@@ -374,10 +377,10 @@ def _check_manual(manual: ManualOrder) -> None:
 def _same_order(decision: RiskDecisionRow, manual: ManualOrder) -> None:
     """The key's first use asked for the same order."""
     amounts = (shown(manual.quantity), shown(manual.limit_price))
-    asked = (manual.symbol, manual.side.value, manual.type.value, *amounts)
+    words = (manual.side.value, manual.type.value, manual.time_in_force.value)
     was = decision.inputs
-    known = (was["symbol"], was["side"], was["type"], was["quantity"], was["limit_price"])
-    if asked != known:
+    names = ("symbol", "side", "type", "time_in_force", "quantity", "limit_price")
+    if (manual.symbol, *words, *amounts) != tuple(was[name] for name in names):
         raise InvalidInput(
             "this idempotency key was used for another order; use a new key",
             code="idempotency-mismatch",
