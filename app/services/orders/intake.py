@@ -140,6 +140,8 @@ class OrderIntake:
         instance = unit.instances.get(signal.instance_id)
         signal.status = "done"
         wake_waiting(unit, instance.id)
+        # First, for the order of a signal that is being judged now is seen only behind its lock.
+        _expire_unjudged(unit, instance, signal.cancels or "")
         key = signal_intent(instance.id, signal.cancels or "")
         order = unit.orders.of_intent(instance.account_id, key)
         if order is None:
@@ -344,6 +346,16 @@ class OrderIntake:
         unit.flush()
         note(unit, order, "created", OrderStatus.NEW, reference_price=canonical(reference.price))
         return order
+
+
+def _expire_unjudged(unit: Unit, instance: StrategyInstanceRow, key: str) -> None:
+    for waiting in unit.signals.unjudged_of(instance.id):
+        if signal_key(waiting) != key:
+            continue
+        locked = unit.signals.lock(waiting.id)
+        if locked.status == "new":
+            locked.status = "expired"
+            _emit_signal(unit, locked)
 
 
 def _emit_signal(unit: Unit, signal: SignalRow) -> None:
