@@ -91,13 +91,13 @@ class Heard(LocalBus):
 class Carried:
     """A gateway that carries the timestamps of orders from the test's time into real time."""
 
-    def __init__(self, inner: TradeAdapter, clock: ManualClock) -> None:
+    def __init__(self, inner: TradeAdapter, venue_ms: Callable[[], int]) -> None:
         self._inner = inner
-        self._clock = clock
+        self._venue_ms = venue_ms
 
     def place_order(self, request: OrderRequest) -> OrderResponse:
         """Send an order; as old for the venue as it is for us."""
-        age = self._clock.now_ms() - request.timestamp_ms
+        age = self._venue_ms() - request.timestamp_ms
         return self._inner.place_order(
             replace(request, timestamp_ms=SystemClock().now_ms() - age),
         )
@@ -141,7 +141,7 @@ class Desks:
                 base_url=parts.settings.simulator_url,
                 timeout_s=parts.settings.venue_timeout_s,
             ),
-            parts.manual_clock,
+            lambda: parts.clock.now_ms() + self.offset_ms,
         )
         return adapter
 
