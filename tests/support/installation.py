@@ -132,7 +132,7 @@ class Desks:
         parts = self._parts
         with parts.units.read() as unit:
             account = unit.accounts.get(account_id)
-        adapter: TradeAdapter = Carried(  # type: ignore[assignment]
+        adapter: TradeAdapter = Carried(
             trade_adapter(
                 account.exchange,
                 parts.vault.open(account_id, account.sealed_credentials),
@@ -200,53 +200,50 @@ def tasks_of(parts: Container) -> dict[str, Callable[..., object]]:
         if order_id is not None:
             parts.sender.send(order_id)
 
-    def sweep() -> None:
-        if parts.schedule.take("maintenance.sweep"):
-            parts.sweeper.sweep()
-            parts.jobs.sweep()
-            parts.relay.relay()
+    return {
+        "backtests.run": parts.backtests.run,
+        "collection.run_job": parts.collection.run_job,
+        "collection.follow": parts.collection.follow,
+        "strategies.evaluate": parts.evaluator.evaluate,
+        "orders.accept_signal": accept_signal,
+        "orders.send": parts.sender.send,
+        "orders.resolve": parts.resolver.resolve,
+        "orders.cancel": parts.canceller.cancel,
+        "orders.sync_account": parts.account_sync.sync,
+        **_periodic(parts),
+    }
 
+
+def _periodic(parts: Container) -> dict[str, Callable[..., object]]:
     def sync_accounts() -> None:
-        if parts.schedule.take("maintenance.sync_accounts"):
-            for account in parts.accounts.all():
-                if account.status == "active":
-                    parts.queue.publish("orders.sync_account", account.id)
-
-    def follow_plans() -> None:
-        if parts.schedule.take("maintenance.follow_plans"):
-            parts.collection.follow_all()
+        for account in parts.accounts.all():
+            if account.status == "active":
+                parts.queue.publish("orders.sync_account", account.id)
 
     def evaluate_running() -> None:
-        if parts.schedule.take("maintenance.evaluate_running"):
-            for instance_id in parts.instances.running_ids():
-                parts.queue.publish("strategies.evaluate", instance_id)
+        for instance_id in parts.instances.running_ids():
+            parts.queue.publish("strategies.evaluate", instance_id)
 
-    def snapshot_equity() -> None:
-        if parts.schedule.take("maintenance.snapshot_equity"):
-            parts.accounts.snapshot_equity()
-
-    def prune() -> None:
-        if parts.schedule.take("maintenance.prune"):
-            parts.schedule.prune()
-            parts.relay.prune()
-
-    return {
-        "backtests.run": lambda job_id: parts.backtests.run(job_id),
-        "collection.run_job": lambda job_id: parts.collection.run_job(job_id),
-        "collection.follow": lambda plan_id: parts.collection.follow(plan_id),
-        "strategies.evaluate": lambda instance_id: parts.evaluator.evaluate(instance_id),
-        "orders.accept_signal": accept_signal,
-        "orders.send": lambda order_id: parts.sender.send(order_id),
-        "orders.resolve": lambda order_id: parts.resolver.resolve(order_id),
-        "orders.cancel": lambda order_id: parts.canceller.cancel(order_id),
-        "orders.sync_account": lambda account_id: parts.account_sync.sync(account_id),
-        "maintenance.sweep": sweep,
-        "maintenance.sync_accounts": sync_accounts,
-        "maintenance.follow_plans": follow_plans,
-        "maintenance.evaluate_running": evaluate_running,
-        "maintenance.snapshot_equity": snapshot_equity,
-        "maintenance.prune": prune,
+    work: dict[str, tuple[Callable[[], object], ...]] = {
+        "maintenance.sweep": (parts.sweeper.sweep, parts.jobs.sweep, parts.relay.relay),
+        "maintenance.sync_accounts": (sync_accounts,),
+        "maintenance.follow_plans": (parts.collection.follow_all,),
+        "maintenance.evaluate_running": (evaluate_running,),
+        "maintenance.snapshot_equity": (parts.accounts.snapshot_equity,),
+        "maintenance.prune": (parts.schedule.prune, parts.relay.prune),
     }
+    return {task: _once_a_slot(parts, task, steps) for task, steps in work.items()}
+
+
+def _once_a_slot(
+    parts: Container, task: str, steps: Sequence[Callable[[], object]]
+) -> Callable[[], None]:
+    def run() -> None:
+        if parts.schedule.take(task):
+            for step in steps:
+                step()
+
+    return run
 
 
 @dataclass
@@ -290,9 +287,12 @@ class Installation:
             self.queue,
             self.clock,
             self.bus,
-            lambda step: self.checkpoint(step),
+            self._reached,
             self.strategies,
         )
+
+    def _reached(self, step: str) -> None:
+        self.checkpoint(step)
 
     def restart(self) -> None:
         """All processes end and new ones start; what was only in memory is lost."""
@@ -460,9 +460,7 @@ class Installation:
                 self.parts.evaluator._write_signal(unit, row, emitted)
 
         self.parts.units.run(work)
-        return [
-            row for row in self.parts.queries.signals(instance.id) if row.cause == cause
-        ]
+        return [row for row in self.parts.queries.signals(instance.id) if row.cause == cause]
 
     # -- what became of it -------------------------------------------------------------
 
@@ -572,9 +570,7 @@ class Installation:
 
 
 @contextmanager
-def installed(
-    simulator: SimulatorProcess, data_dir: Path, **given: Any
-) -> Iterator[Installation]:
+def installed(simulator: SimulatorProcess, data_dir: Path, **given: Any) -> Iterator[Installation]:
     """An installation that is closed at the end."""
     installation = Installation(simulator, data_dir, **given)
     try:

@@ -202,9 +202,7 @@ def test_a_duplicate_id_means_that_the_first_order_lives(here: Installation) -> 
     _, order = here.submit(account, "buy", "0.01", price)
     assert order is not None
     # What a sender that died after its send has left at the exchange.
-    keys = here.parts.vault.open(
-        account.id, here.parts.accounts.get(account.id).sealed_credentials
-    )
+    keys = here.parts.vault.open(account.id, here.parts.accounts.get(account.id).sealed_credentials)
     exchange = here.simulator.ccxt(None, apiKey=keys["apiKey"], secret=keys["secret"])
     exchange.create_order(
         SYMBOL, "limit", "buy", 0.01, float(price), {"newClientOrderId": order.client_order_id}

@@ -77,7 +77,7 @@ def test_a_resting_order_that_the_market_filled_is_booked_once_however_often_one
         (str(each["trade_id"]), D(each["quantity"])) for each in there["fills"]
     ]
     assert all(each.is_maker for each in here.fills(order))
-    assert len([each for each in here.bus.on("orders.filled.")]) == 1
+    assert len(here.bus.on("orders.filled.")) == 1
     assert here.balance(account, "USDT")[1] == 0
     cursor = here.parts.accounts.get(account.id).trade_cursor
     assert cursor == {SYMBOL: here.fills(order)[-1].trade_id}
