@@ -6,7 +6,6 @@ venue, trades that a FILLED order still lacks.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 
 from app.core.exchanges.errors import VenueError
@@ -54,17 +53,22 @@ class AccountSync:
         return new
 
     def _apply_trades(self, account_id: str, symbol: str, fills: list[VenueFill]) -> int:
-        by_order: dict[str, list[VenueFill]] = defaultdict(list)
-        for fill in fills:
-            by_order[fill.venue_order_id].append(fill)
-
         def work(unit: Unit) -> int:
-            new = 0
-            for venue_order_id, group in by_order.items():
-                known = unit.orders.of_venue_id(account_id, symbol, venue_order_id)
-                if known is not None:
-                    order = unit.orders.lock(known.order_id)
-                    new += apply_fills(unit, self._ids, order, group)
+            known: dict[str, OrderRow] = {}
+            for venue_id in {fill.venue_order_id for fill in fills}:
+                row = unit.orders.of_venue_id(account_id, symbol, venue_id)
+                if row is not None:
+                    known[row.order_id] = row
+            # Every order before any balance, in the order of their ids: whoever holds the
+            # balances must not wait for an order whose holder waits for the balances.
+            locked = [unit.orders.lock(order_id) for order_id in sorted(known)]
+            orders = {row.venue_order_id: row for row in locked}
+            # In the venue's order, on which the average price of a position depends.
+            new = sum(
+                apply_fills(unit, self._ids, orders[fill.venue_order_id], [fill])
+                for fill in fills
+                if fill.venue_order_id in orders
+            )
             _advance_cursor(unit, account_id, symbol, fills)
             return new
 

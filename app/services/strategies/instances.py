@@ -185,7 +185,9 @@ class InstanceService:
             row = unit.instances.lock(instance_id)
             if row.status in ("running", "failed"):
                 row.status, row.updated_at = "stopped", unit.now_ms
-                for order in unit.orders.live_of_instance(row.id):
+                # Every order before any balance, as the account sweep does.
+                live = [unit.orders.lock(o.order_id) for o in unit.orders.live_of_instance(row.id)]
+                for order in live:
                     request_cancel(unit, order.order_id)
                 _emit_status(unit, row)
             return row
