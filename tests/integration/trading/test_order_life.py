@@ -333,3 +333,41 @@ def test_one_sweep_over_many_filled_orders_books_each(here: Installation, revers
     here.sync(account)
     assert {here.row(order).status for order in orders} == {OrderStatus.FILLED}
     here.check(account)
+
+
+def test_sends_sweeps_and_cancels_at_the_same_moment_keep_the_books(
+    anywhere: Installation,
+) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    here = anywhere
+    account = here.account(USDT="100000", BTC="1")
+    instance = here.instance(account, "holder", capital=D(20_000))
+    here.emit(instance, *(limit_buy(near(here)) for _ in range(6)))
+    here.settle()
+    until_filled(here, *here.orders_of(instance))
+    resting = [
+        *here.orders_of(instance),
+        *(here.order(account, "sell", "0.01", here.away("sell")) for _ in range(3)),
+    ]
+    fresh = [here.submit(account, "buy", "0.01")[1] for _ in range(6)]
+    for order in resting:
+        here.parts.canceller.request(order.order_id)
+    here.queue.losing = True
+    parts = here.parts
+    work = [
+        *((parts.sender.send, order.order_id) for order in fresh if order),
+        *((parts.canceller.cancel, order.order_id) for order in reversed(resting)),
+        *((parts.account_sync.sync, account.id) for _ in range(6)),
+    ]
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(task, key) for task, key in work]:  # type: ignore[arg-type]
+            done.result()
+    here.queue.losing = False
+    here.sync(account)
+    assert {here.row(order).status for order in fresh if order} == {OrderStatus.FILLED}
+    assert {here.row(order).status for order in resting} == {
+        OrderStatus.FILLED,
+        OrderStatus.CANCELLED,
+    }
+    here.check(account)
