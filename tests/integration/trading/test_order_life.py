@@ -113,6 +113,49 @@ def test_an_ioc_that_finds_no_taker_expires_and_frees_its_funds(here: Installati
     here.check(account)
 
 
+def test_a_trade_of_somebody_else_is_reported_once_and_does_not_hold_up_the_cursor(
+    here: Installation,
+) -> None:
+    account = here.account(USDT="50000")
+    sealed = here.parts.accounts.get(account.id).sealed_credentials
+    keys = here.parts.vault.open(account.id, sealed)
+    person = here.simulator.ccxt(None, apiKey=keys["apiKey"], secret=keys["secret"])
+    person.create_order(SYMBOL, "market", "buy", 0.01)
+    order = here.order(account, "buy", "0.02", near(here))
+    until_filled(here, order)
+    for _ in range(2):
+        here.sync(account)
+    foreign, ours = here.at_venue(account)
+    assert here.row(order).status == OrderStatus.FILLED
+    assert len(here.alarms("foreign-trade")) == len(foreign["fills"])
+    assert (
+        "buy of 0.01 BTC/USDT was not made by Tidemark" in (here.alarms("foreign-trade")[0]["text"])
+    )
+    cursor = here.parts.accounts.get(account.id).trade_cursor
+    assert cursor == {SYMBOL: str(ours["fills"][-1]["trade_id"])}
+
+
+def test_a_trade_whose_order_is_still_unknown_is_read_again(here: Installation) -> None:
+    account = here.account(USDT="50000")
+    whose = here.venue_name(account)
+    resting = here.order(account, "buy", "0.01", here.away("buy"))
+    here.venue.add_fault(
+        action="lose_reply", method="POST", path="/api/v3/order", account=whose, count=1
+    )
+    here.venue.add_fault(action="refuse", path="/api/v3/order", account=whose, nth=2)
+    unknown = here.order(account, "buy", "0.02")
+    assert unknown.status == OrderStatus.UNKNOWN
+    here.sync(account)
+    assert here.parts.accounts.get(account.id).trade_cursor == {}
+    assert here.alarms("foreign-trade") == []
+    here.wait(1_500)
+    assert here.row(unknown).status == OrderStatus.FILLED
+    here.sync(account)
+    assert here.parts.accounts.get(account.id).trade_cursor != {}
+    assert here.row(resting).status == OrderStatus.ACKNOWLEDGED
+    here.check(account)
+
+
 # -- cancels ---------------------------------------------------------------------------------
 
 
