@@ -222,7 +222,7 @@ def assert_books_hold(unit: Unit, order: OrderRow) -> None:
     assert held["BTC"] == 1 + moved - fees
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     side=st.sampled_from(Side),
     limit=st.sampled_from([None, D("49000.01"), D("51000")]),
