@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from app.core.errors import Unavailable
@@ -205,13 +205,22 @@ class Units:
         After a lock wait timeout MySQL rolls back the statement alone, so going on in the
         same transaction would commit half of it. ``work`` must have no effect outside.
 
+        Where two transactions make the same row ("missing ones made"), the loser of the unique
+        key runs once more and finds the winner's row.
+
         Raises:
             Unavailable: it lost ``4`` races in a row.
+            IntegrityError: a constraint refused it twice.
         """
+        refused = False
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 with self.write() as unit:
                     return work(unit)
+            except IntegrityError:
+                if refused or attempt == _ATTEMPTS:
+                    raise
+                refused = True
             except OperationalError as error:
                 if not _lost_race(error):
                     raise

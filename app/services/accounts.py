@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
-from app.core.errors import Conflict, InvalidInput
+from app.core.errors import Conflict, InvalidInput, UnknownName
 from app.core.events import body, topic
+from app.core.exchanges.factory import VENUES
 from app.core.money import ZERO
 from app.core.orders.types import Balance
 from app.core.portfolio.ledger import Book, transfer_entries
@@ -89,14 +90,25 @@ class AccountService:
     ) -> AccountRow:
         """Open an account at the simulated exchange and add it.
 
+        One whose balances could not be read at the first try is opened by the second.
+
         Raises:
-            InvalidInput: the name or a balance does not fit.
+            InvalidInput: the name or a balance does not fit, or there is no such exchange.
             Conflict: an account of that name exists.
             Unavailable: no simulated exchange runs here.
         """
-        self._check_name(name)
-        if not balances or any(amount <= 0 for amount in balances.values()):
+        if exchange not in VENUES:
+            raise UnknownName(
+                f"exchange {exchange[:40]!r} is not supported; use one of {', '.join(VENUES)}"
+            )
+        opening = self._check_name(name)
+        if opening is not None:
+            return self._open(opening.id)
+        if not balances or not all(
+            amount.is_finite() and amount > 0 for amount in balances.values()
+        ):
             raise InvalidInput("give at least one balance above 0, such as USDT=10000")
+        self._check_assets(exchange, balances)
         secret = self._simulated.open_account(exchange, name, balances)
         return self._add(name, "simulated", exchange, secret)
 
@@ -196,15 +208,29 @@ class AccountService:
         reference = self._prices.reference(exchange, row.symbol)
         return None if reference is None else reference.price
 
-    def _check_name(self, name: str) -> None:
+    def _check_assets(self, exchange: str, assets: Iterable[str]) -> None:
+        """Refuse coins that nothing can be traded for; an empty catalogue knows of none."""
+        with self._units.read() as unit:
+            listed = unit.instruments.of_exchange(exchange)
+        known = {asset for each in listed for asset in (each.base, each.quote)}
+        unknown = sorted(set(assets) - known)
+        if known and unknown:
+            raise UnknownName(
+                f"asset {unknown[0][:40]!r} is not traded at {exchange}", code="unknown-asset"
+            )
+
+    def _check_name(self, name: str) -> AccountRow | None:
+        """An account of that name that waits to be opened, or None where the name is free."""
         if not _NAME.fullmatch(name):
             raise InvalidInput(
                 f"account name {name[:70]!r} must begin with a letter or digit and hold only "
                 "letters, digits, space, dot, dash and underscore, at most 63"
             )
         with self._units.read() as unit:
-            if unit.accounts.named(name) is not None:
-                raise Conflict(f"an account named {name!r} exists already")
+            known = unit.accounts.named(name)
+        if known is not None and (known.kind, known.status) != ("simulated", "opening"):
+            raise Conflict(f"an account named {name!r} exists already")
+        return known
 
     def _add(self, name: str, kind: str, exchange: str, secret: Mapping[str, str]) -> AccountRow:
         account_id = self._ids.new()

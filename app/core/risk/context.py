@@ -81,6 +81,7 @@ class RiskContext:
             capital of its own (manual orders).
         halts: scopes of the halts in force that concern the intent.
         account_ready: the account is active.
+        instance_status: ``running``, or why the instance may send nothing new.
     """
 
     intent: Intent
@@ -94,6 +95,7 @@ class RiskContext:
     own_cash: Decimal | None
     account_ready: bool
     halts: tuple[str, ...] = ()
+    instance_status: str = "running"
 
     @property
     def value_price(self) -> Decimal | None:

@@ -27,7 +27,7 @@ def deny(code: str, **figures: object) -> RiskCheckResult:
 
 @dataclass(frozen=True, slots=True)
 class HaltRule:
-    """No new order while a halt is in force or the account is not active."""
+    """No new order while a halt is in force, or account or instance are not active."""
 
     name: str = "halt"
 
@@ -37,6 +37,8 @@ class HaltRule:
             return deny("TRADING_HALTED", scope=context.halts[0])
         if not context.account_ready:
             return deny("ACCOUNT_NOT_ACTIVE")
+        if context.instance_status != "running":
+            return deny("INSTANCE_NOT_RUNNING", status=context.instance_status)
         return PASS
 
 

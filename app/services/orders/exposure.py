@@ -65,6 +65,7 @@ def risk_context(
         own_cash=_own_cash(instance, mine, held),
         account_ready=account.status == "active",
         halts=halts_on(unit, account.id, instance.id, exchange, intent.symbol),
+        instance_status=instance.status,
     )
 
 

@@ -73,10 +73,10 @@ def missing_quantity(order: OrderRow, response: OrderResponse) -> bool:
 def _target(order: OrderRow, response: OrderResponse) -> OrderStatus:
     if order.filled_quantity >= order.quantity:
         return OrderStatus.FILLED
-    if response.filled_quantity > order.filled_quantity:
-        # Trades are still to come; the account sweep fetches them.
-        return OrderStatus.PARTIALLY_FILLED if order.filled_quantity else OrderStatus.ACKNOWLEDGED
-    if response.status in FINAL and response.status is not OrderStatus.FILLED:
+    # Where it filled more than we know, the trades are still to come; the account sweep fetches
+    # them, and the state waits for them.
+    whole = response.filled_quantity <= order.filled_quantity
+    if whole and response.status in FINAL and response.status is not OrderStatus.FILLED:
         return response.status
     current = OrderStatus(order.status)
     if current is OrderStatus.PENDING_CANCEL:

@@ -140,6 +140,8 @@ class OrderIntake:
         instance = unit.instances.get(signal.instance_id)
         signal.status = "done"
         wake_waiting(unit, instance.id)
+        # First, for the order of a signal that is being judged now is seen only behind its lock.
+        _expire_unjudged(unit, instance, signal.cancels or "")
         key = signal_intent(instance.id, signal.cancels or "")
         order = unit.orders.of_intent(instance.account_id, key)
         if order is None:
@@ -196,7 +198,10 @@ class OrderIntake:
         market_now: int,
     ) -> tuple[RiskDecisionRow, OrderRow | None]:
         account = unit.accounts.get(manual.account_id)
+        instance = unit.instances.builtin(account.id, "manual")
         key = manual_intent(manual.idempotency_key)
+        # Locked before the look: of two requests with one key the second sees the first's order.
+        unit.instances.lock_quota(instance.id)
         known = unit.risk.decision_of(account.id, key)
         if known is not None:
             _same_order(known, manual)
@@ -211,7 +216,7 @@ class OrderIntake:
                 None,
             ),
             intent_key=key,
-            instance=unit.instances.builtin(account.id, "manual"),
+            instance=instance,
             exchange=account.exchange,
             time_in_force=manual.time_in_force,
             # A person waits for seconds, not for a bar.
@@ -221,6 +226,7 @@ class OrderIntake:
         )
         decision, order = self._judge(unit, request, reference, market_now)
         if order is not None:
+            # A signal's order is sent by the task that judged it; this one has no task yet.
             unit.enqueue("orders.send", order.order_id)
         return decision, order
 
@@ -342,6 +348,16 @@ class OrderIntake:
         return order
 
 
+def _expire_unjudged(unit: Unit, instance: StrategyInstanceRow, key: str) -> None:
+    for waiting in unit.signals.unjudged_of(instance.id):
+        if signal_key(waiting) != key:
+            continue
+        locked = unit.signals.lock(waiting.id)
+        if locked.status == "new":
+            locked.status = "expired"
+            _emit_signal(unit, locked)
+
+
 def _emit_signal(unit: Unit, signal: SignalRow) -> None:
     instance = unit.instances.get(signal.instance_id)
     unit.emit(
@@ -373,13 +389,10 @@ def _check_manual(manual: ManualOrder) -> None:
 def _same_order(decision: RiskDecisionRow, manual: ManualOrder) -> None:
     """The key's first use asked for the same order."""
     amounts = (shown(manual.quantity), shown(manual.limit_price))
-    words = (manual.symbol, manual.side.value, manual.type.value, manual.time_in_force.value)
-    asked = (*words, *amounts)
+    words = (manual.side.value, manual.type.value, manual.time_in_force.value)
     was = decision.inputs
-    known = tuple(
-        was[name] for name in ("symbol", "side", "type", "time_in_force", "quantity", "limit_price")
-    )
-    if asked != known:
+    names = ("symbol", "side", "type", "time_in_force", "quantity", "limit_price")
+    if (manual.symbol, *words, *amounts) != tuple(was[name] for name in names):
         raise InvalidInput(
             "this idempotency key was used for another order; use a new key",
             code="idempotency-mismatch",

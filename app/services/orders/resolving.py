@@ -44,11 +44,11 @@ class OrderResolver:
             order = unit.orders.get(order_id)
         if order.status not in _UNRESOLVED or self._clock.now_ms() < order.not_before:
             return OrderStatus(order.status)
-        # Judged before the query: what the venue could still accept later is not absent yet.
-        settled = self._settled(order)
         try:
             market_now = self._market_clock.now_ms(order.exchange)
             desk = self._desks.cancel_desk(order.account_id)
+            # Judged before the query: what the venue could still accept later is not absent yet.
+            settled = self._settled(order, desk)
             response = self._lookup(desk, order)
         except TidemarkError as error:
             return self._again_later(order, error.message)
@@ -58,12 +58,15 @@ class OrderResolver:
             return self._again_later(order, "not found yet; it may still arrive")
         return self._units.run(lambda unit: self._absent(unit, order, market_now))
 
-    def _settled(self, order: OrderRow) -> bool:
-        """Whether the venue can neither accept the request any more nor hide its order."""
+    def _settled(self, order: OrderRow, desk: TradingDesk) -> bool:
+        """Whether the venue can neither accept the request any more nor hide its order.
+
+        The request timestamp is in the venue's time, so this is judged by the venue's clock.
+        """
         if order.request_ts is None:
             return False
         horizon = order.request_ts + order.recv_window_ms + self._timing.settle_ms
-        return self._clock.now_ms() > horizon
+        return self._clock.now_ms() + desk.clock_offset_ms > horizon
 
     def _lookup(self, desk: TradingDesk, order: OrderRow) -> OrderResponse | None:
         """The order by client id, else among the open ones; with its trades."""

@@ -92,24 +92,31 @@ class OrderSender:
 
         def claim(unit: Unit) -> OrderRow | None:
             row = unit.orders.lock(order.order_id)
-            if row.status != OrderStatus.NEW:
-                return None
-            if row.cancel_requested:
-                move(unit, row, OrderStatus.CANCELLED, "cancelled_before_send")
-                return None
-            if market_now > row.valid_until:
-                move(unit, row, OrderStatus.EXPIRED, "expired", reason="valid_until passed")
-                return None
-            if row.attempt >= self._timing.max_attempts:
-                move(unit, row, OrderStatus.EXPIRED, "expired", reason="too many attempts")
-                return None
-            halted = halts_on(unit, row.account_id, row.instance_id, row.exchange, row.symbol)
-            if halted:
-                move(unit, row, OrderStatus.REJECTED, "halted", reason=f"halt: {halted[0]}")
+            if row.status != OrderStatus.NEW or self._ends_unsent(unit, row, market_now):
                 return None
             return self._take(unit, row, order.attempt, self._request_timestamp(desk))
 
         return self._units.run(claim)
+
+    def _ends_unsent(self, unit: Unit, row: OrderRow, market_now: int) -> bool:
+        """Whether a NEW order may not be sent any more; it is then at its end."""
+        halted = halts_on(unit, row.account_id, row.instance_id, row.exchange, row.symbol)
+        instance = unit.instances.get(row.instance_id)
+        if row.cancel_requested:
+            move(unit, row, OrderStatus.CANCELLED, "cancelled_before_send")
+        elif market_now > row.valid_until:
+            move(unit, row, OrderStatus.EXPIRED, "expired", reason="valid_until passed")
+        elif row.attempt >= self._timing.max_attempts:
+            move(unit, row, OrderStatus.EXPIRED, "expired", reason="too many attempts")
+        elif halted:
+            move(unit, row, OrderStatus.REJECTED, "halted", reason=f"halt: {halted[0]}")
+        elif instance.status != "running":
+            # Its stop may have come while the order was being written, and not have seen it.
+            why = f"its instance is {instance.status}"
+            move(unit, row, OrderStatus.CANCELLED, "cancelled_before_send", reason=why)
+        else:
+            return False
+        return True
 
     def _take(self, unit: Unit, row: OrderRow, attempt: int, request_ts: int) -> OrderRow | None:
         won = unit.orders.claim(

@@ -6,17 +6,20 @@ venue, trades that a FILLED order still lacks.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 
+from app.core.events import body, topic
 from app.core.exchanges.errors import VenueError
+from app.core.money import canonical
 from app.core.orders.state import FINAL, WORKING
-from app.core.orders.types import OrderResponse, VenueFill
+from app.core.orders.types import OrderResponse, OrderStatus, VenueFill
 from app.core.ports import Ids, MarketClock, TradeAdapter
 from app.models import OrderRow
 from app.repositories.unit import Unit, Units
 from app.services.orders.fills import apply_fills, apply_response
 from app.services.orders.ports import TradingDesks
+
+_UNRESOLVED = (OrderStatus.SENDING, OrderStatus.UNKNOWN)
 
 
 class AccountSync:
@@ -54,17 +57,22 @@ class AccountSync:
         return new
 
     def _apply_trades(self, account_id: str, symbol: str, fills: list[VenueFill]) -> int:
-        by_order: dict[str, list[VenueFill]] = defaultdict(list)
-        for fill in fills:
-            by_order[fill.venue_order_id].append(fill)
-
         def work(unit: Unit) -> int:
-            new = 0
-            for venue_order_id, group in by_order.items():
-                known = unit.orders.of_venue_id(account_id, symbol, venue_order_id)
-                if known is not None:
-                    order = unit.orders.lock(known.order_id)
-                    new += apply_fills(unit, self._ids, order, group)
+            known: dict[str, OrderRow] = {}
+            for venue_id in {fill.venue_order_id for fill in fills}:
+                row = unit.orders.of_venue_id(account_id, symbol, venue_id)
+                if row is not None:
+                    known[row.order_id] = row
+            # Every order before any balance, in the order of their ids: whoever holds the
+            # balances must not wait for an order whose holder waits for the balances.
+            locked = [unit.orders.lock(order_id) for order_id in sorted(known)]
+            orders = {row.venue_order_id: row for row in locked}
+            # In the venue's order, on which the average price of a position depends.
+            new = sum(
+                apply_fills(unit, self._ids, orders[fill.venue_order_id], [fill])
+                for fill in fills
+                if fill.venue_order_id in orders
+            )
             _advance_cursor(unit, account_id, symbol, fills)
             return new
 
@@ -101,15 +109,41 @@ class AccountSync:
 
 
 def _advance_cursor(unit: Unit, account_id: str, symbol: str, fills: list[VenueFill]) -> None:
-    """Remember the last trade id up to which every trade's order was known."""
+    """Remember the last trade id up to which every trade is accounted for.
+
+    A trade of an unknown order may be that of an order which is UNKNOWN here: it must be read
+    again. Where there is none such, somebody else traded on the account, and a person is told.
+    """
     account = unit.accounts.lock(account_id)
     cursor = account.trade_cursor.get(symbol)
+    is_unresolved = any(
+        row.symbol == symbol and row.status in _UNRESOLVED for row in unit.orders.live(account_id)
+    )
     for fill in fills:
         if unit.orders.of_venue_id(account_id, symbol, fill.venue_order_id) is None:
-            break  # its order is still UNKNOWN here; it must be read again
+            if is_unresolved:
+                break
+            _report_foreign(unit, account_id, fill)
         cursor = fill.trade_id
     if cursor is not None:
         account.trade_cursor = {**account.trade_cursor, symbol: cursor}
+
+
+def _report_foreign(unit: Unit, account_id: str, fill: VenueFill) -> None:
+    unit.emit(
+        topic("risk", "alert", "critical"),
+        body(
+            "alerts.v1",
+            kind="foreign-trade",
+            text=(
+                f"{fill.side} of {canonical(fill.quantity)} {fill.symbol} was not made by "
+                f"Tidemark (trade {fill.trade_id}); balances here lack it"
+            ),
+            account_id=account_id,
+            symbol=fill.symbol,
+            at=unit.now_ms,
+        ),
+    )
 
 
 def _mark_synced(unit: Unit, account_id: str, seen_ts: int) -> None:

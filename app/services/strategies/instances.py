@@ -13,7 +13,7 @@ from app.core.events import body, topic
 from app.core.market.instruments import Instrument, InstrumentStatus
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import KlineFrame
-from app.core.money import ZERO, canonical
+from app.core.money import ZERO, canonical, shown
 from app.core.ports import Ids, MarketClock
 from app.core.strategies.evaluation import EvaluationRequest
 from app.core.strategies.runtime import StrategyRuntime
@@ -161,7 +161,8 @@ class InstanceService:
             row = unit.instances.lock(instance_id)
             if row.status == "running":
                 raise Conflict(f"instance {row.name!r} is running already")
-            account = unit.accounts.get(row.account_id)
+            # Locked: two starts at once must not both count on the same money.
+            account = unit.accounts.lock(row.account_id)
             if account.status != "active":
                 raise Conflict(f"account {account.name!r} is {account.status}")
             self._check_capital(unit, row, instruments[0].quote)
@@ -183,7 +184,9 @@ class InstanceService:
             row = unit.instances.lock(instance_id)
             if row.status in ("running", "failed"):
                 row.status, row.updated_at = "stopped", unit.now_ms
-                for order in unit.orders.live_of_instance(row.id):
+                # Every order before any balance, as the account sweep does.
+                live = [unit.orders.lock(o.order_id) for o in unit.orders.live_of_instance(row.id)]
+                for order in live:
                     request_cancel(unit, order.order_id)
                 _emit_status(unit, row)
             return row
@@ -240,7 +243,7 @@ def _check(new: NewInstance) -> None:
     if not new.symbols or len(set(new.symbols)) != len(new.symbols):
         raise InvalidInput("give at least one symbol, and each only once")
     if new.capital <= 0:
-        raise InvalidInput(f"capital was {new.capital}; it must be above 0")
+        raise InvalidInput(f"capital was {shown(new.capital)}; it must be above 0")
 
 
 def _instruments(unit: Unit, exchange: str, symbols: Sequence[str]) -> tuple[Instrument, ...]:

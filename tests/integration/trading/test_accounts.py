@@ -1,0 +1,187 @@
+"""Accounts are opened and valued; the schedule runs each slot once."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+
+import pytest
+
+from app.core.errors import Conflict, InvalidInput, NotFound, TidemarkError, Unavailable
+from app.core.orders.types import OrderStatus, Side
+from app.core.strategies.signal import Signal, SignalAction
+from tests.support.api import container_in
+from tests.support.installation import EXCHANGE, SYMBOL, Installation
+
+D = Decimal
+BUY = Signal(SYMBOL, Side.BUY, SignalAction.ENTER, quantity=D("0.01"))
+
+
+def test_an_account_takes_over_what_the_exchange_holds(anywhere: Installation) -> None:
+    here = anywhere
+    account = here.account(USDT="1000.5", BTC="0.25")
+    assert (account.kind, account.account_type, account.status) == ("simulated", "spot", "active")
+    assert here.balance(account, "USDT") == (D("1000.5"), D(0))
+    assert here.balance(account, "BTC") == (D("0.25"), D(0))
+    assert here.parts.accounts.positions(account.id) == []
+    assert here.bus.on("system.account.")[-1]["account_id"] == account.id
+    assert here.parts.accounts.get(account.name).id == account.id
+    assert "secret" not in account.sealed_credentials
+    here.check(account)
+
+
+@pytest.mark.parametrize(
+    ("name", "balances", "says"),
+    [
+        ("", {"USDT": D(1)}, "must begin with a letter or digit"),
+        ("../etc", {"USDT": D(1)}, "must begin with a letter or digit"),
+        ("ok", {}, "at least one balance above 0, such as USDT=10000"),
+        ("ok", {"USDT": D(0)}, "at least one balance above 0"),
+        ("ok", {"USDT": D(-5)}, "at least one balance above 0"),
+        ("ok", {"USDT": D("NaN")}, "at least one balance above 0"),
+        ("ok", {"USDT": D(10) ** 20}, "digits"),
+        ("ok", {"NOPE": D(1)}, "NOPE"),
+    ],
+)
+def test_what_cannot_be_an_account_is_refused_and_says_why(
+    here: Installation, name: str, balances: dict[str, Decimal], says: str
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        here.parts.accounts.add_simulated(name, EXCHANGE, balances)
+    assert says in caught.value.message
+    assert here.parts.accounts.all() == []
+
+
+def test_an_account_at_no_known_exchange_is_refused(here: Installation) -> None:
+    with pytest.raises(TidemarkError, match="nowhere"):
+        here.parts.accounts.add_simulated("ok", "nowhere", {"USDT": D(1)})
+    assert here.parts.accounts.all() == []
+
+
+def test_a_name_that_is_taken_is_a_conflict(here: Installation) -> None:
+    account = here.account()
+    with pytest.raises(Conflict, match="exists already"):
+        here.parts.accounts.add_simulated(account.name, EXCHANGE, {"USDT": D(1)})
+    with pytest.raises(NotFound, match="nobody"):
+        here.parts.accounts.get("nobody")
+
+
+def test_an_account_whose_balances_could_not_be_read_is_opened_by_adding_it_again(
+    here: Installation,
+) -> None:
+    here.venue.add_fault(action="error_before", path="/api/v3/account", count=1)
+    with pytest.raises(TidemarkError):
+        here.parts.accounts.add_simulated("slow to open", EXCHANGE, {"USDT": D(500)})
+    opening = here.parts.accounts.get("slow to open")
+    assert opening.status == "opening"
+    decision, order = here.submit(opening, "buy", "0.001")
+    assert (order, decision.reason) == (None, "ACCOUNT_NOT_ACTIVE")
+    again = here.parts.accounts.add_simulated("slow to open", EXCHANGE, {"USDT": D(500)})
+    assert (again.id, again.status) == (opening.id, "active")
+    assert here.balance(again, "USDT") == (D(500), D(0))
+    here.check(again)
+
+
+def test_without_a_simulator_there_are_no_simulated_accounts(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with container_in(tmp_path_factory.mktemp("none")) as parts:
+        with pytest.raises(Unavailable, match="tidemark up"):
+            parts.accounts.add_simulated("ok", EXCHANGE, {"USDT": D(1)})
+        assert parts.accounts.all() == []
+
+
+# -- worth -----------------------------------------------------------------------------------
+
+
+def test_a_snapshot_holds_capital_profit_and_fees_and_is_written_once_a_minute(
+    here: Installation,
+) -> None:
+    account = here.account()
+    instance = here.instance(account, "holder", capital=D(5_000))
+    here.emit(instance, BUY)
+    here.settle()
+    here.market(by_ms=600_000)
+    assert here.parts.accounts.snapshot_equity() == 1
+    assert here.parts.accounts.snapshot_equity() == 0
+    (snapshot,) = here.parts.queries.equity(instance.id, 10)
+    position = here.position(instance)
+    assert position is not None
+    assert position.average_price is not None
+    gain = (here.price() - position.average_price) * position.quantity
+    assert snapshot.unrealized_pnl == gain
+    assert snapshot.equity == 5_000 + gain - position.fees
+    assert (snapshot.incomplete, snapshot.currency) == (False, "USDT")
+    assert snapshot.ts % 60_000 == 0
+
+
+def test_without_a_price_a_snapshot_is_incomplete_and_never_zero(here: Installation) -> None:
+    account = here.account()
+    instance = here.instance(account, "holder", capital=D(5_000))
+    here.emit(instance, BUY)
+    here.settle()
+    here.restart()
+    here.market(by_ms=600_000)
+    here.venue.add_fault(action="error_before", path="/api/v3/*")
+    here.parts.accounts.snapshot_equity()
+    (snapshot,) = here.parts.queries.equity(instance.id, 10)
+    assert (snapshot.equity, snapshot.unrealized_pnl, snapshot.incomplete) == (None, None, True)
+    (view,) = here.parts.accounts.positions(account.id)
+    assert (view.price, view.unrealized_pnl) == (None, None)
+
+
+def test_positions_are_shown_with_their_worth_and_flat_ones_when_asked(here: Installation) -> None:
+    account = here.account()
+    here.order(account, "buy", "0.01")
+    (view,) = here.parts.accounts.positions(account.name)
+    assert view.instance.kind == "manual"
+    assert view.price == here.price()
+    here.order(account, "sell", "0.00999")
+    assert here.parts.accounts.positions(account.id) == []
+    (flat,) = here.parts.accounts.positions(account.id, flat=True)
+    assert flat.unrealized_pnl == 0
+    assert len(here.parts.accounts.fills(account.id, 10, None).rows) >= 2
+
+
+# -- schedule --------------------------------------------------------------------------------
+
+
+def test_of_many_schedulers_one_runs_each_slot(anywhere: Installation) -> None:
+    here = anywhere
+    schedule = here.parts.schedule
+    for _ in range(3):
+        with ThreadPoolExecutor(4) as pool:
+            wins = list(pool.map(lambda _: schedule.take("maintenance.sweep"), range(8)))
+        assert wins.count(True) == 1
+        here.clock.advance(1_000)
+    with pytest.raises(KeyError):
+        schedule.take("maintenance.nothing")
+
+
+def test_the_loser_of_a_slot_does_nothing(here: Installation) -> None:
+    account = here.account()
+    here.clock.advance(60_000 - here.clock.now_ms() % 60_000)
+    _, order = here.submit(account, "buy", "0.01", here.away("buy"))
+    assert order is not None
+    here.queue.waiting.clear()
+    assert here.parts.schedule.take("maintenance.sweep")
+    here.run("maintenance.sweep")
+    assert here.row(order).status == OrderStatus.NEW
+    here.wait(1_000)
+    assert here.row(order).status == OrderStatus.ACKNOWLEDGED
+    here.clock.advance(25 * 3_600_000)
+    here.run("maintenance.prune")
+    with here.parts.units.read() as unit:
+        assert list(unit.system.last_runs()) == ["maintenance.prune"]
+
+
+def test_every_periodic_task_finds_its_work(here: Installation) -> None:
+    account = here.account(USDT="50000")
+    here.plan()
+    instance = here.instance(account, "counter")
+    here.market(by_ms=60_000)
+    for task in ("follow_plans", "evaluate_running", "sync_accounts", "snapshot_equity"):
+        here.run(f"maintenance.{task}")
+    assert len(here.parts.instances.get(instance.id).state["bars"]) == 1
+    assert here.orders_of(instance)[0].status == OrderStatus.FILLED
+    assert len(here.parts.queries.equity(instance.id, 5)) == 1
