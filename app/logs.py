@@ -20,6 +20,18 @@ _SECRET_TEXT: Final = (
     re.compile(r"(?<=://)[^/@:\s]+:[^/@\s]+(?=@)"),
     re.compile(r"\btdm_[A-Za-z0-9_-]{20,}"),
 )
+# These report each request, task, tick or statement at INFO.
+_NOISY: Final = (
+    "alembic",
+    "amqp",
+    "ccxt",
+    "celery.app.trace",
+    "celery.beat",
+    "celery.worker.strategy",
+    "httpx",
+    "urllib3",
+    "uvicorn.access",
+)
 _REDACTED: Final = "[redacted]"
 # A line of one event; longer values are a flood or an attack.
 _VALUE_LIMIT: Final = 2_000
@@ -54,8 +66,7 @@ def configure_logs(level: str, format_: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # These report each request, task or statement at INFO.
-    for noisy in ("httpx", "urllib3", "ccxt", "amqp", "uvicorn.access", "celery.app.trace"):
+    for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     structlog.configure(
         processors=[

@@ -28,12 +28,13 @@ from app.adapters.market_clock import SimulatorTime, VenueClocks, VenueTime, Wal
 from app.adapters.prices import InProcessPriceCache
 from app.adapters.simulator import SimulatorControl
 from app.config import Settings
+from app.core.events import body, topic
 from app.core.exchanges.factory import VENUES, market_adapter
 from app.core.exchanges.trading import trade_adapter
 from app.core.ports import MarketAdapter, Queue, TradeAdapter
 from app.core.security.vault import SealedVault, new_private_key, public_key_of
 from app.repositories.database import open_engine
-from app.repositories.unit import Units
+from app.repositories.unit import Unit, Units
 from app.services.accounts import AccountService
 from app.services.backtests import BacktestService
 from app.services.collection import CollectionService
@@ -172,8 +173,7 @@ class Container:
     @cached_property
     def vault(self) -> SealedVault:
         """Seals exchange keys, and opens them where this process may."""
-        private = _vault_key(self.settings.vault_key_path)
-        return SealedVault(public_key_of(private), private if self._can_read_keys else None)
+        return _open_vault(self.settings.vault_key_path, can_read=self._can_read_keys)
 
     @cached_property
     def desks(self) -> _Desks:
@@ -438,23 +438,42 @@ class _Bans:
             return {row.scope: row.until for row in unit.system.bans(unit.now_ms)}
 
     def save_ban(self, exchange: str, until_ms: int, reason: str) -> None:
-        """Keep a ban; the later end wins."""
-        self._units.run(
-            lambda unit: unit.system.save_ban(exchange, until_ms, reason[:200], unit.now_ms)
-        )
+        """Keep a ban, the later end wins, and announce it."""
+
+        def work(unit: Unit) -> None:
+            unit.system.save_ban(exchange, until_ms, reason[:200], unit.now_ms)
+            unit.emit(
+                topic("system", "ban", exchange),
+                body("bans.v1", exchange=exchange, until=until_ms, reason=reason, at=unit.now_ms),
+            )
+
+        self._units.run(work)
 
 
-def _vault_key(path: Path) -> bytes:
-    """The key in the file, which is made, readable by its owner alone, where it is missing."""
+def _open_vault(path: Path, *, can_read: bool) -> SealedVault:
+    """The vault of the key in the file; the pair is made where it is missing.
+
+    The public half lies beside it as ``.pub``: a process that may only seal reads that alone.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    public = path.with_suffix(path.suffix + ".pub")
+    if not path.exists() and not public.exists():
+        _make_vault_key(path)
+    if not can_read:
+        return SealedVault(public.read_bytes())
+    private = path.read_bytes()
+    return SealedVault(public_key_of(private), private)
+
+
+def _make_vault_key(path: Path) -> None:
+    key = new_private_key()
     try:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except FileExistsError:
-        return path.read_bytes()
+        return  # another process was first
     with os.fdopen(handle, "wb") as file:
-        key = new_private_key()
         file.write(key)
-    return key
+    path.with_suffix(path.suffix + ".pub").write_bytes(public_key_of(key))
 
 
 def _talib_version() -> str:

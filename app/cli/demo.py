@@ -212,7 +212,13 @@ class Demo:
     def _run_market(self, instance: StrategyInstanceRow) -> None:
         parts = self._parts
         lockstep = Lockstep(
-            parts.units, parts.queue, parts.simulator, parts.market_clock, parts.clock, time.sleep
+            parts.units,
+            parts.queue,
+            parts.simulator,
+            parts.market_clock,
+            parts.clock,
+            parts.market_data,
+            time.sleep,
         )
         length = interval(_INTERVAL).length_ms
         with self._progress("fills") as progress:

@@ -56,6 +56,10 @@ def show_version(
     emit(as_json, {"version": __version__}, lambda console: console.print(__version__))
 
 
+# Ctrl-C, as every shell counts it; Typer turns the exception into it.
+_INTERRUPTED = 128 + 2
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and end the process: 0 ok, 1 failed, 2 usage or bad input."""
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
@@ -69,8 +73,7 @@ def run(arguments: list[str]) -> int:
     except typer.TyperException as error:
         return _usage(error)
     except (KeyboardInterrupt, typer.Abort):
-        _say("interrupted")
-        return 1
+        result = _INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone, as `| head` does; nothing is left to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -79,6 +82,8 @@ def run(arguments: list[str]) -> int:
         if debugging:
             raise
         return _failed(error)
+    if result == _INTERRUPTED:
+        _say("interrupted")
     return result if isinstance(result, int) else 0
 
 

@@ -23,10 +23,10 @@ Name = Annotated[str, typer.Argument(help="The plan's name or id.")]
 
 
 @app.callback()
-def plans(context: typer.Context) -> None:
+def plans(context: typer.Context, as_json: Json = False) -> None:
     """Collection plans; without a command, list them."""
     if context.invoked_subcommand is None:
-        list_plans()
+        list_plans(as_json=as_json)
 
 
 @app.command("list")

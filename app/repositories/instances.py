@@ -65,7 +65,6 @@ class InstanceRepository(KeyedRepository[StrategyInstanceRow]):
         run_id: str | None,
         seen: tuple[int | None, int],
         cursor_ts: int | None,
-        evaluated_ts: int,
         event_cursor: int,
         state: dict[str, Any],
         now_ms: int,
@@ -90,7 +89,6 @@ class InstanceRepository(KeyedRepository[StrategyInstanceRow]):
             )
             .values(
                 cursor_ts=cursor_ts,
-                evaluated_ts=evaluated_ts,
                 event_cursor=event_cursor,
                 state=state,
                 updated_at=now_ms,

@@ -304,7 +304,6 @@ class AccountService:
             status="running",
             state={},
             event_cursor=0,
-            evaluated_ts=0,
             created_at=unit.now_ms,
             updated_at=unit.now_ms,
         )

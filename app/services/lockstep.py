@@ -13,11 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from app.core.errors import Unavailable
+from app.core.errors import NotFound, Unavailable
 from app.core.market.intervals import interval as interval_of
 from app.core.orders.state import WORKING
 from app.core.ports import Clock, Queue
-from app.repositories.unit import Unit, Units
+from app.models import StrategyInstanceRow
+from app.repositories.unit import Units
+from app.services.strategies.evaluation import give_up_at
+from app.services.strategies.instances import Frames
 
 _POLL_S: Final = 0.003
 # A hint may be lost; the sweeper would also drive it on, this is only sooner.
@@ -58,6 +61,7 @@ class Lockstep:
     """Drives one simulated market.
 
     Args:
+        frames: where the instances' bars are read.
         sleep: waits for a number of seconds between two looks at the rows.
     """
 
@@ -68,6 +72,7 @@ class Lockstep:
         market: SteppedMarket,
         market_clock: RefreshableClock,
         clock: Clock,
+        frames: Frames,
         sleep: Callable[[float], None],
     ) -> None:
         self._units = units
@@ -75,6 +80,7 @@ class Lockstep:
         self._market = market
         self._market_clock = market_clock
         self._clock = clock
+        self._frames = frames
         self._sleep = sleep
 
     def step(self, exchange: str, to_ms: int) -> None:
@@ -95,7 +101,7 @@ class Lockstep:
             _Wait(
                 "strategies",
                 lambda: self._to_evaluate(exchange, to_ms),
-                lambda: not self._to_evaluate(exchange, to_ms) and self._settled(),
+                lambda: self._is_settled(exchange, to_ms),
             ),
         ):
             self._await(stage)
@@ -135,22 +141,45 @@ class Lockstep:
 
     def _to_evaluate(self, exchange: str, to_ms: int) -> list[tuple[str, str]]:
         with self._units.read() as unit:
-            return [
-                ("strategies.evaluate", row.id)
-                for row in unit.instances.running()
-                if row.exchange == exchange
-                and (
-                    row.evaluated_ts < interval_of(row.interval).floor(to_ms)
-                    or row.event_cursor < unit.orders.last_event_id(row.id)
-                )
-            ]
+            running = [row for row in unit.instances.running() if row.exchange == exchange]
+            untold = {
+                row.id for row in running if row.event_cursor < unit.orders.last_event_id(row.id)
+            }
+        return [
+            ("strategies.evaluate", row.id)
+            for row in running
+            if row.id in untold or self._is_behind(row, to_ms)
+        ]
 
-    def _settled(self) -> bool:
-        with self._units.read() as unit:
+    def _is_behind(self, row: StrategyInstanceRow, to_ms: int) -> bool:
+        """Whether the instance could evaluate a bar now: the next one is stored, or given up."""
+        interval = interval_of(row.interval)
+        bar = interval.next(row.cursor_ts or 0)
+        if bar >= interval.floor(to_ms):
+            return False
+        if to_ms >= give_up_at(bar, interval):
+            return True
+        end = interval.next(bar)
+        try:
             return all(
-                _instance_settled(unit, row.id, row.account_id) for row in unit.instances.running()
+                len(self._frames.frame(row.exchange, symbol, row.interval, bar, end))
+                for symbol in row.symbols
             )
+        except NotFound:
+            return False  # no plan collects what the instance listens to
 
+    def _is_settled(self, exchange: str, to_ms: int) -> bool:
+        """Whether nobody has anything left to do.
 
-def _instance_settled(unit: Unit, instance_id: str, account_id: str) -> bool:
-    return not unit.signals.waiting_of(instance_id) and not unit.orders.count_unsettled(account_id)
+        Looked at three times: an order that settles before the second look leaves an event
+        that it finds, and what that evaluation asked for is found by the third.
+        """
+        return self._is_quiet() and not self._to_evaluate(exchange, to_ms) and self._is_quiet()
+
+    def _is_quiet(self) -> bool:
+        """Whether no signal and no order waits: an evaluation may have spoken meanwhile."""
+        with self._units.read() as unit:
+            return not any(
+                unit.signals.waiting_of(row.id) or unit.orders.count_unsettled(row.account_id)
+                for row in unit.instances.running()
+            )

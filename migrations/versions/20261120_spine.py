@@ -408,7 +408,6 @@ def upgrade() -> None:
         sa.Column("run_id", sa.String(length=36), nullable=True),
         sa.Column("anchor_ts", sa.BigInteger(), nullable=True),
         sa.Column("cursor_ts", sa.BigInteger(), nullable=True),
-        sa.Column("evaluated_ts", sa.BigInteger(), nullable=False),
         sa.Column("event_cursor", sa.BigInteger(), nullable=False),
         sa.Column("state", LONG_TEXT, nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),

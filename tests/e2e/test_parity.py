@@ -64,7 +64,13 @@ def test_backtest_and_live_emit_the_same_signals_and_fill_alike(tmp_path: Path) 
         collect(parts)
         instances = start_instances(parts)
         market = Lockstep(
-            parts.units, parts.queue, parts.simulator, parts.market_clock, parts.clock, time.sleep
+            parts.units,
+            parts.queue,
+            parts.simulator,
+            parts.market_clock,
+            parts.clock,
+            parts.market_data,
+            time.sleep,
         )
         for bar in range(1, BARS + 1):
             market.step("binance", LIVE_FROM + bar * MINUTE_MS)

@@ -19,6 +19,7 @@ from app.api.dependencies import (
 from app.api.guard import GuardedRoute
 from app.api.openapi import problems
 from app.api.problems import ApiProblem
+from app.core.errors import InvalidInput
 from app.core.money import canonical
 from app.core.orders.types import OrderType, Side, TimeInForce
 from app.models import RiskDecisionRow
@@ -73,9 +74,14 @@ def create_order(
             "send an Idempotency-Key header: with it, a repeated request makes no second order",
         )
     account_id = app.accounts.get(body.account).id
-    replayed = app.listings.manual_decision(account_id, idempotency_key) is not None
+    known = app.listings.manual_decision(account_id, idempotency_key)
+    if known is not None and known.inputs.get("time_in_force") != body.time_in_force:
+        raise InvalidInput(
+            "this idempotency key was used for another order; use a new key",
+            code="idempotency-mismatch",
+        )
     decision, order = app.intake.submit_order(_manual(body, account_id, idempotency_key))
-    headers = _REPLAYED if replayed else {}
+    headers = {} if known is None else _REPLAYED
     if order is None:
         raise _refusal(decision, headers)
     response.headers.update({"Location": f"/api/v1/orders/{order.order_id}", **headers})

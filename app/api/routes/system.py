@@ -18,7 +18,7 @@ from app.schemas.system import CheckResult, Health, Meta, Readiness
 from app.schemas.times import rfc3339
 from app.services.doctor import as_json, examine
 
-router = APIRouter(prefix="/api/v1", tags=["system"], route_class=OpenRoute)
+router = APIRouter(tags=["system"], route_class=OpenRoute)
 guarded = APIRouter(prefix="/api/v1", tags=["system"], route_class=GuardedRoute)
 
 _OK: Literal["ok"] = "ok"

@@ -226,7 +226,6 @@ class OrderIntake:
         )
         decision, order = self._judge(unit, request, reference, market_now)
         if order is not None:
-            # A signal's order is sent by the task that judged it; this one has no task yet.
             unit.enqueue("orders.send", order.order_id)
         return decision, order
 
@@ -389,10 +388,13 @@ def _check_manual(manual: ManualOrder) -> None:
 def _same_order(decision: RiskDecisionRow, manual: ManualOrder) -> None:
     """The key's first use asked for the same order."""
     amounts = (shown(manual.quantity), shown(manual.limit_price))
-    words = (manual.side.value, manual.type.value, manual.time_in_force.value)
+    words = (manual.symbol, manual.side.value, manual.type.value, manual.time_in_force.value)
+    asked = (*words, *amounts)
     was = decision.inputs
-    names = ("symbol", "side", "type", "time_in_force", "quantity", "limit_price")
-    if (manual.symbol, *words, *amounts) != tuple(was[name] for name in names):
+    known = tuple(
+        was[name] for name in ("symbol", "side", "type", "time_in_force", "quantity", "limit_price")
+    )
+    if asked != known:
         raise InvalidInput(
             "this idempotency key was used for another order; use a new key",
             code="idempotency-mismatch",

@@ -43,6 +43,7 @@ class _Subject:
     ref: StrategyRef
     instruments: tuple[Instrument, ...]
     events: Sequence[OrderEventRow]
+    last_event_id: int
     orders: dict[str, OrderRow]
     live: Sequence[OrderRow]
     unjudged: Sequence[SignalRow]
@@ -89,14 +90,14 @@ class Evaluator:
         last = max((int(frame.open_ts[-1]) for frame in ready if len(frame)), default=None)
         fresh = last is not None and (row.cursor_ts is None or last > row.cursor_ts)
         if not fresh and not subject.events:
-            return self._write(subject, None, skipped=(), seen_to=seen_to)
+            return 0
         request = self._request(subject, ready)
         try:
             result = self._runtime.evaluate(subject.ref, request, row.id)
         except StrategyError as error:
             self._fail(row, error)
             return 0
-        return self._write(subject, result, skipped, seen_to)
+        return self._write(subject, result, skipped)
 
     def _load(self, instance_id: str) -> _Subject | None:
         with self._units.read() as unit:
@@ -114,6 +115,7 @@ class Evaluator:
                 ref=ref_of(strategy, version),
                 instruments=tuple(unit.instruments.get(row.exchange, s) for s in row.symbols),
                 events=events,
+                last_event_id=unit.orders.last_event_id(row.id),
                 orders=orders,
                 live=unit.orders.live_of_instance(row.id),
                 unjudged=unit.signals.unjudged_of(row.id),
@@ -156,37 +158,31 @@ class Evaluator:
             ),
         )
 
-    def _write(
-        self,
-        subject: _Subject,
-        result: EvaluationResult | None,
-        skipped: Sequence[int],
-        seen_to: int,
-    ) -> int:
+    def _write(self, subject: _Subject, result: EvaluationResult, skipped: Sequence[int]) -> int:
         row = subject.row
-        if result is None and row.evaluated_ts >= seen_to:
-            return 0
-        signals = result.signals if result else ()
         event_cursor = subject.events[-1].id if subject.events else row.event_cursor
 
         def work(unit: Unit) -> int:
+            if unit.orders.last_event_id(row.id) != subject.last_event_id:
+                # A fill has changed the position meanwhile: the bars may be newer than it.
+                unit.enqueue("strategies.evaluate", row.id)
+                return 0
             won = unit.instances.advance(
                 row.id,
                 run_id=row.run_id,
                 seen=(row.cursor_ts, row.event_cursor),
-                cursor_ts=result.cursor_ts if result else row.cursor_ts,
-                evaluated_ts=seen_to,
+                cursor_ts=result.cursor_ts,
                 event_cursor=event_cursor,
-                state=result.state if result else row.state,
+                state=result.state,
                 now_ms=unit.now_ms,
             )
             if not won:
                 return 0
-            for emitted in signals:
+            for emitted in result.signals:
                 self._write_signal(unit, row, emitted)
             for bar_ts in skipped:
                 _report_skipped(unit, row, bar_ts)
-            return len(signals)
+            return len(result.signals)
 
         return self._units.run(work)
 
@@ -266,12 +262,10 @@ class Evaluator:
 
 
 def _is_up_to_date(row: StrategyInstanceRow, seen_to: int) -> bool:
-    """Whether the last closed bar is evaluated, and that is on record."""
-    return (
-        row.evaluated_ts >= seen_to
-        and row.cursor_ts is not None
-        and interval_of(row.interval).next(row.cursor_ts) >= seen_to
-    )
+    """Whether the last closed bar is evaluated."""
+    if row.cursor_ts is None:
+        return False
+    return interval_of(row.interval).next(row.cursor_ts) >= seen_to
 
 
 def _complete(
@@ -287,7 +281,7 @@ def _complete(
     bar = interval.next(row.cursor_ts)
     while bar < end:
         if not all(bar in times for times in known):
-            if market_now < _give_up_at(bar, interval):
+            if market_now < give_up_at(bar, interval):
                 break
             skipped.append(bar)
         bar = interval.next(bar)
@@ -295,7 +289,8 @@ def _complete(
     return cut, skipped
 
 
-def _give_up_at(bar: int, interval: Interval) -> int:
+def give_up_at(bar: int, interval: Interval) -> int:
+    """Market time from which a missing bar is waited for no longer, ms."""
     return interval.next(bar) + _PATIENCE * interval.length_ms
 
 

@@ -130,7 +130,6 @@ class InstanceService:
                     status="created",
                     state={},
                     event_cursor=0,
-                    evaluated_ts=0,
                     created_at=unit.now_ms,
                     updated_at=unit.now_ms,
                 )
@@ -204,7 +203,6 @@ class InstanceService:
         row.run_id = self._ids.new()
         row.anchor_ts = anchor
         row.cursor_ts = interval.floor(first - 1)
-        row.evaluated_ts = 0
         row.state = {}
 
     def _check_capital(self, unit: Unit, row: StrategyInstanceRow, quote: str) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from app.api import guard
 from tests.support.api import ApiClient
 
 GOOD: dict[str, Any] = {
@@ -20,7 +23,7 @@ GOOD: dict[str, Any] = {
 HEADERS = {"Content-Type": "application/json", "Idempotency-Key": "bad-inputs"}
 
 
-def order(api: ApiClient, content: bytes | str, **headers: str) -> Any:
+def order(api: ApiClient, content: bytes | str | AsyncIterator[bytes], **headers: str) -> Any:
     """POST a raw body to /orders."""
     return api.post("/orders", content=content, headers={**HEADERS, **headers})
 
@@ -180,6 +183,21 @@ def test_a_strategy_file_may_be_larger_than_other_bodies(api: ApiClient) -> None
     assert refused.status_code == 422  # read, and found to hold no strategy
     assert problem(refused)["code"] == "bad-strategy-file"
     assert api.post("/strategies", {**body, "source": "#" * 310_000}).status_code == 413
+
+
+def test_a_body_that_does_not_arrive_is_given_up(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "_BODY_SECONDS", 0.01)
+    never = asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b'{"account": '
+        await never.wait()
+
+    response = order(api, slowly())
+    assert response.status_code == 408
+    assert problem(response)["code"] == "request-timeout"
 
 
 @pytest.mark.parametrize("key", [None, "", "with space", "k" * 129, "кл"])

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.api import ApiClient
 
-OPEN = {"/api/v1/health", "/api/v1/ready"}
+OPEN = {"/health", "/ready"}
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,13 @@ def test_the_same_key_and_order_is_answered_again_and_makes_no_second(api: ApiCl
 
 @pytest.mark.parametrize(
     "change",
-    [{"quantity": "0.02"}, {"side": "sell"}, {"limit_price": "63000"}, {"symbol": "ETH/USDT"}],
+    [
+        {"quantity": "0.02"},
+        {"side": "sell"},
+        {"limit_price": "63000"},
+        {"symbol": "ETH/USDT"},
+        {"time_in_force": "ioc"},
+    ],
 )
 def test_the_same_key_for_another_order_is_refused(api: ApiClient, change: dict[str, str]) -> None:
     place(api, "mismatch")

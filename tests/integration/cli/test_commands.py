@@ -34,7 +34,7 @@ def test_a_fresh_installation_lists_nothing_and_says_so(
     assert outcome.err == ""
 
 
-@pytest.mark.parametrize("words", [words for words in LISTS if words != ("data", "plans")])
+@pytest.mark.parametrize("words", LISTS)
 def test_every_list_is_one_json_document_too(tidemark: Tidemark, words: tuple[str, ...]) -> None:
     outcome = tidemark(*words, "--json")
     assert outcome.code == 0

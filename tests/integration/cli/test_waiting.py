@@ -1,0 +1,106 @@
+"""Beside a runtime a command waits for the job's row to end, and gives it up on Ctrl-C."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.cli import driving
+from app.cli.locking import RuntimeLock
+from app.cli.probes import everything
+from app.services.doctor import examine
+from app.wiring import Container
+from tests.integration.cli.conftest import Tidemark
+from tests.support.api import TradingDay, container_in, settings_for
+
+BACKTEST = (
+    *("backtest", "run", "moving_average_cross", "-s", "BTC/USDT", "-i", "1h"),
+    *("--start", "2026-02-01", "--end", "2026-02-02"),
+)
+
+
+@pytest.fixture
+def runtime(data_dir: Path) -> Iterator[Container]:
+    """The parts of a runtime that holds the directory and takes no job by itself."""
+    with container_in(data_dir) as container, RuntimeLock(data_dir):
+        TradingDay(container)
+        yield container
+
+
+def test_a_command_waits_for_what_the_runtime_makes_of_its_job(
+    tidemark: Tidemark, runtime: Container
+) -> None:
+    stop = threading.Event()
+
+    def take_the_first() -> None:
+        while not stop.wait(0.02):
+            for job in runtime.jobs.page(1, None).rows:
+                if job.state == "queued":
+                    runtime.backtests.run(job.id)
+
+    worker = threading.Thread(target=take_the_first)
+    worker.start()
+    try:
+        outcome = tidemark(*BACKTEST)
+    finally:
+        stop.set()
+        worker.join()
+    assert outcome.code == 1
+    assert "the backtest job failed: no klines of BTC/USDT" in outcome.err
+    (job,) = runtime.jobs.page(5, None).rows
+    assert (job.state, job.attempt) == ("failed", 1)
+
+
+def test_ctrl_c_asks_for_the_job_to_be_cancelled(
+    tidemark: Tidemark, runtime: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(driving, "_show", interrupted)
+    outcome = tidemark(*BACKTEST)
+    assert (outcome.code, outcome.err) == (130, "tidemark: interrupted\n")
+    (job,) = runtime.jobs.page(5, None).rows
+    assert job.state == "cancelled"
+
+
+def test_a_job_that_nobody_takes_is_mentioned_and_one_cancelled_is_a_failure(
+    tidemark: Tidemark, runtime: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driving, "_UNTAKEN_S", 0.0)
+    show = driving._show
+
+    def cancel_when_shown(*arguments: Any) -> None:
+        show(*arguments)
+        row = arguments[2]
+        if row.state == "queued" and seen:
+            runtime.jobs.cancel(row.id)
+        seen.append(row.state)
+
+    seen: list[str] = []
+    monkeypatch.setattr(driving, "_show", cancel_when_shown)
+    outcome = tidemark(*BACKTEST)
+    assert outcome.code == 1
+    assert "no worker has taken the job yet" in outcome.err
+    assert "the backtest job was cancelled" in outcome.err
+
+
+def test_the_doctor_of_a_full_installation_asks_broker_and_cache(tmp_path: Path) -> None:
+    settings = settings_for(
+        tmp_path,
+        broker_url="amqp://tidemark:s3cret@127.0.0.1:9//",
+        redis_url="redis://:s3cret@127.0.0.1:9/0",
+        simulator_url="http://127.0.0.1:9",
+    )
+    with container_in(tmp_path) as container:
+        container.settings = settings
+        found = {each.component: each for each in examine(everything(container))}
+    wrong = sorted(name for name, each in found.items() if not each.ok)
+    assert wrong == ["broker", "cache", "exchange"]
+    assert "TIDEMARK_BROKER_URL" in found["broker"].detail
+    assert "TIDEMARK_REDIS_URL" in found["cache"].detail
+    assert not any("s3cret" in each.detail for each in found.values())
