@@ -138,7 +138,6 @@ def _builtin(identity: str, account_id: str, kind: str) -> StrategyInstanceRow:
         status="running",
         state={},
         event_cursor=0,
-        evaluated_ts=0,
         created_at=1,
         updated_at=1,
     )

@@ -205,6 +205,7 @@ def test_lockstep_moves_on_when_everyone_has_caught_up(here: Installation) -> No
         parts.simulator,
         parts.market_clock,
         here.clock,
+        parts.market_data,
         lambda _seconds: here.settle(),
     )
     now = here.market_ms - here.market_ms % MINUTE
