@@ -62,8 +62,6 @@ class StrategyInstanceRow(Base):
     run_id: Mapped[str | None] = mapped_column(Uid)
     anchor_ts: Mapped[int | None] = mapped_column(Millis)
     cursor_ts: Mapped[int | None] = mapped_column(Millis)
-    # The last order event that the strategy has been told of.
-    event_cursor: Mapped[int] = mapped_column(Millis, default=0)
     state: Mapped[dict[str, Any]] = mapped_column(Json)
     created_at: Mapped[int] = mapped_column(Millis)
     updated_at: Mapped[int] = mapped_column(Millis)

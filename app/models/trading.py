@@ -145,10 +145,12 @@ class OrderRow(Base):
 
 
 class OrderEventRow(Base):
-    """One step of an order's life; the id orders all events of the installation."""
+    """One step of an order's life."""
 
     __tablename__ = "order_events"
-    __table_args__ = table(UniqueConstraint("order_id", "seq"), Index(None, "instance_id", "id"))
+    __table_args__ = table(
+        UniqueConstraint("order_id", "seq"), Index(None, "instance_id", "told", "id")
+    )
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=True)
     order_id: Mapped[str] = mapped_column(Uid, ForeignKey("orders.order_id"))
@@ -158,6 +160,9 @@ class OrderEventRow(Base):
     from_status: Mapped[str | None] = mapped_column(Word)
     to_status: Mapped[str] = mapped_column(Word)
     data: Mapped[dict[str, Any]] = mapped_column(Json)
+    # False until the strategy was told. A cursor over the ids would skip an event whose
+    # transaction committed after that of a higher id.
+    told: Mapped[bool]
     at: Mapped[int] = mapped_column(Millis)
 
 

@@ -63,33 +63,27 @@ class InstanceRepository(KeyedRepository[StrategyInstanceRow]):
         instance_id: str,
         *,
         run_id: str | None,
-        seen: tuple[int | None, int],
+        seen: int | None,
         cursor_ts: int | None,
-        event_cursor: int,
         state: dict[str, Any],
         now_ms: int,
     ) -> bool:
-        """Move the cursors on if nobody else moved them since they were ``seen``.
+        """Move the cursor on if nobody else moved it since it was ``seen``.
 
         This compare-and-set makes two evaluations of one instance harmless: the loser writes
         no signals.
         """
         row = StrategyInstanceRow
-        seen_cursor, seen_events = seen
         statement = (
             update(row)
             .where(
                 row.id == instance_id,
                 row.status == "running",
                 row.run_id == run_id,
-                row.cursor_ts == seen_cursor
-                if seen_cursor is not None
-                else row.cursor_ts.is_(None),
-                row.event_cursor == seen_events,
+                row.cursor_ts == seen if seen is not None else row.cursor_ts.is_(None),
             )
             .values(
                 cursor_ts=cursor_ts,
-                event_cursor=event_cursor,
                 state=state,
                 updated_at=now_ms,
             )

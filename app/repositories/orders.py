@@ -119,8 +119,14 @@ class OrderRepository(KeyedRepository[OrderRow]):
         from_status: str | None,
         data: dict[str, Any],
         at: int,
+        *,
+        told: bool = True,
     ) -> OrderEventRow:
-        """Append an event to an order that this unit holds locked."""
+        """Append an event to an order that this unit holds locked.
+
+        Args:
+            told: False for an event that the instance's strategy is to be told of.
+        """
         last = self._session.scalars(
             select(func.max(OrderEventRow.seq)).where(OrderEventRow.order_id == order.order_id)
         ).one()
@@ -132,6 +138,7 @@ class OrderRepository(KeyedRepository[OrderRow]):
             from_status=from_status,
             to_status=order.status,
             data=data,
+            told=told,
             at=at,
         )
         self._session.add(event)
@@ -146,22 +153,20 @@ class OrderRepository(KeyedRepository[OrderRow]):
             .order_by(OrderEventRow.seq)
         ).all()
 
-    def events_after(
-        self, instance_id: str, after_id: int, limit: int = 500
-    ) -> Sequence[OrderEventRow]:
-        """Events of an instance's orders behind a cursor, oldest first."""
+    def untold(self, instance_id: str, limit: int = 500) -> Sequence[OrderEventRow]:
+        """Events that the instance's strategy has not been told of, oldest first."""
         return self._session.scalars(
             select(OrderEventRow)
-            .where(OrderEventRow.instance_id == instance_id, OrderEventRow.id > after_id)
+            .where(OrderEventRow.instance_id == instance_id, OrderEventRow.told.is_(False))
             .order_by(OrderEventRow.id)
             .limit(limit)
         ).all()
 
-    def last_event_id(self, instance_id: str) -> int:
-        """Id of the latest event of an instance's orders; 0 where there is none."""
-        return (
-            self._session.scalars(
-                select(func.max(OrderEventRow.id)).where(OrderEventRow.instance_id == instance_id)
-            ).one()
-            or 0
+    def mark_told(self, instance_id: str, event_ids: Sequence[int] | None = None) -> None:
+        """Note that a strategy was told of events; of all there are, where none are named."""
+        statement = update(OrderEventRow).where(
+            OrderEventRow.instance_id == instance_id, OrderEventRow.told.is_(False)
         )
+        if event_ids is not None:
+            statement = statement.where(OrderEventRow.id.in_(event_ids))
+        self._session.execute(statement.values(told=True))

@@ -303,7 +303,6 @@ class AccountService:
             compounding=False,
             status="running",
             state={},
-            event_cursor=0,
             created_at=unit.now_ms,
             updated_at=unit.now_ms,
         )

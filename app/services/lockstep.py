@@ -142,9 +142,7 @@ class Lockstep:
     def _to_evaluate(self, exchange: str, to_ms: int) -> list[tuple[str, str]]:
         with self._units.read() as unit:
             running = [row for row in unit.instances.running() if row.exchange == exchange]
-            untold = {
-                row.id for row in running if row.event_cursor < unit.orders.last_event_id(row.id)
-            }
+            untold = {row.id for row in running if unit.orders.untold(row.id, 1)}
         return [
             ("strategies.evaluate", row.id)
             for row in running

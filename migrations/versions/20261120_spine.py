@@ -408,7 +408,6 @@ def upgrade() -> None:
         sa.Column("run_id", sa.String(length=36), nullable=True),
         sa.Column("anchor_ts", sa.BigInteger(), nullable=True),
         sa.Column("cursor_ts", sa.BigInteger(), nullable=True),
-        sa.Column("event_cursor", sa.BigInteger(), nullable=False),
         sa.Column("state", LONG_TEXT, nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
@@ -728,6 +727,7 @@ def upgrade() -> None:
         sa.Column("from_status", sa.String(length=32), nullable=True),
         sa.Column("to_status", sa.String(length=32), nullable=False),
         sa.Column("data", LONG_TEXT, nullable=False),
+        sa.Column("told", sa.Boolean(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["order_id"], ["orders.order_id"], name=op.f("fk_order_events_order_id")
@@ -740,7 +740,9 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("order_events", schema=None) as batch_op:
         batch_op.create_index(
-            batch_op.f("ix_order_events_instance_id_id"), ["instance_id", "id"], unique=False
+            batch_op.f("ix_order_events_instance_id_told_id"),
+            ["instance_id", "told", "id"],
+            unique=False,
         )
 
 

@@ -169,7 +169,6 @@ class TradingDay:
             compounding=False,
             status="running",
             state={},
-            event_cursor=0,
             created_at=unit.now_ms,
             updated_at=unit.now_ms,
         )

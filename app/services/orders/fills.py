@@ -16,7 +16,7 @@ from app.core.portfolio.positions import (
     blended_price,
 )
 from app.core.ports import Ids
-from app.models import FillRow, OrderRow, PositionRow, PostingRow
+from app.models import FillRow, OrderRow, PositionRow, PostingRow, TradingHaltRow
 from app.repositories.unit import Unit
 from app.services.orders.records import hold, move, note
 
@@ -88,6 +88,7 @@ def _apply_fill(unit: Unit, ids: Ids, order: OrderRow, fill: VenueFill) -> None:
     before = OrderStatus(order.status)
     if order.filled_quantity + fill.quantity > order.quantity:
         _alarm(unit, order, "overfill", f"trade {fill.trade_id} exceeds the ordered quantity")
+        _halt_symbol(unit, ids, order, f"overfill of order {order.order_id}")
     row = FillRow(
         id=ids.new(),
         account_id=order.account_id,
@@ -227,6 +228,21 @@ def write_state(row: PositionRow, state: PositionState, at: int) -> None:
     row.quantity, row.average_price = state.quantity, state.average_price
     row.realized_pnl, row.fees, row.cash_flow = state.realized_pnl, state.fees, state.cash_flow
     row.updated_at = at
+
+
+def _halt_symbol(unit: Unit, ids: Ids, order: OrderRow, reason: str) -> None:
+    """Stop new orders in a symbol whose books no longer make sense; a person lifts it."""
+    scope = f"symbol:{order.exchange}:{order.symbol}"
+    if all(halt.scope != scope for halt in unit.risk.halts_in_force()):
+        unit.risk.add_halt(
+            TradingHaltRow(
+                id=ids.new(),
+                scope=scope,
+                reason=reason,
+                set_by="overfill guard",
+                created_at=unit.now_ms,
+            )
+        )
 
 
 def _alarm(unit: Unit, order: OrderRow, kind: str, text: str) -> None:

@@ -26,7 +26,7 @@ class OrderTiming:
     settle_ms: int = 1_000
     reply_deadline_ms: int = 5_000
     retry_ms: int = 1_000
-    max_attempts: int = 5
+    max_attempts: int = 20
 
 
 @dataclass(frozen=True, slots=True)

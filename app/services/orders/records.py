@@ -69,12 +69,13 @@ def move(
 
 def note(unit: Unit, order: OrderRow, kind: str, before: OrderStatus, **data: Any) -> None:
     """Write an order event and its outbox twin; the instance is told."""
-    if kind in TOLD and unit.instances.get(order.instance_id).kind == "strategy":
+    to_tell = kind in TOLD and unit.instances.get(order.instance_id).kind == "strategy"
+    if to_tell:
         unit.enqueue("strategies.evaluate", order.instance_id)
     if order.status in FINAL:
         wake_waiting(unit, order.instance_id)
     facts = {key: value for key, value in data.items() if value is not None}
-    event = unit.orders.add_event(order, kind, before.value, facts, unit.now_ms)
+    event = unit.orders.add_event(order, kind, before.value, facts, unit.now_ms, told=not to_tell)
     unit.emit(
         topic("orders", order.status, order.exchange),
         body(

@@ -26,7 +26,7 @@ from app.core.strategies.signal import EmittedSignal
 from app.core.strategies.updates import OrderUpdate, OwnOrder
 from app.models import OrderEventRow, OrderRow, SignalRow, StrategyInstanceRow
 from app.repositories.unit import Unit, Units
-from app.services.orders.records import TOLD, signal_key
+from app.services.orders.records import signal_key
 from app.services.strategies.catalogue import ref_of
 from app.services.strategies.instances import Frames
 
@@ -43,7 +43,6 @@ class _Subject:
     ref: StrategyRef
     instruments: tuple[Instrument, ...]
     events: Sequence[OrderEventRow]
-    last_event_id: int
     orders: dict[str, OrderRow]
     live: Sequence[OrderRow]
     unjudged: Sequence[SignalRow]
@@ -107,7 +106,7 @@ class Evaluator:
             version = unit.strategies.version(row.version_id)
             assert version is not None  # noqa: S101 - a foreign key
             strategy = unit.strategies.get(version.strategy_id)
-            events = unit.orders.events_after(row.id, row.event_cursor)
+            events = unit.orders.untold(row.id)
             orders = {key: unit.orders.get(key) for key in {event.order_id for event in events}}
             held = unit.ledger.positions_of_instance(row.id)
             return _Subject(
@@ -115,7 +114,6 @@ class Evaluator:
                 ref=ref_of(strategy, version),
                 instruments=tuple(unit.instruments.get(row.exchange, s) for s in row.symbols),
                 events=events,
-                last_event_id=unit.orders.last_event_id(row.id),
                 orders=orders,
                 live=unit.orders.live_of_instance(row.id),
                 unjudged=unit.signals.unjudged_of(row.id),
@@ -152,32 +150,31 @@ class Evaluator:
             positions=subject.positions,
             working_orders=_working(subject),
             updates=tuple(
-                _update(event, subject.orders[event.order_id], now)
-                for event in subject.events
-                if event.kind in TOLD
+                _update(event, subject.orders[event.order_id], now) for event in subject.events
             ),
         )
 
     def _write(self, subject: _Subject, result: EvaluationResult, skipped: Sequence[int]) -> int:
         row = subject.row
-        event_cursor = subject.events[-1].id if subject.events else row.event_cursor
+        told = [event.id for event in subject.events]
 
         def work(unit: Unit) -> int:
-            if unit.orders.last_event_id(row.id) != subject.last_event_id:
+            unit.instances.lock(row.id)
+            if [event.id for event in unit.orders.untold(row.id)] != told:
                 # A fill has changed the position meanwhile: the bars may be newer than it.
                 unit.enqueue("strategies.evaluate", row.id)
                 return 0
             won = unit.instances.advance(
                 row.id,
                 run_id=row.run_id,
-                seen=(row.cursor_ts, row.event_cursor),
+                seen=row.cursor_ts,
                 cursor_ts=result.cursor_ts,
-                event_cursor=event_cursor,
                 state=result.state,
                 now_ms=unit.now_ms,
             )
             if not won:
                 return 0
+            unit.orders.mark_told(row.id, told)
             for emitted in result.signals:
                 self._write_signal(unit, row, emitted)
             for bar_ts in skipped:

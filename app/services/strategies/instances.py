@@ -129,7 +129,6 @@ class InstanceService:
                     compounding=new.compounding,
                     status="created",
                     state={},
-                    event_cursor=0,
                     created_at=unit.now_ms,
                     updated_at=unit.now_ms,
                 )
@@ -167,6 +166,7 @@ class InstanceService:
                 raise Conflict(f"account {account.name!r} is {account.status}")
             self._check_capital(unit, row, instruments[0].quote)
             self._begin_run(row, market_now, warm_up)
+            unit.orders.mark_told(row.id)  # what happened before is not this run's news
             row.updated_at = unit.now_ms
             _emit_status(unit, row)
             return row

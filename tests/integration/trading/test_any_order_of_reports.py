@@ -137,7 +137,6 @@ def _builtin(identity: str, account_id: str, kind: str) -> StrategyInstanceRow:
         compounding=False,
         status="running",
         state={},
-        event_cursor=0,
         created_at=1,
         updated_at=1,
     )
