@@ -64,6 +64,19 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 _MARK_S = 0.5
+_SHARED = (
+    "units",
+    "bulk_units",
+    "budget",
+    "market_clock",
+    "vault",
+    "desks",
+    "runtime",
+    "collection",
+    "evaluator",
+    "backtests",
+    "accounts",
+)
 
 
 class Container:
@@ -270,7 +283,6 @@ class Container:
             self.catalogue,
             self.market_data,
             self.runtime,
-            self.owner,
         )
 
     @cached_property
@@ -358,8 +370,17 @@ class Container:
         """Decides who runs a tick."""
         return Schedule(self.units, self.clock, self.owner)
 
+    def interrupt(self) -> None:
+        """End what may run for minutes, so that the process can stop; its rows bring it back."""
+        runtime = self.__dict__.get("runtime")
+        if runtime is not None:
+            runtime.interrupt()
+
     def start_background(self) -> None:
         """Start what runs beside the tasks: marking sent events, twice a second."""
+        # Built before the threads that share them; a cached_property takes no lock.
+        for name in _SHARED:
+            getattr(self, name)
 
         def mark() -> None:
             while not self._stopping.wait(_MARK_S):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from celery import shared_task
-
-from workers.runtime import container
+from workers.runtime import container, task
 
 
-@shared_task(name="backtests.run")
+@task("backtests.run")
 def run(job_id: str) -> None:
     """Run the backtest of a job."""
     container().backtests.run(job_id)

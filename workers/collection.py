@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from celery import shared_task
-
-from workers.runtime import container
+from workers.runtime import container, task
 
 
-@shared_task(name="collection.run_job")
+@task("collection.run_job")
 def run_job(job_id: str) -> None:
     """Work on a collection job for one slice."""
     container().collection.run_job(job_id)
 
 
-@shared_task(name="collection.follow")
+@task("collection.follow")
 def follow(plan_id: str) -> None:
     """Bring every series of a plan up to the last closed bar."""
     container().collection.follow(plan_id)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from celery import shared_task
-
-from workers.runtime import container
+from workers.runtime import container, task
 
 
-@shared_task(name="maintenance.sweep")
+@task("maintenance.sweep")
 def sweep() -> None:
     """Drive on every signal, order, job and event whose message was lost."""
     parts = container()
@@ -17,7 +15,7 @@ def sweep() -> None:
         parts.relay.relay()
 
 
-@shared_task(name="maintenance.sync_accounts")
+@task("maintenance.sync_accounts")
 def sync_accounts() -> None:
     """Compare every active account that has working orders with its venue."""
     parts = container()
@@ -27,7 +25,7 @@ def sync_accounts() -> None:
                 parts.queue.publish("orders.sync_account", account.id)
 
 
-@shared_task(name="maintenance.follow_plans")
+@task("maintenance.follow_plans")
 def follow_plans() -> None:
     """Bring every enabled plan up to the market's present bar."""
     parts = container()
@@ -35,7 +33,7 @@ def follow_plans() -> None:
         parts.collection.follow_all()
 
 
-@shared_task(name="maintenance.evaluate_running")
+@task("maintenance.evaluate_running")
 def evaluate_running() -> None:
     """Evaluate every running instance: a bar may have closed without a message."""
     parts = container()
@@ -44,7 +42,7 @@ def evaluate_running() -> None:
             parts.queue.publish("strategies.evaluate", instance_id)
 
 
-@shared_task(name="maintenance.snapshot_equity")
+@task("maintenance.snapshot_equity")
 def snapshot_equity() -> None:
     """Write the worth of every running instance."""
     parts = container()
@@ -52,7 +50,7 @@ def snapshot_equity() -> None:
         parts.accounts.snapshot_equity()
 
 
-@shared_task(name="maintenance.prune")
+@task("maintenance.prune")
 def prune() -> None:
     """Delete what nobody needs any more: old schedule slots and sent events."""
     parts = container()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from celery import shared_task
-
-from workers.runtime import container
+from workers.runtime import container, task
 
 
-@shared_task(name="orders.accept_signal")
+@task("orders.accept_signal")
 def accept_signal(signal_id: str) -> None:
     """Judge a signal and, where it became an order, send it: one hop, not two."""
     order_id = container().intake.accept_signal(signal_id)
@@ -15,25 +13,25 @@ def accept_signal(signal_id: str) -> None:
         container().sender.send(order_id)
 
 
-@shared_task(name="orders.send")
+@task("orders.send")
 def send(order_id: str) -> None:
     """Send an order that is NEW."""
     container().sender.send(order_id)
 
 
-@shared_task(name="orders.resolve")
+@task("orders.resolve")
 def resolve(order_id: str) -> None:
     """Find out what became of an order whose outcome is unknown."""
     container().resolver.resolve(order_id)
 
 
-@shared_task(name="orders.cancel")
+@task("orders.cancel")
 def cancel(order_id: str) -> None:
     """Take an order back from the venue."""
     container().canceller.cancel(order_id)
 
 
-@shared_task(name="orders.sync_account")
+@task("orders.sync_account")
 def sync_account(account_id: str) -> None:
     """Compare an account's working orders and fills with its venue."""
     container().account_sync.sync(account_id)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+from celery import shared_task
+
+from app.core.errors import TidemarkError
 
 if TYPE_CHECKING:
     from app.wiring import Container
 
+P = ParamSpec("P")
 _lock = threading.Lock()
 _container: Container | None = None
 
@@ -28,3 +34,10 @@ def container() -> Container:
     if _container is None:
         raise RuntimeError("no container is installed in this worker process")
     return _container
+
+
+def task(name: str) -> Callable[[Callable[P, None]], Any]:
+    """A task of this name. Its domain errors are one line in the log, without a traceback:
+    the row says what failed, and the sweeper tries again."""
+    register: Callable[[Callable[P, None]], Any] = shared_task(name=name, throws=(TidemarkError,))
+    return register

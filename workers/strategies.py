@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from celery import shared_task
-
-from workers.runtime import container
+from workers.runtime import container, task
 
 
-@shared_task(name="strategies.evaluate")
+@task("strategies.evaluate")
 def evaluate(instance_id: str) -> None:
     """Take the closed bars and order events that an instance has not seen."""
     container().evaluator.evaluate(instance_id)

@@ -120,6 +120,10 @@ class Child:
         except (EOFError, TimeoutError, subprocess.TimeoutExpired):
             return
 
+    def strike(self) -> None:
+        """Kill the process alone; whoever waits for its answer finds the end of the pipe."""
+        self._process.kill()
+
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()

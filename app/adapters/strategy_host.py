@@ -117,6 +117,12 @@ class StrategyHost:
         """The last of what the strategy printed during the latest request, at most 64 KB."""
         return "" if self._child is None else self._child.output()
 
+    def kill(self) -> None:
+        """End the child in the middle of whatever it does; the request that waits fails."""
+        child = self._child
+        if child is not None:
+            child.strike()
+
     def close(self) -> None:
         """End the child, if there is one; the next request starts another."""
         with self._lock:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from app.adapters.strategy_host import HostLimits, StrategyHost, StrategyHosts
 from app.core.backtest.spec import BacktestSpec
+from app.core.errors import Unavailable
 from app.core.market.klines import KlineFrame
+from app.core.strategies.errors import StrategyError
 from app.core.strategies.evaluation import EvaluationRequest, EvaluationResult, warm_up_bars
 from app.core.strategies.evaluation import evaluate as evaluate_here
 from app.core.strategies.loader import StrategyRef
@@ -25,6 +28,9 @@ class HostedRuntime:
             evaluate_seconds=evaluate_timeout_s, backtest_seconds=backtest_timeout_s
         )
         self._hosts = StrategyHosts(self._limits)
+        self._lock = threading.Lock()
+        self._backtests: set[StrategyHost] = set()
+        self._interrupted = False
 
     def inspect(self, ref: StrategyRef) -> StrategyInfo:
         """What a strategy is."""
@@ -64,10 +70,41 @@ class HostedRuntime:
         """Run a backtest in a child of its own; the result as JSON, with its printed report."""
         from app.core.backtest.report import report_text
 
-        with StrategyHost(self._limits) as host:
-            result = host.backtest(ref, spec, frames, progress)
+        host = StrategyHost(self._limits)
+        with self._lock:
+            self._backtests.add(host)
+        try:
+            result = host.backtest(ref, spec, frames, self._watched(progress))
+        except StrategyError:
+            if self._interrupted:
+                raise _interruption() from None
+            raise
+        finally:
+            with self._lock:
+                self._backtests.discard(host)
+            host.close()
         return {**result.to_json(), "report": report_text(result)}
+
+    def interrupt(self) -> None:
+        """End every backtest that runs; its caller gets Unavailable ``interrupted``."""
+        self._interrupted = True
+        with self._lock:
+            running = list(self._backtests)
+        for host in running:
+            host.kill()
+
+    def _watched(self, progress: Callable[[int, int], None]) -> Callable[[int, int], None]:
+        def watched(done: int, total: int) -> None:
+            if self._interrupted:
+                raise _interruption()
+            progress(done, total)
+
+        return watched
 
     def close(self) -> None:
         """End every host."""
         self._hosts.close()
+
+
+def _interruption() -> Unavailable:
+    return Unavailable("the process is stopping; the backtest starts again", code="interrupted")

@@ -297,5 +297,7 @@ def _require_success(job: JobRow) -> None:
 
 def _stay_up(console: Console, runtime: EmbeddedRuntime) -> None:
     demo_view.standing(console, runtime)
-    wait_for_end()
+    failure = wait_for_end(runtime)
     console.print("Stopping")
+    if failure is not None:
+        raise Unavailable(failure)

@@ -32,6 +32,10 @@ _log = structlog.get_logger(__name__)
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _START_S: Final = 30.0
 _STOP_S: Final = 10.0
+# How often the runtime looks whether its children live.
+_WATCH_S: Final = 1.0
+# Each runs in a child process of its own; two keep both cores of a small machine busy.
+_BACKTESTS: Final = 2
 
 
 class SimulatorChild:
@@ -82,6 +86,11 @@ class SimulatorChild:
             self._process.communicate()
         self._log.close()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
     def _ready(self) -> dict[str, Any]:
         assert self._process.stdout is not None  # noqa: S101
         readable, _, _ = select.select([self._process.stdout], [], [], _START_S)
@@ -120,6 +129,7 @@ class EmbeddedRuntime:
         self._simulator = simulator
         self._api = api
         self._stack = ExitStack()
+        self._child: SimulatorChild | None = None
         self.api_url = ""
         self.new_token: str | None = None
 
@@ -137,6 +147,15 @@ class EmbeddedRuntime:
     ) -> None:
         self._stack.close()
 
+    def failure(self) -> str | None:
+        """Why the runtime can no longer do its work, in one sentence; None while it can."""
+        if self._child is not None and not self._child.is_alive:
+            return (
+                "the simulated exchange has ended; its log is "
+                f"{self._settings.data_dir / 'simulator.log'}"
+            )
+        return None
+
     def _start(self, stack: ExitStack) -> None:
         from app.adapters.celery_queue import CeleryQueue
         from app.repositories.migrating import upgrade
@@ -148,19 +167,24 @@ class EmbeddedRuntime:
         lock = stack.enter_context(RuntimeLock(settings.data_dir))
         if self._simulator is not None:
             log = settings.data_dir / "simulator.log"
-            child = stack.enter_context(SimulatorChild(self._simulator, log))
+            child = self._child = stack.enter_context(SimulatorChild(self._simulator, log))
             settings = settings.model_copy(update={"simulator_url": child.url})
         celery = build_celery(settings)
         celery.set_default()
         self.container = Container(settings, CeleryQueue(celery))
         stack.callback(self.container.close)
         upgrade(self.container.engine)
+        # The lock proves that no other runtime lives: what its predecessor held is free.
+        self.container.jobs.free_leases()
         self.container.catalogue.sync_builtins()
         self.new_token = self._ensure_token()
         worker_runtime.install(self.container)
         stack.callback(worker_runtime.install, None)
         self.container.start_background()
-        stack.callback(_Worker(celery, settings.worker_threads).start().stop)
+        for queues, threads in _pools(settings.worker_threads):
+            stack.callback(_Worker(celery, queues, threads).start().stop)
+        # Before the workers are asked to stop: what runs in a strategy host would hold them.
+        stack.callback(self.container.interrupt)
         stack.callback(_Beat(celery).start().stop)
         if self._api:
             server = _ApiServer(self.container)
@@ -180,6 +204,15 @@ class EmbeddedRuntime:
         return token
 
 
+def _pools(threads: int) -> list[tuple[list[str], int]]:
+    """Queues that share threads. Orders never wait behind a backtest or a download."""
+    return [
+        (["orders", "maintenance", "alerts"], threads),
+        (["collection", "strategies"], threads),
+        (["backtests"], _BACKTESTS),
+    ]
+
+
 class _Worker:
     """Celery's worker on a thread of ours.
 
@@ -187,24 +220,23 @@ class _Worker:
     which only a main thread may install.
     """
 
-    def __init__(self, celery: Any, threads: int) -> None:
+    def __init__(self, celery: Any, queues: list[str], threads: int) -> None:
         from celery.worker import WorkController
-
-        from app.adapters.celery_queue import QUEUES
 
         self._ready = threading.Event()
         self._controller = WorkController(
             app=celery,
             pool_cls="threads",
             concurrency=threads,
-            queues=list(QUEUES),
+            queues=queues,
+            hostname=f"{queues[0]}@embedded",
             ready_callback=lambda _consumer: self._ready.set(),
             without_gossip=True,
             without_mingle=True,
             without_heartbeat=True,
         )
         self._thread = threading.Thread(
-            target=self._controller.start, name="celery-worker", daemon=True
+            target=self._controller.start, name=f"worker-{queues[0]}", daemon=True
         )
 
     def start(self) -> Self:
@@ -214,9 +246,11 @@ class _Worker:
         return self
 
     def stop(self) -> None:
-        """Let running tasks end, then stop."""
-        self._controller.stop()
-        self._thread.join(_STOP_S)
+        """Let running tasks end, but not for ever: rows bring back what is cut off."""
+        stopper = threading.Thread(target=self._controller.stop, daemon=True)
+        stopper.start()
+        stopper.join(_STOP_S)
+        self._thread.join(_STOP_S if not stopper.is_alive() else 0)
 
 
 class _Beat:
@@ -301,22 +335,28 @@ def run_up(*, port: int | None, simulator: bool, full: bool) -> int:
     own = simulator and not settings.simulator_url
     with EmbeddedRuntime(settings, _market_options(settings) if own else None) as runtime:
         _announce(console, runtime)
-        wait_for_end()
+        failure = wait_for_end(runtime)
         console.print("Stopping")
+    if failure is not None:
+        raise Unavailable(failure)
     return 0
 
 
-def wait_for_end() -> None:
-    """Return at Ctrl-C or SIGTERM."""
+def wait_for_end(runtime: EmbeddedRuntime) -> str | None:
+    """Return at Ctrl-C or SIGTERM, or with the reason why the runtime cannot go on."""
     end = threading.Event()
     kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in kept:
         signal.signal(number, lambda _number, _frame: end.set())
     try:
-        end.wait()
+        while not end.wait(_WATCH_S):
+            failure = runtime.failure()
+            if failure is not None:
+                return failure
     finally:
         for number, handler in kept.items():
             signal.signal(number, handler)
+    return None
 
 
 def _market_options(settings: Settings) -> list[str]:

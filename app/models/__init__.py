@@ -20,7 +20,6 @@ from app.models.strategies import (
 )
 from app.models.system import (
     ApiTokenRow,
-    IdempotencyRow,
     JobRow,
     LeaseRow,
     OutboxRow,
@@ -51,7 +50,6 @@ __all__ = [
     "CoverageRow",
     "EquitySnapshotRow",
     "FillRow",
-    "IdempotencyRow",
     "InstrumentRow",
     "JobRow",
     "KlineQuarantineRow",

@@ -92,19 +92,6 @@ class ApiTokenRow(Base):
     revoked_at: Mapped[int | None] = mapped_column(Millis)
 
 
-class IdempotencyRow(Base):
-    """The answer to a POST that trades, kept under its Idempotency-Key."""
-
-    __tablename__ = "idempotency_keys"
-    __table_args__ = table()
-
-    key: Mapped[str] = mapped_column(String(128), primary_key=True)
-    request_digest: Mapped[str] = mapped_column(String(64))
-    status: Mapped[int] = mapped_column(Integer)
-    body: Mapped[dict[str, Any]] = mapped_column(Json)
-    created_at: Mapped[int] = mapped_column(Millis)
-
-
 class VenueBanRow(Base):
     """All traffic of one venue and IP is stopped until a time, also across restarts."""
 

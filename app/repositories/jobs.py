@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app.models import JobRow
 from app.repositories.base import KeyedRepository
@@ -37,6 +37,14 @@ class JobRepository(KeyedRepository[JobRow]):
             .order_by(JobRow.priority, JobRow.created_at)
             .limit(limit)
         ).all()
+
+    def free_leases(self) -> None:
+        """End the leases of all live jobs."""
+        self._session.execute(
+            update(JobRow)
+            .where(JobRow.state.in_(LIVE_STATES), JobRow.lease_until > 0)
+            .values(lease_owner=None, lease_until=0)
+        )
 
     def claim(self, job_id: str, owner: str, now_ms: int, lease_ms: int) -> JobRow | None:
         """Take a live job whose lease is free; None if another works on it or it has ended."""

@@ -28,14 +28,6 @@ class OrderRepository(KeyedRepository[OrderRow]):
             )
         ).one_or_none()
 
-    def of_client_id(self, account_id: str, client_order_id: str) -> OrderRow | None:
-        """The order with that client order id, or None."""
-        return self._session.scalars(
-            select(OrderRow).where(
-                OrderRow.account_id == account_id, OrderRow.client_order_id == client_order_id
-            )
-        ).one_or_none()
-
     def of_venue_id(self, account_id: str, symbol: str, venue_order_id: str) -> OrderRow | None:
         """The order that the venue knows by that id, or None."""
         return self._session.scalars(

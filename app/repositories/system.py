@@ -1,4 +1,4 @@
-"""Schedule runs, leases, tokens, idempotency keys and bans."""
+"""Schedule runs, leases, tokens and bans."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 
-from app.models import ApiTokenRow, IdempotencyRow, LeaseRow, ScheduleRunRow, VenueBanRow
+from app.models import ApiTokenRow, LeaseRow, ScheduleRunRow, VenueBanRow
 from app.repositories.base import Repository
 
 
@@ -84,15 +84,6 @@ class SystemRepository(Repository):
     def add_token(self, row: ApiTokenRow) -> None:
         """Insert a token."""
         self._session.add(row)
-
-    def answer_to(self, key: str) -> IdempotencyRow | None:
-        """The kept answer to an Idempotency-Key, or None."""
-        return self._session.get(IdempotencyRow, key)
-
-    def keep_answer(self, row: IdempotencyRow) -> None:
-        """Keep an answer; the primary key refuses a second one."""
-        self._session.add(row)
-        self._session.flush()
 
     def bans(self, now_ms: int) -> Sequence[VenueBanRow]:
         """Bans in force."""

@@ -153,7 +153,7 @@ class Unit:
 
     @cached_property
     def system(self) -> SystemRepository:
-        """Schedule runs, leases, tokens, idempotency keys and bans."""
+        """Schedule runs, leases, tokens and bans."""
         return SystemRepository(self.session)
 
 

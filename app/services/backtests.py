@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
+import structlog
+
 from app.core.backtest.spec import DEFAULT_CASH, DEFAULT_FEE, ENGINES, BacktestSpec
 from app.core.errors import Conflict, InvalidInput, TidemarkError
 from app.core.market.instruments import Instrument
@@ -25,6 +27,7 @@ from app.services.jobs import finish, new_job
 from app.services.strategies.catalogue import StrategyCatalogue, ref_of
 from app.services.strategies.instances import Frames
 
+_log = structlog.get_logger(__name__)
 # A backtest that does not say so within this time is taken to be dead.
 _LEASE_MS: Final = 15_000
 _BEAT_S: Final = 3.0
@@ -66,11 +69,7 @@ class BacktestRequest:
 
 
 class BacktestService:
-    """Creates, runs and reads backtests.
-
-    Args:
-        owner: name of this process, kept with the lease of a running job.
-    """
+    """Creates, runs and reads backtests."""
 
     def __init__(
         self,
@@ -80,7 +79,6 @@ class BacktestService:
         catalogue: StrategyCatalogue,
         frames: Frames,
         runtime: StrategyRuntime,
-        owner: str,
     ) -> None:
         self._units = units
         self._ids = ids
@@ -88,7 +86,6 @@ class BacktestService:
         self._catalogue = catalogue
         self._frames = frames
         self._runtime = runtime
-        self._owner = owner
 
     def create(self, request: BacktestRequest) -> BacktestRow:
         """Queue a backtest.
@@ -139,20 +136,26 @@ class BacktestService:
 
     def run(self, job_id: str) -> None:
         """Run the backtest of a job, unless another worker does or it has ended."""
-        claimed = self._units.run(self._claim_of(job_id))
+        # A name for this run alone: another thread of this process is another owner.
+        token = self._ids.new()
+        claimed = self._units.run(self._claim_of(job_id, token))
         if claimed is None:
             return
         try:
-            with self._heartbeat(job_id) as beat:
+            with self._heartbeat(job_id, token) as beat:
                 result = self._compute(claimed, beat)
         except TidemarkError as error:
-            self._end(job_id, error=error)
+            self._end(job_id, token, error=error)
+        except Exception as error:  # noqa: BLE001
+            # A run that fails in an unforeseen way would be started again for ever.
+            _log.exception("backtest_failed", job_id=job_id)
+            self._end(job_id, token, error=TidemarkError(f"failed with {type(error).__name__}"))
         else:
-            self._end(job_id, result=result)
+            self._end(job_id, token, result=result)
 
-    def _claim_of(self, job_id: str) -> Callable[[Unit], BacktestRow | None]:
+    def _claim_of(self, job_id: str, token: str) -> Callable[[Unit], BacktestRow | None]:
         def claim(unit: Unit) -> BacktestRow | None:
-            job = unit.jobs.claim(job_id, self._owner, unit.now_ms, _LEASE_MS)
+            job = unit.jobs.claim(job_id, token, unit.now_ms, _LEASE_MS)
             row = unit.backtests.of_job(job_id)
             if job is None or row is None:
                 return None
@@ -198,14 +201,19 @@ class BacktestService:
         return tuple(unit.instruments.get(request.exchange, symbol) for symbol in request.symbols)
 
     @contextmanager
-    def _heartbeat(self, job_id: str) -> Iterator[Callable[[int, int], None]]:
+    def _heartbeat(self, job_id: str, token: str) -> Iterator[Callable[[int, int], None]]:
         """Keeps the lease while the child works; the callback notes progress and cancels."""
         done = threading.Event()
         state = {"done": 0, "total": 0, "cancelled": False}
 
         def beat() -> None:
             while not done.wait(_BEAT_S):
-                state["cancelled"] = self._units.run(lambda unit: self._renew(unit, job_id, state))
+                try:
+                    state["cancelled"] = self._units.run(
+                        lambda unit: self._renew(unit, job_id, token, state)
+                    )
+                except TidemarkError as error:
+                    _log.warning("lease_not_renewed", job_id=job_id, error=error.message)
 
         def progress(bars_done: int, bars_total: int) -> None:
             state["done"], state["total"] = bars_done, bars_total
@@ -220,9 +228,9 @@ class BacktestService:
             done.set()
             thread.join()
 
-    def _renew(self, unit: Unit, job_id: str, state: dict[str, Any]) -> bool:
+    def _renew(self, unit: Unit, job_id: str, token: str, state: dict[str, Any]) -> bool:
         job = unit.jobs.lock(job_id)
-        if job.lease_owner == self._owner:
+        if job.lease_owner == token:
             job.lease_until = unit.now_ms + _LEASE_MS
             job.progress = {"bars_done": state["done"], "bars_total": state["total"]}
         return job.cancel_requested
@@ -230,6 +238,7 @@ class BacktestService:
     def _end(
         self,
         job_id: str,
+        token: str,
         *,
         result: dict[str, Any] | None = None,
         error: TidemarkError | None = None,
@@ -237,8 +246,12 @@ class BacktestService:
         def work(unit: Unit) -> None:
             job: JobRow = unit.jobs.lock(job_id)
             row = unit.backtests.of_job(job_id)
-            if row is None or job.state != "running" or job.lease_owner != self._owner:
+            if row is None or job.state != "running" or job.lease_owner != token:
                 return  # another worker took over
+            if error is not None and error.error_code == "interrupted":
+                job.state, job.lease_owner, job.lease_until = "queued", None, 0
+                row.status = "queued"
+                return
             row.finished_at = unit.now_ms
             if result is None:
                 cancelled = error is not None and error.error_code == "cancelled"

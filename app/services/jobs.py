@@ -116,6 +116,10 @@ class JobService:
 
         return self._units.run(work)
 
+    def free_leases(self) -> None:
+        """Let go of every live job; only for a start that knows it is alone."""
+        self._units.run(lambda unit: unit.jobs.free_leases())
+
     def sweep(self) -> int:
         """Publish a hint for each job that waits for a worker; how many."""
         with self._units.read() as unit:

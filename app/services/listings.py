@@ -12,7 +12,6 @@ from app.core.market.intervals import interval as interval_of
 from app.core.orders.identity import manual_intent
 from app.core.orders.state import LIVE
 from app.models import (
-    AccountRow,
     EquitySnapshotRow,
     FillRow,
     OrderEventRow,
@@ -77,15 +76,6 @@ class Listings:
             return None
         with self._units.read() as unit:
             return unit.accounts.resolve(name_or_id).id
-
-    def account_of(self, account_id: str) -> AccountRow:
-        """The account of an id.
-
-        Raises:
-            NotFound: there is none.
-        """
-        with self._units.read() as unit:
-            return unit.accounts.get(account_id)
 
     def instance_id(self, name_or_id: str) -> str:
         """Id of the strategy instance of that id or, where it is the only one, of that name.

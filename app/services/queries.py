@@ -12,7 +12,6 @@ from app.models import (
     RiskDecisionRow,
     SignalRow,
 )
-from app.repositories.base import Page
 from app.repositories.unit import Units
 
 #: Rows of one instance that are read at once.
@@ -39,14 +38,6 @@ class Queries:
         """Orders of an instance, oldest first."""
         with self._units.read() as unit:
             return unit.orders.of_instance(instance_id, LIMIT)
-
-    def order_page(
-        self, limit: int, cursor: str | None, account_id: str | None = None
-    ) -> Page[OrderRow]:
-        """Orders, newest first."""
-        where = [OrderRow.account_id == account_id] if account_id else []
-        with self._units.read() as unit:
-            return unit.orders.page(limit, cursor, *where)
 
     def order(self, order_id: str) -> tuple[OrderRow, Sequence[OrderEventRow]]:
         """One order and its life.

@@ -80,18 +80,6 @@ def upgrade() -> None:
         mysql_engine="InnoDB",
     )
     op.create_table(
-        "idempotency_keys",
-        sa.Column("key", sa.String(length=128), nullable=False),
-        sa.Column("request_digest", sa.String(length=64), nullable=False),
-        sa.Column("status", sa.Integer(), nullable=False),
-        sa.Column("body", LONG_TEXT, nullable=False),
-        sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("key", name=op.f("pk_idempotency_keys")),
-        mysql_charset="utf8mb4",
-        mysql_collate="utf8mb4_bin",
-        mysql_engine="InnoDB",
-    )
-    op.create_table(
         "instruments",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("exchange", sa.String(length=64), nullable=False),
@@ -775,7 +763,6 @@ def downgrade() -> None:
         "kline_quarantine",
         "jobs",
         "instruments",
-        "idempotency_keys",
         "coverage",
         "collection_plans",
         "api_tokens",

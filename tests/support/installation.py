@@ -396,7 +396,18 @@ class Installation:
         row = self.parts.instances.create(
             NewInstance(strategy=strategy, account=account.id, **{**known, **given})
         )
+        self._collected(row)
         return self.parts.instances.start(row.id) if start else row
+
+    def _collected(self, row: StrategyInstanceRow) -> None:
+        """A plan for what the instance listens to, from now on, where there is none yet."""
+        with self.parts.units.read() as unit:
+            known = {symbol for plan in unit.plans.enabled() for symbol in plan.symbols}
+        missing = [symbol for symbol in row.symbols if symbol not in known]
+        if missing:
+            self.parts.collection.plans.create(
+                f"plan {next(_serial)}", EXCHANGE, missing, [row.interval], self.market_ms
+            )
 
     def submit(
         self,

@@ -145,7 +145,8 @@ class InstanceService:
 
         Raises:
             NotFound: no such instance.
-            Conflict: it runs already, its account is not active, or the capital of the running
+            Conflict: it runs already, nothing collects its klines, its account is not active,
+                or the capital of the running
                 instances would exceed what the account holds.
         """
         with self._units.read() as unit:
@@ -153,6 +154,7 @@ class InstanceService:
             _, version = self._version(unit, row)
             strategy = unit.strategies.get(version.strategy_id)
             instruments = _instruments(unit, row.exchange, row.symbols)
+            _check_collected(unit, row)
         warm_up = self._runtime.warm_up(ref_of(strategy, version), _request_of(row, instruments))
         market_now = self._market_clock.now_ms(row.exchange)
 
@@ -257,6 +259,19 @@ def _instruments(unit: Unit, exchange: str, symbols: Sequence[str]) -> tuple[Ins
             f"symbols of one instance need one quote currency; these have {sorted(quotes)}"
         )
     return found
+
+
+def _check_collected(unit: Unit, row: StrategyInstanceRow) -> None:
+    """Somebody must bring the klines, or the instance would run and never do anything."""
+    wanted = {row.interval, "1m", *(("1d",) if row.interval in ("3d", "1w", "1M") else ())}
+    plans = [plan for plan in unit.plans.enabled() if plan.exchange == row.exchange]
+    for symbol in row.symbols:
+        if not any(symbol in plan.symbols and wanted & set(plan.intervals) for plan in plans):
+            raise Conflict(
+                f"no plan collects klines of {symbol} from which {row.interval} can be had; add "
+                f"one: tidemark data plans add NAME -s {symbol} -i 1m --since DATE",
+                code="not-collected",
+            )
 
 
 def _blank_request(

@@ -177,6 +177,9 @@ def test_an_instance_is_made_started_looked_at_and_stopped(api: ApiClient) -> No
     detail = api.get(where).json()
     assert (detail["status"], detail["strategy"]) == ("created", "moving_average_cross")
     assert detail["quota"]["max_position"] == "4000"
+    silent = api.post(f"{where}/start")
+    assert (silent.status_code, silent.json()["code"]) == (409, "not-collected")
+    assert api.post("/plans", PLAN).status_code == 201
     started = api.post(f"{where}/start").json()
     assert started["status"] == "running"
     assert api.post(f"{where}/start").json()["code"] == "conflict"
