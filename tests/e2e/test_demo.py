@@ -29,6 +29,8 @@ EXPECTED = {
     "orders": 12,
     "fills": 12,
 }
+#: Equity of the instance at the end: every price, quantity and fee is in it.
+EXPECTED_EQUITY = "9648.46151725"
 
 
 def environment() -> dict[str, str]:
@@ -52,6 +54,7 @@ def test_the_demo_does_the_main_job_and_its_numbers_are_those_of_its_seed(tmp_pa
     numbers = json.loads(done.stdout.splitlines()[-1])
     assert numbers.pop("seconds") > 0
     assert numbers == EXPECTED
+    assert EXPECTED_EQUITY in done.stdout
     for part in ("Signals", "Risk decisions", "Orders", "Fills", "Positions", "Balances", "PnL"):
         assert part in done.stdout
     assert "Traceback" not in done.stdout + done.stderr

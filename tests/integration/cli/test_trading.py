@@ -132,9 +132,8 @@ def test_an_instance_is_created_started_shown_and_stopped(
     assert tidemark(*create).code == 1
     silent = tidemark("instance", "start", "ma")
     assert (silent.code, "tidemark data plans add" in silent.err) == (1, True)
-    tidemark(
-        "data", "plans", "add", "minutes", "-s", "BTC/USDT", "-i", "1m", "--since", "2026-01-01"
-    )
+    plan = ("data", "plans", "add", "minutes", "-s", "BTC/USDT", "-i", "1m")
+    tidemark(*plan, "--since", "2026-01-01")
     started = tidemark("instance", "start", "ma", "--json")
     assert started.document["status"] == "running"
     assert "tidemark up" in started.err
