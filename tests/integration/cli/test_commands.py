@@ -188,7 +188,7 @@ def test_a_setting_that_is_wrong_is_a_sentence_for_commands_and_a_finding_for_th
     monkeypatch.setenv("TIDEMARK_API_PORT", "eighty")
     refused = tidemark("account", "list")
     assert refused.code == 2
-    assert "api_port" in refused.err
+    assert "TIDEMARK_API_PORT: " in refused.err
     examined = tidemark("doctor", "--json")
     assert examined.code == 1
     assert examined.document["checks"][0]["component"] == "settings"
