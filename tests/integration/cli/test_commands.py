@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,23 @@ def test_the_doctor_names_what_is_wrong_and_exits_1(
     assert "is it running?" in checks["exchange"]["detail"]
     assert outcome.err == "tidemark: not well: exchange\n"
     assert "WRONG" in tidemark("system", "doctor").out
+
+
+def test_the_doctor_before_the_first_start_makes_nothing(
+    tidemark: Tidemark, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Venue:
+        def server_time_ms(self) -> int:
+            return time.time_ns() // 1_000_000
+
+    monkeypatch.setattr("app.core.exchanges.factory.market_adapter", lambda *_, **__: Venue())
+    outcome = tidemark("doctor", "--json")
+    assert outcome.code == 0, outcome.out
+    checks = {check["component"]: check["detail"] for check in outcome.document["checks"]}
+    assert "answers" in checks["exchange binance"]
+    assert "will be made at the first start" in checks["database"]
+    assert "first start" in checks["migrations"]
+    assert not (data_dir / "tidemark.db").exists()
 
 
 def test_a_setting_that_is_wrong_is_a_sentence_for_commands_and_a_finding_for_the_doctor(
