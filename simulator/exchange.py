@@ -245,7 +245,7 @@ class Exchange:
         if stretch is None or not len(book):
             return
         with localcontext(EXACT):
-            executions = list(book.match_bar(*stretch))
+            executions = book.match_bar(*stretch)
             for execution in executions:
                 # A fill at the open happened at the open; any other, somewhere before the end.
                 moment = start if execution.price == stretch.open else end - 1
