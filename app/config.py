@@ -12,14 +12,18 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from collections.abc import Mapping
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     YamlConfigSettingsSource,
@@ -31,6 +35,10 @@ _ROOT: Final = Path(__file__).resolve().parent.parent
 _WEAK_PASSWORDS: Final = frozenset(
     {"", "guest", "tidemark", "password", "changeme", "change-me", "secret", "root", "admin"}
 )
+_PREFIX: Final = "TIDEMARK_"
+# Read elsewhere, without a setting: by the command line, the benchmarks and the tests.
+_OTHER_NAMES: Final = ("DEBUG", "BENCH_DATABASE_URL")
+_OTHER_PREFIX: Final = "TEST_"
 
 
 class Environment(StrEnum):
@@ -46,7 +54,7 @@ class Settings(BaseSettings):
     """The settings of one process."""
 
     model_config = SettingsConfigDict(
-        env_prefix="TIDEMARK_",
+        env_prefix=_PREFIX,
         env_file=".env",
         extra="ignore",
         frozen=True,
@@ -92,14 +100,10 @@ class Settings(BaseSettings):
     order_settle_ms: int = Field(1_000, ge=0, le=60_000)
     #: Age of a price, ms of market time, above which orders are denied.
     max_price_age_ms: int = Field(10_000, ge=100)
-    #: Seconds of wall time one slice of a job may take.
-    job_slice_s: float = Field(20.0, gt=0, lt=60)
     #: Wall-clock limit of one call into user code, seconds.
     strategy_timeout_s: float = Field(10.0, gt=0)
     #: Wall-clock limit of one backtest, seconds.
     backtest_timeout_s: float = Field(1_800.0, gt=0)
-    #: Where users' strategy files lie.
-    strategies_dir: Path = Path("strategies")
 
     @classmethod
     def settings_customise_sources(
@@ -112,7 +116,8 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment over ``.env`` over the environment's YAML file."""
         del file_secret_settings
-        yaml = YamlConfigSettingsSource(settings_cls, yaml_file=_yaml_file(init_settings()))
+        places = (init_settings(), _environment(env_settings), _environment(dotenv_settings))
+        yaml = YamlConfigSettingsSource(settings_cls, yaml_file=_yaml_file(places))
         return init_settings, env_settings, dotenv_settings, yaml
 
     @field_validator("log_level")
@@ -121,6 +126,13 @@ class Settings(BaseSettings):
         if value.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
             raise ValueError("use DEBUG, INFO, WARNING, ERROR or CRITICAL")
         return value.upper()
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        if value and not value.startswith(("sqlite://", "mysql+pymysql://")):
+            raise ValueError("use sqlite:///path or mysql+pymysql://user:password@host/name")
+        return value
 
     @field_validator("simulator_url")
     @classmethod
@@ -173,17 +185,19 @@ def load_settings(**overrides: object) -> Settings:
     """The settings of this process.
 
     Raises:
-        InvalidInput: a value is malformed or insecure; one sentence for each.
+        InvalidInput: a value is malformed or insecure, or a name is unknown; one sentence for
+            each.
     """
     try:
+        _refuse_unknown_names()
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
-        problems = [
-            f"setting {'.'.join(str(part) for part in each['loc']) or 'combination'}: "
-            f"{each['msg'].removeprefix('Value error, ')}"
-            for each in error.errors(include_input=False, include_url=False)
-        ]
+        problems = [_problem(each) for each in error.errors(include_input=False, include_url=False)]
         raise InvalidInput("; ".join(problems), code="invalid-settings") from None
+    except UnicodeDecodeError:
+        raise InvalidInput(
+            "the file .env is not UTF-8; save it in that encoding", code="invalid-settings"
+        ) from None
 
 
 def is_loopback(host: str) -> bool:
@@ -196,6 +210,40 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _yaml_file(given: dict[str, object]) -> Path:
-    name = given.get("environment") or os.environ.get("TIDEMARK_ENVIRONMENT") or "development"
+def _environment(source: PydanticBaseSettingsSource) -> dict[str, object]:
+    """The environment's name alone, as a source has it; the others are not looked at yet."""
+    assert isinstance(source, EnvSettingsSource)  # noqa: S101 - ``.env`` is one of them too
+    return {"environment": source.env_vars.get("tidemark_environment")}
+
+
+def _yaml_file(places: tuple[dict[str, object], ...]) -> Path:
+    given = (place.get("environment") for place in places)
+    name = next((each for each in given if each), "development")
     return _ROOT / "config" / "environments" / f"{Path(str(name)).name}.yaml"
+
+
+def _refuse_unknown_names() -> None:
+    """Refuse names that nothing reads: they would be settings that silently do nothing."""
+    known = [*(name.upper() for name in Settings.model_fields), *_OTHER_NAMES]
+    given = [*os.environ, *DotEnvSettingsSource(Settings).env_vars]
+    problems = []
+    for given_name in sorted({each.upper() for each in given}):
+        name = given_name.removeprefix(_PREFIX)
+        if name == given_name or name.startswith(_OTHER_PREFIX) or name in known:
+            continue
+        nearest = get_close_matches(name, known, n=1)
+        hint = f"; did you mean {_PREFIX}{nearest[0]}?" if nearest else ""
+        problems.append(f"{given_name} is no setting of Tidemark{hint}")
+    if problems:
+        raise InvalidInput("; ".join(problems), code="invalid-settings")
+
+
+def _problem(error: Mapping[str, Any]) -> str:
+    """One of pydantic's errors, by the name of the variable that a person sets."""
+    reason = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"].endswith("_parsing"):
+        reason = reason.split(",")[0]  # how the parser failed helps nobody
+    if not error["loc"]:
+        return reason  # settings that do not fit together name themselves
+    name = str(error["loc"][0]).upper()  # an alias, or the name of the field
+    return f"{_PREFIX}{name.removeprefix(_PREFIX)}: {reason}"

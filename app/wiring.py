@@ -33,7 +33,7 @@ from app.core.exchanges.factory import VENUES, market_adapter
 from app.core.exchanges.trading import trade_adapter
 from app.core.ports import MarketAdapter, Queue, TradeAdapter
 from app.core.security.vault import SealedVault, new_private_key, public_key_of
-from app.repositories.database import open_engine
+from app.repositories.database import make_directory, open_engine
 from app.repositories.unit import Unit, Units
 from app.services.accounts import AccountService
 from app.services.backtests import BacktestService
@@ -476,7 +476,7 @@ def _open_vault(path: Path, *, can_read: bool) -> SealedVault:
 
     The public half lies beside it as ``.pub``: a process that may only seal reads that alone.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(path.parent)
     public = path.with_suffix(path.suffix + ".pub")
     if not path.exists() and not public.exists():
         _make_vault_key(path)

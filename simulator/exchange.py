@@ -245,7 +245,8 @@ class Exchange:
         if stretch is None or not len(book):
             return
         with localcontext(EXACT):
-            for execution in book.match_bar(*stretch):
+            executions = book.match_bar(*stretch)
+            for execution in executions:
                 # A fill at the open happened at the open; any other, somewhere before the end.
                 moment = start if execution.price == stretch.open else end - 1
                 order = self.orders[int(execution.key)]
@@ -253,8 +254,9 @@ class Exchange:
                     self._fill(order, execution, moment)
                 else:
                     self._expire(order)
-            self._note_triggers(book)
-        self._commit()
+            triggered = self._note_triggers(book)
+        if executions or triggered:
+            self._commit()
 
     def note_time(self) -> None:
         """Tell observers that time moved, even if nothing else happened."""
@@ -303,12 +305,16 @@ class Exchange:
         self._settle(order)
         return order
 
-    def _note_triggers(self, book: MatchingBook[Decimal]) -> None:
+    def _note_triggers(self, book: MatchingBook[Decimal]) -> bool:
+        """Mark the orders that the tape has triggered; whether there were any."""
+        found = False
         for working in book.orders():
             order = self.orders[int(working.key)]
             if working.triggered and not order.triggered:
                 order.triggered = True
                 self._tell(OrderEvent("triggered", order))
+                found = True
+        return found
 
     def _levels(self, market: Market, side: Side, now: int) -> list[tuple[Decimal, Decimal]]:
         book = market.book(now)

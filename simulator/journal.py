@@ -1,7 +1,8 @@
 """The state file: one JSON line for each thing that changed, so that a restart goes on.
 
-A line is written and flushed as one piece after each operation. A last line that was torn
-by a crash is dropped with a warning; any other damage is refused.
+A line is written and flushed as one piece after each operation, and every few seconds of a
+running clock, so that after a crash market time goes back by no more than that. A last
+line that was torn by a crash is dropped with a warning; any other damage is refused.
 """
 
 from __future__ import annotations
@@ -14,17 +15,21 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from app.core.errors import InvalidInput
-from simulator.clock import MarketClock
+from simulator.clock import ClockMode, MarketClock
 from simulator.exchange import Account, Exchange, OrderEvent
 from simulator.ledger import Holding
 from simulator.orders import Order
 from simulator.venue import Venue
 
 _VERSION: Final = 1
+# Market time between two lines of a running clock at which nothing happens.
+_NOTE_MS: Final = 5_000
 
 
 class Journal:
-    """Writes what changes at a venue. Register it as an observer of the exchange.
+    """Writes what changes at a venue, and the time of a running clock.
+
+    Register it as an observer of the exchange.
 
     Args:
         path: the file; it is created with a first line that names the seed.
@@ -36,9 +41,12 @@ class Journal:
         self._changed: dict[int, Order] = {}
         self._known_accounts = set(venue.exchange.accounts)
         is_new = not path.exists() or path.stat().st_size == 0
+        self._noted = self._clock.now()
         self._file: TextIO = path.open("a", encoding="utf-8")
         if is_new:
             self._write({"tidemark_simulator": _VERSION, "seed": venue.seed})
+        if self._clock.mode is ClockMode.RUNNING:
+            venue.on_step.append(self._on_step)
 
     def close(self) -> None:
         """Note the time and close the file."""
@@ -51,7 +59,8 @@ class Journal:
 
     def on_commit(self, balances: Mapping[str, Mapping[str, Holding]]) -> None:
         """See ``Observer.on_commit``."""
-        line: dict[str, Any] = {"market_ms": self._clock.now()}
+        self._noted = self._clock.now()
+        line: dict[str, Any] = {"market_ms": self._noted}
         fresh = [a for a in self._exchange.accounts.values() if a.name not in self._known_accounts]
         if fresh:
             self._known_accounts |= {account.name for account in fresh}
@@ -67,6 +76,10 @@ class Journal:
                 for account, assets in balances.items()
             }
         self._write(line)
+
+    def _on_step(self, _start: int, end: int, is_last: bool) -> None:
+        if is_last and end - self._noted >= _NOTE_MS:
+            self.on_commit({})
 
     def _write(self, line: dict[str, Any]) -> None:
         self._file.write(json.dumps(line, separators=(",", ":")) + "\n")

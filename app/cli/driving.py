@@ -25,6 +25,9 @@ def finish_jobs(session: Session, job_ids: Sequence[str]) -> list[JobRow]:
     """Wait until the jobs have ended, working on them here where nobody else does.
 
     Ctrl-C asks for them to be cancelled before it ends the command.
+
+    Raises:
+        Unavailable: the jobs need the simulated exchange of a runtime that has gone.
     """
     worker = _Worker(session, job_ids)
     try:
@@ -62,10 +65,11 @@ def _follow(
     session: Session, job_ids: Sequence[str], worker: _Worker, progress: Progress
 ) -> list[JobRow]:
     bars: dict[str, TaskID] = {}
-    began = looked = time.monotonic()
-    if session.works_alone:
-        worker.start()
+    began = time.monotonic()
+    look_at = began
     while True:
+        # Looked at before the rows: a runtime ends its jobs before it goes.
+        alone = time.monotonic() >= look_at and session.works_alone
         rows = [session.container.jobs.get(job_id) for job_id in job_ids]
         for row in rows:
             _show(progress, bars, row)
@@ -73,14 +77,31 @@ def _follow(
             return rows
         worker.check()
         now = time.monotonic()
-        if now - looked > _LOOK_S:
-            looked = now
-            if session.works_alone:
-                worker.start()  # the runtime that was there has gone
+        if now >= look_at:
+            look_at = now + _LOOK_S
+        if alone:
+            _require_exchange(session)
+            worker.start()  # nobody is there, or the runtime that was there has gone
         if now - began > _UNTAKEN_S and all(row.attempt == 0 for row in rows):
             began = now
             sys.stderr.write("tidemark: no worker has taken the job yet; is one running?\n")
         time.sleep(_POLL_S)
+
+
+def _require_exchange(session: Session) -> None:
+    """Nothing, unless the simulated exchange was that of a runtime that has gone.
+
+    Its URL may by now be anybody's, and without it the work would go to the real exchange.
+    """
+    from app.config import load_settings
+    from app.core.errors import Unavailable
+
+    in_use = session.container.settings.simulator_url
+    if in_use and in_use != load_settings().simulator_url:
+        raise Unavailable(
+            "the runtime has gone, and its simulated exchange with it; the job stays queued and "
+            "goes on with the next `tidemark up`"
+        )
 
 
 def _show(progress: Progress, bars: dict[str, TaskID], row: JobRow) -> None:
@@ -181,5 +202,8 @@ class _Worker:
             wait_ms = max(job.not_before, job.lease_until) - container.clock.now_ms()
             if wait_ms > 0:
                 self._stop.wait(min(wait_ms / 1000, _LOOK_S))
+                continue
+            if not self._session.works_alone:
+                self._stop.wait(_LOOK_S)  # a runtime has started meanwhile: it takes the job
                 continue
             slices[job.kind](job_id)

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from app.core.errors import Conflict
+from app.core.errors import Conflict, InvalidInput
 
 # A command that only looks holds the lock for microseconds; a runtime that starts waits for it.
 _PATIENCE_S: Final = 0.3
@@ -26,6 +26,7 @@ class RuntimeLock:
 
     Raises (on entry):
         Conflict: another process holds it.
+        InvalidInput: the directory cannot be made or written.
     """
 
     def __init__(self, data_dir: Path) -> None:
@@ -33,8 +34,7 @@ class RuntimeLock:
         self._handle: int | None = None
 
     def __enter__(self) -> Self:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600)
+        handle = self._made()
         deadline = time.monotonic() + _PATIENCE_S
         while not _locked(handle, fcntl.LOCK_EX):
             if time.monotonic() > deadline:
@@ -48,6 +48,19 @@ class RuntimeLock:
         self._handle = handle
         self.describe()
         return self
+
+    def _made(self) -> int:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600)
+        except OSError as error:
+            raise self._unusable(error) from None
+
+    def _unusable(self, error: OSError) -> InvalidInput:
+        return InvalidInput(
+            f"TIDEMARK_DATA_DIR {self._path.parent} cannot be used ({error.strerror}); "
+            "choose another directory"
+        )
 
     def __exit__(
         self,
@@ -72,8 +85,10 @@ class RuntimeLock:
             return False
         try:
             handle = os.open(self._path, os.O_RDONLY)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
+        except OSError as error:
+            raise self._unusable(error) from None
         try:
             # Shared: two commands that look at once do not take each other for a runtime.
             return not _locked(handle, fcntl.LOCK_SH)

@@ -9,6 +9,9 @@ from app.services import doctor
 from app.services.doctor import Check
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.core.ports import MarketAdapter
     from app.wiring import Container
 
 _TIMEOUT_S = 3
@@ -124,7 +127,7 @@ def _exchanges(container: Container) -> tuple[Check, ...]:
 
     def asked(exchange: str) -> int:
         sent = container.clock.now_ms()
-        theirs = container.market(exchange).server_time_ms()
+        theirs = _market(container, exchange).server_time_ms()
         return theirs - (sent + container.clock.now_ms()) // 2
 
     def check(exchange: str) -> Check:
@@ -134,6 +137,29 @@ def _exchanges(container: Container) -> tuple[Check, ...]:
         )
 
     return tuple(check(exchange) for exchange in VENUES)
+
+
+def _market(container: Container, exchange: str) -> MarketAdapter:
+    """A venue's public data; without the record of bans where no database holds one yet."""
+    from app.adapters.budget import InProcessBudget
+    from app.core.exchanges.factory import market_adapter
+
+    if not _unmade(container):
+        return container.market(exchange)
+    budget = InProcessBudget(container.clock, _NoBans())
+    timeout_s = container.settings.venue_timeout_s
+    return market_adapter(exchange, budget, container.clock, timeout_s=timeout_s)
+
+
+class _NoBans:
+    """No record of bans; see ``app.adapters.budget.BanStore``."""
+
+    def bans(self) -> Mapping[str, int]:
+        """None is known."""
+        return {}
+
+    def save_ban(self, exchange: str, until_ms: int, reason: str) -> None:
+        """Nowhere to keep it; the check itself says that the venue refused."""
 
 
 def _shown(url: str) -> str:

@@ -10,6 +10,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from app.core.errors import InvalidInput
+
 # Execution option that marks a connection's transaction as one that writes.
 WRITES = "tidemark_writes"
 # Without all four PyMySQL timeouts a silent network hole blocks a thread for ever.
@@ -59,7 +61,7 @@ def _mysql(url: URL, pool_size: int, local_infile: bool) -> Engine:
 
 def _sqlite(url: URL, pool_size: int) -> Engine:
     if url.database and url.database != ":memory:":
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        make_directory(Path(url.database).parent)
     engine = create_engine(
         url,
         pool_size=pool_size,
@@ -86,6 +88,20 @@ def _sqlite(url: URL, pool_size: int) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory that the installation keeps things in, with its parents.
+
+    Raises:
+        InvalidInput: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(
+            f"TIDEMARK_DATA_DIR {path} cannot be made ({error.strerror}); choose another directory"
+        ) from None
 
 
 def is_mysql(bind: Engine | Connection) -> bool:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from app.config import Environment, is_loopback, load_settings
+from app.adapters.celery_queue import NoQueue
+from app.cli.locking import RuntimeLock
+from app.config import Environment, Settings, is_loopback, load_settings
 from app.core.errors import InvalidInput
+from app.wiring import Container
 
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No settings of this machine, and an empty working directory."""
-    for name in ("TIDEMARK_ENVIRONMENT", "TIDEMARK_LOG_LEVEL", "LOG_LEVEL", "TIDEMARK_API_PORT"):
+    for name in [each for each in os.environ if each.startswith("TIDEMARK_")] + ["LOG_LEVEL"]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -45,19 +49,77 @@ def test_log_level_has_its_short_name_too(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"api_port": 70_000}, "setting api_port: Input should be less than or equal to 65535"),
-        ({"log_level": "LOUD"}, "use DEBUG, INFO, WARNING, ERROR or CRITICAL"),
-        ({"log_format": "xml"}, "setting log_format"),
-        ({"environment": "prod"}, "setting environment"),
+        ({"api_port": 70_000}, "TIDEMARK_API_PORT: Input should be less than or equal to 65535"),
+        ({"log_level": "LOUD"}, "TIDEMARK_LOG_LEVEL: use DEBUG, INFO, WARNING, ERROR or CRITICAL"),
+        ({"log_format": "xml"}, "TIDEMARK_LOG_FORMAT: "),
+        ({"environment": "prod"}, "TIDEMARK_ENVIRONMENT: Input should be 'development', 'testing'"),
         ({"simulator_url": "http://198.51.100.7:9"}, "must be on loopback"),
+        ({"database_url": "postgresql://u:s3cret@db/x"}, "TIDEMARK_DATABASE_URL: use sqlite:///"),
+        ({"database_url": "var/tidemark.db"}, "TIDEMARK_DATABASE_URL: use sqlite:///"),
         ({"order_recv_window_ms": 5_000}, "less than or equal to 2000"),
     ],
 )
 def test_a_bad_value_is_one_sentence(given: dict[str, object], sentence: str) -> None:
-    with pytest.raises(InvalidInput, match="setting") as refusal:
+    with pytest.raises(InvalidInput, match="TIDEMARK_") as refusal:
         load_settings(**given)
     assert sentence in refusal.value.message
     assert refusal.value.error_code == "invalid-settings"
+    assert "s3cret" not in refusal.value.message
+
+
+def test_dotenv_chooses_the_yaml_file_and_the_environment_wins_over_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("TIDEMARK_ENVIRONMENT=staging\n")
+    assert load_settings().log_format == "json"  # config/environments/staging.yaml
+    monkeypatch.setenv("TIDEMARK_ENVIRONMENT", "testing")
+    assert load_settings().log_format == "console"
+
+
+def test_dotenv_in_another_encoding_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes("TIDEMARK_API_HOST=caf\u00e9\n".encode("latin-1"))
+    with pytest.raises(InvalidInput, match="\\.env is not UTF-8"):
+        load_settings()
+
+
+def test_the_reason_leaves_out_how_the_parser_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEMARK_API_PORT", "eighty")
+    with pytest.raises(InvalidInput) as refusal:
+        load_settings()
+    assert refusal.value.message == "TIDEMARK_API_PORT: Input should be a valid integer"
+
+
+def test_a_misspelt_name_is_refused_with_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TIDEMARK_APIPORT", "9001")
+    (tmp_path / ".env").write_text("TIDEMARK_DATADIR=x\nTIDEMARK_ZZZZ=1\nELSEWHERE=1\n")
+    with pytest.raises(InvalidInput) as refusal:
+        load_settings()
+    assert refusal.value.message == (
+        "TIDEMARK_APIPORT is no setting of Tidemark; did you mean TIDEMARK_API_PORT?; "
+        "TIDEMARK_DATADIR is no setting of Tidemark; did you mean TIDEMARK_DATA_DIR?; "
+        "TIDEMARK_ZZZZ is no setting of Tidemark"
+    )
+
+
+def test_names_that_are_read_elsewhere_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DEBUG", "BENCH_DATABASE_URL", "TEST_ANYTHING"):
+        monkeypatch.setenv(f"TIDEMARK_{name}", "1")
+    load_settings()
+
+
+def test_a_data_directory_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    lock = RuntimeLock(tmp_path / "file")
+    assert not lock.held_by_other()
+    with pytest.raises(InvalidInput, match=r"^TIDEMARK_DATA_DIR .*file cannot be used"), lock:
+        pass
+    settings = Settings(data_dir=tmp_path / "file" / "below")
+    with pytest.raises(InvalidInput, match=r"^TIDEMARK_DATA_DIR .*below cannot be made"):
+        _ = Container(settings, NoQueue()).engine
+    with pytest.raises(InvalidInput, match=r"^TIDEMARK_DATA_DIR .*below cannot be made"):
+        _ = Container(settings, NoQueue()).vault
 
 
 @pytest.mark.parametrize("password", ["", "guest", "tidemark", "changeme"])
@@ -91,7 +153,7 @@ def test_production_does_not_show_its_documentation() -> None:
 
 def test_a_refusal_never_shows_the_secret() -> None:
     with pytest.raises(InvalidInput) as refusal:
-        load_settings(environment="staging", database_url="mysql://u:changeme@db/x")
+        load_settings(environment="staging", database_url="mysql+pymysql://u:changeme@db/x")
     assert "changeme" not in refusal.value.message
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -182,13 +183,30 @@ def test_the_doctor_names_what_is_wrong_and_exits_1(
     assert "WRONG" in tidemark("system", "doctor").out
 
 
+def test_the_doctor_before_the_first_start_makes_nothing(
+    tidemark: Tidemark, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Venue:
+        def server_time_ms(self) -> int:
+            return time.time_ns() // 1_000_000
+
+    monkeypatch.setattr("app.core.exchanges.factory.market_adapter", lambda *_, **__: Venue())
+    outcome = tidemark("doctor", "--json")
+    assert outcome.code == 0, outcome.out
+    checks = {check["component"]: check["detail"] for check in outcome.document["checks"]}
+    assert "answers" in checks["exchange binance"]
+    assert "will be made at the first start" in checks["database"]
+    assert "first start" in checks["migrations"]
+    assert not (data_dir / "tidemark.db").exists()
+
+
 def test_a_setting_that_is_wrong_is_a_sentence_for_commands_and_a_finding_for_the_doctor(
     tidemark: Tidemark, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TIDEMARK_API_PORT", "eighty")
     refused = tidemark("account", "list")
     assert refused.code == 2
-    assert "api_port" in refused.err
+    assert "TIDEMARK_API_PORT: " in refused.err
     examined = tidemark("doctor", "--json")
     assert examined.code == 1
     assert examined.document["checks"][0]["component"] == "settings"

@@ -89,6 +89,53 @@ def test_a_job_that_nobody_takes_is_mentioned_and_one_cancelled_is_a_failure(
     assert "the backtest job was cancelled" in outcome.err
 
 
+def test_a_job_of_a_runtime_that_has_gone_with_its_exchange_stays_queued(
+    tidemark: Tidemark, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with container_in(data_dir) as container:
+        TradingDay(container)
+        lock = RuntimeLock(data_dir)
+        with lock:
+            lock.describe(simulator_url="http://127.0.0.1:9")
+            show = driving._show
+
+            def die_when_shown(*arguments: Any) -> None:
+                show(*arguments)
+                lock.__exit__(None, None, None)
+
+            monkeypatch.setattr(driving, "_show", die_when_shown)
+            monkeypatch.setattr(driving, "_LOOK_S", 0.0)
+            outcome = tidemark(*BACKTEST)
+        (job,) = container.jobs.page(5, None).rows
+    assert outcome.code == 1
+    assert outcome.err.count("\n") == 1
+    assert "goes on with the next `tidemark up`" in outcome.err
+    assert (job.state, job.attempt) == ("queued", 0)
+
+
+def test_a_command_takes_no_slice_once_a_runtime_holds_the_directory(
+    tidemark: Tidemark, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[str] = []
+    work = driving._Worker._work
+
+    def start_a_runtime_first(worker: driving._Worker, job_id: str) -> None:
+        with RuntimeLock(data_dir):
+            stop = threading.Timer(0.3, worker.stop)
+            stop.start()
+            work(worker, job_id)
+        container.jobs.cancel(job_id)
+
+    with container_in(data_dir) as container:
+        TradingDay(container)
+        monkeypatch.setattr(driving, "_LOOK_S", 0.05)
+        monkeypatch.setattr(driving._Worker, "_work", start_a_runtime_first)
+        monkeypatch.setattr("app.services.backtests.BacktestService.run", taken.append)
+        outcome = tidemark(*BACKTEST)
+    assert (outcome.code, taken) == (1, [])
+    assert "was cancelled" in outcome.err
+
+
 def test_the_doctor_of_a_full_installation_asks_broker_and_cache(tmp_path: Path) -> None:
     settings = settings_for(
         tmp_path,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,9 +14,10 @@ from hypothesis import strategies as st
 from app.core.errors import Conflict
 from app.core.market.intervals import DAY_MS, INTERVALS, MINUTE_MS
 from app.core.orders.types import Side, TimeInForce
-from simulator.clock import SteppedClock
+from simulator.clock import RunningClock, SteppedClock
 from simulator.exchange import Account, FeeAsset, FeeSchedule
 from simulator.instruments import CATALOGUE
+from simulator.journal import Journal
 from simulator.market import Market
 from simulator.orders import Kind, Order, OrderRefused, OrderTicket, Refusal, State
 from simulator.process import PriceProcess
@@ -54,6 +57,26 @@ def ticket(side: Side = Side.BUY, kind: Kind = Kind.MARKET, **given: object) -> 
 
 def advance(venue: Venue, minutes: int = 1) -> None:
     asyncio.run(venue.advance(venue.clock.now() + minutes * MINUTE_MS))
+
+
+def test_a_resting_order_grows_the_journal_of_a_running_clock_by_seconds_not_ticks(
+    tmp_path: Path,
+) -> None:
+    wall = 0
+    venue = make_venue()
+    venue.clock = clock = RunningClock(START, lambda: wall)
+    venue.exchange._now = clock.now
+    state = tmp_path / "state.jsonl"
+    journal = Journal(state, venue)
+    venue.exchange.observers.append(journal)
+    venue.exchange.place("alice", ticket(kind=Kind.LIMIT, price=Decimal(1)))
+    before = state.read_text().count("\n")
+    for wall in range(250, 60_001, 250):
+        asyncio.run(venue._process(clock.due()))
+        last = json.loads(state.read_text().splitlines()[-1])["market_ms"]
+        assert START + wall - last < 5_000
+    assert state.read_text().count("\n") - before == 12
+    journal.close()
 
 
 def minute_bars(venue: Venue, count: int, symbol: str = SYMBOL) -> list[tuple[Decimal, ...]]:
