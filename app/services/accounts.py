@@ -11,10 +11,10 @@ from typing import Protocol
 from app.core.errors import Conflict, InvalidInput, UnknownName
 from app.core.events import body, topic
 from app.core.exchanges.factory import VENUES
-from app.core.money import ZERO
+from app.core.money import ONE, ZERO
 from app.core.orders.types import Balance
 from app.core.portfolio.ledger import Book, transfer_entries
-from app.core.portfolio.positions import unrealized_pnl
+from app.core.portfolio.positions import exact_product, unrealized_pnl
 from app.core.ports import Ids, KeyVault, MarketClock
 from app.core.risk.context import ReferencePrice
 from app.models import (
@@ -171,14 +171,20 @@ class AccountService:
             if unit.ledger.snapshot_at(row.id, ts) is not None:
                 return 0
             positions = unit.ledger.positions_of_instance(row.id)
+            quote = unit.instruments.get(row.exchange, row.symbols[0]).quote
+        rate = self._rate(row.exchange, quote)
         gains = []
         for each in positions:
             price = self._price(row.exchange, each)
             gains.append(None if price is None else unrealized_pnl(state_of(each), price))
         realized = sum((each.realized_pnl for each in positions), ZERO)
         fees = sum((each.fees for each in positions), ZERO)
-        incomplete = any(gain is None for gain in gains)
+        incomplete = rate is None or any(gain is None for gain in gains)
         unrealized = None if incomplete else sum((gain or ZERO for gain in gains), ZERO)
+        factor = rate or ONE
+
+        def worth(amount: Decimal) -> Decimal:
+            return exact_product(amount, factor)
 
         def work(unit: Unit) -> int:
             if unit.ledger.snapshot_at(row.id, ts) is not None:
@@ -188,19 +194,29 @@ class AccountService:
                     account_id=row.account_id,
                     instance_id=row.id,
                     ts=ts,
-                    currency=self._currency,
+                    # Without a rate the figures stay what they are, and say so.
+                    currency=quote if rate is None else self._currency,
                     equity=(
-                        None if unrealized is None else row.capital + realized + unrealized - fees
+                        None
+                        if unrealized is None
+                        else worth(row.capital + realized + unrealized - fees)
                     ),
-                    realized_pnl=realized,
-                    unrealized_pnl=unrealized,
-                    fees=fees,
+                    realized_pnl=worth(realized),
+                    unrealized_pnl=None if unrealized is None else worth(unrealized),
+                    fees=worth(fees),
                     incomplete=incomplete,
                 )
             )
             return 1
 
         return self._units.run(work)
+
+    def _rate(self, exchange: str, quote: str) -> Decimal | None:
+        """Reporting currency per unit of quote currency, or None where no price is known."""
+        if quote == self._currency:
+            return ONE
+        reference = self._prices.reference(exchange, f"{quote}/{self._currency}")
+        return None if reference is None or reference.is_stale else reference.price
 
     def _price(self, exchange: str, row: PositionRow) -> Decimal | None:
         if row.quantity == 0:

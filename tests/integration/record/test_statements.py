@@ -1,4 +1,4 @@
-"""One schema, two dialects: every statement of the repositories compiles for both."""
+"""One schema, two dialects: what makes the tables compiles for both, and fits MySQL."""
 
 from __future__ import annotations
 
