@@ -103,8 +103,11 @@ def closing(console: Console, runtime: EmbeddedRuntime, seconds: float) -> None:
         table.add_row(*row)
     console.print()
     console.print(table)
-    console.print(f"Done in {seconds:.1f} s. The full stack: [bold]make services[/bold], then")
-    console.print("[bold]make up FULL=1[/bold].")
+    console.print(f"Done in {seconds:.1f} s.")
+    console.print(
+        "The full stack is [bold]make services[/bold] and [bold]make up FULL=1[/bold]; this "
+        "release starts its services,\nthe next one runs Tidemark on them."
+    )
 
 
 def standing(console: Console, runtime: EmbeddedRuntime) -> None:

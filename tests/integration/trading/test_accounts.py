@@ -130,6 +130,16 @@ def test_without_a_price_a_snapshot_is_incomplete_and_never_zero(here: Installat
     assert (view.price, view.unrealized_pnl) == (None, None)
 
 
+def test_equity_in_another_quote_currency_is_converted(here: Installation) -> None:
+    """1 BTC of capital on ETH/BTC is worth what a bitcoin costs in USDT."""
+    account = here.account(BTC="2")
+    instance = here.instance(account, "holder", capital=D(1), symbols=("ETH/BTC",))
+    here.parts.accounts.snapshot_equity()
+    (snapshot,) = here.parts.queries.equity(instance.id, 1)
+    assert (snapshot.currency, snapshot.incomplete) == ("USDT", False)
+    assert snapshot.equity == here.price()
+
+
 def test_positions_are_shown_with_their_worth_and_flat_ones_when_asked(here: Installation) -> None:
     account = here.account()
     here.order(account, "buy", "0.01")
