@@ -101,7 +101,14 @@ def test_the_demo_stays_up_until_ctrl_c_and_stops_cleanly(tmp_path: Path) -> Non
 
 def children_of(session: int) -> list[str]:
     """Command lines of the processes in a session."""
-    found = subprocess.run(
-        ["ps", "-o", "pid=,args=", "-s", str(session)], capture_output=True, text=True, check=False
-    )
-    return [line for line in found.stdout.splitlines() if line.strip()]
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # pid (name) state ppid pgrp session …; the name may hold anything but its last ")".
+            fields = stat.read_text().rpartition(")")[2].split()
+            line = (stat.parent / "cmdline").read_text().replace("\0", " ").strip()
+        except OSError:
+            continue  # it ended while we looked
+        if int(fields[3]) == session and fields[0] != "Z":
+            found.append(line)
+    return found
