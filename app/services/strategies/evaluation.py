@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 import structlog
 
@@ -17,6 +18,7 @@ from app.core.market.klines import KlineFrame
 from app.core.money import ZERO, canonical, parse_amount
 from app.core.orders.state import FINAL
 from app.core.orders.types import OrderStatus, OrderType, Side
+from app.core.portfolio.positions import exact_product
 from app.core.ports import Ids, MarketClock
 from app.core.strategies.errors import StrategyError
 from app.core.strategies.evaluation import EvaluationRequest, EvaluationResult
@@ -346,10 +348,23 @@ def _update(event: OrderEventRow, order: OrderRow, now: int) -> OrderUpdate:
         timestamp=int(data["ts"]) if filled else now,
         price=parse_amount(data["price"]) if filled else None,
         last_quantity=parse_amount(data["fill_quantity"]) if filled else ZERO,
-        fee=parse_amount(data["fee"]) if filled else ZERO,
+        fee=_quote_fee(order.symbol, data) if filled else ZERO,
         reason=str(data.get("reason", "")) if status in FINAL else "",
         tag=order.tag,
     )
+
+
+def _quote_fee(symbol: str, data: dict[str, Any]) -> Decimal:
+    """The fee of a fill event in quote units, as a backtest states it.
+
+    A fee in base counts at the price of its fill; one in a third asset has no price here and
+    counts 0, for which an alarm was raised when it was booked.
+    """
+    base, _, quote = symbol.partition(":")[0].partition("/")
+    fee = parse_amount(data["fee"])
+    if data["fee_asset"] == quote:
+        return fee
+    return exact_product(fee, parse_amount(data["price"])) if data["fee_asset"] == base else ZERO
 
 
 def _report_skipped(unit: Unit, row: StrategyInstanceRow, bar_ts: int) -> None:
