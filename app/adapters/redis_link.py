@@ -37,8 +37,7 @@ def open_redis(url: str, step_s: float = STEP_S) -> Redis:
         # Version 2 of the protocol, and no introduction of the client: each is a round trip
         # more in opening a connection, and so a chance more to time out.
         protocol=2,
-        lib_name=None,
-        lib_version=None,
+        driver_info=None,
     )
 
 

@@ -239,7 +239,7 @@ def test_flower_sees_a_hint_when_it_is_sent_and_when_it_runs(world: World, tmp_p
 
 def _refused(work: Callable[[Any], Any], url: str) -> None:
     with (
-        pytest.raises((kombu.exceptions.OperationalError, Exception), match="ACCESS_REFUSED|403"),
+        pytest.raises(Exception, match="ACCESS_REFUSED"),
         kombu.Connection(url) as connection,
     ):
         work(connection.default_channel)
@@ -253,7 +253,7 @@ def test_each_user_can_do_what_it_needs_and_no_more(world: World) -> None:
     with kombu.Connection(broker.url_of("admin")) as connection:
         connection.default_channel.queue_declare("payroll", durable=True, auto_delete=False)
     app, flower = broker.url, broker.url_of("tidemark_flower")
-    with pytest.raises(Exception, match="NOT_ALLOWED|not allowed|access to vhost"):
+    with pytest.raises(Exception, match=r"NOT_ALLOWED|not allowed|access to vhost"):
         kombu.Connection(broker.url_of("tidemark_app", "elsewhere")).connect()
     _refused(lambda channel: channel.queue_delete("payroll"), app)
     _refused(lambda channel: channel.queue_purge("payroll"), app)
