@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from app.services.hinting import Hinter, Waiting
 from tests.support.record import Hints, ManualClock
 
@@ -29,7 +31,7 @@ def test_an_hour_without_workers_leaves_some_hundred_hints_not_thousands() -> No
     queue, clock = Broker(), ManualClock()
     found = swept(Hinter(queue, clock), clock, Waiting("orders.send", "1"), 3_600)
     assert found[:5] == [0, 2, 6, 14, 22]
-    assert max(later - sooner for sooner, later in zip(found, found[1:], strict=False)) <= 10
+    assert max(later - sooner for sooner, later in pairwise(found)) <= 10
     assert len(queue.sent) == len(found) < 460
 
 
