@@ -45,7 +45,9 @@ def _build_in_worker(sender: Any, **_kwargs: Any) -> None:
     from celery.concurrency import get_implementation
     from celery.concurrency.prefork import TaskPool
 
-    if not issubclass(get_implementation(sender.pool_cls), TaskPool):
+    if issubclass(get_implementation(sender.pool_cls), TaskPool):
+        _configure_logs(load_settings())
+    else:
         _build_container()
 
 
@@ -68,17 +70,23 @@ _built: list[Container] = []
 
 
 def _build_container() -> None:
-    from app.logs import configure_logs
     from app.wiring import Container
 
     settings = load_settings()
     if settings.is_embedded:
         return  # the runtime that started this worker has installed its own container
-    configure_logs(settings.log_level, settings.log_format)
+    _configure_logs(settings)
     container = Container(settings, CeleryQueue(app))
     container.start_background()
     install(container)
     _built.append(container)
+
+
+def _configure_logs(settings: Settings) -> None:
+    from app.logs import configure_logs
+
+    if not settings.is_embedded:
+        configure_logs(settings.log_level, settings.log_format)
 
 
 @task_prerun.connect
