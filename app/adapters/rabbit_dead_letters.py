@@ -22,6 +22,8 @@ from app.core.errors import TidemarkError, Unavailable
 from app.core.ports import DeadLetter
 
 _ID_CHARS: Final = 16
+# A person waits, not an order: a busy broker may take its time.
+_PATIENCE_S: Final = 15.0
 # What the broker wrote on a message when it died; a requeued one begins anew.
 _BROKERS_HEADERS: Final = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count")
 
@@ -78,7 +80,7 @@ class RabbitDeadLetters:
     def _channel(self) -> Iterator[Any]:
         amqp = None
         try:
-            amqp = open_amqp(self._url)
+            amqp = open_amqp(self._url, read_timeout=_PATIENCE_S)
             channel = amqp.channel()
             declare_tasks(channel)
             yield channel
@@ -95,8 +97,15 @@ class RabbitDeadLetters:
 
 
 def _messages(channel: Any) -> Iterator[Any]:
-    """Each message of the queue once: none goes back before the channel closes."""
-    while (message := channel.basic_get(DEAD)) is not None:
+    """Each message that the queue holds now, once: none goes back before the channel closes.
+
+    One that is put back into its queue may be dead again at once, and would be met for ever.
+    """
+    held = channel.queue_declare(DEAD, passive=True).message_count
+    for _ in range(held):
+        message = channel.basic_get(DEAD)
+        if message is None:
+            return
         yield message
 
 
