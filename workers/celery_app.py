@@ -10,7 +10,7 @@ from celery.signals import task_postrun, task_prerun, worker_init, worker_proces
 
 from app.adapters.celery_queue import CeleryQueue, make_celery
 from app.config import Settings, load_settings
-from workers import backtests, collection, maintenance, orders, strategies
+from workers import backtests, collection, heartbeat, maintenance, orders, strategies
 from workers.beat_schedule import BEAT_SCHEDULE
 from workers.runtime import install
 
@@ -23,6 +23,7 @@ def build_celery(settings: Settings) -> Celery:
     celery = make_celery(settings.broker_url)
     celery.conf.beat_schedule = BEAT_SCHEDULE
     celery.conf.beat_schedule_filename = str(settings.beat_file)
+    heartbeat.install(celery)
     return celery
 
 
@@ -30,6 +31,12 @@ app = build_celery(load_settings())
 
 
 @worker_init.connect
+def _begin(sender: Any, **_kwargs: Any) -> None:
+    """A worker of threads builds its parts here; one that forks leaves them to its children."""
+    if "prefork" not in str(sender.pool_cls):
+        _build_container()
+
+
 @worker_process_init.connect
 def _build_container(**_kwargs: Any) -> None:
     """Connections must not cross a fork, so each process builds its own parts."""

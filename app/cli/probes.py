@@ -29,6 +29,11 @@ def readiness(container: Container) -> tuple[Check, ...]:
     )
 
 
+def services(container: Container) -> tuple[Check, ...]:
+    """The services that the full stack stands on."""
+    return _database(container), _broker(container), _cache(container)
+
+
 def everything(container: Container) -> tuple[Check, ...]:
     """Every component, for ``tidemark doctor``."""
     settings = container.settings

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-app = group("The installation: doctor, migrate, token.")
+app = group("The installation: status, doctor, migrate, token.")
 
 
 @app.command("doctor")
@@ -43,6 +43,33 @@ def doctor(as_json: Json = False) -> None:
     if not well:
         wrong = ", ".join(finding.component for finding in findings if not finding.ok)
         sys.stderr.write(f"tidemark: not well: {wrong}\n")
+        raise typer.Exit(1)
+
+
+@app.command("status")
+def status(as_json: Json = False) -> None:
+    """Show the processes of the full stack that runs here; exit code 1 unless all are up."""
+    from app.cli.locking import RuntimeLock
+    from app.cli.supervision import state
+    from app.config import load_settings
+    from app.core.errors import NotFound
+
+    data_dir = load_settings().data_dir
+    facts = RuntimeLock(data_dir).facts()
+    known = state.read(data_dir)
+    if not facts or facts.get("pid") != known.get("pid"):
+        raise NotFound("no full stack runs here; start one with: tidemark up --full")
+    processes = known["processes"]
+
+    def human(out: Console) -> None:
+        rows = (
+            [each["name"], each["state"], each["pid"], each["restarts"], each["reason"]]
+            for each in processes
+        )
+        table(out, ("process", "state", "pid>", "restarts>", "last reason"), rows, "None.")
+
+    emit(as_json, {**facts, "at": known["at"], "processes": processes}, human)
+    if any(each["state"] != "up" for each in processes):
         raise typer.Exit(1)
 
 
