@@ -106,9 +106,7 @@ def run_demo(
         if full:
             settings = stack.enter_context(_services(settings, console))
         with console.status(f"Starting the {'processes' if full else 'embedded stack'}"):
-            runtime = stack.enter_context(_runtime(settings, full=full))
-            if isinstance(runtime, FullRuntime):
-                runtime.wait_until_up()
+            runtime = _started(stack, settings, full=full)
         result = Demo(runtime, console).run()
         result.seconds = time.monotonic() - started
         demo_view.closing(console, runtime, result.seconds)
@@ -119,9 +117,13 @@ def run_demo(
     return 0
 
 
-def _runtime(settings: Settings, *, full: bool) -> EmbeddedRuntime | FullRuntime:
+def _started(stack: ExitStack, settings: Settings, *, full: bool) -> Runtime:
     options = _simulator_options(settings)
-    return FullRuntime(settings, options) if full else EmbeddedRuntime(settings, options)
+    if not full:
+        return stack.enter_context(EmbeddedRuntime(settings, options))
+    runtime = stack.enter_context(FullRuntime(settings, options))
+    runtime.wait_until_up()
+    return runtime
 
 
 @contextmanager
