@@ -36,6 +36,14 @@ _WEAK_PASSWORDS: Final = frozenset(
     {"", "guest", "tidemark", "password", "changeme", "change-me", "secret", "root", "admin"}
 )
 _PREFIX: Final = "TIDEMARK_"
+# Settings that may hold a password.
+_URLS: Final = (
+    "database_url",
+    "broker_url",
+    "redis_url",
+    "flower_broker_url",
+    "flower_broker_api",
+)
 # Read elsewhere, without a setting: by the command line, the benchmarks and the tests.
 _OTHER_NAMES: Final = ("DEBUG", "BENCH_DATABASE_URL", "HEARTBEAT_FILE")
 _OTHER_PREFIX: Final = "TEST_"
@@ -78,6 +86,8 @@ class Settings(BaseSettings):
     redis_url: str = ""
     #: The broker as Flower sees it: a user who may listen to events alone. Empty: no Flower.
     flower_broker_url: str = ""
+    #: RabbitMQ's management API as Flower asks it for the queues' lengths; may be empty.
+    flower_broker_api: str = ""
     database_pool_size: int = Field(10, ge=1, le=200)
 
     api_host: str = "127.0.0.1"
@@ -155,7 +165,13 @@ class Settings(BaseSettings):
         if not exposed and self.environment in (Environment.DEVELOPMENT, Environment.TESTING):
             return self
         why = "with a bind beyond loopback" if exposed else f"in {self.environment}"
-        for name in ("database_url", "broker_url", "redis_url", "flower_broker_url"):
+        for name in (
+            "database_url",
+            "broker_url",
+            "redis_url",
+            "flower_broker_url",
+            "flower_broker_api",
+        ):
             url = urlsplit(getattr(self, name))
             networked = url.scheme not in ("", "sqlite", "memory") and url.hostname is not None
             if networked and (url.password or "") in _WEAK_PASSWORDS:

@@ -19,7 +19,7 @@ from typing import Final
 
 from app.cli.services.machine import ServerError
 from app.cli.services.mariadb import MariaDBServer
-from app.cli.services.rabbitmq import RabbitMQServer
+from app.cli.services.rabbitmq import WatchedRabbitMQServer
 from app.cli.services.redis import RedisServer
 from app.cli.services.server import NativeServer
 
@@ -67,7 +67,7 @@ class Services:
             detached=detached,
             log=logs / "mysql.log",
         )
-        self.rabbitmq = RabbitMQServer(
+        self.rabbitmq = WatchedRabbitMQServer(
             self._directory / "rabbitmq",
             port=wanted.get("rabbitmq"),
             detached=detached,
@@ -137,6 +137,7 @@ class Services:
             "TIDEMARK_BROKER_URL": self.rabbitmq.app_url,
             "TIDEMARK_REDIS_URL": self.redis.url,
             "TIDEMARK_FLOWER_BROKER_URL": self.rabbitmq.flower_url,
+            "TIDEMARK_FLOWER_BROKER_API": self.rabbitmq.flower_api,
         }
 
     def _write_env(self, settings: Mapping[str, str]) -> None:

@@ -8,8 +8,8 @@ import json
 import secrets
 import socket
 import time
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
 
 from app.cli.services import machine
 from app.cli.services.machine import LOOPBACK, PortTakenError
@@ -29,8 +29,9 @@ class RabbitMQServer(NativeServer):
 
     title = "RabbitMQ"
     program = "rabbitmq-server"
-    ports_needed = ("port", "distribution", "epmd")
+    ports_needed: ClassVar[Sequence[str]] = ("port", "distribution", "epmd")
     passwords_needed = ("admin", "app", "flower")
+    plugins: ClassVar[Sequence[str]] = ()
     # Six to eleven seconds on two idle cores; a busy machine needs several times that.
     start_seconds = 120.0
 
@@ -61,12 +62,16 @@ class RabbitMQServer(NativeServer):
             "log.file = false\n"
             "log.console = true\n"
             "log.console.level = warning\n"
-            "disk_free_limit.absolute = 50MB\n",
+            f"disk_free_limit.absolute = 50MB\n{self._more_configuration()}",
         )
-        self._write("plugins", "[].\n")
+        self._write("plugins", f"[{','.join(self.plugins)}].\n")
         # The node's name needs "localhost", which a bare container does not always resolve.
         self._write("inetrc", '{lookup, [file, native]}.\n{host, {127,0,0,1}, ["localhost"]}.\n')
         self._write(".erlang.cookie", secrets.token_hex(16), mode=0o400)
+
+    def _more_configuration(self) -> str:
+        """Lines for the plugins."""
+        return ""
 
     def _epmd_environment(self) -> dict[str, str]:
         return {"ERL_EPMD_PORT": str(self._ports["epmd"]), "ERL_EPMD_ADDRESS": LOOPBACK}
@@ -125,6 +130,24 @@ class RabbitMQServer(NativeServer):
         self._kill("epmd")
 
 
+class WatchedRabbitMQServer(RabbitMQServer):
+    """With the management API, on loopback too: it tells Flower how long the queues are."""
+
+    ports_needed = (*RabbitMQServer.ports_needed, "management")
+    plugins = ("rabbitmq_management",)
+
+    @property
+    def flower_api(self) -> str:
+        """The management API for Flower, password included."""
+        password = self._passwords["flower"]
+        return f"http://{FLOWER_USER}:{password}@{LOOPBACK}:{self._ports['management']}/api/"
+
+    def _more_configuration(self) -> str:
+        return (
+            f"management.tcp.ip = {LOOPBACK}\nmanagement.tcp.port = {self._ports['management']}\n"
+        )
+
+
 def _definitions(passwords: Mapping[str, str]) -> dict[str, Any]:
     """Users, virtual hosts and rights, as RabbitMQ reads them at each start."""
     everything = {"configure": ".*", "write": ".*", "read": ".*"}
@@ -140,7 +163,8 @@ def _definitions(passwords: Mapping[str, str]) -> dict[str, Any]:
         "users": [
             _user(USER, passwords["admin"], ["administrator"]),
             _user(APP_USER, passwords["app"], []),
-            _user(FLOWER_USER, passwords["flower"], []),
+            # "management" shows what lies in its own virtual host, and no more.
+            _user(FLOWER_USER, passwords["flower"], ["management"]),
         ],
         "permissions": [
             {"user": USER, "vhost": "/", **everything},

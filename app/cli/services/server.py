@@ -214,6 +214,8 @@ class NativeServer(abc.ABC):
         self._choose_ports()
 
     def _ports_fit(self) -> bool:
+        if set(self._ports) != set(self.ports_needed):
+            return False
         wanted = self._wanted_port in (None, self._ports.get("port"))
         return wanted and all(machine.port_is_free(port) for port in self._ports.values())
 

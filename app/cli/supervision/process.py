@@ -40,6 +40,7 @@ class ProcessSpec:
         stop_s: how long that may take; then it is killed.
         alarm: whether its silence is an alarm of its own, as with beat.
         pass_fds: open files that it inherits.
+        heartbeat: the file of its signs of life; what an earlier process said is removed.
     """
 
     name: str
@@ -54,6 +55,7 @@ class ProcessSpec:
     stop_s: float = 10.0
     alarm: bool = False
     pass_fds: Sequence[int] = ()
+    heartbeat: Path | None = None
 
 
 class RunningProcess:
@@ -66,6 +68,8 @@ class RunningProcess:
     def __init__(self, spec: ProcessSpec, log: Path) -> None:
         self._log = log
         rotate(log)
+        if spec.heartbeat is not None:
+            spec.heartbeat.unlink(missing_ok=True)
         with log.open("ab") as output:
             self._printed = output.tell()
             # A file and not a pipe: a supervisor that is stopped or slow must not block the
@@ -91,9 +95,10 @@ class RunningProcess:
         code = self._process.poll()
         if code is None:
             return None
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        if code < 0:
+            return f"killed by {signal.Signals(-code).name}"
         last = self.last_line()
-        return f"{how}: {last}" if last else how
+        return f"exit code {code}: {last}" if last else f"exit code {code}"
 
     def last_line(self) -> str:
         """The last line that it printed, without secrets."""

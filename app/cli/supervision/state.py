@@ -20,7 +20,7 @@ class ProcessState:
             or ``stopped``.
         since: wall time since which it is so, ms.
         restarts: starts after the first.
-        reason: why it was last restarted or is unwell; empty while there was nothing.
+        reason: why it was last restarted; empty while it was not.
         next_start: wall time of the next start while ``waiting``, ms.
     """
 

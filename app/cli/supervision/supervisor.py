@@ -240,8 +240,8 @@ class Supervisor:
         known.state, known.since = name, time.time_ns() // 1_000_000
         if pid is not None or name in ("waiting", "stopped"):
             known.pid = pid
-        if reason is not None:
-            known.reason = reason
+        if reason is not None and name != "unwell":
+            known.reason = reason  # of its last restart; a passing complaint is told and no more
         known.next_start = next_start
         self._changed = True
         said = f"{name}: {reason}" if reason else name

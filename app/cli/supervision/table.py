@@ -88,8 +88,7 @@ def beat_arguments(settings: Settings) -> tuple[str, ...]:
 def flower_arguments(address: str, port: int) -> tuple[str, ...]:
     """Flower, which looks and does not touch; nginx hands it out under /flower/."""
     return (
-        *CELERY,
-        "flower",
+        *("-m", "celery", "-A", "workers.monitor", "flower"),
         f"--address={address}",
         f"--port={port}",
         "--url_prefix=flower",
@@ -98,6 +97,8 @@ def flower_arguments(address: str, port: int) -> tuple[str, ...]:
         # Its user may not send worker commands, so it does not try.
         "--enable_events=False",
         "--max_tasks=10000",
+        # A worker process that was replaced is forgotten after a while.
+        "--purge_offline_workers=600",
     )
 
 
@@ -140,8 +141,6 @@ def _python(*arguments: str) -> tuple[str, ...]:
 
 def _heart(place: Place, name: str) -> tuple[Path, Mapping[str, str]]:
     path = place.run_dir / f"{name.replace(':', '-')}.beat"
-    # What an earlier process said is no sign of this one's life.
-    path.unlink(missing_ok=True)
     return path, {"TIDEMARK_HEARTBEAT_FILE": str(path)}
 
 
@@ -153,6 +152,7 @@ def _worker(worker: WorkerClass, settings: Settings, place: Place) -> ProcessSpe
         command=_python(*worker_arguments(worker, settings)),
         environment=environment,
         probe=heartbeat(path),
+        heartbeat=path,
         stop_phase=PHASE_WORKERS,
         # A warm shutdown: no new task, the running ones are finished.
         stop_signal=signal.SIGTERM,
@@ -167,6 +167,7 @@ def _beat(settings: Settings, place: Place) -> ProcessSpec:
         command=_python(*beat_arguments(settings)),
         environment=environment,
         probe=heartbeat(path),
+        heartbeat=path,
         hang_s=10.0,  # with the 12 s of silence before: an alarm within 30 s
         stop_phase=PHASE_BEAT,
         alarm=True,
@@ -180,6 +181,7 @@ def _streams(place: Place) -> ProcessSpec:
         command=_python("-m", "workers.streams"),
         environment=environment,
         probe=heartbeat(path),
+        heartbeat=path,
         stop_phase=PHASE_REST,
         stop_s=_DRAIN_S,
     )
@@ -211,6 +213,7 @@ def _simulator(place: Place) -> ProcessSpec:
 
 
 def _flower(settings: Settings) -> ProcessSpec:
+    queues = settings.flower_broker_api
     return ProcessSpec(
         name="flower",
         command=_python(*flower_arguments("127.0.0.1", settings.flower_port)),
@@ -221,6 +224,12 @@ def _flower(settings: Settings) -> ProcessSpec:
             "TIDEMARK_REDIS_URL": "",
             # nginx asks for the password; Flower listens on loopback.
             "FLOWER_UNAUTHENTICATED_API": "true",
+            # By the environment: a command line, with its password, is everyone's to read.
+            **(
+                {"FLOWER_BROKER_API": settings.flower_broker_api}
+                if settings.flower_broker_api
+                else {}
+            ),
         },
         probe=http_answer("/flower/healthcheck", port=settings.flower_port),
         stop_phase=PHASE_REST,
