@@ -1,7 +1,4 @@
-"""Signs of life: a small file that a process keeps fresh while it truly works.
-
-Its path is ``TIDEMARK_HEARTBEAT_FILE``; without one nothing is written. The supervisor and the
-containers' health checks read it.
+"""How a worker and beat give their signs of life; see `workers.signs`.
 
 Why a file and not a ping through the broker: a ping fails when the broker is down, and then a
 supervisor would kill workers that are well and wait to reconnect. Why not a thread's mere word:
@@ -12,11 +9,9 @@ has been held for longer than any task may take.
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
-from pathlib import Path
 from typing import Any, Final
 
 from celery import Celery, bootsteps
@@ -24,52 +19,14 @@ from celery.beat import PersistentScheduler
 from celery.signals import worker_process_init, worker_shutdown
 
 from app.cli.supervision.launcher import die_with_parent
+from workers.signs import CONSUMING, RECONNECTING, STUCK, VARIABLE, touch
 
-VARIABLE: Final = "TIDEMARK_HEARTBEAT_FILE"
-#: The names of ``state``; with any other the process is alive and cannot work.
-CONSUMING: Final = "consuming"
-RECONNECTING: Final = "reconnecting"
-STUCK: Final = "stuck"
 _PERIOD_S: Final = 1.0
 # The loop's timer turns once a second; a long garbage collection or a busy machine takes some.
 _PULSE_LIMIT_S: Final = 10.0
 # A task is a slice of at most 60 s; a backtest has its own limit, which ends it.
 _SLICE_LIMIT_S: Final = 600.0
 _MARGIN_S: Final = 120.0
-
-
-def touch(state: str, detail: str = "") -> None:
-    """Say that this process lives; a full disk is no reason to stop working."""
-    name = os.environ.get(VARIABLE)
-    if not name:
-        return
-    path = Path(name)
-    beside = path.with_suffix(f".{os.getpid()}")
-    try:
-        beside.write_text(json.dumps({"pid": os.getpid(), "state": state, "detail": detail}))
-        beside.replace(path)
-    except OSError:
-        # Nothing was said: should it last, the supervisor starts this process again.
-        beside.unlink(missing_ok=True)
-
-
-def complaint(path: Path, limit_s: float, now: float | None = None) -> str | None:
-    """What is wrong with a process by its file; None while it is well.
-
-    Args:
-        limit_s: age of the file from which on the process is silent.
-        now: wall time, seconds.
-    """
-    try:
-        age = (time.time() if now is None else now) - path.stat().st_mtime
-        said = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return "it has given no sign of life yet"
-    if age > limit_s:
-        return f"it has been silent for {age:.0f} s"
-    if said["state"] == STUCK:
-        return f"it is stuck: {said['detail']}"
-    return None
 
 
 class WorkerHeart(bootsteps.StartStopStep):

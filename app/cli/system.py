@@ -75,15 +75,15 @@ def status(as_json: Json = False) -> None:
 
 @app.command("migrate")
 def migrate(as_json: Json = False) -> None:
-    """Bring the database to this release's schema."""
+    """Bring the database to this release's schema and its built-in strategies."""
     from app.cli.session import session
-    from app.repositories.migrating import current_revision, pending, upgrade
+    from app.repositories.migrating import current_revision, pending, upgrade_alone
 
     with session(migrate=False) as here:
         engine = here.container.engine
         was_pending = pending(engine)
-        if was_pending:
-            upgrade(engine)
+        upgrade_alone(engine)
+        here.container.catalogue.sync_builtins()
         revision = current_revision(engine)
     emit(
         as_json,

@@ -10,6 +10,7 @@ of a user who may create databases, ``mysql+pymysql://root:secret@127.0.0.1:3306
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -83,25 +84,57 @@ class ExternalMySQL:
     def create_database(self, name: str, *, exist_ok: bool = False) -> str:
         """Create an empty database, as strictly collated as the private server's."""
         condition = "IF NOT EXISTS " if exist_ok else ""
-        self._execute(
+        self.execute(
             f"CREATE DATABASE {condition}`{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
         )
         return self._of(name)
 
     def drop_database(self, name: str) -> None:
         """Drop it."""
-        self._execute(f"DROP DATABASE `{name}`")
+        self.execute(f"DROP DATABASE `{name}`")
 
     def _of(self, name: str) -> str:
         return self._url.set(database=name).render_as_string(hide_password=False)
 
-    def _execute(self, statement: str) -> None:
+    def execute(self, statement: str) -> None:
+        """Run one statement as its administrator."""
         engine = create_engine(self._url.set(database=None), poolclass=NullPool)
         with engine.begin() as connection:
             connection.exec_driver_sql(statement)
 
 
-def external_mysql(environment: Callable[[str], str | None] = os.environ.get) -> Databases | None:
+# What `make services` and compose say on the server's command line.
+_SETTINGS: Final = (
+    "local_infile = ON",
+    "innodb_lock_wait_timeout = 3",
+    "transaction_isolation = 'READ-COMMITTED'",
+    "time_zone = '+00:00'",
+)
+
+
+def prepare(server: ExternalMySQL) -> None:
+    """Set on a running server what the full stack wants of it."""
+    for setting in _SETTINGS:
+        server.execute(f"SET GLOBAL {setting}")
+
+
+def external_mysql(
+    environment: Callable[[str], str | None] = os.environ.get,
+) -> ExternalMySQL | None:
     """The server that ``TIDEMARK_TEST_MYSQL_URL`` names, or None."""
     url = environment(EXTERNAL_MYSQL)
     return ExternalMySQL(url) if url else None
+
+
+def main() -> int:
+    """`python -m tests.support.servers`: prepare the server of TIDEMARK_TEST_MYSQL_URL."""
+    server = external_mysql()
+    if server is None:
+        sys.stderr.write(f"set {EXTERNAL_MYSQL}\n")
+        return 2
+    prepare(server)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

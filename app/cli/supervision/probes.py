@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from app.cli.supervision.process import Probe
+from workers.signs import complaint
 
 _TIMEOUT_S: Final = 5.0
 # Signs of life come every second, beat's every five.
@@ -16,11 +17,9 @@ _SILENT_S: Final = 12.0
 
 
 def heartbeat(path: Path) -> Probe:
-    """Reads the file that the process keeps fresh; see `workers.heartbeat`."""
+    """Reads the file that the process keeps fresh; see `workers.signs`."""
 
     def probe() -> str | None:
-        from workers.heartbeat import complaint
-
         return complaint(path, _SILENT_S)
 
     return probe

@@ -225,11 +225,7 @@ def _flower(settings: Settings) -> ProcessSpec:
             # nginx asks for the password; Flower listens on loopback.
             "FLOWER_UNAUTHENTICATED_API": "true",
             # By the environment: a command line, with its password, is everyone's to read.
-            **(
-                {"FLOWER_BROKER_API": settings.flower_broker_api}
-                if settings.flower_broker_api
-                else {}
-            ),
+            **({"FLOWER_BROKER_API": queues} if queues else {}),
         },
         probe=http_answer("/flower/healthcheck", port=settings.flower_port),
         stop_phase=PHASE_REST,
