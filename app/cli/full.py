@@ -88,7 +88,7 @@ class FullRuntime:
 
     Attributes:
         container: the parts, for the one who drives the stack.
-        api_url: where the API listens.
+        api_url: where the API listens; empty where it is not among ``only``.
         new_token: the API token where this start has made it, else None.
     """
 
@@ -103,7 +103,10 @@ class FullRuntime:
         listener: Listener = lambda _name, _what: None,
     ) -> None:
         self._settings = settings
-        self._simulator = simulator
+        # With --only, what is not named is somebody else's: a simulator elsewhere is told by
+        # TIDEMARK_SIMULATOR_URL, and nobody here listens for an API that runs elsewhere.
+        self._simulator = simulator if not only or "simulator" in only else None
+        self._serves = not only or any(name.partition(":")[0] == "api" for name in only)
         self._only = only
         self._listener = listener
         self._stack = ExitStack()
@@ -155,7 +158,6 @@ class FullRuntime:
 
     def _start(self, stack: ExitStack) -> None:
         from app.adapters.celery_queue import CeleryQueue, make_celery
-        from app.cli.serve import listen
         from app.cli.up import ensure_token
         from app.repositories.migrating import upgrade_alone
         from app.wiring import Container
@@ -170,18 +172,9 @@ class FullRuntime:
         upgrade_alone(self.container.engine)
         self.container.catalogue.sync_builtins()
         self.new_token = ensure_token(self.container)
-        try:
-            listener = listen(settings.api_host, settings.api_port)
-        except OSError as error:
-            raise Unavailable(
-                f"the API cannot listen on {settings.api_host}:{settings.api_port} "
-                f"({error.strerror}); set TIDEMARK_API_PORT to another port"
-            ) from None
-        stack.callback(listener.close)
-        host, number = listener.getsockname()[:2]
-        self.api_url = f"http://{f'[{host}]' if ':' in host else host}:{number}"
+        handle = self._listen(stack) if self._serves else -1
         run_dir = stack.enter_context(_RunDir(settings.data_dir))
-        place = Place(run_dir, listener.fileno(), self._simulator, port)
+        place = Place(run_dir, handle, self._simulator, port)
         common = environment_of(settings)
         rows = [
             replace(each, environment={**common, **each.environment})
@@ -196,6 +189,23 @@ class FullRuntime:
             simulator_url=settings.simulator_url,
             services_env=str(settings.data_dir.absolute() / "services" / ENV_FILE),
         )
+
+    def _listen(self, stack: ExitStack) -> int:
+        """Listen for the API's processes, which inherit the socket; its file descriptor."""
+        from app.cli.serve import listen
+
+        settings = self._settings
+        try:
+            listener = listen(settings.api_host, settings.api_port)
+        except OSError as error:
+            raise Unavailable(
+                f"the API cannot listen on {settings.api_host}:{settings.api_port} "
+                f"({error.strerror}); set TIDEMARK_API_PORT to another port"
+            ) from None
+        stack.callback(listener.close)
+        host, number = listener.getsockname()[:2]
+        self.api_url = f"http://{f'[{host}]' if ':' in host else host}:{number}"
+        return listener.fileno()
 
     def _supervise(self) -> None:
         """The supervisor's thread: starts and stops everything, so it outlives all of it."""
@@ -317,7 +327,8 @@ class _Lines:
 
 def _announce(console: Console, runtime: FullRuntime) -> None:
     settings = runtime.container.settings
-    console.print(f"API          {runtime.api_url}/api/v1")
+    if runtime.api_url:
+        console.print(f"API          {runtime.api_url}/api/v1")
     console.print(f"Exchange     {settings.simulator_url or 'the real one'}")
     console.print(f"Data, logs   {settings.data_dir.resolve()}, log/ in it")
     console.print("State        tidemark system status")

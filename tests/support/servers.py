@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from typing import Final, Protocol
 
 from sqlalchemy import create_engine, make_url
@@ -103,11 +102,10 @@ class ExternalMySQL:
             connection.exec_driver_sql(statement)
 
 
-# What `make services` and compose say on the server's command line.
+# What `make services` and compose say on the command line; the isolation each session says.
 _SETTINGS: Final = (
     "local_infile = ON",
     "innodb_lock_wait_timeout = 3",
-    "transaction_isolation = 'READ-COMMITTED'",
     "time_zone = '+00:00'",
 )
 
@@ -118,11 +116,9 @@ def prepare(server: ExternalMySQL) -> None:
         server.execute(f"SET GLOBAL {setting}")
 
 
-def external_mysql(
-    environment: Callable[[str], str | None] = os.environ.get,
-) -> ExternalMySQL | None:
+def external_mysql() -> ExternalMySQL | None:
     """The server that ``TIDEMARK_TEST_MYSQL_URL`` names, or None."""
-    url = environment(EXTERNAL_MYSQL)
+    url = os.environ.get(EXTERNAL_MYSQL)
     return ExternalMySQL(url) if url else None
 
 

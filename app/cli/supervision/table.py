@@ -56,7 +56,7 @@ class Place:
 
     Attributes:
         run_dir: heartbeat files and sockets; its path is short, as a socket's must be.
-        api_fd: the API's listening socket.
+        api_fd: the API's listening socket; -1 where no API runs here.
         simulator: options of the simulated exchange; None where none is ours.
     """
 
@@ -196,7 +196,7 @@ def _api(number: int, place: Place) -> ProcessSpec:
         probe=http_answer("/health", unix=probe),
         ready=http_success("/ready", unix=probe),
         stop_phase=PHASE_API,
-        pass_fds=(place.api_fd,),
+        pass_fds=(place.api_fd,) if place.api_fd >= 0 else (),
     )
 
 
