@@ -209,8 +209,13 @@ class NativeServer(abc.ABC):
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         if self._ports:
             return
-        if self._load() and (self.running or self._ports_fit()):
-            return
+        if self._load():
+            if self.running:
+                return
+            # What a killed server left, such as RabbitMQ's port mapper, holds its ports.
+            self._end()
+            if self._ports_fit():
+                return
         self._choose_ports()
 
     def _ports_fit(self) -> bool:

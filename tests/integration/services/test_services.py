@@ -18,7 +18,7 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
 from app.cli.services.manager import read_env
-from app.cli.services.reaper import session_members
+from app.cli.services.reaper import kill_session, session_members
 from tests.support.record import ROOT
 
 pytestmark = [pytest.mark.broker, pytest.mark.mysql, pytest.mark.redis, pytest.mark.slow]
@@ -185,3 +185,17 @@ def test_data_ports_and_passwords_survive_stop_and_start(
     running = states(data_dir)
     assert started(data_dir) == env
     assert states(data_dir) == running
+
+
+def test_a_killed_server_comes_back_where_its_clients_look_for_it(
+    data_dir: Path, env: dict[str, str]
+) -> None:
+    killed = {str(each["name"]): each["pid"] for each in states(data_dir)}
+    for pid in killed.values():
+        assert isinstance(pid, int)
+        kill_session(pid)
+    assert [each["state"] for each in states(data_dir)] == ["stopped"] * 3
+    assert started(data_dir) == env
+    assert query(env["TIDEMARK_DATABASE_URL"], "SELECT 1") == [(1,)]
+    with kombu.Connection(env["TIDEMARK_BROKER_URL"]) as connection:
+        connection.ensure_connection(max_retries=1)
