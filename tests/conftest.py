@@ -24,6 +24,7 @@ from tests.support.servers import (
     ServerError,
     external_mysql,
 )
+from tests.support.statements import BothDialects
 
 # A test that uses one of these carries the marker, so that -m "not broker" means what it says.
 MARKER_OF_FIXTURE = {
@@ -54,6 +55,13 @@ def _running(server: PrivateServer) -> Iterator[None]:
         yield
     finally:
         server.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def both_dialects() -> Iterator[None]:
+    """Whatever a test executes on one database must be a statement of the other as well."""
+    with BothDialects():
+        yield
 
 
 @pytest.fixture(scope="session")
