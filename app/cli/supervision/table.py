@@ -180,7 +180,7 @@ def _streams(place: Place) -> ProcessSpec:
         name="streams",
         command=_python("-m", "workers.streams"),
         environment=environment,
-        probe=heartbeat(path),
+        probe=heartbeat(path, promised=False),
         heartbeat=path,
         stop_phase=PHASE_REST,
         stop_s=_DRAIN_S,
