@@ -17,10 +17,10 @@ BIN := .venv/bin
 # "0" and nothing both mean no.
 yes = $(filter-out 0 no false,$(1))
 
-.PHONY: help bootstrap servers demo test faults lint up bench services clean
+.PHONY: help bootstrap servers demo test faults lint up bench services services-stop clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 bootstrap: ## Install uv and the locked packages into this checkout
 	@scripts/bootstrap
@@ -28,8 +28,8 @@ bootstrap: ## Install uv and the locked packages into this checkout
 servers: bootstrap
 	@scripts/install-servers
 
-demo: bootstrap ## Collect, backtest and trade on simulated money, in front of you (ONCE=1 ends it)
-	@exec $(BIN)/tidemark demo $(if $(call yes,$(ONCE)),--once)
+demo: $(if $(call yes,$(FULL)),servers,bootstrap) ## Collect, backtest and trade on simulated money, in front of you (ONCE=1 ends it)
+	@exec $(BIN)/tidemark demo $(if $(call yes,$(ONCE)),--once) $(if $(call yes,$(FULL)),--full)
 
 test: servers ## Lint, types, import contracts and the whole suite on private servers
 	@exec scripts/check
@@ -46,8 +46,11 @@ up: bootstrap ## Start Tidemark, embedded (FULL=1: on MySQL, RabbitMQ and Redis)
 bench: bootstrap ## Run the benchmarks
 	@exec $(BIN)/python -m benchmarks
 
-services: servers ## Private MariaDB, RabbitMQ and Redis in the foreground, data in var/services
-	@exec $(BIN)/python -m tests.support.servers var/services
+services: servers ## Install and start MariaDB, RabbitMQ and Redis of our own, in var/services
+	@exec $(BIN)/tidemark services start
+
+services-stop: bootstrap ## Stop them; their data stay
+	@exec $(BIN)/tidemark services stop
 
 clean: ## Remove what was installed and built; var/ and .env, which are yours, stay
 	rm -rf .venv .tools .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis \

@@ -36,8 +36,16 @@ _WEAK_PASSWORDS: Final = frozenset(
     {"", "guest", "tidemark", "password", "changeme", "change-me", "secret", "root", "admin"}
 )
 _PREFIX: Final = "TIDEMARK_"
+# Settings that may hold a password.
+_URLS: Final = (
+    "database_url",
+    "broker_url",
+    "redis_url",
+    "flower_broker_url",
+    "flower_broker_api",
+)
 # Read elsewhere, without a setting: by the command line, the benchmarks and the tests.
-_OTHER_NAMES: Final = ("DEBUG", "BENCH_DATABASE_URL")
+_OTHER_NAMES: Final = ("DEBUG", "BENCH_DATABASE_URL", "HEARTBEAT_FILE")
 _OTHER_PREFIX: Final = "TEST_"
 
 
@@ -76,13 +84,23 @@ class Settings(BaseSettings):
     broker_url: str = "memory://localhost/"
     #: Empty: prices and budget inside the process.
     redis_url: str = ""
+    #: The broker as Flower sees it: a user who may listen to events alone. Empty: no Flower.
+    flower_broker_url: str = ""
+    #: RabbitMQ's management API as Flower asks it for the queues' lengths; may be empty.
+    flower_broker_api: str = ""
     database_pool_size: int = Field(10, ge=1, le=200)
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(8700, ge=0, le=65535)
     api_docs: bool = True
-    #: Threads of the embedded worker.
+    #: Processes that serve the API (full stack).
+    api_workers: int = Field(1, ge=1, le=32)
+    #: Flower's port, on loopback (full stack).
+    flower_port: int = Field(5555, ge=0, le=65535)
+    #: Threads of each worker.
     worker_threads: int = Field(8, ge=1, le=64)
+    #: Backtests at the same time, each in a process of its own (full stack).
+    backtest_processes: int = Field(2, ge=1, le=64)
 
     #: Base URL of the simulated exchange; while set, no other host is ever spoken to.
     simulator_url: str = ""
@@ -147,7 +165,13 @@ class Settings(BaseSettings):
         if not exposed and self.environment in (Environment.DEVELOPMENT, Environment.TESTING):
             return self
         why = "with a bind beyond loopback" if exposed else f"in {self.environment}"
-        for name in ("database_url", "broker_url", "redis_url"):
+        for name in (
+            "database_url",
+            "broker_url",
+            "redis_url",
+            "flower_broker_url",
+            "flower_broker_api",
+        ):
             url = urlsplit(getattr(self, name))
             networked = url.scheme not in ("", "sqlite", "memory") and url.hostname is not None
             if networked and (url.password or "") in _WEAK_PASSWORDS:
@@ -200,6 +224,11 @@ def load_settings(**overrides: object) -> Settings:
         ) from None
 
 
+def given_names() -> set[str]:
+    """Names that the environment or ``.env`` gives, in capitals."""
+    return {each.upper() for each in [*os.environ, *DotEnvSettingsSource(Settings).env_vars]}
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host name or address is this machine's loopback."""
     if host == "localhost":
@@ -225,9 +254,8 @@ def _yaml_file(places: tuple[dict[str, object], ...]) -> Path:
 def _refuse_unknown_names() -> None:
     """Refuse names that nothing reads: they would be settings that silently do nothing."""
     known = [*(name.upper() for name in Settings.model_fields), *_OTHER_NAMES]
-    given = [*os.environ, *DotEnvSettingsSource(Settings).env_vars]
     problems = []
-    for given_name in sorted({each.upper() for each in given}):
+    for given_name in sorted(given_names()):
         name = given_name.removeprefix(_PREFIX)
         if name == given_name or name.startswith(_OTHER_PREFIX) or name in known:
             continue

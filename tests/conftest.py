@@ -16,16 +16,23 @@ from typing import Any
 import pytest
 
 from tests.support.servers import (
+    Databases,
     MariaDBServer,
     PrivateServer,
     RabbitMQServer,
     RedisServer,
     ServerError,
+    external_mysql,
 )
 from tests.support.statements import BothDialects
 
 # A test that uses one of these carries the marker, so that -m "not broker" means what it says.
-MARKER_OF_FIXTURE = {"mariadb": "mysql", "rabbitmq": "broker", "redis_server": "redis"}
+MARKER_OF_FIXTURE = {
+    "mariadb": "mysql",
+    "databases": "mysql",
+    "rabbitmq": "broker",
+    "redis_server": "redis",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -66,6 +73,16 @@ def mariadb() -> Iterator[MariaDBServer]:
 
 
 @pytest.fixture(scope="session")
+def databases(request: pytest.FixtureRequest) -> Databases:
+    """Where empty databases come from: TIDEMARK_TEST_MYSQL_URL, or the private MariaDB."""
+    outside = external_mysql()
+    if outside is not None:
+        return outside
+    server: MariaDBServer = request.getfixturevalue("mariadb")
+    return server
+
+
+@pytest.fixture(scope="session")
 def rabbitmq() -> Iterator[RabbitMQServer]:
     """A private RabbitMQ; ten seconds to start, so ask for it only where it matters."""
     server = RabbitMQServer()
@@ -87,7 +104,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'tidemark.db'}"
         return
-    server: MariaDBServer = request.getfixturevalue("mariadb")
+    server: Databases = request.getfixturevalue("databases")
     name = f"test_{uuid.uuid4().hex}"
     yield server.create_database(name)
     server.drop_database(name)

@@ -17,7 +17,7 @@ from celery.signals import (
 
 from app.adapters.celery_queue import CeleryQueue, make_celery
 from app.config import Settings, load_settings
-from workers import backtests, collection, maintenance, orders, strategies
+from workers import backtests, collection, heartbeat, maintenance, orders, strategies
 from workers.beat_schedule import BEAT_SCHEDULE
 from workers.runtime import install
 
@@ -33,6 +33,7 @@ def build_celery(settings: Settings) -> Celery:
     celery = make_celery(settings.broker_url)
     celery.conf.beat_schedule = BEAT_SCHEDULE
     celery.conf.beat_schedule_filename = str(settings.beat_file)
+    heartbeat.install(celery)
     return celery
 
 

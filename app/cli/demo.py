@@ -10,16 +10,22 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.cli import demo_view
-from app.cli.up import EmbeddedRuntime, wait_for_end
+from app.cli.full import FullRuntime
+from app.cli.services.machine import ServerError
+from app.cli.services.manager import Services
+from app.cli.up import EmbeddedRuntime, Runtime, wait_for_end
 from app.config import Settings, load_settings
 from app.core.errors import Unavailable
 from app.core.market.coverage import CoverageState
@@ -45,6 +51,8 @@ _FILLS: Final = 12
 _MAX_STEPS: Final = 240
 _POLL_S: Final = 0.05
 _JOB_LIMIT_S: Final = 120.0
+# Flower is left out: the demo is looked at through its own tables.
+_SERVICES: Final = ("TIDEMARK_DATABASE_URL", "TIDEMARK_BROKER_URL", "TIDEMARK_REDIS_URL")
 
 
 @dataclass(slots=True)
@@ -74,12 +82,19 @@ class DemoResult:
         )
 
 
-def run_demo(*, once: bool, port: int | None = None, data_dir: Path | None = None) -> int:
+def run_demo(
+    *,
+    once: bool,
+    port: int | None = None,
+    data_dir: Path | None = None,
+    full: bool = False,
+) -> int:
     """Run the demo; the exit code.
 
     Args:
         once: end after the summary instead of staying up.
         port: of the API; 0 takes a free one.
+        full: on separate processes over private MariaDB, RabbitMQ and Redis, which end with it.
     """
     console = Console()
     configure_logs("WARNING", "console")
@@ -87,27 +102,54 @@ def run_demo(*, once: bool, port: int | None = None, data_dir: Path | None = Non
     started = time.monotonic()
     demo_view.opening(console, settings)
     shutil.rmtree(settings.data_dir, ignore_errors=True)
-    with console.status("Starting the embedded stack and the simulated exchange"):
-        runtime = EmbeddedRuntime(settings, _simulator_options(settings))
-        runtime.__enter__()
-    try:
-        demo = Demo(runtime, console)
-        result = demo.run()
+    with ExitStack() as stack:
+        if full:
+            settings = stack.enter_context(_services(settings, console))
+        with console.status(f"Starting the {'processes' if full else 'embedded stack'}"):
+            runtime = _started(stack, settings, full=full)
+        result = Demo(runtime, console).run()
         result.seconds = time.monotonic() - started
         demo_view.closing(console, runtime, result.seconds)
         if once:
             console.out(result.as_json(), highlight=False)
         else:
             _stay_up(console, runtime)
-    finally:
-        runtime.__exit__(None, None, None)
     return 0
+
+
+def _started(stack: ExitStack, settings: Settings, *, full: bool) -> Runtime:
+    options = _simulator_options(settings)
+    if not full:
+        return stack.enter_context(EmbeddedRuntime(settings, options))
+    runtime = stack.enter_context(FullRuntime(settings, options))
+    runtime.wait_until_up()
+    return runtime
+
+
+@contextmanager
+def _services(settings: Settings, console: Console) -> Iterator[Settings]:
+    """Private services in a temporary directory, and the settings that lead to them.
+
+    Not the services that may run in ``var/services``: their workers would take our tasks.
+    """
+    with TemporaryDirectory(prefix="tidemark-demo-", ignore_cleanup_errors=True) as directory:
+        services = Services(Path(directory), detached=False)
+        try:
+            with console.status("Starting private MariaDB, RabbitMQ and Redis"):
+                given = services.start()
+            yield settings.model_copy(
+                update={name.removeprefix("TIDEMARK_").lower(): given[name] for name in _SERVICES}
+            )
+        except ServerError as error:
+            raise Unavailable(str(error).rstrip(".")) from None
+        finally:
+            services.stop()
 
 
 class Demo:
     """The steps of the demo over a running stack."""
 
-    def __init__(self, runtime: EmbeddedRuntime, console: Console) -> None:
+    def __init__(self, runtime: Runtime, console: Console) -> None:
         self._parts = runtime.container
         self._console = console
         self._result = DemoResult()
@@ -295,7 +337,7 @@ def _require_success(job: JobRow) -> None:
         raise Unavailable(f"the {job.kind} job ended as {job.state}: {said}")
 
 
-def _stay_up(console: Console, runtime: EmbeddedRuntime) -> None:
+def _stay_up(console: Console, runtime: Runtime) -> None:
     demo_view.standing(console, runtime)
     failure = wait_for_end(runtime)
     console.print("Stopping")

@@ -16,7 +16,7 @@ from app.core.money import canonical
 from app.models import JobRow, StrategyInstanceRow
 
 if TYPE_CHECKING:
-    from app.cli.up import EmbeddedRuntime
+    from app.cli.up import Runtime
     from app.config import Settings
     from app.wiring import Container
 
@@ -91,10 +91,12 @@ def trading(console: Console, parts: Container, instance: StrategyInstanceRow) -
     _pnl(console, parts, instance)
 
 
-def closing(console: Console, runtime: EmbeddedRuntime, seconds: float) -> None:
+def closing(console: Console, runtime: Runtime, seconds: float) -> None:
     """What it ran on, and how to go on."""
     settings = runtime.container.settings
-    table = _table("part", "embedded (this run)", "full stack")
+    runs = ["embedded", "full stack"]
+    runs = [f"{name} (this run)" if name == runtime.title else name for name in runs]
+    table = _table("part", *runs)
     for row in (
         ("record", f"SQLite {settings.data_dir}/tidemark.db", "MySQL / MariaDB"),
         ("queue", "Celery on memory://, threads", "Celery on RabbitMQ, processes"),
@@ -107,11 +109,11 @@ def closing(console: Console, runtime: EmbeddedRuntime, seconds: float) -> None:
     console.print(f"Done in {seconds:.1f} s.")
     console.print(
         "The full stack is [bold]make services[/bold] and [bold]make up FULL=1[/bold]; this "
-        "release starts its services,\nthe next one runs Tidemark on them."
+        "demo runs on it with [bold]make demo FULL=1[/bold]."
     )
 
 
-def standing(console: Console, runtime: EmbeddedRuntime) -> None:
+def standing(console: Console, runtime: Runtime) -> None:
     """Where to look while it stays up."""
     settings = runtime.container.settings
     console.print(

@@ -21,6 +21,7 @@ from app.cli import (
     strategies,
     system,
 )
+from app.cli.services import commands as services
 
 app = typer.Typer(
     name="tidemark",
@@ -41,6 +42,7 @@ app.add_typer(orders.app, name="order")
 app.add_typer(risk.app, name="risk")
 app.add_typer(jobs.app, name="job")
 app.add_typer(system.app, name="system")
+app.add_typer(services.app, name="services")
 stack.register(app)
 app.command("doctor")(system.doctor)
 

@@ -29,6 +29,11 @@ def readiness(container: Container) -> tuple[Check, ...]:
     )
 
 
+def services(container: Container) -> tuple[Check, ...]:
+    """The services that the full stack stands on."""
+    return _database(container), _broker(container), _cache(container)
+
+
 def everything(container: Container) -> tuple[Check, ...]:
     """Every component, for ``tidemark doctor``."""
     settings = container.settings
@@ -42,6 +47,7 @@ def everything(container: Container) -> tuple[Check, ...]:
         _migrations(container),
         _broker(container),
         Check("runtime", lambda: doctor.check_runtime(settings.is_embedded, lock.held_by_other())),
+        *_schedule(container),
         _cache(container),
         Check("clock", lambda: doctor.check_clock(container.clock.now_ms())),
         *_exchanges(container),
@@ -97,6 +103,19 @@ def _broker(container: Container, name: str = "") -> Check:
 
     shown = name or _shown(settings.broker_url)
     return Check("broker", lambda: doctor.check_broker(shown, ping))
+
+
+def _schedule(container: Container) -> tuple[Check, ...]:
+    """Of the full stack: embedded does its periodic work only while its runtime is up."""
+    if container.settings.is_embedded:
+        return ()
+
+    def check() -> tuple[bool, str]:
+        with container.units.read() as unit:
+            runs = unit.system.last_runs()
+        return doctor.check_schedule(max(runs.values(), default=None), container.clock.now_ms())
+
+    return (Check("schedule", check),)
 
 
 def _cache(container: Container) -> Check:

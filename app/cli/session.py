@@ -83,13 +83,20 @@ def _settings() -> tuple[Settings, RuntimeLock]:
     from app.logs import configure_logs
 
     settings = load_settings()
+    lock = RuntimeLock(settings.data_dir)
+    beside = lock.facts()
+    if beside.get("services_env"):
+        # A full stack runs here: the command works on its database and queue, not on SQLite.
+        from app.cli.full import take_services_env
+
+        take_services_env(settings.data_dir)
+        settings = load_settings()
     debugging = os.environ.get("TIDEMARK_DEBUG", "") not in ("", "0")
     # A command's own words are enough; warnings of its parts are for the one who looks closer.
     configure_logs(settings.log_level if debugging else "ERROR", settings.log_format)
-    lock = RuntimeLock(settings.data_dir)
-    beside = lock.facts().get("simulator_url")
-    if beside and not settings.simulator_url:
-        settings = load_settings(simulator_url=str(beside))
+    venue = beside.get("simulator_url")
+    if venue and not settings.simulator_url:
+        settings = load_settings(simulator_url=str(venue))
     return settings, lock
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-app = group("The installation: doctor, migrate, token, dead-letters.")
+app = group("The installation: status, doctor, migrate, token, dead-letters.")
 app.add_typer(dead_letters.app, name="dead-letters")
 
 
@@ -48,17 +48,44 @@ def doctor(as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
+@app.command("status")
+def status(as_json: Json = False) -> None:
+    """Show the processes of the full stack that runs here; exit code 1 unless all are up."""
+    from app.cli.locking import RuntimeLock
+    from app.cli.supervision import state
+    from app.config import load_settings
+    from app.core.errors import NotFound
+
+    data_dir = load_settings().data_dir
+    facts = RuntimeLock(data_dir).facts()
+    known = state.read(data_dir)
+    if not facts or facts.get("pid") != known.get("pid"):
+        raise NotFound("no full stack runs here; start one with: tidemark up --full")
+    processes = known["processes"]
+
+    def human(out: Console) -> None:
+        rows = (
+            [each["name"], each["state"], each["pid"], each["restarts"], each["reason"]]
+            for each in processes
+        )
+        table(out, ("process", "state", "pid>", "restarts>", "last reason"), rows, "None.")
+
+    emit(as_json, {**facts, "at": known["at"], "processes": processes}, human)
+    if any(each["state"] != "up" for each in processes):
+        raise typer.Exit(1)
+
+
 @app.command("migrate")
 def migrate(as_json: Json = False) -> None:
-    """Bring the database to this release's schema."""
+    """Bring the database to this release's schema and its built-in strategies."""
     from app.cli.session import session
-    from app.repositories.migrating import current_revision, pending, upgrade
+    from app.repositories.migrating import current_revision, pending, upgrade_alone
 
     with session(migrate=False) as here:
         engine = here.container.engine
         was_pending = pending(engine)
-        if was_pending:
-            upgrade(engine)
+        upgrade_alone(engine)
+        here.container.catalogue.sync_builtins()
         revision = current_revision(engine)
     emit(
         as_json,

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, Self
 
 import structlog
 
@@ -27,6 +27,8 @@ from app.core.errors import InvalidInput, Unavailable
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from app.wiring import Container
 
 _log = structlog.get_logger(__name__)
 _ROOT: Final = Path(__file__).resolve().parents[2]
@@ -122,6 +124,8 @@ class EmbeddedRuntime:
         new_token: the API token where this start has made it, else None.
     """
 
+    title: ClassVar[str] = "embedded"
+
     def __init__(
         self, settings: Settings, simulator: Sequence[str] | None, *, api: bool = True
     ) -> None:
@@ -177,7 +181,7 @@ class EmbeddedRuntime:
         # The lock proves that no other runtime lives: what its predecessor held is free.
         self.container.jobs.free_leases()
         self.container.catalogue.sync_builtins()
-        self.new_token = self._ensure_token()
+        self.new_token = ensure_token(self.container)
         worker_runtime.install(self.container)
         stack.callback(worker_runtime.install, None)
         self.container.start_background()
@@ -192,16 +196,18 @@ class EmbeddedRuntime:
             self.api_url = server.start()
         lock.describe(api_url=self.api_url, simulator_url=settings.simulator_url)
 
-    def _ensure_token(self) -> str | None:
-        if self.container.tokens.exists():
-            return None
-        token = self.container.tokens.create("first start")
-        path = self._settings.data_dir / "api-token"
-        path.unlink(missing_ok=True)
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(token + "\n")
-        return token
+
+def ensure_token(container: Container) -> str | None:
+    """Make the API's first token and keep it in ``api-token``; None where one exists."""
+    if container.tokens.exists():
+        return None
+    token = container.tokens.create("first start")
+    path = container.settings.data_dir / "api-token"
+    path.unlink(missing_ok=True)
+    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(token + "\n")
+    return token
 
 
 def _pools(threads: int) -> list[tuple[list[str], int]]:
@@ -312,8 +318,11 @@ class _ApiServer:
         self._thread.join(_STOP_S)
 
 
-def run_up(*, port: int | None, simulator: bool, full: bool) -> int:
-    """Start the embedded runtime and stay until Ctrl-C or SIGTERM; the exit code.
+def run_up(*, port: int | None, simulator: bool, full: bool, only: Sequence[str] = ()) -> int:
+    """Start the embedded runtime, or the full stack, and stay until Ctrl-C or SIGTERM.
+
+    Returns:
+        the exit code.
 
     Raises:
         InvalidInput: the settings do not fit.
@@ -324,11 +333,17 @@ def run_up(*, port: int | None, simulator: bool, full: bool) -> int:
     from app.config import load_settings
     from app.logs import configure_logs
 
+    if full:
+        from app.cli.full import UpOptions, run_full
+
+        return run_full(UpOptions(port, simulator, only), _market_options)
+    if only:
+        raise InvalidInput("--only chooses among the processes of --full")
     settings = load_settings(**({} if port is None else {"api_port": port}))
-    if full or not settings.is_embedded:
+    if not settings.is_embedded:
         raise InvalidInput(
-            "the full stack cannot be started by this release; unset TIDEMARK_BROKER_URL and "
-            "leave out --full to run embedded"
+            "TIDEMARK_BROKER_URL names a broker, which embedded does not use; add --full, or "
+            "unset it"
         )
     configure_logs(settings.log_level, settings.log_format)
     console = Console(stderr=True)
@@ -342,7 +357,19 @@ def run_up(*, port: int | None, simulator: bool, full: bool) -> int:
     return 0
 
 
-def wait_for_end(runtime: EmbeddedRuntime) -> str | None:
+class Runtime(Protocol):
+    """A running stack, embedded or full."""
+
+    title: ClassVar[str]
+    container: Container
+    api_url: str
+
+    def failure(self) -> str | None:
+        """Why it can no longer do its work, in one sentence; None while it can."""
+        ...
+
+
+def wait_for_end(runtime: Runtime) -> str | None:
     """Return at Ctrl-C or SIGTERM, or with the reason why the runtime cannot go on."""
     end = threading.Event()
     kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}

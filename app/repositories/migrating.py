@@ -9,7 +9,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
+
+from app.core.errors import Unavailable
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -20,6 +22,27 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
+
+
+def upgrade_alone(engine: Engine) -> None:
+    """Apply what is pending, one at a time of all who start on this database at once.
+
+    Raises:
+        Unavailable: another has been migrating for over two minutes.
+    """
+    if engine.dialect.name == "sqlite":
+        if pending(engine):
+            upgrade(engine)
+        return
+    with engine.connect() as connection:
+        taken = connection.execute(text("SELECT GET_LOCK('tidemark.migrate', 120)")).scalar()
+        if taken != 1:
+            raise Unavailable("another process has been migrating the database for two minutes")
+        try:
+            if pending(engine):
+                upgrade(engine)
+        finally:
+            connection.execute(text("SELECT RELEASE_LOCK('tidemark.migrate')"))
 
 
 def downgrade(engine: Engine, revision: str) -> None:

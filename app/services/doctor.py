@@ -18,6 +18,8 @@ from app.core.errors import TidemarkError
 
 _LEAST_FREE_BYTES: Final = 1024**3
 _WARN_FREE_BYTES: Final = 5 * 1024**3
+# Beat sends its shortest task every second; half a minute without one is an alarm.
+_MOST_SILENCE_S: Final = 30
 # Binance refuses a request that is stamped more than a second ahead of its own clock.
 _MOST_SKEW_MS: Final = 1_000
 # The code was written after this time; an earlier one is a clock that was never set.
@@ -107,6 +109,23 @@ def check_runtime(embedded: bool, running: bool) -> tuple[bool, str]:
     if running:
         return True, "a runtime holds the data directory"
     return True, "no runtime is running here, so commands do their work themselves (tidemark up)"
+
+
+def check_schedule(last_ms: int | None, now_ms: int) -> tuple[bool, str]:
+    """Whether periodic work is done: beat sends it every second, and each run is a row.
+
+    Args:
+        last_ms: wall time of the latest run; None where there was none.
+    """
+    if last_ms is None:
+        return False, "no periodic task has run yet; start beat and a worker: tidemark up --full"
+    age_s = max(0, now_ms - last_ms) // 1_000
+    if age_s > _MOST_SILENCE_S:
+        return False, (
+            f"the last periodic task ran {age_s} s ago; beat or the worker of queue maintenance is "
+            "down, see: tidemark system status"
+        )
+    return True, f"the last periodic task ran {age_s} s ago"
 
 
 def check_cache(name: str | None, ping: Callable[[], None] | None) -> tuple[bool, str]:

@@ -23,8 +23,9 @@ from app.services.strategies.evaluation import give_up_at
 from app.services.strategies.instances import Frames
 
 _POLL_S: Final = 0.003
-# A hint may be lost; the sweeper would also drive it on, this is only sooner.
-_REPEAT_S: Final = 2.0
+# A hint may be lost, or reach another process whose market clock is 50 ms old and sees nothing to
+# do yet; the sweeper would also drive it on, this is only sooner.
+_REPEAT_S: Final = 0.25
 _GIVE_UP_S: Final = 60.0
 
 

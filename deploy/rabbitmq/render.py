@@ -5,7 +5,8 @@
 nothing but Python, so that a container can run it before the broker starts.
 
 ``tidemark_app`` may declare, write and read what the application uses in the virtual host
-``tidemark``, and nothing else; ``tidemark_flower`` may listen to Celery's events. Where definitions
+``tidemark``, and nothing else; ``tidemark_flower`` may listen to Celery's events, and its tag
+``management`` lets it see how long the queues of its own virtual host are. Where definitions
 are loaded into an empty broker, RabbitMQ makes no user ``guest``.
 """
 

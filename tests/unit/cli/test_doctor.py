@@ -13,6 +13,8 @@ from app.services.doctor import Check, examine
 
 GIB = 1024**3
 
+NOW = 1_772_323_200_000
+
 
 def fine() -> None:
     """A component that answers."""
@@ -41,6 +43,8 @@ def away() -> int:
         (doctor.check_migrations("0001", "0002"), "tidemark system migrate"),
         (doctor.check_broker("amqp at mq", refuses), "TIDEMARK_BROKER_URL"),
         (doctor.check_cache("redis at cache", refuses), "TIDEMARK_REDIS_URL"),
+        (doctor.check_schedule(None, NOW), "tidemark up --full"),
+        (doctor.check_schedule(NOW - 31_000, NOW), "31 s ago"),
         (doctor.check_exchange("binance", away), "cannot be reached"),
         (doctor.check_exchange("binance", skewed(1_500)), "NTP"),
         (doctor.check_clock(0), "NTP"),
@@ -62,6 +66,7 @@ def test_what_is_wrong_comes_with_how_to_mend_it(found: tuple[bool, str], mend: 
         doctor.check_broker("amqp", fine),
         doctor.check_broker("", None),
         doctor.check_cache("redis", fine),
+        doctor.check_schedule(NOW - 2_000, NOW),
         doctor.check_cache(None, None),
         doctor.check_exchange("binance", skewed(-900)),
         doctor.check_clock(1_800_000_000_000),

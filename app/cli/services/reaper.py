@@ -87,7 +87,7 @@ class Reaper:
                     start_new_session=True,
                 )
                 atexit.register(self._finish)
-            assert self._process.stdin is not None
+            assert self._process.stdin is not None  # noqa: S101 - opened with a pipe
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
 

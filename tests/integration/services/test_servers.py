@@ -21,9 +21,9 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
+from app.cli.services import machine
+from app.cli.services.reaper import kill_session, session_members
 from tests.conftest import NetworkRefusedError
-from tests.support import servers
-from tests.support.reaper import kill_session, session_members
 from tests.support.servers import (
     MariaDBServer,
     RabbitMQServer,
@@ -185,7 +185,7 @@ def test_rabbitmq_keeps_durable_messages_over_kill_9_and_leaves_no_epmd() -> Non
         server.kill9()
         server.start()
         sessions.add(server.pid)
-        ports = dict(server._ports)
+        ports = dict(server.ports)
         with kombu.Connection(server.url) as connection:
             message = queue.bind(connection.default_channel).get(no_ack=True)
             assert message is not None
@@ -193,8 +193,9 @@ def test_rabbitmq_keeps_durable_messages_over_kill_9_and_leaves_no_epmd() -> Non
         for port in ports.values():
             assert set(listeners(port)) <= {LOOPBACK_HEX, LOOPBACK6_HEX}
             assert listeners(port)
-        assert server._epmd is not None
-        sessions.add(server._epmd.pid)
+        epmd = server._pid("epmd")
+        assert epmd is not None
+        sessions.add(epmd)
     assert [member for session in sessions for member in session_members(session)] == []
     assert [address for port in ports.values() for address in listeners(port)] == []
 
@@ -210,9 +211,9 @@ def test_rabbitmq_refuses_guest(rabbitmq: RabbitMQServer) -> None:
 
 
 def test_a_missing_program_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers, "PROGRAM_PATH", "/nowhere")
+    monkeypatch.setattr(machine, "PROGRAM_PATH", "/nowhere")
     server = RedisServer()
-    with pytest.raises(ServerNotInstalledError, match=r"^Redis is not installed .*make test"):
+    with pytest.raises(ServerNotInstalledError, match=r"^Redis is not installed .*make services"):
         server.start()
     assert not server.running
 
@@ -233,9 +234,9 @@ def test_a_taken_port_is_replaced_before_the_first_start(
         other.bind(("127.0.0.1", 0))
         other.listen()
         taken = other.getsockname()[1]
-        assert not servers.port_is_free(taken)
-        offered: Iterator[int] = iter([taken, servers.free_port()])
-        monkeypatch.setattr(servers, "free_port", lambda: next(offered))
+        assert not machine.port_is_free(taken)
+        offered: Iterator[int] = iter([taken, machine.free_port()])
+        monkeypatch.setattr(machine, "free_port", lambda: next(offered))
         with RedisServer() as server:
             assert server.port != taken
 
@@ -266,29 +267,6 @@ def test_a_session_is_killed_with_all_its_groups() -> None:
     assert session_members(shell.pid) == []
 
 
-def test_make_services_prints_urls_and_stops_on_interrupt(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.support.servers", str(tmp_path)]
-    urls = {}
-    with child(command) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("  export "):
-                name, _, url = line.removeprefix("  export ").partition("=")
-                urls[name] = url.strip().strip("'")
-            if "Ctrl-C" in line:
-                break
-        second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        assert second.returncode == 1
-        assert "running already" in second.stderr
-        assert scalar(urls["TIDEMARK_DATABASE_URL"], "SELECT database()") == "tidemark"
-        with redis.Redis.from_url(urls["TIDEMARK_REDIS_URL"]) as client:
-            assert client.ping()
-        with kombu.Connection(urls["TIDEMARK_BROKER_URL"]) as connection:
-            connection.ensure_connection(max_retries=1)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 0
-
-
 # -- The network guard -------------------------------------------------------------------------
 
 
@@ -300,4 +278,4 @@ def test_only_loopback_is_reached(refused_hosts: list[str]) -> None:
     assert refused_hosts == ["192.0.2.1", "api.binance.com"]
     refused_hosts.clear()
     with socket.socket() as client:
-        assert client.connect_ex(("127.0.0.1", servers.free_port())) != 0
+        assert client.connect_ex(("127.0.0.1", machine.free_port())) != 0

@@ -1,0 +1,92 @@
+"""``python -m app.cli.serve``: one API process of the full stack.
+
+Args on the command line: ``--fd N``, a listening socket that it inherits (several processes
+share one, and a restart refuses nobody: the kernel keeps the queue), else it binds
+TIDEMARK_API_HOST and TIDEMARK_API_PORT itself; ``--probe PATH``, a Unix socket of its own, by
+which the supervisor asks this very process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+from pathlib import Path
+
+_BACKLOG = 2_048
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serve until SIGTERM; requests that run are finished."""
+    import uvicorn
+
+    from app.adapters.celery_queue import CeleryQueue, make_celery
+    from app.config import load_settings
+    from app.logs import configure_logs
+    from app.main import create_app
+    from app.wiring import Container
+
+    given = _parse(arguments)
+    settings = load_settings()
+    configure_logs(settings.log_level, settings.log_format)
+    container = Container(settings, CeleryQueue(make_celery(settings.broker_url)))
+    container.start_background()
+    config = uvicorn.Config(
+        create_app(container),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        limit_concurrency=2_000,
+        timeout_graceful_shutdown=5,
+        # nginx stands in front, and says which client it speaks for.
+        proxy_headers=True,
+    )
+    try:
+        uvicorn.Server(config).run(sockets=_sockets(given, settings.api_host, settings.api_port))
+    finally:
+        container.close()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket of the API.
+
+    Raises:
+        OSError: the port is taken or is not ours to take.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host, port))
+    except OSError:
+        made.close()
+        raise
+    made.listen(_BACKLOG)
+    made.set_inheritable(True)
+    return made
+
+
+def _sockets(given: argparse.Namespace, host: str, port: int) -> list[socket.socket]:
+    sockets = [listen(host, port) if given.fd is None else socket.socket(fileno=given.fd)]
+    if given.probe is not None:
+        given.probe.unlink(missing_ok=True)
+        probe = socket.socket(socket.AF_UNIX)
+        before = os.umask(0o177)
+        try:
+            probe.bind(str(given.probe))
+        finally:
+            os.umask(before)
+        probe.listen(16)
+        sockets.append(probe)
+    return sockets
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m app.cli.serve")
+    parser.add_argument("--fd", type=int)
+    parser.add_argument("--probe", type=Path)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main()
