@@ -45,6 +45,19 @@ def _build_container(**_kwargs: Any) -> None:
     install(container)
 
 
+@worker_init.connect
+def _reconcile_first(sender: Any, **_kwargs: Any) -> None:
+    """A worker that may send orders starts: whoever sent before may have died midway.
+
+    Once per worker and before it takes a task; its pool's processes do not repeat it.
+    """
+    from workers.runtime import container
+
+    if load_settings().is_embedded or "orders" not in sender.app.amqp.queues.consume_from:
+        return
+    container().gate.require_reconciliation("a worker for orders was started")
+
+
 @task_prerun.connect
 def _bind_task(task_id: str, task: Any, **_kwargs: Any) -> None:
     structlog.contextvars.bind_contextvars(task_id=task_id, task=task.name)

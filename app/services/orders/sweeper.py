@@ -17,7 +17,7 @@ _TASKS = {
 
 
 class OrderSweeper:
-    """Publishes a hint for each signal and order that waits."""
+    """Publishes a hint for each account, signal and order that waits."""
 
     def __init__(self, units: Units, queue: Queue, clock: Clock) -> None:
         self._units = units
@@ -28,13 +28,17 @@ class OrderSweeper:
         """Publish the hints that are due; how many."""
         now = self._clock.now_ms()
         with self._units.read() as unit:
+            accounts = [row.id for row in unit.accounts.distrusted(now)]
             signals = [row.id for row in unit.signals.waiting(now - _SIGNAL_GRACE_MS)]
             orders = [
                 (_TASKS[OrderStatus(row.status)], row.order_id)
                 for row in unit.orders.unsettled(now)
             ]
+        # First: until they are compared, their orders wait.
+        for account_id in accounts:
+            self._queue.publish("orders.sync_account", account_id)
         for signal_id in signals:
             self._queue.publish("orders.accept_signal", signal_id)
         for task, order_id in orders:
             self._queue.publish(task, order_id)
-        return len(signals) + len(orders)
+        return len(accounts) + len(signals) + len(orders)
