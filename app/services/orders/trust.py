@@ -14,7 +14,6 @@ from typing import Final
 
 from app.core.errors import Conflict, TidemarkError
 from app.core.events import body, topic
-from app.core.exchanges.errors import VenueRetryLater
 from app.models import AccountRow
 from app.repositories.unit import Unit, Units
 
@@ -45,9 +44,8 @@ def record_failure(unit: Unit, account_id: str, error: TidemarkError) -> None:
     account = unit.accounts.lock(account_id)
     account.sync_failures += 1
     account.sync_error = error.message[:300]
+    # No longer where the venue asks for longer: the budget lets nothing out until then.
     pause = _PAUSES_MS[min(account.sync_failures, len(_PAUSES_MS)) - 1]
-    if isinstance(error, VenueRetryLater):
-        pause = max(pause, error.retry_after_ms)
     account.sync_not_before = unit.now_ms + pause
     if is_trusted(account):
         if account.sync_failures < _OUT_OF_SIGHT:
