@@ -7,8 +7,9 @@ from decimal import Decimal
 import pytest
 
 from app.core.errors import Conflict, NotFound
-from app.core.orders.types import OrderStatus
+from app.core.orders.types import OrderStatus, OrderType, Side
 from app.core.portfolio.ledger import Book
+from app.core.strategies.signal import Signal, SignalAction
 from app.models import AccountRow, InstrumentLockRow, OrderRow
 from tests.support.installation import MINUTE, SYMBOL, Installation
 
@@ -75,7 +76,7 @@ def test_an_adopted_order_fills_at_the_venue_and_its_fill_is_externals(
 ) -> None:
     here = anywhere
     account = here.account(USDT="5000")
-    near = (here.price() * D("0.9995")).quantize(D("0.01"))
+    near = (here.price() * D("0.9999")).quantize(D("0.01"))
     here.by_hand(account).create_order(SYMBOL, "limit", "buy", 0.02, float(near))
     here.reconcile(account)
     while here.at_venue(account)[0]["status"] != "filled":
@@ -166,10 +167,10 @@ def test_a_trade_in_a_symbol_that_nobody_trades_here_is_found_by_the_balances(
 
 def test_somebody_sells_what_a_strategy_owns_and_a_person_must_look(here: Installation) -> None:
     account = here.account(USDT="50000")
-    instance = here.instance(account, "counter")
-    here.plan()
-    here.bars(2)
-    (bought, *_) = here.orders_of(instance)
+    instance = here.instance(account, "holder")
+    here.emit(instance, Signal(SYMBOL, Side.BUY, SignalAction.ENTER, OrderType.MARKET, D("0.05")))
+    here.settle()
+    (bought,) = here.orders_of(instance)
     assert bought.status == OrderStatus.FILLED
     owned = here.position(instance)
     assert owned is not None

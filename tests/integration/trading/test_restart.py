@@ -34,7 +34,7 @@ def test_a_limit_order_that_filled_while_the_desk_was_down_is_known_before_the_n
     here = anywhere
     account = here.account(USDT="5000")
     price = here.price()
-    resting = here.order(account, "buy", "0.01", str((price * D("0.9995")).quantize(D("0.01"))))
+    resting = here.order(account, "buy", "0.01", str((price * D("0.9999")).quantize(D("0.01"))))
     assert resting.status == OrderStatus.ACKNOWLEDGED
     here.parts.close()
     while here.at_venue(account)[0]["status"] != "filled":
@@ -68,11 +68,9 @@ def test_signals_are_judged_and_wait_and_cancels_pass_while_the_venue_cannot_be_
         account=here.venue_name(account),
     )  # fmt: skip
     here.settle()
+    low = D(here.away("buy"))
     (signal,) = here.emit(
-        instance,
-        Signal(
-            SYMBOL, Side.BUY, SignalAction.ENTER, OrderType.LIMIT, D("0.01"), D(here.away("buy"))
-        ),
+        instance, Signal(SYMBOL, Side.BUY, SignalAction.ENTER, OrderType.LIMIT, D("0.01"), low)
     )
     here.settle()
     here.parts.canceller.request(resting.order_id)
