@@ -154,7 +154,6 @@ class OrderRow(Base):
         Index(None, "status", "not_before"),
         Index(None, "instance_id", "created_at"),
         Index(None, "account_id", "created_at"),
-        Index(None, "account_id", "symbol", "venue_order_id"),
         Index(None, "account_id", "status"),
     )
 

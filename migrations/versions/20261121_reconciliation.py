@@ -9,8 +9,8 @@ from alembic import op
 
 from migrations.types import LONG_TEXT, MONEY
 
-revision = "0002_reconciliation"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 
@@ -18,7 +18,6 @@ _COUNTS = ("epoch", "reconciled_epoch", "sync_failures")
 _TIMES = ("opened_ts", "reconciled_at", "sync_not_before")
 _TEXTS = ("epoch_reason", "sync_error")
 _INDEXES = (
-    ("orders", ["account_id", "symbol", "venue_order_id"]),
     ("orders", ["account_id", "status"]),
     ("postings", ["account_id", "id"]),
 )

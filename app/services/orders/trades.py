@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -84,6 +84,9 @@ class TradeReader:
             return unit.accounts.get(account_id).trade_cursor.get(symbol)
 
     def _apply(self, unit: Unit, account_id: str, symbol: str, fills: Sequence[VenueFill]) -> Found:
+        # First this, then the look for the orders: one that was SENDING a moment ago and is
+        # recorded in between counts as unresolved, and its trades are read again.
+        is_unresolved = self._is_unresolved(unit, account_id, symbol)
         known: dict[str, OrderRow] = {}
         for venue_id in {fill.venue_order_id for fill in fills}:
             row = unit.orders.of_venue_id(account_id, symbol, venue_id)
@@ -100,31 +103,8 @@ class TradeReader:
             for fill in fills
             if fill.venue_order_id in orders and fill.timestamp >= opened_ts
         )
-        return Found(new, self._advance(unit, account_id, symbol, fills))
-
-    def _advance(
-        self, unit: Unit, account_id: str, symbol: str, fills: Sequence[VenueFill]
-    ) -> bool:
-        """Move the cursor behind the last trade up to which all are accounted for; whether a
-        trade of somebody else stopped it.
-
-        A trade of an unknown order may be that of an order which is UNKNOWN here: it must be
-        read again.
-        """
-        account = unit.accounts.lock(account_id)
-        cursor = account.trade_cursor.get(symbol)
-        is_unresolved = self._is_unresolved(unit, account_id, symbol)
-        is_foreign = False
-        for fill in fills:
-            is_old = fill.timestamp < account.opened_ts
-            order = unit.orders.of_venue_id(account_id, symbol, fill.venue_order_id)
-            if order is None and not is_old:
-                is_foreign = not is_unresolved
-                break
-            cursor = fill.trade_id
-        if cursor is not None and cursor != account.trade_cursor.get(symbol):
-            account.trade_cursor = {**account.trade_cursor, symbol: cursor}
-        return is_foreign
+        stopped = _advance(unit, account_id, symbol, fills, orders)
+        return Found(new, stopped and not is_unresolved)
 
     def _is_unresolved(self, unit: Unit, account_id: str, symbol: str) -> bool:
         return any(
@@ -169,6 +149,45 @@ class TradeReader:
         account = unit.accounts.get(account_id)
         if not _is_known(unit, account_id, order):
             adopt_open_order(unit, self._ids, account, order, fills)
+
+
+def _advance(
+    unit: Unit,
+    account_id: str,
+    symbol: str,
+    fills: Sequence[VenueFill],
+    applied: Container[str | None],
+) -> bool:
+    """Move the cursor behind the last trade up to which all are applied; whether one of an
+    unknown order stopped it.
+
+    It may be the trade of an order which is UNKNOWN here, or somebody else's.
+
+    Args:
+        applied: venue ids of the orders whose trades were applied in this very transaction. To
+            look for them again would find an order that was recorded since, and pass its trade.
+    """
+    account = unit.accounts.lock(account_id)
+    cursor = known = account.trade_cursor.get(symbol)
+    stopped = False
+    for fill in fills:
+        if fill.venue_order_id not in applied and fill.timestamp >= account.opened_ts:
+            stopped = True
+            break
+        cursor = fill.trade_id
+    # Another sweep may have gone further with a later answer.
+    if cursor is not None and cursor != known and _is_later(cursor, known):
+        account.trade_cursor = {**account.trade_cursor, symbol: cursor}
+    return stopped
+
+
+def _is_later(cursor: str, known: str | None) -> bool:
+    """Whether a cursor is behind another; ids of one venue ascend as numbers, or as text."""
+    if known is None:
+        return True
+    if cursor.isdigit() and known.isdigit():
+        return int(cursor) > int(known)
+    return cursor > known
 
 
 def _is_known(unit: Unit, account_id: str, order: OrderResponse) -> bool:
