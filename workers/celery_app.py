@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -23,6 +24,8 @@ from workers.runtime import install
 
 if TYPE_CHECKING:
     from app.wiring import Container
+
+_log = structlog.get_logger(__name__)
 
 #: The modules whose tasks this application serves.
 TASK_MODULES = (backtests, collection, maintenance, orders, strategies)
@@ -48,8 +51,14 @@ def _build_in_worker(sender: Any, **_kwargs: Any) -> None:
 
     if issubclass(get_implementation(sender.pool_cls), TaskPool):
         _configure_logs(load_settings())
-    else:
+        return
+    try:
         _build_container()
+        _reconcile_first(sender.app.amqp.queues.consume_from)
+    except Exception:
+        # Celery would log it and let the worker take tasks, its accounts not compared.
+        _log.critical("worker_not_started", exc_info=True)
+        raise SystemExit(1) from None
 
 
 @worker_process_init.connect
@@ -88,6 +97,12 @@ def _configure_logs(settings: Settings) -> None:
 
     if not settings.is_embedded:
         configure_logs(settings.log_level, settings.log_format)
+
+
+def _reconcile_first(queues: Collection[str]) -> None:
+    """A worker that may send orders starts: whoever sent before may have died midway."""
+    if _built and "orders" in queues:
+        _built[0].gate.require_reconciliation("a worker for orders was started")
 
 
 @task_prerun.connect

@@ -17,7 +17,7 @@ def sweep() -> None:
 
 @task("maintenance.sync_accounts")
 def sync_accounts() -> None:
-    """Compare every active account that has working orders with its venue."""
+    """Compare every active account with its venue."""
     parts = container()
     if parts.schedule.take("maintenance.sync_accounts"):
         for account in parts.accounts.all():

@@ -33,5 +33,5 @@ def cancel(order_id: str) -> None:
 
 @task("orders.sync_account")
 def sync_account(account_id: str) -> None:
-    """Compare an account's working orders and fills with its venue."""
+    """Compare an account with its venue: orders and fills, and all of it where that is due."""
     container().account_sync.sync(account_id)

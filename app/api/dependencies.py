@@ -19,6 +19,8 @@ from app.services.listings import Listings
 from app.services.market_data import MarketDataService
 from app.services.orders.cancelling import OrderCanceller
 from app.services.orders.intake import OrderIntake
+from app.services.orders.locking import InstrumentLocks
+from app.services.orders.trust import TradingGate
 from app.services.risk import RiskService
 from app.services.strategies.catalogue import StrategyCatalogue
 from app.services.strategies.instances import InstanceService
@@ -38,11 +40,13 @@ class Services:
     canceller: OrderCanceller
     catalogue: StrategyCatalogue
     collection: CollectionService
+    gate: TradingGate
     instances: InstanceService
     intake: OrderIntake
     jobs: JobService
     market_data: MarketDataService
     listings: Listings
+    locks: InstrumentLocks
     risk: RiskService
     tokens: TokenService
     readiness: tuple[Check, ...]

@@ -57,22 +57,83 @@ def list_accounts(as_json: Json = False) -> None:
     )
 
 
+@app.command("reconcile")
+def reconcile(
+    name: Name,
+    wait: Annotated[float, typer.Option("--wait", help="Seconds to wait for it.", min=0)] = 30.0,
+    as_json: Json = False,
+) -> None:
+    """Compare an account with its venue; new orders wait for it, cancels pass."""
+    from app.cli.session import session
+    from app.cli.trust import reconciled
+    from app.core.errors import Unavailable
+    from app.schemas.accounts import Reconciliation
+
+    with session() as here:
+        state = reconciled(here, name, wait)
+    if not state.is_trusted:
+        raise Unavailable(
+            f"account {name} was not reconciled within {wait:g} s: "
+            + (state.error or "a difference is being looked at, or an order is under way")
+        )
+    said = Reconciliation.of(state)
+    emit(as_json, said, lambda out: out.print(f"Account {name} agrees with its venue."))
+
+
+@app.command("locks")
+def list_locks(name: Name, as_json: Json = False) -> None:
+    """List the instruments of an account that take no new risk."""
+    from app.cli.session import session
+    from app.schemas.accounts import InstrumentLock
+
+    with session() as here:
+        found = [InstrumentLock.of(row) for row in here.container.locks.locks(name)]
+    rows = (
+        [each.symbol, "yes" if each.explained else "no", each.created_at, each.reason]
+        for each in found
+    )
+    columns = ("symbol", "lifts itself", "since", "reason")
+    emit(as_json, found, lambda out: table(out, columns, rows, "Nothing is locked."))
+
+
+@app.command("unlock")
+def unlock(
+    name: Name,
+    symbol: Annotated[str, typer.Option("--symbol", "-s", help="Only this one.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Lift the locks of an account, once somebody has looked."""
+    from app.cli.risk import who
+    from app.cli.session import session
+    from app.schemas.accounts import Unlocked
+
+    with session() as here:
+        done = Unlocked(lifted=here.container.locks.unlock(name, symbol or None, who()))
+    emit(as_json, done, lambda out: out.print(f"Lifted: {done.lifted}."))
+
+
 @app.command("show")
 def show_account(name: Name, as_json: Json = False) -> None:
     """Show an account with its balances and positions."""
     from rich.console import Console
 
     from app.cli.session import session
-    from app.schemas.accounts import Account, Balance, Position
+    from app.schemas.accounts import Account, Balance, InstrumentLock, Position, Reconciliation
 
     with session() as here:
         accounts = here.container.accounts
         account = Account.of(accounts.get(name))
         balances = [Balance.of(row) for row in accounts.balances(account.id)]
         positions = [Position.of(view) for view in accounts.positions(account.id)]
+        stands = Reconciliation.of(here.container.gate.state(account.id))
+        locks = [InstrumentLock.of(row) for row in here.container.locks.locks(account.id)]
 
     def human(out: Console) -> None:
         facts(out, account.model_dump().items())
+        facts(out, stands.model_dump(exclude={"account_id"}).items())
+        if locks:
+            found = ([each.symbol, each.reason] for each in locks)
+            table(out, ("locked", "reason"), found, "")
         table(
             out,
             ("asset", "free>", "locked>", "total>"),
@@ -98,5 +159,7 @@ def show_account(name: Name, as_json: Json = False) -> None:
         **account.model_dump(mode="json"),
         "balances": [each.model_dump(mode="json") for each in balances],
         "positions": [each.model_dump(mode="json") for each in positions],
+        "reconciliation": stands.model_dump(mode="json"),
+        "locks": [each.model_dump(mode="json") for each in locks],
     }
     emit(as_json, document, human)

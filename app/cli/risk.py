@@ -30,7 +30,7 @@ def halt(
     from app.schemas.risk import Halt
 
     with session() as here:
-        made = Halt.of(here.container.risk.halt(scope, reason, _who()))
+        made = Halt.of(here.container.risk.halt(scope, reason, who()))
     emit(as_json, made, lambda out: out.print(f"Trading is halted: {made.scope}."))
 
 
@@ -41,7 +41,7 @@ def resume(scope: Scope = "global", as_json: Json = False) -> None:
     from app.schemas.risk import Resumed
 
     with session() as here:
-        done = Resumed(scope=scope, lifted=here.container.risk.resume(scope, _who()))
+        done = Resumed(scope=scope, lifted=here.container.risk.resume(scope, who()))
     said = "Trading goes on" if done.lifted else "Nothing was halted"
     emit(as_json, done, lambda out: out.print(f"{said}: {scope}."))
 
@@ -100,7 +100,7 @@ def set_rule(
     )
 
 
-def _who() -> str:
+def who() -> str:
     try:
         return f"cli:{getpass.getuser()}"
     except (KeyError, OSError):

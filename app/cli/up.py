@@ -181,6 +181,8 @@ class EmbeddedRuntime:
         # The lock proves that no other runtime lives: what its predecessor held is free.
         self.container.jobs.free_leases()
         self.container.catalogue.sync_builtins()
+        # Before any worker: what the last runtime has sent may have been filled meanwhile.
+        self.container.gate.require_reconciliation("the runtime was started")
         self.new_token = ensure_token(self.container)
         worker_runtime.install(self.container)
         stack.callback(worker_runtime.install, None)

@@ -28,9 +28,11 @@ from app.models.system import (
 )
 from app.models.trading import (
     AccountRow,
+    AdjustmentRow,
     BalanceRow,
     EquitySnapshotRow,
     FillRow,
+    InstrumentLockRow,
     OrderEventRow,
     OrderRow,
     PositionRow,
@@ -42,6 +44,7 @@ from app.models.trading import (
 
 __all__ = [
     "AccountRow",
+    "AdjustmentRow",
     "ApiTokenRow",
     "BacktestRow",
     "BalanceRow",
@@ -50,6 +53,7 @@ __all__ = [
     "CoverageRow",
     "EquitySnapshotRow",
     "FillRow",
+    "InstrumentLockRow",
     "InstrumentRow",
     "JobRow",
     "KlineQuarantineRow",

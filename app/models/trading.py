@@ -28,6 +28,20 @@ class AccountRow(Base):
     synced_ts: Mapped[int] = mapped_column(Millis, default=0)
     # Highest venue trade id seen per symbol: where the next sweep of own trades starts.
     trade_cursor: Mapped[dict[str, str]] = mapped_column(Json)
+    # Market time at which the opening balances were read: older trades are in them already.
+    opened_ts: Mapped[int] = mapped_column(Millis, default=0)
+    # New orders are sent only while ``reconciled_epoch`` has caught up with ``epoch``, which
+    # grows whenever what we hold may no longer be what the venue holds.
+    epoch: Mapped[int] = mapped_column(Integer, default=0)
+    epoch_reason: Mapped[str | None] = mapped_column(String(300))
+    reconciled_epoch: Mapped[int] = mapped_column(Integer, default=0)
+    reconciled_at: Mapped[int] = mapped_column(Millis, default=0)
+    # Comparisons that failed in a row, why the last one did, and when to try again.
+    sync_failures: Mapped[int] = mapped_column(Integer, default=0)
+    sync_error: Mapped[str | None] = mapped_column(String(300))
+    sync_not_before: Mapped[int] = mapped_column(Millis, default=0)
+    # Differences by asset that one comparison has seen and a second must confirm.
+    suspects: Mapped[dict[str, Any] | None] = mapped_column(Json)
     created_at: Mapped[int] = mapped_column(Millis)
 
 
@@ -94,6 +108,40 @@ class TradingHaltRow(Base):
     lifted_at: Mapped[int | None] = mapped_column(Millis)
 
 
+class InstrumentLockRow(Base):
+    """No new risk in one instrument of one account: venue and record differed there."""
+
+    __tablename__ = "instrument_locks"
+    __table_args__ = table(Index(None, "account_id", "cleared_at"))
+
+    id: Mapped[str] = mapped_column(Uid, primary_key=True)
+    account_id: Mapped[str] = mapped_column(Uid, ForeignKey("accounts.id"))
+    symbol: Mapped[str] = mapped_column(Name)
+    reason: Mapped[str] = mapped_column(String(300))
+    # True where the venue's own trades explain the difference: the next comparison that agrees
+    # lifts it. Any other waits for a person.
+    explained: Mapped[bool]
+    created_at: Mapped[int] = mapped_column(Millis)
+    cleared_at: Mapped[int | None] = mapped_column(Millis)
+    cleared_by: Mapped[str | None] = mapped_column(Name)
+
+
+class AdjustmentRow(Base):
+    """A difference to the venue that no trade explains, as it was posted to ``external``."""
+
+    __tablename__ = "adjustments"
+    __table_args__ = table(Index(None, "account_id", "at"))
+
+    id: Mapped[str] = mapped_column(Uid, primary_key=True)
+    account_id: Mapped[str] = mapped_column(Uid, ForeignKey("accounts.id"))
+    asset: Mapped[str] = mapped_column(Name)
+    amount: Mapped[Decimal]
+    ours: Mapped[Decimal]
+    theirs: Mapped[Decimal]
+    reason: Mapped[str] = mapped_column(String(300))
+    at: Mapped[int] = mapped_column(Millis)
+
+
 class OrderRow(Base):
     """One order, whatever becomes of it. The request is built from this row alone."""
 
@@ -106,6 +154,7 @@ class OrderRow(Base):
         Index(None, "status", "not_before"),
         Index(None, "instance_id", "created_at"),
         Index(None, "account_id", "created_at"),
+        Index(None, "account_id", "status"),
     )
 
     order_id: Mapped[str] = mapped_column(Uid, primary_key=True)
@@ -199,7 +248,11 @@ class PostingRow(Base):
     """One side of a double entry; the amounts of one transaction sum to 0 per asset."""
 
     __tablename__ = "postings"
-    __table_args__ = table(Index(None, "txn_id"), Index(None, "account_id", "asset", "book"))
+    __table_args__ = table(
+        Index(None, "txn_id"),
+        Index(None, "account_id", "asset", "book"),
+        Index(None, "account_id", "id"),
+    )
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=True)
     txn_id: Mapped[str] = mapped_column(Uid)

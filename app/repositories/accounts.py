@@ -39,6 +39,19 @@ class AccountRepository(KeyedRepository[AccountRow]):
         """Every account, oldest first."""
         return self._session.scalars(select(AccountRow).order_by(AccountRow.id)).all()
 
+    def distrusted(self, now_ms: int) -> Sequence[AccountRow]:
+        """Active accounts that must be compared with their venue before they may trade."""
+        row = AccountRow
+        return self._session.scalars(
+            select(row)
+            .where(
+                row.status == "active",
+                row.reconciled_epoch < row.epoch,
+                row.sync_not_before <= now_ms,
+            )
+            .order_by(row.id)
+        ).all()
+
     def balances(self, account_id: str) -> Sequence[BalanceRow]:
         """Every asset of an account by name."""
         return self._session.scalars(

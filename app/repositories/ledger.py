@@ -8,7 +8,7 @@ from decimal import Decimal
 from sqlalchemy import func, select
 
 from app.core.money import ZERO
-from app.models import EquitySnapshotRow, FillRow, PositionRow, PostingRow
+from app.models import AdjustmentRow, EquitySnapshotRow, FillRow, PositionRow, PostingRow
 from app.repositories.base import Page, Repository
 
 
@@ -68,6 +68,44 @@ class LedgerRepository(Repository):
         if book is not None:
             statement = statement.where(PostingRow.book == book)
         return self._session.scalars(statement.order_by(PostingRow.id)).all()
+
+    def last_posting(self, account_id: str) -> int:
+        """Id of the account's latest posting, 0 where it has none: it grows with each change."""
+        return (
+            self._session.scalars(
+                select(PostingRow.id)
+                .where(PostingRow.account_id == account_id)
+                .order_by(PostingRow.id.desc())
+                .limit(1)
+            ).one_or_none()
+            or 0
+        )
+
+    def last_posted_at(self, account_id: str) -> int:
+        """Wall time of the account's latest posting, ms; 0 where it has none."""
+        return (
+            self._session.scalars(
+                select(PostingRow.at)
+                .where(PostingRow.account_id == account_id)
+                .order_by(PostingRow.id.desc())
+                .limit(1)
+            ).one_or_none()
+            or 0
+        )
+
+    def add_adjustment(self, row: AdjustmentRow) -> None:
+        """Insert an adjustment; its key refuses the same one twice."""
+        self._session.add(row)
+        self._session.flush()
+
+    def adjustments(self, account_id: str, limit: int) -> Sequence[AdjustmentRow]:
+        """Latest adjustments of an account, newest first."""
+        return self._session.scalars(
+            select(AdjustmentRow)
+            .where(AdjustmentRow.account_id == account_id)
+            .order_by(AdjustmentRow.at.desc(), AdjustmentRow.id.desc())
+            .limit(limit)
+        ).all()
 
     def lock_position(self, account_id: str, symbol: str, instance_id: str) -> PositionRow:
         """The position row, locked; an empty one is made where there is none."""

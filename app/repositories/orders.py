@@ -70,6 +70,27 @@ class OrderRepository(KeyedRepository[OrderRow]):
             .order_by(OrderRow.order_id)
         ).all()
 
+    def held_back(self, account_id: str, reason: str) -> Sequence[OrderRow]:
+        """NEW orders of an account that wait for that reason, oldest first."""
+        return self._session.scalars(
+            select(OrderRow)
+            .where(
+                OrderRow.account_id == account_id,
+                OrderRow.status == OrderStatus.NEW,
+                OrderRow.reason == reason,
+            )
+            .order_by(OrderRow.order_id)
+        ).all()
+
+    def of_client_id(self, account_id: str, client_order_id: str) -> OrderRow | None:
+        """The order of that client order id, or None."""
+        return self._session.scalars(
+            select(OrderRow).where(
+                OrderRow.account_id == account_id,
+                OrderRow.client_order_id == client_order_id,
+            )
+        ).one_or_none()
+
     def live_of_instance(self, instance_id: str) -> Sequence[OrderRow]:
         """Orders of an instance that are not in a final state, oldest first."""
         return self._session.scalars(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import select
 
-from app.models import RiskDecisionRow, RiskRuleRow, TradingHaltRow
+from app.models import InstrumentLockRow, RiskDecisionRow, RiskRuleRow, TradingHaltRow
 from app.repositories.base import Page, Repository
 
 
@@ -80,3 +80,19 @@ class RiskRepository(Repository):
     def add_halt(self, row: TradingHaltRow) -> None:
         """Insert a halt."""
         self._session.add(row)
+
+    def add_instrument_lock(self, row: InstrumentLockRow) -> None:
+        """Insert a lock."""
+        self._session.add(row)
+        self._session.flush()
+
+    def locks_in_force(
+        self, account_id: str, symbol: str | None = None
+    ) -> Sequence[InstrumentLockRow]:
+        """Locks of an account that are not cleared, oldest first; of one symbol if it is given."""
+        statement = select(InstrumentLockRow).where(
+            InstrumentLockRow.account_id == account_id, InstrumentLockRow.cleared_at.is_(None)
+        )
+        if symbol is not None:
+            statement = statement.where(InstrumentLockRow.symbol == symbol)
+        return self._session.scalars(statement.order_by(InstrumentLockRow.id)).all()

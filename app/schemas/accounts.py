@@ -9,19 +9,21 @@ from pydantic import ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from app.core.money import canonical
-from app.models import AccountRow, BalanceRow, EquitySnapshotRow, FillRow
+from app.models import AccountRow, BalanceRow, EquitySnapshotRow, FillRow, InstrumentLockRow
 from app.schemas.common import (
     EntityName,
     Exchange,
     Model,
     Money,
     Positive,
+    Symbol,
     Time,
     Uid,
     money,
 )
 from app.schemas.times import rfc3339
 from app.services.accounts import PositionView
+from app.services.orders.trust import TrustState
 
 _ASSETS_LIMIT = 50
 
@@ -83,6 +85,66 @@ class Account(Model):
             synced_at=rfc3339(row.synced_ts) if row.synced_ts else None,
             created_at=rfc3339(row.created_at),
         )
+
+
+class Reconciliation(Model):
+    """How an account stands with its venue. New orders are sent only while it is trusted."""
+
+    account_id: Uid
+    trusted: bool
+    reason: str | None = Field(description="why it must be compared; null while it is trusted")
+    error: str | None = Field(description="why the last comparison could not be made")
+    reconciled_at: Time | None = Field(
+        description="wall time of the last comparison that left nothing open"
+    )
+
+    @classmethod
+    def of(cls, state: TrustState) -> Reconciliation:
+        """The state as it is shown."""
+        return cls(
+            account_id=state.account_id,
+            trusted=state.is_trusted,
+            reason=state.reason,
+            error=state.error,
+            reconciled_at=rfc3339(state.reconciled_at) if state.reconciled_at else None,
+        )
+
+
+class InstrumentLock(Model):
+    """No new risk in one instrument of an account: venue and record differed there."""
+
+    id: Uid
+    account_id: Uid
+    symbol: str
+    reason: str
+    explained: bool = Field(description="the next comparison that agrees lifts it by itself")
+    created_at: Time
+
+    @classmethod
+    def of(cls, row: InstrumentLockRow) -> InstrumentLock:
+        """The lock of a row."""
+        return cls(
+            id=row.id,
+            account_id=row.account_id,
+            symbol=row.symbol,
+            reason=row.reason,
+            explained=row.explained,
+            created_at=rfc3339(row.created_at),
+        )
+
+
+class Unlock(Model):
+    """Locks to lift."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"symbol": "BTC/USDT"}]})
+
+    symbol: Symbol | None = Field(None, description="only this symbol; all of them without it")
+
+
+class Unlocked(Model):
+    """How many locks were lifted."""
+
+    lifted: int
 
 
 class Balance(Model):

@@ -276,6 +276,10 @@ class AccountService:
 
     def _open(self, account_id: str) -> AccountRow:
         """Take over the balances that the venue holds and let trading begin."""
+        with self._units.read() as unit:
+            exchange = unit.accounts.get(account_id).exchange
+        # Before the balances: a trade in between is found as a difference, never posted twice.
+        opened_ts = self._market_clock.now_ms(exchange)
         held = self._desks.open(account_id).adapter.get_balance()
 
         def work(unit: Unit) -> AccountRow:
@@ -283,6 +287,7 @@ class AccountService:
             if account.status == "opening":
                 self._take_over(unit, account, held)
                 account.status = "active"
+                account.opened_ts = opened_ts
                 unit.emit(
                     topic("system", "account", account.id),
                     body("accounts.v1", account_id=account.id, status="active", at=unit.now_ms),

@@ -37,11 +37,13 @@ from app.services.jobs import JobService
 from app.services.market_data import MarketDataService
 from app.services.orders.cancelling import OrderCanceller
 from app.services.orders.intake import OrderIntake
+from app.services.orders.locking import InstrumentLocks
 from app.services.orders.ports import Checkpoint, OrderTiming, no_checkpoint
 from app.services.orders.resolving import OrderResolver
 from app.services.orders.sending import OrderSender
 from app.services.orders.sweeper import OrderSweeper
 from app.services.orders.sync import AccountSync
+from app.services.orders.trust import TradingGate
 from app.services.outbox import OutboxPublisher, OutboxRelay
 from app.services.queries import Queries
 from app.services.risk import RiskService
@@ -367,7 +369,17 @@ class Container:
     @cached_property
     def account_sync(self) -> AccountSync:
         """Compares accounts with their venues."""
-        return AccountSync(self.units, self.desks, self.market_clock, self.ids)
+        return AccountSync(self.units, self.desks, self.market_clock, self.ids, self.timing)
+
+    @cached_property
+    def gate(self) -> TradingGate:
+        """Holds back new orders until accounts were compared."""
+        return TradingGate(self.units)
+
+    @cached_property
+    def locks(self) -> InstrumentLocks:
+        """Instruments that differed."""
+        return InstrumentLocks(self.units)
 
     @cached_property
     def sweeper(self) -> OrderSweeper:

@@ -7,27 +7,19 @@ moved, sees each order's timestamp carried into its own time.
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-from app.adapters.budget import InProcessBudget
 from app.adapters.clock import SystemClock
-from app.adapters.local_bus import LocalBus
 from app.config import Environment, Settings
-from app.core.exchanges.trading import trade_adapter
 from app.core.market.intervals import interval as interval_of
 from app.core.money import ZERO
-from app.core.orders.types import OrderRequest, OrderResponse, OrderType, Side, TimeInForce
-from app.core.portfolio.ledger import Book
-from app.core.ports import TradeAdapter
-from app.core.strategies.registry import StrategyRegistry
+from app.core.orders.types import OrderType, Side, TimeInForce
 from app.core.strategies.signal import EmittedSignal, Signal
 from app.models import (
     AccountRow,
@@ -43,208 +35,18 @@ from app.models import (
 )
 from app.repositories.unit import Unit
 from app.services.orders.intake import ManualOrder
-from app.services.orders.ports import Checkpoint, TradingDesk, no_checkpoint
-from app.services.outbox import OutboxPublisher
+from app.services.orders.ports import Checkpoint, no_checkpoint
 from app.services.strategies.instances import NewInstance
-from app.wiring import Container
-from app.wiring.bans import Bans
+from tests.support.books import assert_books_hold
+from tests.support.parts import EXCHANGE, Heard, Line, Parts, tasks_of
 from tests.support.record import ManualClock
 from tests.support.simulator import SimulatorControl, SimulatorProcess
 
-EXCHANGE: Final = "binance"
 SYMBOL: Final = "BTC/USDT"
 MINUTE: Final = 60_000
 DAY: Final = 86_400_000
 _MOST_TASKS: Final = 2_000
 _serial = count(1)
-
-
-class Line:
-    """A queue that keeps its hints in order; told to, it loses them."""
-
-    def __init__(self) -> None:
-        self.waiting: deque[tuple[str, tuple[str, ...]]] = deque()
-        self.losing = False
-
-    def publish(self, task: str, *ids: str) -> bool:
-        """Keep a hint, or lose it and say nothing."""
-        if not self.losing:
-            self.waiting.append((task, ids))
-        return True
-
-
-class Heard(LocalBus):
-    """A bus that keeps every event, and delivers it at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.events: list[tuple[str, dict[str, Any]]] = []
-
-    def publish(self, topic: str, body: Mapping[str, Any]) -> None:
-        """Keep (topic, body)."""
-        self.events.append((topic, dict(body)))
-
-    def on(self, prefix: str) -> list[dict[str, Any]]:
-        """Bodies of the events whose topic begins so."""
-        return [body for topic, body in self.events if topic.startswith(prefix)]
-
-
-class Carried:
-    """A gateway that carries the timestamps of orders from the test's time into real time."""
-
-    def __init__(self, inner: TradeAdapter, venue_ms: Callable[[], int]) -> None:
-        self._inner = inner
-        self._venue_ms = venue_ms
-
-    def place_order(self, request: OrderRequest) -> OrderResponse:
-        """Send an order; as old for the venue as it is for us."""
-        age = self._venue_ms() - request.timestamp_ms
-        return self._inner.place_order(
-            replace(request, timestamp_ms=SystemClock().now_ms() - age),
-        )
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-
-class Desks:
-    """Gateways whose queries are signed with real time.
-
-    Attributes:
-        offset_ms: the venue's wall clock less ours, as the services are told.
-    """
-
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._kept: dict[str, TradeAdapter] = {}
-        self.offset_ms = 0
-
-    def open(self, account_id: str) -> TradingDesk:
-        """The desk of an account."""
-        if account_id not in self._kept:
-            self._kept[account_id] = self._built(account_id)
-        return TradingDesk(self._kept[account_id], self.offset_ms)
-
-    def cancel_desk(self, account_id: str) -> TradingDesk:
-        """The same."""
-        return self.open(account_id)
-
-    def _built(self, account_id: str) -> TradeAdapter:
-        parts = self._parts
-        with parts.units.read() as unit:
-            account = unit.accounts.get(account_id)
-        adapter: TradeAdapter = Carried(
-            trade_adapter(
-                account.exchange,
-                parts.vault.open(account_id, account.sealed_credentials),
-                parts.budget,
-                SystemClock(),
-                base_url=parts.settings.simulator_url,
-                timeout_s=parts.settings.venue_timeout_s,
-            ),
-            lambda: parts.clock.now_ms() + self.offset_ms,
-        )
-        return adapter
-
-
-class Parts(Container):
-    """The container of a test: its clock stands still, its queue is a line, its bus is heard."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        line: Line,
-        clock: ManualClock,
-        heard: Heard,
-        checkpoint: Checkpoint,
-        strategies: Mapping[str, Any],
-    ) -> None:
-        super().__init__(settings, line, checkpoint=checkpoint)
-        self.manual_clock = clock
-        self.clock = clock  # type: ignore[assignment]
-        self.ids._clock = clock
-        self.bus = heard
-        self.publisher = OutboxPublisher(heard)
-        self._strategies = strategies
-
-    @cached_property
-    def budget(self) -> InProcessBudget:
-        """A budget whose waits pass at once, in the test's time."""
-        return InProcessBudget(
-            self.clock,
-            Bans(self.units),
-            weights={EXCHANGE: self.settings.venue_weight},
-            sleep=lambda seconds: self.manual_clock.advance(int(seconds * 1000) + 1),
-        )
-
-    @cached_property
-    def desks(self) -> Desks:  # type: ignore[override]
-        """Gateways of accounts."""
-        return Desks(self)
-
-    @cached_property
-    def registry(self) -> StrategyRegistry:
-        """The built-in strategies and the test's own."""
-        from app.core.strategies.builtin import builtin_registry
-
-        registry = builtin_registry()
-        for name, strategy in self._strategies.items():
-            registry.register(name, strategy)
-        return registry
-
-
-def tasks_of(parts: Container) -> dict[str, Callable[..., object]]:
-    """What each task does, by its name, as in ``workers``."""
-
-    def accept_signal(signal_id: str) -> None:
-        order_id = parts.intake.accept_signal(signal_id)
-        if order_id is not None:
-            parts.sender.send(order_id)
-
-    return {
-        "backtests.run": parts.backtests.run,
-        "collection.run_job": parts.collection.run_job,
-        "collection.follow": parts.collection.follow,
-        "strategies.evaluate": parts.evaluator.evaluate,
-        "orders.accept_signal": accept_signal,
-        "orders.send": parts.sender.send,
-        "orders.resolve": parts.resolver.resolve,
-        "orders.cancel": parts.canceller.cancel,
-        "orders.sync_account": parts.account_sync.sync,
-        **_periodic(parts),
-    }
-
-
-def _periodic(parts: Container) -> dict[str, Callable[..., object]]:
-    def sync_accounts() -> None:
-        for account in parts.accounts.all():
-            if account.status == "active":
-                parts.queue.publish("orders.sync_account", account.id)
-
-    def evaluate_running() -> None:
-        for instance_id in parts.instances.running_ids():
-            parts.queue.publish("strategies.evaluate", instance_id)
-
-    work: dict[str, tuple[Callable[[], object], ...]] = {
-        "maintenance.sweep": (parts.sweeper.sweep, parts.jobs.sweep, parts.relay.relay),
-        "maintenance.sync_accounts": (sync_accounts,),
-        "maintenance.follow_plans": (parts.collection.follow_all,),
-        "maintenance.evaluate_running": (evaluate_running,),
-        "maintenance.snapshot_equity": (parts.accounts.snapshot_equity,),
-        "maintenance.prune": (parts.schedule.prune, parts.relay.prune),
-    }
-    return {task: _once_a_slot(parts, task, steps) for task, steps in work.items()}
-
-
-def _once_a_slot(
-    parts: Container, task: str, steps: Sequence[Callable[[], object]]
-) -> Callable[[], None]:
-    def run() -> None:
-        if parts.schedule.take(task):
-            for step in steps:
-                step()
-
-    return run
 
 
 @dataclass
@@ -301,6 +103,7 @@ class Installation:
         self.queue.waiting.clear()
         self.clock.advance(1_000)
         self.parts = self._parts()
+        self.parts.gate.require_reconciliation("the processes were started")
 
     @property
     def venue(self) -> SimulatorControl:
@@ -330,9 +133,20 @@ class Installation:
         self.clock.advance(ms)
         self.run("maintenance.sweep")
 
+    def catch_up(self) -> None:
+        """Let as much time pass as has really passed: the venue's pauses are in real time."""
+        self.clock.advance(max(0, SystemClock().now_ms() - self.clock.now_ms()))
+
     def sync(self, account: AccountRow) -> None:
         """Compare an account with the venue."""
         self.run("orders.sync_account", account.id)
+
+    def reconcile(self, account: AccountRow, times: int = 1) -> None:
+        """Compare everything that the account holds, as many times, a few seconds apart."""
+        for _ in range(times):
+            self.clock.advance(5_000)
+            self.parts.gate.require_reconciliation("by hand", account.id)
+            self.settle()
 
     @property
     def market_ms(self) -> int:
@@ -521,6 +335,17 @@ class Installation:
         with self.parts.units.read() as unit:
             return unit.instances.builtin(account.id, "manual")
 
+    def external(self, account: AccountRow) -> StrategyInstanceRow:
+        """The instance of what was not done here."""
+        with self.parts.units.read() as unit:
+            return unit.instances.builtin(account.id, "external")
+
+    def by_hand(self, account: AccountRow) -> Any:
+        """The account's owner at the exchange's own site: plain ccxt, past Tidemark."""
+        sealed = self.parts.accounts.get(account.id).sealed_credentials
+        keys = self.parts.vault.open(account.id, sealed)
+        return self.simulator.ccxt(None, apiKey=keys["apiKey"], secret=keys["secret"])
+
     def balance(self, account: AccountRow, asset: str) -> tuple[Decimal, Decimal]:
         """(free, locked) by our record."""
         for row in self.parts.accounts.balances(account.id):
@@ -550,30 +375,7 @@ class Installation:
 
     def check(self, account: AccountRow) -> None:
         """What must hold at any time: the ledger balances, and the venue holds the same."""
-        with self.parts.units.read() as unit:
-            postings = unit.ledger.postings(account.id)
-            ours = {row.asset: (row.free, row.locked) for row in unit.accounts.balances(account.id)}
-            live = unit.orders.live(account.id)
-        sums: dict[tuple[str, str], Decimal] = defaultdict(lambda: ZERO)
-        held: dict[str, Decimal] = defaultdict(lambda: ZERO)
-        for row in postings:
-            sums[row.txn_id, row.asset] += row.amount
-            if row.book == Book.HOLDINGS:
-                held[row.asset] += row.amount
-        assert not {key: value for key, value in sums.items() if value}
-        reserved: dict[str, Decimal] = defaultdict(lambda: ZERO)
-        for order in live:
-            reserved[order.reserved_asset] += order.reserved_amount
-        theirs = next(
-            each["balances"]
-            for each in self.venue.accounts()
-            if each["name"] == self.venue_name(account)
-        )
-        for asset, (free, locked) in ours.items():
-            assert free + locked == held[asset], asset
-            assert locked == reserved[asset], asset
-            there = theirs.get(asset, {"free": "0", "locked": "0"})
-            assert free + locked == Decimal(there["free"]) + Decimal(there["locked"]), asset
+        assert_books_hold(self, account)
 
     def close(self) -> None:
         """Lift the faults and let go of everything."""

@@ -7,7 +7,17 @@ from fastapi import APIRouter, Response
 from app.api.dependencies import AccountPath, AccountQuery, App, Cursor, Limit, Principal
 from app.api.guard import GuardedRoute
 from app.api.openapi import problems
-from app.schemas.accounts import Account, Balance, Fill, NewAccount, Position
+from app.schemas.accounts import (
+    Account,
+    Balance,
+    Fill,
+    InstrumentLock,
+    NewAccount,
+    Position,
+    Reconciliation,
+    Unlock,
+    Unlocked,
+)
 from app.schemas.common import Listing, listing
 
 router = APIRouter(prefix="/api/v1", tags=["accounts"], route_class=GuardedRoute)
@@ -36,6 +46,48 @@ def list_accounts(app: App, _: Principal) -> Listing[Account]:
 def get_account(account: AccountPath, app: App, _: Principal) -> Account:
     """One account, by id or name."""
     return Account.of(app.accounts.get(account))
+
+
+@router.get(
+    "/accounts/{account}/reconciliation",
+    summary="How an account stands with its venue",
+    responses=problems(404),
+)
+def get_reconciliation(account: AccountPath, app: App, _: Principal) -> Reconciliation:
+    """Whether new orders of the account are sent, and if not, why."""
+    return Reconciliation.of(app.gate.state(account))
+
+
+@router.post(
+    "/accounts/{account}/reconcile",
+    status_code=202,
+    summary="Compare an account with its venue",
+    responses=problems(404, 409),
+)
+def reconcile_account(
+    account: AccountPath, app: App, principal: Principal, response: Response
+) -> Reconciliation:
+    """Asks for a full comparison. New orders wait for it; cancels pass."""
+    app.gate.require_reconciliation(f"asked for by {principal}", account)
+    state = Reconciliation.of(app.gate.state(account))
+    response.headers["Location"] = f"/api/v1/accounts/{state.account_id}/reconciliation"
+    return state
+
+
+@router.get("/accounts/{account}/locks", summary="List locks in force", responses=problems(404))
+def list_locks(account: AccountPath, app: App, _: Principal) -> Listing[InstrumentLock]:
+    """Instruments of the account that take no new risk, oldest first."""
+    return listing(app.locks.locks(account), InstrumentLock.of)
+
+
+@router.post(
+    "/accounts/{account}/unlock",
+    summary="Lift locks",
+    responses=problems(404, body=True),
+)
+def unlock(account: AccountPath, body: Unlock, app: App, principal: Principal) -> Unlocked:
+    """Lifts the locks of the account, or of one symbol. Somebody should have looked first."""
+    return Unlocked(lifted=app.locks.unlock(account, body.symbol, principal))
 
 
 @router.get("/accounts/{account}/balances", summary="List balances", responses=problems(404))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from app.core.errors import InvalidInput
@@ -18,6 +19,7 @@ from app.core.orders.types import (
     OrderRequest,
     OrderResponse,
     OrderStatus,
+    OrderTerms,
     OrderType,
     Position,
     Side,
@@ -38,6 +40,13 @@ _TYPES: Final = {
     OrderType.LIMIT: "LIMIT",
     OrderType.STOP: "STOP_LOSS",
     OrderType.STOP_LIMIT: "STOP_LOSS_LIMIT",
+}
+# What others may have placed on the account; the venue's own word is kept beside it.
+_KNOWN_TYPES: Final = {
+    **{word: kind for kind, word in _TYPES.items()},
+    "LIMIT_MAKER": OrderType.LIMIT,
+    "TAKE_PROFIT": OrderType.STOP,
+    "TAKE_PROFIT_LIMIT": OrderType.STOP_LIMIT,
 }
 _STATUS: Final = {
     "NEW": OrderStatus.ACKNOWLEDGED,
@@ -153,7 +162,8 @@ class BinanceSpotTrade:
             row = reader.object(entry)
             native = reader.text(row, "symbol")
             name = symbol if symbol is not None else self._symbol(native)
-            found.append(self._order("open order", row, name, reader.text(row, "clientOrderId")))
+            order = self._order("open order", row, name, reader.text(row, "clientOrderId"))
+            found.append(replace(order, terms=_terms(reader, row)))
         return found
 
     def own_trades(self, symbol: str, after_trade_id: str | None) -> list[VenueFill]:
@@ -332,6 +342,28 @@ def _fills(reader: Reader, row: dict[str, Any], symbol: str) -> tuple[VenueFill,
             is_maker=False,
         )
         for entry in map(reader.object, entries)
+    )
+
+
+def _terms(reader: Reader, row: dict[str, Any]) -> OrderTerms:
+    """What an order of the list of open orders asked for; a price of 0 means none."""
+    word = reader.text(row, "type")
+    kind = _KNOWN_TYPES.get(word)
+    if kind is None:
+        reader.bad("the order's type is not known")
+    try:
+        time_in_force = TimeInForce(reader.text(row, "timeInForce").lower())
+    except ValueError:
+        reader.bad("the time in force is not known")
+    stop = reader.not_negative(row, "stopPrice") if "stopPrice" in row else ZERO
+    return OrderTerms(
+        side=_side(reader, row),
+        type=kind,
+        time_in_force=time_in_force,
+        price=reader.not_negative(row, "price") or None,
+        stop_price=stop or None,
+        placed_at=reader.integer(row, "time"),
+        word=word,
     )
 
 

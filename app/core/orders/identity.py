@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import uuid
 from typing import Final
 
 _LENGTH: Final = 26  # 130 bits of the digest
@@ -29,3 +30,29 @@ def client_order_id(account_id: str, intent_key: str, epoch: int = 0) -> str:
     text = f"{account_id}\x1f{intent_key}\x1f{epoch}".encode()
     digest = base64.b32encode(hashlib.sha256(text).digest()).decode("ascii").lower()
     return _PREFIX + digest[:_LENGTH]
+
+
+def external_intent(symbol: str, venue_order_id: str) -> str:
+    """Key of an order that was placed at the venue and not by us; the same each time it is seen."""
+    return f"x:{symbol}:{venue_order_id}"
+
+
+def external_client_id(account_id: str, symbol: str, venue_order_id: str) -> str:
+    """Client order id of an adopted order whose own is not known, or is taken already."""
+    return "x" + client_order_id(account_id, external_intent(symbol, venue_order_id))
+
+
+def inferred_id(at_ms: int, *parts: str) -> str:
+    """Id of a row that was inferred from what a venue holds: the same for the same facts.
+
+    Its shape is that of a UUIDv7, with the digest of the parts in place of random bits, so that
+    it sorts by time among the others.
+
+    Args:
+        at_ms: a time that belongs to the facts, not to the moment they were seen.
+    """
+    digest = int.from_bytes(hashlib.sha256("\x1f".join(parts).encode()).digest()[:10], "big")
+    value = (at_ms & (1 << 48) - 1) << 80 | digest
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    return str(uuid.UUID(int=value))

@@ -104,6 +104,24 @@ class VenueFill:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderTerms:
+    """What an order asked for, as the venue states it.
+
+    Attributes:
+        placed_at: the venue's (market) time of its arrival, ms.
+        word: the venue's own name of the type, which may say more than ours.
+    """
+
+    side: Side
+    type: OrderType
+    time_in_force: TimeInForce
+    price: Decimal | None
+    stop_price: Decimal | None
+    placed_at: int
+    word: str
+
+
+@dataclass(frozen=True, slots=True)
 class OrderResponse:
     """What a venue says of one order.
 
@@ -111,6 +129,7 @@ class OrderResponse:
         status: the venue's state in Tidemark's words.
         filled_quantity: cumulative, in base units.
         fills: the trades the answer carried; it may carry fewer than ``filled_quantity``.
+        terms: what was asked for; only the list of open orders states it.
     """
 
     client_order_id: str
@@ -120,6 +139,7 @@ class OrderResponse:
     quantity: Decimal
     filled_quantity: Decimal = ZERO
     fills: tuple[VenueFill, ...] = field(default=())
+    terms: OrderTerms | None = None
 
 
 @dataclass(frozen=True, slots=True)

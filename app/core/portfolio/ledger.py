@@ -21,6 +21,7 @@ class Book(StrEnum):
     MARKET = "market"
     FEES = "fees"
     TRANSFERS = "transfers"
+    ADJUSTMENTS = "adjustments"
 
 
 @dataclass(frozen=True, slots=True)

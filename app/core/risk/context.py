@@ -82,6 +82,7 @@ class RiskContext:
             capital of its own (manual orders).
         halts: scopes of the halts in force that concern the intent.
         account_ready: the account is active.
+        locks: reasons of the locks on the instrument of this account.
         instance_status: ``running``, or why the instance may send nothing new.
     """
 
@@ -97,6 +98,7 @@ class RiskContext:
     account_ready: bool
     halts: tuple[str, ...] = ()
     instance_status: str = "running"
+    locks: tuple[str, ...] = ()
 
     @property
     def value_price(self) -> Decimal | None:
@@ -152,6 +154,7 @@ class RiskContext:
             "max_orders_per_day": self.quota.max_orders_per_day,
             "orders_today": self.quota.orders_today,
             "halts": list(self.halts),
+            "locks": list(self.locks),
         }
 
 

@@ -43,6 +43,19 @@ class HaltRule:
 
 
 @dataclass(frozen=True, slots=True)
+class InstrumentLockRule:
+    """No new risk where venue and record differed; what only gives back passes."""
+
+    name: str = "instrument_lock"
+
+    def check(self, context: RiskContext) -> RiskCheckResult:
+        """Deny a buy, and a sell of more than is owned, in a locked instrument."""
+        if context.locks and not context.reduces:
+            return deny("INSTRUMENT_LOCKED", symbol=context.intent.symbol, why=context.locks[0])
+        return PASS
+
+
+@dataclass(frozen=True, slots=True)
 class PriceRule:
     """Limits need a price: none, or a stale one, denies."""
 
@@ -226,6 +239,7 @@ class FundsRule:
 #: Rules that no setting can switch off, in the order they are asked.
 STANDING_RULES: Final[tuple[RiskRule, ...]] = (
     HaltRule(),
+    InstrumentLockRule(),
     PriceRule(),
     InstrumentRule(),
     OwnershipRule(),

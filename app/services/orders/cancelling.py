@@ -53,7 +53,7 @@ class OrderCanceller:
 
         Raises:
             NotFound: no such order.
-            Conflict: it has ended already.
+            Conflict: it has ended already, or it was placed outside Tidemark.
         """
 
         def work(unit: Unit) -> OrderRow:
@@ -62,6 +62,12 @@ class OrderCanceller:
                 raise Conflict(
                     f"order {order_id} is {order.status} and cannot be cancelled",
                     code="already-terminal",
+                )
+            if unit.instances.get(order.instance_id).kind == "external":
+                raise Conflict(
+                    f"order {order_id} was placed outside Tidemark, which leaves it alone; "
+                    "cancel it where it was placed",
+                    code="not-ours",
                 )
             return request_cancel(unit, order_id)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 
 from app.core.money import ZERO
@@ -50,7 +50,10 @@ def risk_context(
     quota.used_position = used_position(mine, held, reference, intent.symbol)
     own = _book(mine, held, intent.symbol)
     if instance.kind == "manual":
-        own = _manual_book(own, base_free, positions, orders, instance.id, intent.symbol)
+        external = unit.instances.builtin(account.id, "external").id
+        own = _manual_book(
+            own, base_free, positions, orders, {instance.id, external}, intent.symbol
+        )
     return RiskContext(
         intent=intent,
         instrument=instrument,
@@ -66,6 +69,7 @@ def risk_context(
         account_ready=account.status == "active",
         halts=halts_on(unit, account.id, instance.id, exchange, intent.symbol),
         instance_status=instance.status,
+        locks=tuple(row.reason for row in unit.risk.locks_in_force(account.id, intent.symbol)),
     )
 
 
@@ -105,13 +109,13 @@ def _manual_book(
     base_free: Decimal,
     positions: Sequence[PositionRow],
     orders: Sequence[OrderRow],
-    manual_id: str,
+    builtin: Collection[str],
     symbol: str,
 ) -> OwnBook:
     """By hand one may sell whatever the account holds free and no strategy owns."""
     theirs = _book(
-        [order for order in orders if order.instance_id != manual_id],
-        [row for row in positions if row.instance_id != manual_id],
+        [order for order in orders if order.instance_id not in builtin],
+        [row for row in positions if row.instance_id not in builtin],
         symbol,
     )
     # ``base_free`` already lacks what open sells hold, so only the unoffered part is theirs.

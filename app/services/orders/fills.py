@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 from app.core.events import body, topic
 from app.core.money import ZERO, canonical
@@ -19,6 +20,7 @@ from app.core.ports import Ids
 from app.models import FillRow, OrderRow, PositionRow, PostingRow, TradingHaltRow
 from app.repositories.unit import Unit
 from app.services.orders.records import hold, move, note
+from app.services.orders.trust import distrust
 
 
 def apply_response(
@@ -88,7 +90,9 @@ def _apply_fill(unit: Unit, ids: Ids, order: OrderRow, fill: VenueFill) -> None:
     before = OrderStatus(order.status)
     if order.filled_quantity + fill.quantity > order.quantity:
         _alarm(unit, order, "overfill", f"trade {fill.trade_id} exceeds the ordered quantity")
-        _halt_symbol(unit, ids, order, f"overfill of order {order.order_id}")
+        reason = f"overfill of order {order.order_id}"
+        _halt_symbol(unit, ids, order, reason)
+        distrust(unit, order.account_id, reason)
     row = FillRow(
         id=ids.new(),
         account_id=order.account_id,
@@ -159,7 +163,7 @@ def _book(unit: Unit, ids: Ids, order: OrderRow, fill: VenueFill, fill_id: str) 
     post(unit, order.account_id, entries, ids.new(), "fill", fill_id)
     position = unit.ledger.lock_position(order.account_id, order.symbol, order.instance_id)
     if side is Side.SELL:
-        _adopt_shortfall(unit, ids, order, position, fill, instrument.base)
+        _cover_shortfall(unit, ids, order, position, fill, instrument.base)
     fee_base = fill.fee if fill.fee_asset == instrument.base else ZERO
     fee_quote = fill.fee if fill.fee_asset == instrument.quote else ZERO
     if fill.fee and fill.fee_asset not in (instrument.base, instrument.quote):
@@ -171,22 +175,59 @@ def _book(unit: Unit, ids: Ids, order: OrderRow, fill: VenueFill, fill_id: str) 
     write_state(position, state, unit.now_ms)
 
 
-def _adopt_shortfall(
+def _cover_shortfall(
     unit: Unit, ids: Ids, order: OrderRow, position: PositionRow, fill: VenueFill, base: str
 ) -> None:
-    """A manual sell of coins that were there before: they move from ``external`` at the price
-    they are sold for, so that the sale earns nothing on them."""
-    short = fill.quantity - position.quantity
+    """A sell by hand, here or at the venue, of coins that no position holds.
+
+    They belong to ``external`` and enter the position at the price they are sold for, so that
+    the sale earns nothing on them. What a sell at the venue took beyond them was an instance's:
+    ``external`` is then short of it.
+    """
+    short = max(fill.quantity - max(position.quantity, ZERO), ZERO)
     instance = unit.instances.get(order.instance_id)
-    if short <= 0 or instance.kind != "manual":
+    if not short or instance.kind == "strategy":
+        return
+    loose = _loose(unit, order, fill, base)
+    if instance.kind == "external":
+        _bring_in(position, fill.price, min(short, loose))
         return
     external = unit.instances.builtin(order.account_id, "external")
     entries = transfer_entries(
         (external.id, Book.HOLDINGS), (instance.id, Book.HOLDINGS), base, short
     )
     post(unit, order.account_id, entries, ids.new(), "transfer", None)
-    adopted = apply_trade(state_of(position), TradeEffect(Side.BUY, fill.price, short))
-    position.quantity, position.average_price = adopted.quantity, adopted.average_price
+    _bring_in(position, fill.price, short)
+    # What was bought at the venue by hand is in external's position, and leaves it now.
+    theirs = unit.ledger.lock_position(order.account_id, order.symbol, external.id)
+    given = min(max(short - loose, ZERO), max(theirs.quantity, ZERO))
+    if given:
+        theirs.quantity -= given
+        theirs.average_price = theirs.average_price if theirs.quantity else None
+        theirs.updated_at = unit.now_ms
+
+
+def _bring_in(position: PositionRow, price: Decimal, quantity: Decimal) -> None:
+    """Coins that enter a position at a price without a trade."""
+    if quantity:
+        after = apply_trade(state_of(position), TradeEffect(Side.BUY, price, quantity))
+        position.quantity, position.average_price = after.quantity, after.average_price
+
+
+def _loose(unit: Unit, order: OrderRow, fill: VenueFill, base: str) -> Decimal:
+    """What the account held of a coin before a sell, less what was in anybody's position."""
+    balance = unit.accounts.lock_balances(order.account_id, [base])[base]
+    fee = fill.fee if fill.fee_asset == base else ZERO
+    before = balance.free + balance.locked + fill.quantity + fee
+    owned = sum(
+        (
+            max(row.quantity, ZERO)
+            for row in unit.ledger.positions_of_account(order.account_id)
+            if row.quantity and unit.instruments.get(order.exchange, row.symbol).base == base
+        ),
+        ZERO,
+    )
+    return max(before - owned, ZERO)
 
 
 def post(

@@ -14,7 +14,16 @@ from app.repositories.unit import Unit
 
 #: Order events that a strategy is told of; the others are steps of the protocol.
 TOLD: Final = frozenset(
-    {"fill", "venue", "rejected", "expired", "absent", "halted", "cancelled_before_send"}
+    {
+        "fill",
+        "venue",
+        "rejected",
+        "expired",
+        "absent",
+        "halted",
+        "locked",
+        "cancelled_before_send",
+    }
 )
 
 

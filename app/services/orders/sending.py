@@ -2,6 +2,7 @@
 
 1. The row is NEW and committed.
 2. Everything that may wait is made ready: keys, markets, budget, halts, the venue's clock.
+   Until the account was compared with its venue, the order waits here (``trust``).
 3. Compare-and-set NEW → SENDING with attempt and request timestamp, committed.
 4. Send with *that* timestamp; the venue's recvWindow fences a sender that slept.
 5. 200 → acknowledged; proven refusal → REJECTED, or NEW for later; anything else → UNKNOWN.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from app.core.errors import TidemarkError
 from app.core.exchanges.errors import VenueError, VenueRejected, VenueRetryLater
-from app.core.orders.types import OrderResponse, OrderStatus
+from app.core.orders.types import OrderResponse, OrderStatus, Side
 from app.core.ports import Clock, Ids, MarketClock
 from app.models import OrderRow
 from app.repositories.unit import Unit, Units
@@ -24,6 +25,7 @@ from app.services.orders.ports import (
     no_checkpoint,
 )
 from app.services.orders.records import move, request_of
+from app.services.orders.trust import WAITS, is_trusted
 from app.services.risk import halts_on
 
 
@@ -59,10 +61,13 @@ class OrderSender:
         """Send an order if it is NEW and due; its status afterwards."""
         with self._units.read() as unit:
             order = unit.orders.get(order_id)
+            may_send = is_trusted(unit.accounts.get(order.account_id))
         if order.status != OrderStatus.NEW or order.not_before > self._clock.now_ms():
             return OrderStatus(order.status)
         try:
             market_now = self._market_clock.now_ms(order.exchange)
+            if not may_send:
+                return self._units.run(lambda unit: self._hold_back(unit, order_id, market_now))
             desk = self._desks.open(order.account_id)
         except TidemarkError as error:
             return self._postpone(order_id, order.attempt, error)
@@ -94,9 +99,24 @@ class OrderSender:
             row = unit.orders.lock(order.order_id)
             if row.status != OrderStatus.NEW or self._ends_unsent(unit, row, market_now):
                 return None
+            if not is_trusted(unit.accounts.get(row.account_id)):
+                self._wait(unit, row)
+                return None
             return self._take(unit, row, order.attempt, self._request_timestamp(desk))
 
         return self._units.run(claim)
+
+    def _hold_back(self, unit: Unit, order_id: str, market_now: int) -> OrderStatus:
+        """Keep an order NEW until its account was compared, unless it has ended meanwhile."""
+        row = unit.orders.lock(order_id)
+        if row.status == OrderStatus.NEW and not self._ends_unsent(unit, row, market_now):
+            self._wait(unit, row)
+        return OrderStatus(row.status)
+
+    def _wait(self, unit: Unit, row: OrderRow) -> None:
+        # The end of the comparison lets it go at once; this is for the hints that get lost.
+        row.not_before = unit.now_ms + self._timing.retry_ms
+        row.reason = WAITS
 
     def _ends_unsent(self, unit: Unit, row: OrderRow, market_now: int) -> bool:
         """Whether a NEW order may not be sent any more; it is then at its end."""
@@ -110,6 +130,9 @@ class OrderSender:
             move(unit, row, OrderStatus.EXPIRED, "expired", reason="too many attempts")
         elif halted:
             move(unit, row, OrderStatus.REJECTED, "halted", reason=f"halt: {halted[0]}")
+        elif row.side == Side.BUY and unit.risk.locks_in_force(row.account_id, row.symbol):
+            # The lock came after the gate. On spot a sell only gives back.
+            move(unit, row, OrderStatus.REJECTED, "locked", reason="the instrument is locked")
         elif instance.status != "running":
             # Its stop may have come while the order was being written, and not have seen it.
             why = f"its instance is {instance.status}"

@@ -20,7 +20,7 @@ _TASKS: Final = {
 
 
 class OrderSweeper:
-    """Publishes a hint for each signal and order that waits."""
+    """Publishes a hint for each account, signal and order that waits."""
 
     def __init__(self, units: Units, queue: Queue, clock: Clock) -> None:
         self._units = units
@@ -31,9 +31,15 @@ class OrderSweeper:
         """Publish the hints that are due; how many the queue took."""
         now = self._clock.now_ms()
         with self._units.read() as unit:
+            accounts = unit.accounts.distrusted(now)
             signals = unit.signals.waiting(now - _SIGNAL_GRACE_MS)
             orders = unit.orders.unsettled(now)
-        waiting = [Waiting("orders.accept_signal", row.id) for row in signals]
+        # First: until they are compared, their orders wait.
+        waiting = [
+            Waiting("orders.sync_account", row.id, mark=row.sync_not_before + row.epoch)
+            for row in accounts
+        ]
+        waiting += [Waiting("orders.accept_signal", row.id) for row in signals]
         for row in orders:
             # Each step of an order moves the time before which nothing is done, or its state.
             task = _TASKS[OrderStatus(row.status)]

@@ -143,6 +143,7 @@ def test_too_many_requests_puts_the_order_off_and_nothing_is_sent_before(
     here: Installation,
 ) -> None:
     account = here.account(USDT="5000")
+    here.catch_up()
     strike(here, account, "status", status=429, retry_after=7)
     order = buy(here, account)
 
@@ -157,6 +158,7 @@ def test_too_many_requests_puts_the_order_off_and_nothing_is_sent_before(
     assert here.row(order).status == OrderStatus.NEW
 
     # The budget noted the venue's pause in real time, which went on meanwhile.
+    here.catch_up()
     here.wait(10_000)
     sent = here.row(order)
     assert (sent.status, sent.attempt) == (OrderStatus.ACKNOWLEDGED, 2)
@@ -166,6 +168,7 @@ def test_too_many_requests_puts_the_order_off_and_nothing_is_sent_before(
 
 def test_a_ban_stops_all_traffic_also_after_a_restart(here: Installation) -> None:
     account = here.account(USDT="5000")
+    here.catch_up()
     strike(here, account, "status", status=418, retry_after=60)
     order = buy(here, account)
     assert order.status == OrderStatus.NEW

@@ -45,6 +45,7 @@ def test_an_order_in_order_passes_every_rule() -> None:
     assert decision.passed
     assert decision.checked == (
         "halt",
+        "instrument_lock",
         "reference_price",
         "instrument",
         "ownership",
