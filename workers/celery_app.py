@@ -55,7 +55,7 @@ def _build_in_worker(sender: Any, **_kwargs: Any) -> None:
     try:
         _build_container()
         _reconcile_first(sender.app.amqp.queues.consume_from)
-    except Exception:
+    except Exception:  # noqa: BLE001
         # Celery would log it and let the worker take tasks, its accounts not compared.
         _log.critical("worker_not_started", exc_info=True)
         raise SystemExit(1) from None
