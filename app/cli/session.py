@@ -51,7 +51,8 @@ def session(*, migrate: bool = True) -> Iterator[Session]:
     from app.services.listings import Listings
     from app.wiring import Container
 
-    container = Container(settings, _queue(settings))
+    # Beside a full stack, workers do what needs an account's keys; alone, the command does.
+    container = Container(settings, _queue(settings), can_read_keys=settings.is_embedded)
     try:
         if migrate:
             bring_up(container)

@@ -80,12 +80,15 @@ def migrate(as_json: Json = False) -> None:
     """Bring the database to this release's schema and its built-in strategies."""
     from app.cli.session import session
     from app.repositories.migrating import current_revision, pending, upgrade_alone
+    from app.wiring.vault import open_vault
 
     with session(migrate=False) as here:
         engine = here.container.engine
         was_pending = pending(engine)
         upgrade_alone(engine)
         here.container.catalogue.sync_builtins()
+        # The pair is made here, once, before the API asks for its public half.
+        open_vault(here.container.settings.vault_key_path, can_read=True)
         revision = current_revision(engine)
     emit(
         as_json,

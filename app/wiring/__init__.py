@@ -11,6 +11,7 @@ import random
 import secrets
 import socket
 import threading
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ from app.services.dead_letters import DeadLetterService
 from app.services.frame_cache import FrameCache
 from app.services.jobs import JobService
 from app.services.market_data import MarketDataService
+from app.services.opening import AccountOpener
 from app.services.orders.cancelling import OrderCanceller
 from app.services.orders.intake import OrderIntake
 from app.services.orders.locking import InstrumentLocks
@@ -90,7 +92,8 @@ class Container:
 
     Args:
         queue: where hints go.
-        can_read_keys: whether this process may open exchange keys; the API's may not.
+        can_read_keys: whether this process may open exchange keys: the worker of queue orders
+            and streams may, the API and the other workers may not.
         checkpoint: called between the steps of the order protocol, for rehearsing faults.
     """
 
@@ -313,12 +316,17 @@ class Container:
             self.units,
             self.ids,
             self.vault,
-            self.desks,
             self.market_data,
             self.market_clock,
             self.simulator,
             self.settings.reporting_currency,
+            time.sleep,
         )
+
+    @cached_property
+    def opener(self) -> AccountOpener:
+        """Opens new accounts; needs a vault that may read."""
+        return AccountOpener(self.units, self.ids, self.desks, self.market_clock)
 
     @cached_property
     def risk(self) -> RiskService:
