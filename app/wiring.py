@@ -60,6 +60,8 @@ from app.services.tokens import TokenService
 if TYPE_CHECKING:
     from app.adapters.strategy_runtime import HostedRuntime
     from app.core.strategies.registry import StrategyRegistry
+    from app.services.streams.ports import StreamTiming
+    from app.services.streams.service import StreamService
 
 
 _log = structlog.get_logger(__name__)
@@ -349,6 +351,47 @@ class Container:
     def account_sync(self) -> AccountSync:
         """Compares accounts with their venues."""
         return AccountSync(self.units, self.desks, self.market_clock, self.ids)
+
+    @cached_property
+    def streams(self) -> StreamService:
+        """Live streams of this process."""
+        from app.core.exchanges.streaming import market_streams
+        from app.services.streams.ports import AccountKeys
+        from app.services.streams.service import StreamParts, StreamService
+
+        def keys(account_id: str) -> AccountKeys:
+            with self.units.read() as unit:
+                account = unit.accounts.get(account_id)
+            opened = self.vault.open(account_id, account.sealed_credentials)
+            return AccountKeys(account.exchange, opened, self.clock_offset_ms(account.exchange))
+
+        base_url = self.settings.simulator_url or None
+        return StreamService(
+            StreamParts(
+                units=self.units,
+                arrivals=self.collection.arrivals,
+                queue=self.queue,
+                prices=self.prices,
+                budget=self.budget,
+                clock=self.clock,
+                market_clock=self.market_clock,
+                ids=self.ids,
+                markets=self.market,
+                venues={exchange: market_streams(exchange, base_url) for exchange in VENUES},
+                keys=keys,
+                on_prices=lambda _prices: None,
+                owner=self.owner,
+                uniform=random.SystemRandom().uniform,
+            ),
+            self.stream_timing,
+        )
+
+    @property
+    def stream_timing(self) -> StreamTiming:
+        """How long streams wait."""
+        from app.services.streams.ports import StreamTiming
+
+        return StreamTiming()
 
     @cached_property
     def sweeper(self) -> OrderSweeper:

@@ -38,6 +38,14 @@ class OrderRepository(KeyedRepository[OrderRow]):
             )
         ).first()
 
+    def of_client_id(self, account_id: str, client_order_id: str) -> OrderRow | None:
+        """The order that was placed under that id, or None."""
+        return self._session.scalars(
+            select(OrderRow).where(
+                OrderRow.account_id == account_id, OrderRow.client_order_id == client_order_id
+            )
+        ).one_or_none()
+
     def claim(
         self, order_id: str, attempt: int, *, owner: str, request_ts: int, now_ms: int
     ) -> bool:
