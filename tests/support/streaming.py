@@ -50,7 +50,8 @@ class Streams:
 
     def stop(self) -> None:
         """Drain and end; whatever the service raised fails the test."""
-        assert self._loop is not None and self._stop is not None
+        assert self._loop is not None
+        assert self._stop is not None
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(15)
         assert not self._thread.is_alive(), "the streams did not stop"

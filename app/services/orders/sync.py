@@ -149,3 +149,7 @@ def _report_foreign(unit: Unit, account_id: str, fill: VenueFill) -> None:
 def _mark_synced(unit: Unit, account_id: str, seen_ts: int) -> None:
     account = unit.accounts.lock(account_id)
     account.synced_ts = max(account.synced_ts, seen_ts)
+    for instance in unit.instances.running():
+        if instance.account_id == account_id:
+            # It may hold back a bar until the fills before it are known.
+            unit.enqueue("strategies.evaluate", instance.id)
