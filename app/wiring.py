@@ -48,6 +48,7 @@ from app.services.orders.resolving import OrderResolver
 from app.services.orders.sending import OrderSender
 from app.services.orders.sweeper import OrderSweeper
 from app.services.orders.sync import AccountSync
+from app.services.orders.triggers import OrderTriggers
 from app.services.outbox import OutboxPublisher, OutboxRelay
 from app.services.queries import Queries
 from app.services.risk import RiskService
@@ -353,6 +354,13 @@ class Container:
         return AccountSync(self.units, self.desks, self.market_clock, self.ids)
 
     @cached_property
+    def triggers(self) -> OrderTriggers:
+        """Exit legs that rest here."""
+        return OrderTriggers(
+            self.units, self.ids, self.market_clock, self.settings.max_price_age_ms
+        )
+
+    @cached_property
     def streams(self) -> StreamService:
         """Live streams of this process."""
         from app.core.exchanges.streaming import market_streams
@@ -379,7 +387,7 @@ class Container:
                 markets=self.market,
                 venues={exchange: market_streams(exchange, base_url) for exchange in VENUES},
                 keys=keys,
-                on_prices=lambda _prices: None,
+                on_prices=self.triggers.watch,
                 owner=self.owner,
                 uniform=random.SystemRandom().uniform,
             ),

@@ -39,6 +39,7 @@ from app.models.trading import (
     RiskRuleRow,
     TradingHaltRow,
 )
+from app.models.triggers import OrderTriggerRow
 
 __all__ = [
     "AccountRow",
@@ -59,6 +60,7 @@ __all__ = [
     "LeaseRow",
     "OrderEventRow",
     "OrderRow",
+    "OrderTriggerRow",
     "OutboxRow",
     "PositionRow",
     "PostingRow",

@@ -98,8 +98,14 @@ class Evaluator:
         fresh = last is not None and (row.cursor_ts is None or last > row.cursor_ts)
         if not fresh and not subject.events:
             return 0
-        if fresh and last is not None and self._awaits_fills(subject, last, market_now):
+        if fresh and self._awaits_fills(subject, last or 0, market_now):
             return 0
+        return self._take(subject, ready, skipped)
+
+    def _take(
+        self, subject: _Subject, ready: tuple[KlineFrame, ...], skipped: Sequence[int]
+    ) -> int:
+        row = subject.row
         request = self._request(subject, ready)
         try:
             result = self._runtime.evaluate(subject.ref, request, row.id)
@@ -156,7 +162,6 @@ class Evaluator:
         return True
 
     def _closed_frames(self, row: StrategyInstanceRow, market_now: int) -> tuple[KlineFrame, ...]:
-        interval = interval_of(row.interval)
         end = _closed_end(row, market_now)  # the bar that opens here is not closed
         start = row.anchor_ts if row.anchor_ts is not None else end
         return tuple(

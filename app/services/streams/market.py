@@ -61,7 +61,9 @@ class MarketShard:
         self._held: set[Feed] = set()
         # Subscribed but not confirmed: what they missed is asked for by REST once they are.
         self._fresh: set[Feed] = set()
+        # When each feed last spoke, or was last found to have nothing to say.
         self._heard: dict[Feed, float] = {}
+        self._spoke_at: float | None = None
         self._prints: dict[Feed, Print | None] = {}
         self._strikes: Counter[Feed] = Counter()
 
@@ -85,9 +87,18 @@ class MarketShard:
     async def _serve(self, line: MarketLine) -> None:
         self._held, self._fresh = set(), set()
         self._heard, self._prints = {}, {}
+        self._spoke_at = None
         self._strikes.clear()
         self._changed.set()
-        await race(self._read(line), self._adjust(line), self._watch(line))
+        try:
+            await race(self._read(line), self._adjust(line), self._watch(line))
+        finally:
+            self._held = set()
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether the venue has confirmed every feed that is wanted."""
+        return bool(self._held) and self._held == self._wanted and not self._fresh
 
     async def _failed(self, error: TidemarkError) -> None:
         """Nothing to tell: the sweeps collect by REST meanwhile, and prices go stale."""
@@ -113,8 +124,10 @@ class MarketShard:
 
     def _take(self, frame: MarketFrame) -> None:
         feed = frame.feed
-        self._heard[feed] = self._tools.now()
-        self._prints[feed] = print_of(frame)
+        self._heard[feed] = self._spoke_at = self._tools.now()
+        said = print_of(frame)
+        if said is not None:
+            self._prints[feed] = said
         if not isinstance(frame, StreamedKline):
             self._prices.put(frame.price, self.lease)
         elif frame.is_closed:
@@ -196,10 +209,14 @@ class MarketShard:
             await self._revive(line, feed)
 
     async def _revive(self, line: MarketLine, feed: Feed) -> None:
-        """Subscribe a dead feed anew; the second time, or if all are silent, open a new socket."""
+        """Subscribe a dead feed anew; the second time, or if all are silent, open a new socket.
+
+        Raises:
+            StreamClosed: a new socket is due.
+        """
         now, silence = self._tools.now(), self._tools.timing.silence_s
         self._strikes[feed] += 1
-        alone = any(now - heard < silence for heard in self._heard.values())
+        alone = self._spoke_at is not None and now - self._spoke_at < silence
         _log.warning("stream_silent", group=self.lease.name, feed=str(feed), alone=alone)
         if not alone or self._strikes[feed] >= _STRIKES:
             raise StreamClosed(self._exchange, f"{feed.symbol} {feed.kind} fell silent")

@@ -26,7 +26,7 @@ class PriceWriter:
         self,
         cache: PriceCache,
         tools: Tools,
-        listener: Callable[[Sequence[MarketData]], None],
+        listener: Callable[[Sequence[MarketData]], object],
     ) -> None:
         self._cache = cache
         self._tools = tools

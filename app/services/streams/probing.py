@@ -20,10 +20,11 @@ from app.core.ports import MarketAdapter, MarketClock
 Print = tuple[Any, ...]
 
 
-def print_of(frame: MarketFrame) -> Print:
-    """The print of a frame."""
+def print_of(frame: MarketFrame) -> Print | None:
+    """The print of a frame; None for a bar that has just opened and says nothing yet."""
     if isinstance(frame, StreamedKline):
-        return _kline_print(frame.row)
+        said = frame.is_closed or frame.row.trade_count
+        return _kline_print(frame.row) if said else None
     return _ticker_print(frame.price)
 
 

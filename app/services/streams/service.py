@@ -56,7 +56,7 @@ class StreamParts:
     markets: Callable[[str], MarketAdapter]
     venues: Mapping[str, VenueStreams]
     keys: Keys
-    on_prices: Callable[[Sequence[MarketData]], None]
+    on_prices: Callable[[Sequence[MarketData]], object]
     owner: str
     uniform: Callable[[float, float], float]
 

@@ -36,6 +36,10 @@ class UserStream:
 
     Args:
         keys: opens the account's keys.
+
+    Attributes:
+        is_listening: whether the venue has confirmed the subscription that is in force.
+        lines: how many lines were opened so far.
     """
 
     def __init__(
@@ -48,6 +52,8 @@ class UserStream:
         reports: OrderReports,
     ) -> None:
         self.lease = lease
+        self.is_listening = False
+        self.lines = 0
         self._account_id = account_id
         self._venues = venues
         self._keys = keys
@@ -92,7 +98,11 @@ class UserStream:
         self._known.clear()
         # What happened while nobody listened.
         await self._tools.hint("orders.sync_account", self._account_id)
-        await race(self._read(line), self._watch(line))
+        self.is_listening, self.lines = True, self.lines + 1
+        try:
+            await race(self._read(line), self._watch(line))
+        finally:
+            self.is_listening = False
 
     async def _failed(self, error: TidemarkError) -> None:
         """A refusal is told once: REST sweeps go on, but somebody must look at the keys."""

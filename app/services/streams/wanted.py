@@ -32,7 +32,7 @@ class Wanted:
 
 
 def wanted(unit: Unit, venues: frozenset[str], shards: int = SHARDS) -> Wanted:
-    """Feeds of enabled plans and running instances, and accounts that may have orders.
+    """Feeds of enabled plans, running instances and triggers; accounts that may have orders.
 
     An account that is halted still has orders that may fill; only a disabled one has none.
     """
@@ -73,5 +73,7 @@ def _feeds(unit: Unit, venues: frozenset[str]) -> set[tuple[str, Feed]]:
             if (row.exchange, symbol, name) in kept:
                 found.add((row.exchange, Feed(FeedKind.KLINE, symbol, name)))
             found.add((row.exchange, Feed(FeedKind.TICKER, symbol)))
+    for trigger in unit.triggers.armed():
+        found.add((trigger.exchange, Feed(FeedKind.TICKER, trigger.symbol)))
     found |= {(exchange, Feed(FeedKind.TICKER, feed.symbol)) for exchange, feed in found}
     return {(exchange, feed) for exchange, feed in found if exchange in venues}
