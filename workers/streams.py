@@ -39,6 +39,9 @@ def main() -> int:
         sys.stderr.write(f"{error.message}\n")
         return 2
     configure_logs(settings.log_level, settings.log_format)
+    # Seconds of a core. Imported before a lease is taken, so that nobody waits for them.
+    import ccxt.pro  # noqa: F401
+
     container = Container(settings, CeleryQueue(build_celery(settings)))
     try:
         container.start_background()

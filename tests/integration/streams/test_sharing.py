@@ -87,6 +87,7 @@ def process(here: Installation, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     environment = {
         **kept,
         "TIDEMARK_ENVIRONMENT": "testing",
+        "TIDEMARK_LOG_LEVEL": "INFO",
         "TIDEMARK_DATA_DIR": str(settings.data_dir),
         "TIDEMARK_DATABASE_URL": settings.database_url,
         "TIDEMARK_SIMULATOR_URL": settings.simulator_url,
@@ -158,7 +159,7 @@ def test_two_processes_share_and_one_takes_over_after_kill_9(
         process(here, tmp_path / "2.log") as two,
     ):
         wait_until(lambda: len(set(owners().values())) == 2 and len(owners()) >= 4, 90)
-        wait_until(next_bar_arrives, 30)
+        wait_until(next_bar_arrives, 60)
         user = owners()[f"stream:user:{account.id}"]
         victim, survivor = (one, two) if f":{one.pid}:" in user else (two, one)
         victim.send_signal(signal.SIGKILL)
