@@ -22,6 +22,7 @@ from tests.support.servers import (
     RedisServer,
     ServerError,
 )
+from tests.support.statements import BothDialects
 
 # A test that uses one of these carries the marker, so that -m "not broker" means what it says.
 MARKER_OF_FIXTURE = {"mariadb": "mysql", "rabbitmq": "broker", "redis_server": "redis"}
@@ -47,6 +48,13 @@ def _running(server: PrivateServer) -> Iterator[None]:
         yield
     finally:
         server.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def both_dialects() -> Iterator[None]:
+    """Whatever a test executes on one database must be a statement of the other as well."""
+    with BothDialects():
+        yield
 
 
 @pytest.fixture(scope="session")

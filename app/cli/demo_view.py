@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
+from app.cli.output import percent
 from app.core.money import canonical
 from app.models import JobRow, StrategyInstanceRow
 
@@ -141,11 +142,20 @@ def _signals(parts: Container, instance: StrategyInstanceRow) -> Table:
 
 
 def _decisions(parts: Container, instance: StrategyInstanceRow) -> Table:
-    table = _table("intent", "passed", "rule", "reason", title="Risk decisions")
+    table = _table("intent", "passed", "rule", "reason", "holds back", title="Risk decisions")
     for row in _last(parts.queries.decisions(instance.id)):
         intent = f"{row.inputs['side']} {row.inputs['quantity']} {row.inputs['symbol']}"
-        table.add_row(intent, "yes" if row.passed else "no", row.rule or "all passed", row.reason)
+        passed = "yes" if row.passed else "no"
+        table.add_row(intent, passed, row.rule or "all passed", row.reason, _held(row.inputs))
     return table
+
+
+def _held(inputs: dict[str, Any]) -> str:
+    """What the order holds back until it is final: a buy's value with its buffer, a sell's base."""
+    if inputs["side"] == "sell":
+        return "what it sells"
+    buffer = percent(Decimal(inputs["reserve_buffer"]))
+    return f"{Decimal(inputs['quote_needed']):.2f} (value + {buffer})"
 
 
 def _orders(parts: Container, instance: StrategyInstanceRow) -> Table:

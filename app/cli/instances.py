@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from app.cli.arguments import Cursor, Interval, Limit, Params, Symbols, amount_of, group, params_of
-from app.cli.output import Json, emit, facts, note, table
+from app.cli.output import Json, emit, facts, note, percent, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -133,8 +134,17 @@ def show_instance(name: Name, limit: Limit = 10, as_json: Json = False) -> None:
         )
         table(out, ("at", "symbol", "action", "side", "quantity>", "status"), rows, "No signal.")
         said = (
-            [d["created_at"], d["passed"], d["rule"], d["reason"]] for d in document["decisions"]
+            [d["created_at"], d["passed"], d["rule"], d["reason"], *_held(d["inputs"])]
+            for d in document["decisions"]
         )
-        table(out, ("at", "passed", "rule", "reason"), said, "No decision.")
+        columns = ("at", "passed", "rule", "reason", "quote needed>", "with buffer>")
+        table(out, columns, said, "No decision.")
 
     emit(as_json, document, human)
+
+
+def _held(inputs: dict[str, Any]) -> tuple[str, str]:
+    """What a buy would hold back, and the buffer in it."""
+    if inputs["side"] != "buy":
+        return "", ""
+    return inputs["quote_needed"], percent(Decimal(inputs["reserve_buffer"]))

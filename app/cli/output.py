@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -86,3 +87,8 @@ def cell(value: Any) -> str:
     if isinstance(value, (dict, list)):
         return escape(json.dumps(value, ensure_ascii=False))
     return escape(str(value))
+
+
+def percent(part: Decimal) -> str:
+    """A part of one as people read it: 0.002 is "0.2 %"."""
+    return f"{(part * 100).normalize():f} %"

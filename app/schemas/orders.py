@@ -8,6 +8,8 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.core.money import canonical
+from app.core.orders.reservation import reserve_buffer
+from app.core.orders.types import OrderType, Side
 from app.models import OrderEventRow, OrderRow
 from app.schemas.common import (
     EXAMPLE_ID,
@@ -121,6 +123,9 @@ class Order(OrderReceipt):
     average_price: Money | None
     reserved_asset: str
     reserved_amount: Money
+    reserve_buffer: Money = Field(
+        description="part of a buy's value that was held on top of it, against fees and slippage"
+    )
     valid_until: Time = Field(description="market time after which it is not sent any more")
     acknowledged_at: Time | None
     updated_at: Time
@@ -142,6 +147,9 @@ class Order(OrderReceipt):
             average_price=money(row.average_price),
             reserved_asset=row.reserved_asset,
             reserved_amount=canonical(row.reserved_amount),
+            reserve_buffer=canonical(
+                reserve_buffer(Side(row.side), OrderType(row.type), row.price)
+            ),
             valid_until=rfc3339(row.valid_until),
             acknowledged_at=time_text(row.acknowledged_at),
             updated_at=rfc3339(row.updated_at),

@@ -15,6 +15,13 @@ MARKET_BUFFER: Final = Decimal("0.01")
 LIMIT_BUFFER: Final = Decimal("0.002")
 
 
+def reserve_buffer(side: Side, type_: OrderType, limit_price: Decimal | None) -> Decimal:
+    """Part of a buy's value that is held on top of it; 0 for a sell, which holds its base."""
+    if side is Side.SELL:
+        return ZERO
+    return LIMIT_BUFFER if _is_capped(type_, limit_price) else MARKET_BUFFER
+
+
 def reservation(
     side: Side,
     type_: OrderType,
@@ -28,10 +35,16 @@ def reservation(
     """(asset, amount) that the order holds: base for a sell, quote with a buffer for a buy."""
     if side is Side.SELL:
         return base, quantity
-    capped = type_ in (OrderType.LIMIT, OrderType.STOP_LIMIT) and limit_price is not None
-    price = limit_price if capped and limit_price is not None else reference_price
-    buffer = LIMIT_BUFFER if capped else MARKET_BUFFER
+    price = reference_price
+    if limit_price is not None and _is_capped(type_, limit_price):
+        price = limit_price
+    buffer = reserve_buffer(side, type_, limit_price)
     return quote, exact_product(exact_product(price, quantity), ONE + buffer)
+
+
+def _is_capped(type_: OrderType, limit_price: Decimal | None) -> bool:
+    """Whether the order can never pay more than its limit price."""
+    return type_ in (OrderType.LIMIT, OrderType.STOP_LIMIT) and limit_price is not None
 
 
 def remaining_reservation(initial: Decimal, quantity: Decimal, filled: Decimal) -> Decimal:

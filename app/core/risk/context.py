@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from app.core.market.instruments import Instrument
 from app.core.money import ZERO, shown
+from app.core.orders.reservation import reserve_buffer
 from app.core.orders.types import OrderType, Side
 from app.core.portfolio.positions import exact_product
 
@@ -114,6 +115,12 @@ class RiskContext:
         return None if price is None else exact_product(price, self.intent.quantity)
 
     @property
+    def reserve_buffer(self) -> Decimal:
+        """Part of a buy's value that ``quote_needed`` holds on top of it."""
+        intent = self.intent
+        return reserve_buffer(intent.side, intent.type, intent.limit_price)
+
+    @property
     def reduces(self) -> bool:
         """Whether the intent only gives back what the instance owns."""
         return self.intent.side is Side.SELL and self.intent.quantity <= self.instance.sellable
@@ -137,6 +144,7 @@ class RiskContext:
             "account_open_buys": shown(self.account.open_buys),
             "account_open_sells": shown(self.account.open_sells),
             "quote_needed": shown(self.quote_needed),
+            "reserve_buffer": shown(self.reserve_buffer),
             "quote_free": shown(self.quote_free),
             "own_cash": shown(self.own_cash),
             "max_position": shown(self.quota.max_position),

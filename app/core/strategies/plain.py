@@ -84,6 +84,7 @@ def _write_array(value: Any, blobs: Blobs) -> dict[str, int]:
 @cache
 def _reader(kind: Any) -> _Reader | None:  # noqa: PLR0911 - one for each kind of value
     """How values of that type are read; None for those that are JSON already."""
+    kind = _without_aliases(kind)
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         return _optional_reader(next(item for item in arguments if item is not type(None)))
@@ -99,6 +100,13 @@ def _reader(kind: Any) -> _Reader | None:  # noqa: PLR0911 - one for each kind o
     if isinstance(kind, type) and issubclass(kind, Decimal | Enum):
         return lambda data, _: kind(data)
     return None
+
+
+def _without_aliases(kind: Any) -> Any:
+    """What an alias stands for: since numpy 2.5 ``NDArray[x]`` is one, made by ``type``."""
+    while (value := getattr(get_origin(kind), "__value__", None)) is not None:
+        kind = value[get_args(kind)]
+    return kind
 
 
 def _optional_reader(kind: Any) -> _Reader | None:

@@ -1,19 +1,20 @@
-"""One schema, two dialects: what makes the tables compiles for both, and fits MySQL."""
+"""One schema, two dialects: what makes the tables compiles for both, and fits MySQL.
+
+The statements of the repositories are compiled for both as the suite executes them: see
+``tests.support.statements`` and the fixture ``both_dialects``.
+"""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
-from sqlalchemy import create_mock_engine
+from sqlalchemy import create_engine, create_mock_engine, func, insert, select
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from app.models import Base
-
-#: Spelled differently, or missing, on one of MySQL 8.4, MariaDB 10.11 and SQLite.
-FORBIDDEN = re.compile(r"\bRETURNING\b|\bAS new\b|\bFOR SHARE\b|\bILIKE\b", re.IGNORECASE)
+from app.models import Base, OrderRow
+from tests.support.statements import FORBIDDEN, BothDialects, NotShared, check
 
 
 @pytest.mark.parametrize("dialect", [mysql.dialect(), sqlite.dialect()], ids=["mysql", "sqlite"])
@@ -47,3 +48,28 @@ def test_creating_everything_needs_nothing_but_the_metadata() -> None:
     engine = create_mock_engine("sqlite://", lambda sql, *_a, **_k: statements.append(str(sql)))
     Base.metadata.create_all(engine, checkfirst=False)
     assert len(statements) >= len(Base.metadata.tables)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        insert(OrderRow).returning(OrderRow.order_id),
+        select(OrderRow).with_for_update(read=True),
+        select(OrderRow).order_by(OrderRow.created_at.nulls_last()),
+        sqlite.insert(OrderRow).on_conflict_do_nothing(),
+        mysql.insert(OrderRow).on_duplicate_key_update(status="new"),
+    ],
+    ids=["returning", "for share", "nulls last", "on conflict", "on duplicate key"],
+)
+def test_sql_of_one_database_alone_is_refused(statement: Any) -> None:
+    with pytest.raises(NotShared):
+        check(statement)
+
+
+def test_a_statement_is_checked_before_it_runs() -> None:
+    engine = create_engine("sqlite://")
+    with BothDialects(), engine.connect() as connection:
+        assert connection.scalar(select(func.count("x"))) == 1
+        with pytest.raises(NotShared, match="RETURNING"):
+            connection.execute(insert(OrderRow).returning(OrderRow.order_id))
+    engine.dispose()
