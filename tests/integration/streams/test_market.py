@@ -12,6 +12,8 @@ from app.core.errors import Unavailable
 from app.core.exchanges.streaming import Feed, FeedKind
 from app.core.market.coverage import CoverageState
 from app.core.market.intervals import interval
+from app.core.market.klines import KlineRow
+from app.services.collection.arrivals import ArrivedKline
 from app.services.streams.market import MarketShard
 from app.services.streams.wanted import wanted
 from tests.support.installation import EXCHANGE, MINUTE, SYMBOL, Installation, installed
@@ -291,3 +293,28 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def test_a_bar_called_closed_too_early_or_out_of_shape_is_quarantined(
+    anywhere: Installation,
+) -> None:
+    here = anywhere
+    here.plan()
+    opened = BAR.floor(here.market_ms)
+    good = KlineRow(opened, *(Decimal(n) for n in ("2", "3", "1", "2", "1")), Decimal(2), 1)
+    arrived = [
+        ArrivedKline(EXCHANGE, SYMBOL, "1m", good, opened + 30_000),
+        ArrivedKline(EXCHANGE, SYMBOL, "1m", good._replace(low=Decimal(4)), opened + MINUTE),
+        ArrivedKline(EXCHANGE, SYMBOL, "1m", good._replace(open_ts=opened + 7), opened + MINUTE),
+    ]
+    before = stored(here)
+    here.queue.waiting.clear()
+    assert here.parts.collection.arrivals.store(arrived, lambda _unit: None) == 0
+    assert stored(here) == before
+    with here.parts.units.read() as unit:
+        series = unit.klines.find_series(EXCHANGE, SYMBOL, "1m")
+        assert series is not None
+        refused = unit.klines.quarantined(series.id)
+    assert len(refused) == 3
+    assert {row.source for row in refused} == {f"ws:{EXCHANGE}"}
+    assert [task for task, _ in here.queue.waiting] == ["collection.follow"]
