@@ -10,13 +10,8 @@ import structlog
 
 from app.core.errors import TidemarkError
 from app.core.exchanges.errors import BadVenueAnswer
-from app.core.exchanges.streaming import (
-    Feed,
-    FeedKind,
-    MarketFrame,
-    StreamClosed,
-    StreamedKline,
-)
+from app.core.exchanges.streaming import StreamClosed
+from app.core.exchanges.streaming_frames import Feed, FeedKind, MarketFrame, StreamedKline
 from app.services.collection.arrivals import ArrivedKline
 from app.services.streams.klines import KlineWriter
 from app.services.streams.leases import Lease

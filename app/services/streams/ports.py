@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.core.exchanges.streaming import Feed, MarketFrame, UserFrame
+from app.core.exchanges.streaming_frames import Feed, MarketFrame, UserFrame
 
 
 class Line(Protocol):

@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from app.core.exchanges.streaming import (
-    Feed,
-    FeedKind,
-    MarketFrame,
-    StreamedKline,
-)
+from app.core.exchanges.streaming_frames import Feed, FeedKind, MarketFrame, StreamedKline
 from app.core.market.intervals import interval
 from app.core.market.klines import KlineRow
 from app.core.market.quotes import MarketData

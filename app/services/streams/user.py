@@ -12,7 +12,8 @@ from app.core.errors import TidemarkError
 from app.core.events import body, topic
 from app.core.exchanges.errors import BadVenueAnswer
 from app.core.exchanges.market import native_id
-from app.core.exchanges.streaming import BalancesChanged, OrderReport, StreamClosed, StreamRefused
+from app.core.exchanges.streaming import StreamClosed, StreamRefused
+from app.core.exchanges.streaming_frames import BalancesChanged, OrderReport
 from app.repositories.unit import Unit
 from app.services.streams.leases import Lease, LeaseLost
 from app.services.streams.lines import Tools, keep_open, race

@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Final
 
-from app.core.exchanges.streaming import Feed, FeedKind
+from app.core.exchanges.streaming_frames import Feed, FeedKind
 from app.repositories.unit import Unit
 
 #: Sockets among which a venue's symbols are divided, whatever the number of processes.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from app.core.errors import Unavailable
-from app.core.exchanges.streaming import Feed, FeedKind
+from app.core.exchanges.streaming_frames import Feed, FeedKind
 from app.core.market.coverage import CoverageState
 from app.core.market.intervals import interval
 from app.core.market.klines import KlineRow

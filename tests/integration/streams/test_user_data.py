@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from decimal import Decimal
 
-from app.core.exchanges.streaming import OrderReport
+from app.core.exchanges.streaming_frames import OrderReport
 from app.core.orders.types import OrderRequest, OrderStatus, OrderType, Side, VenueFill
 from app.models import AccountRow, OrderRow
 from app.services.streams.reports import OrderReports

@@ -10,13 +10,12 @@ import pytest
 
 from app.core.exchanges.decoding import Reader
 from app.core.exchanges.errors import BadVenueAnswer
-from app.core.exchanges.streaming import (
+from app.core.exchanges.streaming import MarketSocket, StreamRefused
+from app.core.exchanges.streaming_frames import (
     Feed,
     FeedKind,
-    MarketSocket,
     StreamedKline,
     StreamedTicker,
-    StreamRefused,
     name_of,
     order_report,
 )
