@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from celery import Celery
-from celery.signals import task_postrun, task_prerun, worker_init, worker_process_init
+from celery.signals import (
+    task_postrun,
+    task_prerun,
+    worker_init,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_shutdown,
+)
 
 from app.adapters.celery_queue import CeleryQueue, make_celery
 from app.config import Settings, load_settings
 from workers import backtests, collection, maintenance, orders, strategies
 from workers.beat_schedule import BEAT_SCHEDULE
 from workers.runtime import install
+
+if TYPE_CHECKING:
+    from app.wiring import Container
 
 #: The modules whose tasks this application serves.
 TASK_MODULES = (backtests, collection, maintenance, orders, strategies)
@@ -30,19 +40,53 @@ app = build_celery(load_settings())
 
 
 @worker_init.connect
+def _build_in_worker(sender: Any, **_kwargs: Any) -> None:
+    """One container for a pool of threads; a pool of processes has one in each."""
+    from celery.concurrency import get_implementation
+    from celery.concurrency.prefork import TaskPool
+
+    if issubclass(get_implementation(sender.pool_cls), TaskPool):
+        _configure_logs(load_settings())
+    else:
+        _build_container()
+
+
 @worker_process_init.connect
-def _build_container(**_kwargs: Any) -> None:
+def _build_in_child(**_kwargs: Any) -> None:
     """Connections must not cross a fork, so each process builds its own parts."""
-    from app.logs import configure_logs
+    _build_container()
+
+
+@worker_shutdown.connect
+@worker_process_shutdown.connect
+def _close_container(**_kwargs: Any) -> None:
+    """Mark what was sent, and let go of connections and strategy hosts."""
+    if _built:
+        install(None)
+        _built.pop().close()
+
+
+_built: list[Container] = []
+
+
+def _build_container() -> None:
     from app.wiring import Container
 
     settings = load_settings()
     if settings.is_embedded:
         return  # the runtime that started this worker has installed its own container
-    configure_logs(settings.log_level, settings.log_format)
+    _configure_logs(settings)
     container = Container(settings, CeleryQueue(app))
     container.start_background()
     install(container)
+    _built.append(container)
+
+
+def _configure_logs(settings: Settings) -> None:
+    from app.logs import configure_logs
+
+    if not settings.is_embedded:
+        configure_logs(settings.log_level, settings.log_format)
 
 
 @task_prerun.connect

@@ -36,6 +36,11 @@ class LocalBus:
         except queue.Full:
             _log.warning("bus_backlog_full", topic=topic)
 
+    def offer(self, topic: str, body: Mapping[str, Any], taken: Callable[[], None]) -> None:
+        """Send one event; memory takes it at once."""
+        self.publish(topic, body)
+        taken()
+
     def subscribe(self, pattern: str, handler: Handler) -> Callable[[], None]:
         """Call ``handler(topic, body)`` for matching events; returns how to stop."""
         with self._lock:

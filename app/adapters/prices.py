@@ -3,25 +3,82 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+
+import structlog
 
 from app.core.market.quotes import MarketData
 
+_log = structlog.get_logger(__name__)
+TickHandler = Callable[[MarketData], None]
+_Key = tuple[str, str]
 
-class InProcessPriceCache:
-    """Latest price of each symbol, in memory; implements ``PriceCache``. Safe for threads."""
+
+class TickHandlers:
+    """Who listens to which symbol. Safe for threads."""
 
     def __init__(self) -> None:
-        self._prices: dict[tuple[str, str], MarketData] = {}
+        self._handlers: dict[_Key, dict[int, TickHandler]] = {}
         self._lock = threading.Lock()
+        self._next = 0
+
+    def add(self, exchange: str, symbol: str, handler: TickHandler) -> Callable[[], None]:
+        """Listen; returns how to stop."""
+        key = (exchange, symbol)
+        with self._lock:
+            token, self._next = self._next, self._next + 1
+            self._handlers.setdefault(key, {})[token] = handler
+
+        def stop() -> None:
+            with self._lock:
+                listening = self._handlers.get(key, {})
+                listening.pop(token, None)
+                if not listening:
+                    self._handlers.pop(key, None)
+
+        return stop
+
+    def symbols(self) -> set[_Key]:
+        """(exchange, symbol) of everyone who listens."""
+        with self._lock:
+            return set(self._handlers)
+
+    def give(self, price: MarketData) -> None:
+        """Call the handlers of a price's symbol; a failing one disturbs nobody."""
+        with self._lock:
+            handlers = list(self._handlers.get((price.exchange, price.symbol), {}).values())
+        for handler in handlers:
+            try:
+                handler(price)
+            except Exception:  # noqa: BLE001 - logged in full; the others listen too
+                _log.exception("tick_handler_failed", symbol=price.symbol)
+
+
+class InProcessPriceCache:
+    """Latest price of each symbol, in memory; implements ``PriceCache`` and ``Ticks``.
+
+    Safe for threads. Handlers of ticks run in the thread that puts the price.
+    """
+
+    def __init__(self) -> None:
+        self._prices: dict[_Key, MarketData] = {}
+        self._lock = threading.Lock()
+        self._handlers = TickHandlers()
 
     def put(self, price: MarketData) -> None:
-        """Keep a price unless a newer one is known."""
+        """Keep a price unless a newer one is known, and give it to who listens."""
         key = (price.exchange, price.symbol)
         with self._lock:
             known = self._prices.get(key)
-            if known is None or price.timestamp >= known.timestamp:
-                self._prices[key] = price
+            if known is not None and price.timestamp < known.timestamp:
+                return
+            self._prices[key] = price
+        self._handlers.give(price)
 
     def get(self, exchange: str, symbol: str) -> MarketData | None:
         """The latest price, whatever its age."""
         return self._prices.get((exchange, symbol))
+
+    def subscribe(self, exchange: str, symbol: str, handler: TickHandler) -> Callable[[], None]:
+        """Call ``handler`` with each new price of a symbol; returns how to stop."""
+        return self._handlers.add(exchange, symbol, handler)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.cli import dead_letters
 from app.cli.arguments import group
 from app.cli.output import Json, emit, table
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-app = group("The installation: doctor, migrate, token.")
+app = group("The installation: doctor, migrate, token, dead-letters.")
+app.add_typer(dead_letters.app, name="dead-letters")
 
 
 @app.command("doctor")

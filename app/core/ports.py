@@ -6,8 +6,9 @@ services receive them as arguments.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
@@ -76,14 +77,77 @@ class Queue(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A hint that no worker could take, or that came back too often.
+
+    Attributes:
+        id: names the message among the dead letters.
+        task, ids: what was asked for; empty where the message does not say.
+        queue: where it was.
+        reason: ``rejected``, ``delivery_limit`` or another word of the broker.
+        fault: what is wrong with the message itself, or None.
+        deaths: how often it died.
+        first_at: wall time of its first death, ms.
+    """
+
+    id: str
+    task: str
+    ids: tuple[str, ...]
+    queue: str
+    reason: str
+    fault: str | None
+    deaths: int
+    first_at: int
+
+
+class DeadLetters(Protocol):
+    """What the broker keeps of refused and too often delivered hints."""
+
+    def all(self) -> list[DeadLetter]:
+        """Every dead letter, oldest first.
+
+        Raises:
+            Unavailable: the broker cannot be asked.
+        """
+        ...
+
+    def requeue(self, ids: Container[str]) -> list[str]:
+        """Put dead letters back into the queues they came from; the ids of those that went.
+
+        Each is confirmed in its queue before it leaves the dead letters: it may be doubled by a
+        crash, not lost.
+
+        Raises:
+            Unavailable: the broker cannot be asked.
+        """
+        ...
+
+    def drop(self, ids: Container[str]) -> list[str]:
+        """Delete dead letters; the ids of those that went.
+
+        Raises:
+            Unavailable: the broker cannot be asked.
+        """
+        ...
+
+
 class Bus(Protocol):
     """Events to whoever listens, at least once."""
 
     def publish(self, topic: str, body: Mapping[str, Any]) -> None:
-        """Send one event.
+        """Send one event, and return when the bus has it.
 
         Raises:
             Unavailable: the bus did not take it.
+        """
+        ...
+
+    def offer(self, topic: str, body: Mapping[str, Any], taken: Callable[[], None]) -> None:
+        """Send one event without waiting; ``taken()`` is called once the bus has it, or never.
+
+        Raises:
+            Unavailable: it will not be sent.
         """
         ...
 
@@ -106,6 +170,19 @@ class PriceCache(Protocol):
 
     def get(self, exchange: str, symbol: str) -> MarketData | None:
         """The latest price, whatever its age; the caller judges its timestamp."""
+        ...
+
+
+class Ticks(Protocol):
+    """Live prices as they come, conflated: a slow listener sees the latest, not all."""
+
+    def subscribe(
+        self, exchange: str, symbol: str, handler: Callable[[MarketData], None]
+    ) -> Callable[[], None]:
+        """Call ``handler`` with each new price of a symbol; returns how to stop.
+
+        A price that is older than one already given is not given.
+        """
         ...
 
 

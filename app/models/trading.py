@@ -101,6 +101,8 @@ class OrderRow(Base):
     __table_args__ = table(
         UniqueConstraint("account_id", "intent_key"),
         UniqueConstraint("account_id", "client_order_id"),
+        # Not unique: some venues number the orders of each symbol by themselves.
+        Index(None, "account_id", "venue_order_id"),
         Index(None, "status", "not_before"),
         Index(None, "instance_id", "created_at"),
         Index(None, "account_id", "created_at"),

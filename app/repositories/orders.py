@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, func, select, update
+from sqlalchemy import CursorResult, false, func, select, update
 
 from app.core.orders.state import LIVE, UNSETTLED
 from app.core.orders.types import OrderStatus
@@ -157,7 +157,7 @@ class OrderRepository(KeyedRepository[OrderRow]):
         """Events that the instance's strategy has not been told of, oldest first."""
         return self._session.scalars(
             select(OrderEventRow)
-            .where(OrderEventRow.instance_id == instance_id, OrderEventRow.told.is_(False))
+            .where(OrderEventRow.instance_id == instance_id, OrderEventRow.told == false())
             .order_by(OrderEventRow.id)
             .limit(limit)
         ).all()
@@ -165,7 +165,7 @@ class OrderRepository(KeyedRepository[OrderRow]):
     def mark_told(self, instance_id: str, event_ids: Sequence[int] | None = None) -> None:
         """Note that a strategy was told of events; of all there are, where none are named."""
         statement = update(OrderEventRow).where(
-            OrderEventRow.instance_id == instance_id, OrderEventRow.told.is_(False)
+            OrderEventRow.instance_id == instance_id, OrderEventRow.told == false()
         )
         if event_ids is not None:
             statement = statement.where(OrderEventRow.id.in_(event_ids))

@@ -14,13 +14,12 @@ class OutboxRepository(Repository):
     """Unsent events in the order they were written."""
 
     def unsent(self, before_ms: int, limit: int = 500) -> Sequence[OutboxRow]:
-        """Events written before a time and not sent, locked; rows that others hold are left."""
+        """Events written before a time and not sent, oldest first."""
         return self._session.scalars(
             select(OutboxRow)
             .where(OutboxRow.sent_at == 0, OutboxRow.created_at <= before_ms)
             .order_by(OutboxRow.id)
             .limit(limit)
-            .with_for_update(skip_locked=True)
         ).all()
 
     def mark_sent(self, ids: Sequence[int], at: int) -> None:

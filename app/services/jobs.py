@@ -10,6 +10,7 @@ from app.core.ports import Clock, Queue
 from app.models import JobRow
 from app.repositories.base import Page
 from app.repositories.unit import Unit, Units
+from app.services.hinting import Hinter, Waiting
 
 #: The task that works on a job, by the job's kind.
 TASKS: Final = {"collection": "collection.run_job", "backtest": "backtests.run"}
@@ -80,7 +81,7 @@ class JobService:
 
     def __init__(self, units: Units, queue: Queue, clock: Clock) -> None:
         self._units = units
-        self._queue = queue
+        self._hinter = Hinter(queue, clock)
         self._clock = clock
 
     def get(self, job_id: str) -> JobRow:
@@ -121,9 +122,9 @@ class JobService:
         self._units.run(lambda unit: unit.jobs.free_leases())
 
     def sweep(self) -> int:
-        """Publish a hint for each job that waits for a worker; how many."""
+        """Publish a hint for each job that waits for a worker; how many the queue took."""
         with self._units.read() as unit:
-            due = [(TASKS[job.kind], job.id) for job in unit.jobs.due(self._clock.now_ms())]
-        for task, job_id in due:
-            self._queue.publish(task, job_id)
-        return len(due)
+            due = unit.jobs.due(self._clock.now_ms())
+        return self._hinter.give(
+            [Waiting(TASKS[job.kind], job.id, mark=job.attempt + job.not_before) for job in due]
+        )

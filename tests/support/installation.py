@@ -46,7 +46,8 @@ from app.services.orders.intake import ManualOrder
 from app.services.orders.ports import Checkpoint, TradingDesk, no_checkpoint
 from app.services.outbox import OutboxPublisher
 from app.services.strategies.instances import NewInstance
-from app.wiring import Container, _Bans
+from app.wiring import Container
+from app.wiring.bans import Bans
 from tests.support.record import ManualClock
 from tests.support.simulator import SimulatorControl, SimulatorProcess
 
@@ -171,7 +172,7 @@ class Parts(Container):
         """A budget whose waits pass at once, in the test's time."""
         return InProcessBudget(
             self.clock,
-            _Bans(self.units),
+            Bans(self.units),
             weights={EXCHANGE: self.settings.venue_weight},
             sleep=lambda seconds: self.manual_clock.advance(int(seconds * 1000) + 1),
         )

@@ -13,7 +13,8 @@ from app.adapters.budget import InProcessBudget
 from app.adapters.clock import SystemClock
 from app.services.streams.ports import StreamTiming
 from app.services.streams.service import StreamService
-from app.wiring import Container, _Bans
+from app.wiring import Container
+from app.wiring.bans import Bans
 from tests.support.simulator import wait_until
 
 #: As in earnest, but a tenth as patient.
@@ -80,7 +81,7 @@ def stream_service(
     """The installation's service, by the machine's clock: sockets do not wait for a test's."""
     service = parts.streams
     clock = SystemClock()
-    budget = InProcessBudget(clock, _Bans(parts.units), weights={"binance": 1_000_000})
+    budget = InProcessBudget(clock, Bans(parts.units), weights={"binance": 1_000_000})
     made = replace(
         service._parts, clock=clock, budget=budget, owner=owner or parts.owner, **changes
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from app.core.orders.types import OrderStatus
 from app.core.ports import Clock, Queue
 from app.repositories.unit import Units
+from app.services.hinting import Hinter, Waiting
 
 # A fresh signal's own message is on its way; sweeping it too would only race.
-_SIGNAL_GRACE_MS = 2_000
-_TASKS = {
+_SIGNAL_GRACE_MS: Final = 2_000
+_TASKS: Final = {
     OrderStatus.NEW: "orders.send",
     OrderStatus.SENDING: "orders.resolve",
     OrderStatus.UNKNOWN: "orders.resolve",
@@ -21,20 +24,18 @@ class OrderSweeper:
 
     def __init__(self, units: Units, queue: Queue, clock: Clock) -> None:
         self._units = units
-        self._queue = queue
         self._clock = clock
+        self._hinter = Hinter(queue, clock)
 
     def sweep(self) -> int:
-        """Publish the hints that are due; how many."""
+        """Publish the hints that are due; how many the queue took."""
         now = self._clock.now_ms()
         with self._units.read() as unit:
-            signals = [row.id for row in unit.signals.waiting(now - _SIGNAL_GRACE_MS)]
-            orders = [
-                (_TASKS[OrderStatus(row.status)], row.order_id)
-                for row in unit.orders.unsettled(now)
-            ]
-        for signal_id in signals:
-            self._queue.publish("orders.accept_signal", signal_id)
-        for task, order_id in orders:
-            self._queue.publish(task, order_id)
-        return len(signals) + len(orders)
+            signals = unit.signals.waiting(now - _SIGNAL_GRACE_MS)
+            orders = unit.orders.unsettled(now)
+        waiting = [Waiting("orders.accept_signal", row.id) for row in signals]
+        for row in orders:
+            # Each step of an order moves the time before which nothing is done, or its state.
+            task = _TASKS[OrderStatus(row.status)]
+            waiting.append(Waiting(task, row.order_id, mark=row.updated_at + row.not_before))
+        return self._hinter.give(waiting)

@@ -11,39 +11,33 @@ import random
 import secrets
 import socket
 import threading
-from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy import Engine
 
 from app import __version__
-from app.adapters.budget import InProcessBudget
 from app.adapters.clock import SystemClock
 from app.adapters.ids import Uuid7
-from app.adapters.local_bus import LocalBus
 from app.adapters.market_clock import SimulatorTime, VenueClocks, VenueTime, WallTime
-from app.adapters.prices import InProcessPriceCache
 from app.adapters.simulator import SimulatorControl
 from app.config import Settings
-from app.core.events import body, topic
 from app.core.exchanges.factory import VENUES, market_adapter
-from app.core.exchanges.trading import trade_adapter
-from app.core.ports import MarketAdapter, Queue, TradeAdapter
-from app.core.security.vault import SealedVault, new_private_key, public_key_of
-from app.repositories.database import make_directory, open_engine
-from app.repositories.unit import Unit, Units
+from app.core.ports import Bus, MarketAdapter, Queue, RequestBudget
+from app.core.security.vault import SealedVault
+from app.repositories.database import open_engine
+from app.repositories.unit import Units
 from app.services.accounts import AccountService
 from app.services.backtests import BacktestService
 from app.services.collection import CollectionService
+from app.services.dead_letters import DeadLetterService
 from app.services.frame_cache import FrameCache
 from app.services.jobs import JobService
 from app.services.market_data import MarketDataService
 from app.services.orders.cancelling import OrderCanceller
 from app.services.orders.intake import OrderIntake
-from app.services.orders.ports import Checkpoint, OrderTiming, TradingDesk, no_checkpoint
+from app.services.orders.ports import Checkpoint, OrderTiming, no_checkpoint
 from app.services.orders.resolving import OrderResolver
 from app.services.orders.sending import OrderSender
 from app.services.orders.sweeper import OrderSweeper
@@ -57,6 +51,10 @@ from app.services.strategies.catalogue import StrategyCatalogue
 from app.services.strategies.evaluation import Evaluator
 from app.services.strategies.instances import InstanceService
 from app.services.tokens import TokenService
+from app.wiring.bans import Bans
+from app.wiring.desks import Desks
+from app.wiring.messaging import LivePrices, make_budget, make_bus, make_dead_letters, make_prices
+from app.wiring.vault import open_vault
 
 if TYPE_CHECKING:
     from app.adapters.strategy_runtime import HostedRuntime
@@ -67,7 +65,13 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 _MARK_S = 0.5
+# Parts that hold threads, children or connections, in the order of their end.
+_CLOSED = ("runtime", "bus", "prices", "budget")
+# Built before the threads that share them; a cached_property takes no lock.
 _SHARED = (
+    "bus",
+    "publisher",
+    "prices",
     "units",
     "bulk_units",
     "budget",
@@ -110,9 +114,6 @@ class Container:
         self.ids = Uuid7(self.clock, random.SystemRandom().getrandbits)
         # Names one process among many hosts; a restarted one is another owner.
         self.owner = f"{socket.gethostname()[:32]}:{os.getpid()}:{secrets.token_hex(3)}"
-        self.bus = LocalBus()
-        self.publisher = OutboxPublisher(self.bus)
-        self.prices = InProcessPriceCache()
 
     # -- record ------------------------------------------------------------------------
 
@@ -136,21 +137,39 @@ class Container:
         """Transactions that store klines."""
         return Units(self.bulk_engine, self.clock, self.queue, self.publisher)
 
+    # -- between processes -------------------------------------------------------------
+
+    @cached_property
+    def bus(self) -> Bus:
+        """Events."""
+        return make_bus(self.settings)
+
+    @cached_property
+    def publisher(self) -> OutboxPublisher:
+        """Sends events of committed units."""
+        return OutboxPublisher(self.bus)
+
+    @cached_property
+    def prices(self) -> LivePrices:
+        """Live prices: the latest of each symbol, and ticks as they come."""
+        return make_prices(self.settings)
+
+    @cached_property
+    def budget(self) -> RequestBudget:
+        """Request weight of each venue, shared by all that talk to it from this address."""
+        return make_budget(self.settings, self.clock, Bans(self.units), VENUES)
+
+    @cached_property
+    def dead_letters(self) -> DeadLetterService:
+        """Hints that no worker could take."""
+        return DeadLetterService(make_dead_letters(self.settings))
+
     # -- venues ------------------------------------------------------------------------
 
     @cached_property
     def simulator(self) -> SimulatorControl:
         """The simulated exchange's control."""
         return SimulatorControl(self.settings.simulator_url)
-
-    @cached_property
-    def budget(self) -> InProcessBudget:
-        """Request weight, shared by the threads of this process."""
-        return InProcessBudget(
-            self.clock,
-            _Bans(self.units),
-            weights=dict.fromkeys(VENUES, self.settings.venue_weight),
-        )
 
     def market(self, exchange: str) -> MarketAdapter:
         """Public data of a venue.
@@ -189,12 +208,12 @@ class Container:
     @cached_property
     def vault(self) -> SealedVault:
         """Seals exchange keys, and opens them where this process may."""
-        return _open_vault(self.settings.vault_key_path, can_read=self._can_read_keys)
+        return open_vault(self.settings.vault_key_path, can_read=self._can_read_keys)
 
     @cached_property
-    def desks(self) -> _Desks:
+    def desks(self) -> Desks:
         """Gateways of accounts."""
-        return _Desks(self)
+        return Desks(self)
 
     # -- services ----------------------------------------------------------------------
 
@@ -414,7 +433,7 @@ class Container:
     @cached_property
     def relay(self) -> OutboxRelay:
         """Sends overdue events."""
-        return OutboxRelay(self.units, self.bus, self.clock)
+        return OutboxRelay(self.units, self.bus, self.clock, self.owner)
 
     @cached_property
     def schedule(self) -> Schedule:
@@ -429,7 +448,6 @@ class Container:
 
     def start_background(self) -> None:
         """Start what runs beside the tasks: marking sent events, twice a second."""
-        # Built before the threads that share them; a cached_property takes no lock.
         for name in _SHARED:
             getattr(self, name)
 
@@ -448,104 +466,16 @@ class Container:
     def close(self) -> None:
         """Let go of threads, child processes and connections."""
         self._stopping.set()
-        if self.publisher.pending():
+        # The bus first: what it still sends is marked after it.
+        for part in (*(self.__dict__.get(name) for name in _CLOSED), self.queue):
+            close = getattr(part, "close", None)
+            if close is not None:
+                close()
+        if "publisher" in self.__dict__ and self.publisher.pending():
             self._mark_sent()
-        for name, release in (("runtime", "close"), ("bus", "close")):
-            part = self.__dict__.get(name)
-            if part is not None:
-                getattr(part, release)()
         for name in ("engine", "bulk_engine"):
             if name in self.__dict__:
                 self.__dict__[name].dispose()
-
-
-class _Desks:
-    """Gateways of accounts, opened once and kept."""
-
-    def __init__(self, container: Container) -> None:
-        self._container = container
-        self._kept: dict[str, tuple[str, TradeAdapter]] = {}
-        self._lock = threading.Lock()
-
-    def open(self, account_id: str) -> TradingDesk:
-        """The desk of an account; see ``app.services.orders.ports.TradingDesks``."""
-        with self._lock:
-            known = self._kept.get(account_id)
-        if known is None:
-            known = self._built(account_id)
-            with self._lock:
-                known = self._kept.setdefault(account_id, known)
-        exchange, adapter = known
-        return TradingDesk(adapter, self._container.clock_offset_ms(exchange))
-
-    def cancel_desk(self, account_id: str) -> TradingDesk:
-        """The same desk: its adapter pays for cancels and queries from their own share."""
-        return self.open(account_id)
-
-    def _built(self, account_id: str) -> tuple[str, TradeAdapter]:
-        container = self._container
-        with container.units.read() as unit:
-            account = unit.accounts.get(account_id)
-        credentials = container.vault.open(account_id, account.sealed_credentials)
-        adapter = trade_adapter(
-            account.exchange,
-            credentials,
-            container.budget,
-            container.clock,
-            base_url=container.settings.simulator_url or None,
-            timeout_s=container.settings.venue_timeout_s,
-        )
-        return account.exchange, adapter
-
-
-class _Bans:
-    """Bans as rows; see ``app.adapters.budget.BanStore``."""
-
-    def __init__(self, units: Units) -> None:
-        self._units = units
-
-    def bans(self) -> Mapping[str, int]:
-        """Bans in force: venue → wall time of its end, ms."""
-        with self._units.read() as unit:
-            return {row.scope: row.until for row in unit.system.bans(unit.now_ms)}
-
-    def save_ban(self, exchange: str, until_ms: int, reason: str) -> None:
-        """Keep a ban, the later end wins, and announce it."""
-
-        def work(unit: Unit) -> None:
-            unit.system.save_ban(exchange, until_ms, reason[:200], unit.now_ms)
-            unit.emit(
-                topic("system", "ban", exchange),
-                body("bans.v1", exchange=exchange, until=until_ms, reason=reason, at=unit.now_ms),
-            )
-
-        self._units.run(work)
-
-
-def _open_vault(path: Path, *, can_read: bool) -> SealedVault:
-    """The vault of the key in the file; the pair is made where it is missing.
-
-    The public half lies beside it as ``.pub``: a process that may only seal reads that alone.
-    """
-    make_directory(path.parent)
-    public = path.with_suffix(path.suffix + ".pub")
-    if not path.exists() and not public.exists():
-        _make_vault_key(path)
-    if not can_read:
-        return SealedVault(public.read_bytes())
-    private = path.read_bytes()
-    return SealedVault(public_key_of(private), private)
-
-
-def _make_vault_key(path: Path) -> None:
-    key = new_private_key()
-    try:
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:
-        return  # another process was first
-    with os.fdopen(handle, "wb") as file:
-        file.write(key)
-    path.with_suffix(path.suffix + ".pub").write_bytes(public_key_of(key))
 
 
 def _talib_version() -> str:

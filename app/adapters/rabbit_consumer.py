@@ -1,0 +1,88 @@
+"""The worker's side of the queue: what cannot be a task of ours becomes a dead letter.
+
+Celery acknowledges a message that it cannot decode, which loses it, and leaves wrong arguments to
+fail within the task, which acknowledges it as well. Here each such message is rejected, so that
+the broker puts it into ``tidemark.dead``; the worker goes on.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import structlog
+from celery.worker.consumer import Consumer
+from celery.worker.consumer.delayed_delivery import DelayedDelivery
+
+from app.adapters.celery_queue import prefetch_of
+from app.adapters.rabbit_topology import as_bytes, declare_tasks, fault_of
+
+_log = structlog.get_logger(__name__)
+_DELAYED = f"{DelayedDelivery.__module__}:{DelayedDelivery.__name__}"
+
+
+class GuardedConsumer(Consumer):
+    """Celery's consumer, which lets only task messages of ours through."""
+
+    class Blueprint(Consumer.Blueprint):  # type: ignore[valid-type, misc]
+        """Without native delayed delivery: 28 queues for countdowns, which are not used here."""
+
+        default_steps: ClassVar[list[str]] = [
+            step for step in Consumer.Blueprint.default_steps if step != _DELAYED
+        ]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        threads = options.get("initial_prefetch_count", 2) // options.get("prefetch_multiplier", 1)
+        multiplier = prefetch_of(set(options["app"].amqp.queues.consume_from))
+        options["initial_prefetch_count"] = threads * multiplier
+        options["prefetch_multiplier"] = multiplier
+        super().__init__(*args, **options)
+
+    def connect(self) -> Any:
+        """Connect, and make what a broker without data lacks."""
+        connection = super().connect()
+        with connection.channel() as channel:
+            declare_tasks(channel)
+        return connection
+
+    def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], Any]:
+        """Celery's handler behind our own gate."""
+        handle: Callable[[Any], Any] = super().create_task_handler(*args, **options)
+
+        def gate(message: Any) -> Any:
+            fault = self._fault(message)
+            return handle(message) if fault is None else self._refuse(message, fault)
+
+        return gate
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """Reject what cannot be read; Celery itself would acknowledge it."""
+        self._refuse(message, f"it cannot be decoded ({type(exc).__name__})")
+
+    def _refuse(self, message: Any, fault: str) -> None:
+        headers = message.headers if isinstance(message.headers, dict) else {}
+        _log.error(
+            "message_refused",
+            fault=fault,
+            task=str(headers.get("task"))[:100],
+            task_id=str(headers.get("id"))[:100],
+            queue=str((message.delivery_info or {}).get("routing_key"))[:100],
+        )
+        message.reject_log_error(_log, self.connection_errors)  # type: ignore[attr-defined]
+
+    def _fault(self, message: Any) -> str | None:
+        fault = fault_of(
+            message.content_type, message.content_encoding, message.headers, message.body
+        )
+        if fault is not None:
+            return fault
+        task = self.app.tasks.get(message.headers["task"])
+        if task is None:
+            return "no worker of this release knows the task"
+        try:
+            inspect.signature(task.run).bind(*json.loads(as_bytes(message.body))[0])
+        except TypeError as error:
+            return f"the task does not take these ids ({error})"
+        return None

@@ -1,0 +1,160 @@
+"""The queue ``tidemark.dead``: what it holds, and the ways out of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Container, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from app.adapters.rabbit_link import RabbitLink, close_amqp, open_amqp
+from app.adapters.rabbit_topology import (
+    DEAD,
+    QUEUES,
+    TASKS,
+    as_bytes,
+    declare_tasks,
+    fault_of,
+)
+from app.core.errors import TidemarkError, Unavailable
+from app.core.ports import DeadLetter
+
+_ID_CHARS: Final = 16
+# What the broker wrote on a message when it died; a requeued one begins anew.
+_BROKERS_HEADERS: Final = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count")
+
+
+class RabbitDeadLetters:
+    """Implements ``DeadLetters``. Each call has a connection of its own; people call it."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def all(self) -> list[DeadLetter]:
+        """Every dead letter, oldest first.
+
+        What is looked at goes back into the queue when the connection closes.
+        """
+        with self._channel() as channel:
+            return [_letter(message) for message in _messages(channel)]
+
+    def requeue(self, ids: Container[str]) -> list[str]:
+        """Put dead letters back into their queues; the ids of those that went."""
+        link = RabbitLink(self._url, declare_tasks, name="requeue")
+
+        def back(message: Any, letter: DeadLetter) -> bool:
+            if letter.queue not in QUEUES:
+                return False
+            body = as_bytes(message.body)
+            try:
+                link.publish(TASKS, letter.queue, body, _properties(message), mandatory=True)
+            except Unavailable:
+                return False
+            return True
+
+        try:
+            return self._take(ids, back)
+        finally:
+            link.close()
+
+    def drop(self, ids: Container[str]) -> list[str]:
+        """Delete dead letters; the ids of those that went."""
+        return self._take(ids, lambda _message, _letter: True)
+
+    def _take(self, ids: Container[str], leave: Callable[[Any, DeadLetter], bool]) -> list[str]:
+        """Acknowledge the letters of these ids for which ``leave`` says that they may go."""
+        gone = []
+        with self._channel() as channel:
+            for message in _messages(channel):
+                letter = _letter(message)
+                if letter.id in ids and leave(message, letter):
+                    channel.basic_ack(message.delivery_tag)
+                    gone.append(letter.id)
+        return gone
+
+    @contextmanager
+    def _channel(self) -> Iterator[Any]:
+        amqp = None
+        try:
+            amqp = open_amqp(self._url)
+            channel = amqp.channel()
+            declare_tasks(channel)
+            yield channel
+        except TidemarkError:
+            raise
+        except Exception as error:
+            # py-amqp raises its own errors, the socket's, and now and then an AttributeError.
+            raise Unavailable(
+                f"the broker cannot be asked for its dead letters ({type(error).__name__})"
+            ) from error
+        finally:
+            if amqp is not None:
+                close_amqp(amqp)
+
+
+def _messages(channel: Any) -> Iterator[Any]:
+    """Each message of the queue once: none goes back before the channel closes."""
+    while (message := channel.basic_get(DEAD)) is not None:
+        yield message
+
+
+def _letter(message: Any) -> DeadLetter:
+    headers = message.properties.get("application_headers") or {}
+    deaths = [each for each in headers.get("x-death") or [] if isinstance(each, Mapping)]
+    task = headers.get("task")
+    body = as_bytes(message.body)
+    known = message.properties
+    fault = fault_of(known.get("content_type"), known.get("content_encoding"), headers, body)
+    return DeadLetter(
+        id=_identity(headers, body),
+        task=task[:200] if isinstance(task, str) else "",
+        ids=tuple(json.loads(body)[0]) if fault is None else (),
+        queue=_queue(message, headers),
+        reason=str(headers.get("x-first-death-reason") or _first(deaths, "reason")),
+        fault=fault,
+        deaths=sum(int(each.get("count", 1)) for each in deaths),
+        first_at=min((_millis(each.get("time")) for each in deaths), default=0),
+    )
+
+
+def _identity(headers: Mapping[str, Any], body: bytes) -> str:
+    """A name that stays while the message lies there, also for one that has none of its own."""
+    digest = hashlib.sha256(body)
+    for part in (headers.get("id"), headers.get("x-death")):
+        digest.update(repr(part).encode("utf-8", "replace"))
+    return digest.hexdigest()[:_ID_CHARS]
+
+
+def _queue(message: Any, headers: Mapping[str, Any]) -> str:
+    known = headers.get("x-first-death-queue")
+    return str(known or message.delivery_info.get("routing_key") or "")
+
+
+def _first(deaths: list[Mapping[str, Any]], name: str) -> str:
+    return str(deaths[-1].get(name, "")) if deaths else ""
+
+
+def _millis(moment: Any) -> int:
+    if isinstance(moment, datetime):
+        # RabbitMQ's timestamps are seconds of UTC; py-amqp gives them without a zone.
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return int(aware.timestamp() * 1000)
+    return 0
+
+
+def _properties(message: Any) -> dict[str, Any]:
+    known = dict(message.properties)
+    headers = {
+        name: value
+        for name, value in (known.pop("application_headers", None) or {}).items()
+        if not name.startswith(_BROKERS_HEADERS)
+    }
+    kept = {name: known[name] for name in ("correlation_id", "reply_to") if name in known}
+    return {
+        "content_type": known.get("content_type"),
+        "content_encoding": known.get("content_encoding"),
+        "headers": headers,
+        "properties": kept,
+    }

@@ -1,0 +1,118 @@
+"""What exists on the broker: exchanges, queues and their limits, and what a task message is.
+
+Every process declares all of it when it connects, so a broker that lost its data is made whole by
+whoever comes first. The arguments of a queue that exists cannot be changed: a change here needs
+the queue to be deleted on the broker, which the sweeper makes good.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from kombu import Exchange, Queue
+
+#: Queue of each task by the first part of its name.
+QUEUES: Final = ("collection", "strategies", "orders", "alerts", "maintenance", "backtests")
+TASKS: Final = "tidemark.tasks"
+EVENTS: Final = "tidemark.events"
+DEAD: Final = "tidemark.dead"
+CELERY_EVENTS: Final = "celeryev"
+
+# A task that kills its worker comes back this often, then it is dead.
+DELIVERY_LIMIT: Final = 5
+# RabbitMQ 4 gives queues without a limit one of 20 and drops what exceeds it: each look at the
+# dead letters is a delivery, so theirs must never be reached. (-1 is not understood before 4.0.)
+_NO_LIMIT: Final = 1_000_000_000
+# Hints beyond it are refused, and the sweeper gives them again: an outage of the workers must
+# not fill the broker's disk. At one kilobyte each, 100 MB per queue.
+_LONGEST_QUEUE: Final = 100_000
+# The oldest go first; rows are the truth, and a message is only evidence.
+_MOST_DEAD: Final = 20_000
+#: A task's message is a name and some ids: a few hundred bytes.
+MAX_TASK_BODY: Final = 16 * 1024
+_MAX_ID: Final = 200
+
+TASK_EXCHANGE: Final = Exchange(TASKS, type="topic", durable=True)
+EVENT_EXCHANGE: Final = Exchange(EVENTS, type="topic", durable=True)
+CELERY_EVENT_EXCHANGE: Final = Exchange(CELERY_EVENTS, type="topic", durable=True)
+# A topic keeps the routing key, which names the queue that the message came from.
+DEAD_EXCHANGE: Final = Exchange(DEAD, type="topic", durable=True)
+
+_TASK_ARGUMENTS: Final[Mapping[str, Any]] = {
+    "x-queue-type": "quorum",
+    "x-delivery-limit": DELIVERY_LIMIT,
+    "x-dead-letter-exchange": DEAD,
+    # The source keeps a dead message until ``tidemark.dead`` has confirmed it.
+    "x-dead-letter-strategy": "at-least-once",
+    "x-overflow": "reject-publish",
+    "x-max-length": _LONGEST_QUEUE,
+}
+_DEAD_ARGUMENTS: Final[Mapping[str, Any]] = {
+    "x-queue-type": "quorum",
+    "x-delivery-limit": _NO_LIMIT,
+    "x-max-length": _MOST_DEAD,
+}
+
+
+def task_queue(name: str, *, on_broker: bool = True) -> Queue:
+    """A queue of tasks; in memory it is a plain one."""
+    arguments = dict(_TASK_ARGUMENTS) if on_broker else {}
+    return Queue(name, TASK_EXCHANGE, routing_key=name, queue_arguments=arguments)
+
+
+def dead_queue() -> Queue:
+    """Where refused and too often delivered messages end."""
+    return Queue(DEAD, DEAD_EXCHANGE, routing_key="#", queue_arguments=dict(_DEAD_ARGUMENTS))
+
+
+def declare_tasks(channel: Any) -> None:
+    """Make the exchanges and queues of tasks where they are missing."""
+    CELERY_EVENT_EXCHANGE(channel).declare()
+    dead_queue()(channel).declare()
+    for name in QUEUES:
+        task_queue(name)(channel).declare()
+
+
+def declare_events(channel: Any) -> None:
+    """Make the exchange of events where it is missing."""
+    EVENT_EXCHANGE(channel).declare()
+
+
+def fault_of(content_type: Any, encoding: Any, headers: Any, body: Any) -> str | None:
+    """What is wrong with a task's message in a few words, or None.
+
+    A task takes ids: a list of short strings, no keyword arguments, written as JSON. Nothing is
+    decoded that is not declared to be JSON.
+    """
+    body = as_bytes(body)
+    if len(body) > MAX_TASK_BODY:
+        return f"its body has {len(body)} bytes, more than {MAX_TASK_BODY}"
+    if content_type != "application/json":
+        return f"its content type is {str(content_type)[:60]!r}, not application/json"
+    if str(encoding or "utf-8").lower() != "utf-8":
+        return f"its encoding is {str(encoding)[:60]!r}, not utf-8"
+    if not isinstance(headers, Mapping) or not isinstance(headers.get("task"), str):
+        return "it names no task"
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return "its body is not JSON"
+    return _fault_of_arguments(document)
+
+
+def as_bytes(body: Any) -> bytes:
+    """A message's body as it travelled; kombu gives text where a charset was declared."""
+    return body.encode("utf-8", "surrogatepass") if isinstance(body, str) else bytes(body)
+
+
+def _fault_of_arguments(document: Any) -> str | None:
+    if not isinstance(document, list) or len(document) != 3:
+        return "its body is not a task's arguments"
+    ids, named, _ = document
+    if named or not isinstance(ids, list):
+        return "its arguments are not a list of ids"
+    if not all(isinstance(each, str) and len(each) <= _MAX_ID for each in ids):
+        return "its arguments are not ids"
+    return None

@@ -1,0 +1,52 @@
+"""Gateways of accounts."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from app.core.exchanges.trading import trade_adapter
+from app.core.ports import TradeAdapter
+from app.services.orders.ports import TradingDesk
+
+if TYPE_CHECKING:
+    from app.wiring import Container
+
+
+class Desks:
+    """Gateways of accounts, opened once and kept."""
+
+    def __init__(self, container: Container) -> None:
+        self._container = container
+        self._kept: dict[str, tuple[str, TradeAdapter]] = {}
+        self._lock = threading.Lock()
+
+    def open(self, account_id: str) -> TradingDesk:
+        """The desk of an account; see ``app.services.orders.ports.TradingDesks``."""
+        with self._lock:
+            known = self._kept.get(account_id)
+        if known is None:
+            known = self._built(account_id)
+            with self._lock:
+                known = self._kept.setdefault(account_id, known)
+        exchange, adapter = known
+        return TradingDesk(adapter, self._container.clock_offset_ms(exchange))
+
+    def cancel_desk(self, account_id: str) -> TradingDesk:
+        """The same desk: its adapter pays for cancels and queries from their own share."""
+        return self.open(account_id)
+
+    def _built(self, account_id: str) -> tuple[str, TradeAdapter]:
+        container = self._container
+        with container.units.read() as unit:
+            account = unit.accounts.get(account_id)
+        credentials = container.vault.open(account_id, account.sealed_credentials)
+        adapter = trade_adapter(
+            account.exchange,
+            credentials,
+            container.budget,
+            container.clock,
+            base_url=container.settings.simulator_url or None,
+            timeout_s=container.settings.venue_timeout_s,
+        )
+        return account.exchange, adapter
