@@ -48,7 +48,7 @@ def test_log_level_has_its_short_name_too(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_bad_log_level_is_told_by_the_name_that_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOG_LEVEL", "loud")
-    with pytest.raises(InvalidInput, match="^LOG_LEVEL: use DEBUG"):
+    with pytest.raises(InvalidInput, match=r"^LOG_LEVEL: use DEBUG"):
         load_settings()
 
 
