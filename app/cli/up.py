@@ -166,6 +166,7 @@ class EmbeddedRuntime:
         from app.wiring import Container
         from workers import runtime as worker_runtime
         from workers.celery_app import build_celery
+        from workers.streams import StreamsThread
 
         settings = self._settings
         lock = stack.enter_context(RuntimeLock(settings.data_dir))
@@ -191,6 +192,7 @@ class EmbeddedRuntime:
             stack.callback(_Worker(celery, queues, threads).start().stop)
         # Before the workers are asked to stop: what runs in a strategy host would hold them.
         stack.callback(self.container.interrupt)
+        stack.callback(StreamsThread(self.container).start().stop)
         stack.callback(_Beat(celery).start().stop)
         if self._api:
             server = _ApiServer(self.container)

@@ -41,6 +41,7 @@ from app.models.trading import (
     RiskRuleRow,
     TradingHaltRow,
 )
+from app.models.triggers import OrderTriggerRow
 
 __all__ = [
     "AccountRow",
@@ -63,6 +64,7 @@ __all__ = [
     "LeaseRow",
     "OrderEventRow",
     "OrderRow",
+    "OrderTriggerRow",
     "OutboxRow",
     "PositionRow",
     "PostingRow",

@@ -30,6 +30,15 @@ class LedgerRepository(Repository):
         self._session.add(row)
         self._session.flush()
 
+    def latest_fills(self, account_id: str, limit: int) -> Sequence[FillRow]:
+        """The latest fills of an account that were written down, newest first."""
+        return self._session.scalars(
+            select(FillRow)
+            .where(FillRow.account_id == account_id)
+            .order_by(FillRow.id.desc())
+            .limit(limit)
+        ).all()
+
     def fills_of_order(self, order_id: str) -> Sequence[FillRow]:
         """Fills of one order by time."""
         return self._session.scalars(

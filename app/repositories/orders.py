@@ -38,6 +38,14 @@ class OrderRepository(KeyedRepository[OrderRow]):
             )
         ).first()
 
+    def of_client_id(self, account_id: str, client_order_id: str) -> OrderRow | None:
+        """The order that was placed under that id, or None."""
+        return self._session.scalars(
+            select(OrderRow).where(
+                OrderRow.account_id == account_id, OrderRow.client_order_id == client_order_id
+            )
+        ).one_or_none()
+
     def claim(
         self, order_id: str, attempt: int, *, owner: str, request_ts: int, now_ms: int
     ) -> bool:
@@ -81,15 +89,6 @@ class OrderRepository(KeyedRepository[OrderRow]):
             )
             .order_by(OrderRow.order_id)
         ).all()
-
-    def of_client_id(self, account_id: str, client_order_id: str) -> OrderRow | None:
-        """The order of that client order id, or None."""
-        return self._session.scalars(
-            select(OrderRow).where(
-                OrderRow.account_id == account_id,
-                OrderRow.client_order_id == client_order_id,
-            )
-        ).one_or_none()
 
     def live_of_instance(self, instance_id: str) -> Sequence[OrderRow]:
         """Orders of an instance that are not in a final state, oldest first."""

@@ -67,6 +67,25 @@ class SystemRepository(Repository):
             delete(LeaseRow).where(LeaseRow.name == name, LeaseRow.owner == owner)
         )
 
+    def holds_lease(self, name: str, owner: str, epoch: int, now_ms: int) -> bool:
+        """Whether a lease is still the owner's of that epoch: the fence of what it writes."""
+        row = self._session.get(LeaseRow, name, populate_existing=True)
+        return row is not None and row.owner == owner and row.epoch == epoch and row.until > now_ms
+
+    def leases(self, prefix: str, now_ms: int) -> Sequence[LeaseRow]:
+        """Leases in force whose names begin so, by name."""
+        return self._session.scalars(
+            select(LeaseRow)
+            .where(LeaseRow.name.startswith(prefix, autoescape=True), LeaseRow.until > now_ms)
+            .order_by(LeaseRow.name)
+        ).all()
+
+    def drop_leases(self, prefix: str) -> None:
+        """Take leases from whoever holds them. Only where nobody can be left to hold one."""
+        self._session.execute(
+            delete(LeaseRow).where(LeaseRow.name.startswith(prefix, autoescape=True))
+        )
+
     def tokens(self) -> Sequence[ApiTokenRow]:
         """API tokens in force."""
         return self._session.scalars(

@@ -32,6 +32,7 @@ from app.repositories.risk import RiskRepository
 from app.repositories.signals import SignalRepository
 from app.repositories.strategies import StrategyRepository
 from app.repositories.system import SystemRepository
+from app.repositories.triggers import TriggerRepository
 
 R = TypeVar("R")
 # 1205 lock wait timeout, 1213 deadlock: the whole transaction was or must be rolled back and
@@ -155,6 +156,11 @@ class Unit:
     def system(self) -> SystemRepository:
         """Schedule runs, leases, tokens and bans."""
         return SystemRepository(self.session)
+
+    @cached_property
+    def triggers(self) -> TriggerRepository:
+        """Order triggers."""
+        return TriggerRepository(self.session)
 
 
 class Units:

@@ -45,6 +45,7 @@ from app.services.orders.resolving import OrderResolver
 from app.services.orders.sending import OrderSender
 from app.services.orders.sweeper import OrderSweeper
 from app.services.orders.sync import AccountSync
+from app.services.orders.triggers import OrderTriggers
 from app.services.orders.trust import TradingGate
 from app.services.outbox import OutboxPublisher, OutboxRelay
 from app.services.queries import Queries
@@ -62,6 +63,8 @@ from app.wiring.vault import open_vault
 if TYPE_CHECKING:
     from app.adapters.strategy_runtime import HostedRuntime
     from app.core.strategies.registry import StrategyRegistry
+    from app.services.streams.ports import StreamTiming
+    from app.services.streams.service import StreamService
 
 
 _log = structlog.get_logger(__name__)
@@ -388,6 +391,27 @@ class Container:
     def locks(self) -> InstrumentLocks:
         """Instruments that differed."""
         return InstrumentLocks(self.units)
+
+    @cached_property
+    def triggers(self) -> OrderTriggers:
+        """Exit legs that rest here."""
+        return OrderTriggers(
+            self.units, self.ids, self.market_clock, self.settings.max_price_age_ms
+        )
+
+    @cached_property
+    def streams(self) -> StreamService:
+        """Live streams of this process."""
+        from app.wiring.streaming import build_streams
+
+        return build_streams(self)
+
+    @property
+    def stream_timing(self) -> StreamTiming:
+        """How long streams wait."""
+        from app.services.streams.ports import StreamTiming
+
+        return StreamTiming()
 
     @cached_property
     def sweeper(self) -> OrderSweeper:

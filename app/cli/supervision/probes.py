@@ -16,16 +16,10 @@ _TIMEOUT_S: Final = 5.0
 _SILENT_S: Final = 12.0
 
 
-def heartbeat(path: Path, *, promised: bool = True) -> Probe:
-    """Reads the file that the process keeps fresh; see `workers.signs`.
-
-    Args:
-        promised: whether its absence is a complaint; else only one that has begun must go on.
-    """
+def heartbeat(path: Path) -> Probe:
+    """Reads the file that the process keeps fresh; see `workers.signs`."""
 
     def probe() -> str | None:
-        if not promised and not path.exists():
-            return None
         return complaint(path, _SILENT_S)
 
     return probe

@@ -111,8 +111,7 @@ def table(settings: Settings, place: Place) -> list[ProcessSpec]:
     rows = [_simulator(place)] if place.simulator is not None else []
     rows += [_worker(each, settings, place) for each in WORKERS]
     rows.append(_beat(settings, place))
-    if importlib.util.find_spec("workers.streams") is not None:
-        rows.append(_streams(place))
+    rows.append(_streams(place))
     rows += [_api(number, place) for number in range(1, settings.api_workers + 1)]
     if settings.flower_broker_url and importlib.util.find_spec("flower") is not None:
         rows.append(_flower(settings))
@@ -184,7 +183,7 @@ def _streams(place: Place) -> ProcessSpec:
         name="streams",
         command=_python("-m", "workers.streams"),
         environment=environment,
-        probe=heartbeat(path, promised=False),
+        probe=heartbeat(path),
         heartbeat=path,
         stop_phase=PHASE_REST,
         stop_s=_DRAIN_S,

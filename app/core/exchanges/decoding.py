@@ -8,16 +8,30 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from app.core.errors import InvalidInput
 from app.core.exchanges.errors import BadVenueAnswer
 from app.core.market.klines import KlineRow
 from app.core.money import checked
+from app.core.orders.types import OrderStatus
 
 # Texts of numbers from a venue have at most some 30 characters; int() and Decimal() of a text
 # of a megabyte take seconds.
 _NUMBER_LIMIT = 64
+
+#: Binance's word for an order's state, over REST and in the user data stream.
+ORDER_STATUS: Final = {
+    "NEW": OrderStatus.ACKNOWLEDGED,
+    "PENDING_NEW": OrderStatus.ACKNOWLEDGED,
+    "PARTIALLY_FILLED": OrderStatus.PARTIALLY_FILLED,
+    "FILLED": OrderStatus.FILLED,
+    "CANCELED": OrderStatus.CANCELLED,
+    "PENDING_CANCEL": OrderStatus.PENDING_CANCEL,
+    "REJECTED": OrderStatus.REJECTED,
+    "EXPIRED": OrderStatus.EXPIRED,
+    "EXPIRED_IN_MATCH": OrderStatus.EXPIRED,
+}
 
 
 def decode(exchange: str, body: bytes) -> dict[str, Any] | list[Any]:

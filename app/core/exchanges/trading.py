@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from app.core.errors import InvalidInput
-from app.core.exchanges.decoding import Reader
+from app.core.exchanges.decoding import ORDER_STATUS, Reader
 from app.core.exchanges.errors import BadVenueAnswer, OrderNotKnown
 from app.core.exchanges.factory import open_session
 from app.core.exchanges.market import native_id
@@ -47,17 +47,6 @@ _KNOWN_TYPES: Final = {
     "LIMIT_MAKER": OrderType.LIMIT,
     "TAKE_PROFIT": OrderType.STOP,
     "TAKE_PROFIT_LIMIT": OrderType.STOP_LIMIT,
-}
-_STATUS: Final = {
-    "NEW": OrderStatus.ACKNOWLEDGED,
-    "PENDING_NEW": OrderStatus.ACKNOWLEDGED,
-    "PARTIALLY_FILLED": OrderStatus.PARTIALLY_FILLED,
-    "FILLED": OrderStatus.FILLED,
-    "CANCELED": OrderStatus.CANCELLED,
-    "PENDING_CANCEL": OrderStatus.PENDING_CANCEL,
-    "REJECTED": OrderStatus.REJECTED,
-    "EXPIRED": OrderStatus.EXPIRED,
-    "EXPIRED_IN_MATCH": OrderStatus.EXPIRED,
 }
 
 
@@ -256,7 +245,7 @@ class BinanceSpotTrade:
             reader.bad("the answer speaks of another symbol")
         if row.get(echo) != client_order_id:
             reader.bad("the answer speaks of another order")
-        status = _STATUS.get(reader.text(row, "status"))
+        status = ORDER_STATUS.get(reader.text(row, "status"))
         if status is None:
             reader.bad("the order's status is not known")
         quantity = reader.positive(row, "origQty")

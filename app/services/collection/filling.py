@@ -89,10 +89,13 @@ class Filler:
             ask, checked.good, checked.bad, _position(target, ask, checked.good), earliest
         )
 
-    def keep(self, unit: Unit, target: Target, answer: Answer) -> Stored:
+    def keep(self, unit: Unit, target: Target, answer: Answer, transport: str = "rest") -> Stored:
         """Store an answer with its coverage, under the series row's lock.
 
         Emits one event and a hint to each instance concerned, if anything was stored.
+
+        Args:
+            transport: how the bars came, for revisions and quarantine: ``rest`` or ``ws``.
 
         Raises:
             Unavailable: the bulk load did not store exactly these rows; roll back.
@@ -106,10 +109,10 @@ class Filler:
             series.id,
             good,
             covered=_covers_any(before, good),
-            source=f"rest:{target.exchange}",
+            source=f"{transport}:{target.exchange}",
             now_ms=unit.now_ms,
         )
-        unit.klines.quarantine(series.id, answer.bad, f"rest:{target.exchange}", unit.now_ms)
+        unit.klines.quarantine(series.id, answer.bad, f"{transport}:{target.exchange}", unit.now_ms)
         listed = unit.instruments.find(target.exchange, target.symbol)
         delisted = listed is not None and listed.status is InstrumentStatus.DELISTED
         after = lay(before, *_learned(target, answer, before, unit.now_ms, delisted=delisted))

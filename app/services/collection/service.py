@@ -11,6 +11,7 @@ from app.core.market.coverage import Span, missing
 from app.core.ports import Clock, Ids, MarketClock
 from app.models import CollectionPlanRow, JobRow
 from app.repositories.unit import Unit, Units
+from app.services.collection.arrivals import Arrivals
 from app.services.collection.filling import Filler, Markets
 from app.services.collection.jobs import CollectionJobs
 from app.services.collection.plans import Plans
@@ -59,6 +60,7 @@ class CollectionService:
         self._filler = Filler(markets, market_clock, grace_ms or {})
         self._jobs = CollectionJobs(units, self._filler, ids, clock)
         self.plans = Plans(units, markets, ids)
+        self.arrivals = Arrivals(units, self._filler)
 
     def start(self, plan_id: str) -> list[JobRow]:
         """One job for each series of a plan that lacks any bar; live ones are not doubled.

@@ -20,6 +20,7 @@ from app.core.ports import Ids
 from app.models import FillRow, OrderRow, PositionRow, PostingRow, TradingHaltRow
 from app.repositories.unit import Unit
 from app.services.orders.records import hold, move, note
+from app.services.orders.triggers import cancel_triggers
 from app.services.orders.trust import distrust
 
 
@@ -173,6 +174,8 @@ def _book(unit: Unit, ids: Ids, order: OrderRow, fill: VenueFill, fill_id: str) 
         TradeEffect(side, fill.price, fill.quantity, fee_base=fee_base, fee_quote=fee_quote),
     )
     write_state(position, state, unit.now_ms)
+    if position.quantity < instrument.step_size:
+        cancel_triggers(unit, order.instance_id, order.symbol, "position closed")
 
 
 def _cover_shortfall(

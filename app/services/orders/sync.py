@@ -252,3 +252,7 @@ def _mark_synced(unit: Unit, account_id: str, seen_ts: int, has_asked: bool) -> 
     account.synced_ts = max(account.synced_ts, seen_ts)
     if has_asked:
         record_sight(account)
+    for instance in unit.instances.running():
+        if instance.account_id == account_id:
+            # It may hold back a bar until the fills before it are known.
+            unit.enqueue("strategies.evaluate", instance.id)

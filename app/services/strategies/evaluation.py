@@ -16,7 +16,7 @@ from app.core.market.intervals import Interval
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import KlineFrame
 from app.core.money import ZERO, canonical, parse_amount
-from app.core.orders.state import FINAL
+from app.core.orders.state import FINAL, WORKING
 from app.core.orders.types import OrderStatus, OrderType, Side
 from app.core.portfolio.positions import exact_product
 from app.core.ports import Ids, MarketClock
@@ -35,6 +35,11 @@ from app.services.strategies.instances import Frames
 _log = structlog.get_logger(__name__)
 # A bar that is missing is waited for this many intervals, then skipped.
 _PATIENCE = 2
+# A stream brings a bar within milliseconds of its close, and our reading of the venue's clock
+# may lag behind by its age or its error. What is stored has closed, whatever our clock says.
+_CLOCK_LAG_MS = 2_000
+# How long after its close, in market time, a bar waits for the fills that came before it.
+_FILLS_PATIENCE_MS = 15_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class _Subject:
     unjudged: Sequence[SignalRow]
     positions: dict[str, Decimal]
     net_cash: Decimal
+    synced_ts: int
 
 
 class Evaluator:
@@ -80,7 +86,7 @@ class Evaluator:
             return 0
         row = subject.row
         market_now = self._market_clock.now_ms(row.exchange)
-        seen_to = interval_of(row.interval).floor(market_now)
+        seen_to = _closed_end(row, market_now)
         if not subject.events and _is_up_to_date(row, seen_to):
             return 0
         try:
@@ -92,6 +98,14 @@ class Evaluator:
         fresh = last is not None and (row.cursor_ts is None or last > row.cursor_ts)
         if not fresh and not subject.events:
             return 0
+        if fresh and self._awaits_fills(subject, last or 0, market_now):
+            return 0
+        return self._take(subject, ready, skipped)
+
+    def _take(
+        self, subject: _Subject, ready: tuple[KlineFrame, ...], skipped: Sequence[int]
+    ) -> int:
+        row = subject.row
         request = self._request(subject, ready)
         try:
             result = self._runtime.evaluate(subject.ref, request, row.id)
@@ -121,11 +135,34 @@ class Evaluator:
                 unjudged=unit.signals.unjudged_of(row.id),
                 positions={each.symbol: each.quantity for each in held},
                 net_cash=sum((each.cash_flow for each in held), ZERO),
+                synced_ts=unit.accounts.get(row.account_id).synced_ts,
             )
 
+    def _awaits_fills(self, subject: _Subject, last: int, market_now: int) -> bool:
+        """Whether fills of own working orders may be missing that came before a bar's close.
+
+        A stream may bring the bar before the fill. A backtest tells of the fill first, so the
+        account is compared with the venue up to the bar's close; its sweep hints this
+        evaluation again. A venue that cannot be asked is waited for 15 s of market time, since
+        a strategy that stands still may lose more than one that learns of a fill a bar late.
+        """
+        row = subject.row
+        closed = interval_of(row.interval).next(last)
+        resting = [order for order in subject.live if order.status in WORKING]
+        if not resting or subject.synced_ts >= closed:
+            return False
+        if market_now - closed >= _FILLS_PATIENCE_MS:
+            _log.warning("evaluated_without_fills", instance_id=row.id, bar_ts=last)
+            return False
+
+        def ask(unit: Unit) -> None:
+            unit.enqueue("orders.sync_account", row.account_id)
+
+        self._units.run(ask)
+        return True
+
     def _closed_frames(self, row: StrategyInstanceRow, market_now: int) -> tuple[KlineFrame, ...]:
-        interval = interval_of(row.interval)
-        end = interval.floor(market_now)  # the bar that opens here is not closed
+        end = _closed_end(row, market_now)  # the bar that opens here is not closed
         start = row.anchor_ts if row.anchor_ts is not None else end
         return tuple(
             self._frames.frame(row.exchange, symbol, row.interval, start, end)
@@ -260,6 +297,11 @@ class Evaluator:
         self._units.run(work)
 
 
+def _closed_end(row: StrategyInstanceRow, market_now: int) -> int:
+    """Open time of the first bar that cannot have closed yet."""
+    return interval_of(row.interval).floor(market_now + _CLOCK_LAG_MS)
+
+
 def _is_up_to_date(row: StrategyInstanceRow, seen_to: int) -> bool:
     """Whether the last closed bar is evaluated."""
     if row.cursor_ts is None:
@@ -273,7 +315,7 @@ def _complete(
     """The frames up to the first bar that is still to be waited for, and the bars given up."""
     interval = interval_of(row.interval)
     known = [set(frame.open_ts.tolist()) for frame in frames]
-    end = interval.floor(market_now)
+    end = _closed_end(row, market_now)
     skipped: list[int] = []
     if row.cursor_ts is None:
         return frames, skipped

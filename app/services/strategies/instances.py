@@ -21,6 +21,7 @@ from app.models import StrategyInstanceRow, StrategyQuotaRow
 from app.repositories.base import Page
 from app.repositories.unit import Unit, Units
 from app.services.orders.cancelling import request_cancel
+from app.services.orders.triggers import cancel_triggers
 from app.services.strategies.catalogue import StrategyCatalogue, ref_of
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,62}")
@@ -190,6 +191,8 @@ class InstanceService:
                 live = [unit.orders.lock(o.order_id) for o in unit.orders.live_of_instance(row.id)]
                 for order in live:
                     request_cancel(unit, order.order_id)
+                for symbol in row.symbols:
+                    cancel_triggers(unit, row.id, symbol, "instance stopped")
                 _emit_status(unit, row)
             return row
 

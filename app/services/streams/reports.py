@@ -1,0 +1,93 @@
+"""What a user data stream says of orders, applied as an answer to a request would be.
+
+Reports come doubled, late, out of order, before the acknowledgement, and after the order's end.
+Fills are applied once each by their trade ids, whatever the order of their arrival; a state is
+entered only where it is news.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+import structlog
+
+from app.core.exchanges.market import native_id
+from app.core.exchanges.streaming_frames import OrderReport
+from app.core.orders.state import FINAL
+from app.core.orders.types import OrderStatus
+from app.core.ports import Ids
+from app.models import OrderRow
+from app.repositories.unit import Unit, Units
+from app.services.orders.fills import apply_fills, apply_response, missing_quantity
+from app.services.orders.records import move
+
+_log = structlog.get_logger(__name__)
+
+
+class OrderReports:
+    """Applies reports to the orders of one installation. Calls block."""
+
+    def __init__(self, units: Units, ids: Ids) -> None:
+        self._units = units
+        self._ids = ids
+
+    def apply(
+        self, account_id: str, reports: Sequence[OrderReport], fence: Callable[[Unit], None]
+    ) -> None:
+        """Apply reports in their order, those of one order that follow each other together.
+
+        One order for each transaction: order, then balances, is the sequence in which
+        everybody locks.
+
+        Args:
+            fence: raises in the transaction if the caller may no longer write.
+
+        Raises:
+            LeaseLost: by the fence.
+            Unavailable: the database stayed locked.
+        """
+        for client_id, group in groupby(reports, key=lambda report: report.client_order_id):
+            listed = list(group)
+
+            def work(
+                unit: Unit, client_id: str = client_id, listed: list[OrderReport] = listed
+            ) -> None:
+                fence(unit)
+                self._apply(unit, account_id, client_id, listed)
+
+            self._units.run(work)
+
+    def _apply(
+        self, unit: Unit, account_id: str, client_id: str, reports: Sequence[OrderReport]
+    ) -> None:
+        found = unit.orders.of_client_id(account_id, client_id)
+        if found is None:
+            # Not made here, or not known yet: the sweep finds out whose it is.
+            unit.enqueue("orders.sync_account", account_id)
+            return
+        order = unit.orders.lock(found.order_id)
+        for report in reports:
+            if native_id(order.symbol) != report.native_symbol or order.side != report.side:
+                _log.error("report_of_another_order", order_id=order.order_id)
+                unit.enqueue("orders.sync_account", account_id)
+                return
+            self._apply_one(unit, order, report)
+
+    def _apply_one(self, unit: Unit, order: OrderRow, report: OrderReport) -> None:
+        response = report.response(order.symbol)
+        status = OrderStatus(order.status)
+        if status in FINAL:
+            # An older report; only a trade in it may be news.
+            apply_fills(unit, self._ids, order, response.fills)
+        elif status is OrderStatus.SENDING and report.status is OrderStatus.ACKNOWLEDGED:
+            # The acknowledgement is on its way to the sender; where it is lost, the resolver
+            # asks. Entered here as well, a market order would be told of twice.
+            return
+        else:
+            if status is OrderStatus.NEW:
+                # Believed absent, and alive: it must not be sent again.
+                move(unit, order, OrderStatus.SENDING, "found", reason="its report came")
+            apply_response(unit, self._ids, order, response, "stream")
+        if missing_quantity(order, response):
+            unit.enqueue("orders.sync_account", order.account_id)

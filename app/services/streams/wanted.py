@@ -1,0 +1,79 @@
+"""What the rows ask to be streamed."""
+
+from __future__ import annotations
+
+import zlib
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Final
+
+from app.core.exchanges.streaming_frames import Feed, FeedKind
+from app.repositories.unit import Unit
+
+#: Sockets among which a venue's symbols are divided, whatever the number of processes.
+SHARDS: Final = 4
+#: Account kinds that have a user data stream.
+_STREAMED: Final = ("simulated", "live")
+# What bars of other intervals are derived from where they are not collected themselves.
+_FINEST: Final = "1m"
+
+
+@dataclass(slots=True)
+class Wanted:
+    """Everything that should be streamed now.
+
+    Attributes:
+        shards: group name → (exchange, feeds).
+        accounts: group name → account id.
+    """
+
+    shards: dict[str, tuple[str, frozenset[Feed]]] = field(default_factory=dict)
+    accounts: dict[str, str] = field(default_factory=dict)
+
+
+def wanted(unit: Unit, venues: frozenset[str], shards: int = SHARDS) -> Wanted:
+    """Feeds of enabled plans, running instances and triggers; accounts that may have orders.
+
+    An account that is halted still has orders that may fill; only a disabled one has none.
+    """
+    feeds = _feeds(unit, venues)
+    parted: dict[tuple[str, int], set[Feed]] = defaultdict(set)
+    for exchange, feed in feeds:
+        parted[exchange, shard_of(feed.symbol, shards)].add(feed)
+    return Wanted(
+        {
+            f"stream:market:{exchange}:{number}/{shards}": (exchange, frozenset(part))
+            for (exchange, number), part in sorted(parted.items())
+        },
+        {
+            f"stream:user:{row.id}": row.id
+            for row in unit.accounts.all()
+            if row.kind in _STREAMED and row.status != "disabled" and row.exchange in venues
+        },
+    )
+
+
+def shard_of(symbol: str, shards: int) -> int:
+    """The shard of a symbol: the same on every machine, for ever."""
+    return zlib.crc32(symbol.encode()) % shards
+
+
+def _feeds(unit: Unit, venues: frozenset[str]) -> set[tuple[str, Feed]]:
+    found: set[tuple[str, Feed]] = set()
+    kept = {(row.exchange, row.symbol, row.interval) for row in unit.klines.all_series()}
+    for plan in unit.plans.enabled():
+        pairs = [(symbol, name) for symbol in plan.symbols for name in plan.intervals]
+        kept |= {(plan.exchange, *pair) for pair in pairs}
+        found |= {(plan.exchange, Feed(FeedKind.KLINE, *pair)) for pair in pairs}
+    for row in unit.instances.running():
+        for symbol in row.symbols:
+            # Bars that are derived must stay so: a series of their own, with no past, would be
+            # preferred to the one that has it.
+            name = row.interval if (row.exchange, symbol, row.interval) in kept else _FINEST
+            if (row.exchange, symbol, name) in kept:
+                found.add((row.exchange, Feed(FeedKind.KLINE, symbol, name)))
+            found.add((row.exchange, Feed(FeedKind.TICKER, symbol)))
+    for trigger in unit.triggers.armed():
+        found.add((trigger.exchange, Feed(FeedKind.TICKER, trigger.symbol)))
+    found |= {(exchange, Feed(FeedKind.TICKER, feed.symbol)) for exchange, feed in found}
+    return {(exchange, feed) for exchange, feed in found if exchange in venues}
