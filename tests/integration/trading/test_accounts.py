@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
@@ -14,6 +15,13 @@ from tests.support.api import container_in
 from tests.support.installation import EXCHANGE, SYMBOL, Installation
 
 D = Decimal
+
+
+def fresh_name() -> str:
+    """A name that no account at the simulator has yet: it outlives the test."""
+    return f"named {uuid.uuid4().hex[:12]}"
+
+
 BUY = Signal(SYMBOL, Side.BUY, SignalAction.ENTER, quantity=D("0.01"))
 
 
@@ -71,9 +79,9 @@ def test_an_account_whose_balances_could_not_be_read_says_why_and_is_opened_late
 ) -> None:
     here = anywhere
     here.venue.add_fault(action="error_before", path="/api/v3/account", count=2)
-    here.parts.accounts.add_simulated("slow to open", EXCHANGE, {"USDT": D(500)})
+    added = here.parts.accounts.add_simulated(fresh_name(), EXCHANGE, {"USDT": D(500)})
     here.settle()
-    opening = here.parts.accounts.get("slow to open")
+    opening = here.parts.accounts.get(added.name)
     assert opening.status == "opening"
     assert (opening.sync_failures, EXCHANGE in (opening.sync_error or "")) == (1, True)
     decision, order = here.submit(opening, "buy", "0.001")
@@ -94,7 +102,7 @@ def test_an_account_whose_balances_could_not_be_read_says_why_and_is_opened_late
 
 def test_an_opening_is_driven_on_by_the_sweeper_and_by_adding_it_again(here: Installation) -> None:
     here.queue.losing = True
-    lost = here.parts.accounts.add_simulated("lost", EXCHANGE, {"USDT": D(500)})
+    lost = here.parts.accounts.add_simulated(fresh_name(), EXCHANGE, {"USDT": D(500)})
     here.queue.losing = False
     here.settle()
     assert here.parts.accounts.get(lost.id).status == "opening"
@@ -102,16 +110,17 @@ def test_an_opening_is_driven_on_by_the_sweeper_and_by_adding_it_again(here: Ins
     assert here.parts.accounts.get(lost.id).status == "active"
 
     here.venue.add_fault(action="error_before", path="/api/v3/account", count=1)
-    failed = here.parts.accounts.add_simulated("again", EXCHANGE, {"USDT": D(500)})
+    name = fresh_name()
+    failed = here.parts.accounts.add_simulated(name, EXCHANGE, {"USDT": D(500)})
     here.settle()
-    again = here.parts.accounts.add_simulated("again", EXCHANGE, {"USDT": D(500)})
+    again = here.parts.accounts.add_simulated(name, EXCHANGE, {"USDT": D(500)})
     here.settle()
     assert again.id == failed.id
     assert here.parts.accounts.wait_until_opened(again.id, 0).status == "active"
 
 
 def test_keys_that_the_venue_refuses_are_not_tried_again_and_again(here: Installation) -> None:
-    added = here.parts.accounts.add_simulated("refused", EXCHANGE, {"USDT": D(500)})
+    added = here.parts.accounts.add_simulated(fresh_name(), EXCHANGE, {"USDT": D(500)})
     with here.parts.units.write() as unit:
         wrong = here.parts.vault.seal(added.id, {"apiKey": "nobody", "secret": "none"})
         unit.accounts.lock(added.id).sealed_credentials = wrong
@@ -127,7 +136,7 @@ def test_two_workers_that_open_one_account_take_its_balances_over_once(
     anywhere: Installation,
 ) -> None:
     here = anywhere
-    added = here.parts.accounts.add_simulated("twice", EXCHANGE, {"USDT": D(500)})
+    added = here.parts.accounts.add_simulated(fresh_name(), EXCHANGE, {"USDT": D(500)})
     here.parts.desks.open(added.id)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: here.parts.opener.open(added.id), range(4)))
