@@ -41,6 +41,8 @@ class AccountRow(Base):
     sync_failures: Mapped[int] = mapped_column(Integer, default=0)
     sync_error: Mapped[str | None] = mapped_column(String(300))
     sync_not_before: Mapped[int] = mapped_column(Millis, default=0)
+    # Wall time at which this record was restored from a backup; 0 where it never was.
+    restored_at: Mapped[int] = mapped_column(Millis, default=0)
     # Differences by asset that one comparison has seen and a second must confirm.
     suspects: Mapped[dict[str, Any] | None] = mapped_column(Json)
     created_at: Mapped[int] = mapped_column(Millis)

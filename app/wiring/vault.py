@@ -42,6 +42,14 @@ def open_vault(path: Path, *, can_read: bool) -> SealedVault:
     return SealedVault(known, private)
 
 
+def place_key(path: Path, private: bytes) -> None:
+    """Put a private key where none is, with its public half beside it."""
+    make_directory(path.parent)
+    public_path(path).unlink(missing_ok=True)
+    _place(path, private, 0o600)
+    open_vault(path, can_read=True)
+
+
 def _place(path: Path, content: bytes, mode: int) -> None:
     """Write a file whole or not at all; of two processes that do so the first wins."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -1,0 +1,65 @@
+"""After a restore: the record is older than the venue, and nothing may be sent twice.
+
+An order that is NEW in a backup may have been sent since; a signal or a request by hand that the
+backup does not hold comes again, with the same intent and so with the same client order id. A
+venue does not refuse an id whose first order has ended. So, for two days, each order is asked for
+before it is sent, and what the venue has already is not sent again.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from app.core.orders.types import OrderResponse, OrderStatus
+from app.core.ports import Ids
+from app.models import AccountRow
+from app.repositories.unit import Unit
+from app.services.orders.fills import apply_response, missing_quantity
+from app.services.orders.records import move
+
+#: The signal of a daily bar is valid for a day after the day; requests by hand come sooner.
+_ASK_FOR_MS: Final = 48 * 3_600_000
+_OWNER: Final = "restore"
+
+
+def asks_first(account: AccountRow, now_ms: int) -> bool:
+    """Whether an order of this account may have been sent by a record that is gone."""
+    return account.restored_at > 0 and now_ms - account.restored_at < _ASK_FOR_MS
+
+
+def meet(unit: Unit, ids: Ids, order_id: str, found: OrderResponse) -> OrderStatus:
+    """Bring a NEW order in line with the order of its id that the venue has; its status."""
+    row = unit.orders.lock(order_id)
+    if row.status != OrderStatus.NEW:
+        return OrderStatus(row.status)
+    known = unit.orders.of_venue_id(row.account_id, row.symbol, found.venue_order_id)
+    if known is not None and known.order_id != order_id:
+        why = f"placed before the restore, as venue order {found.venue_order_id} of external"
+        move(unit, row, OrderStatus.REJECTED, "rejected", reason=why)
+        return OrderStatus(row.status)
+    if unit.orders.claim(
+        order_id, row.attempt, owner=_OWNER, request_ts=unit.now_ms, now_ms=unit.now_ms
+    ):
+        row = unit.orders.lock(order_id)
+        apply_response(unit, ids, row, found, "query")
+        if missing_quantity(row, found):
+            unit.enqueue("orders.sync_account", row.account_id)
+    return OrderStatus(row.status)
+
+
+def doubt(unit: Unit, account_id: str) -> int:
+    """Fence an account of a restored record; how many of its orders must be asked for."""
+    account = unit.accounts.lock(account_id)
+    account.restored_at = unit.now_ms
+    doubted = 0
+    for live in unit.orders.live(account_id):
+        if live.status != OrderStatus.NEW:
+            continue
+        won = unit.orders.claim(
+            live.order_id, live.attempt, owner=_OWNER, request_ts=unit.now_ms, now_ms=unit.now_ms
+        )
+        if won:
+            row = unit.orders.lock(live.order_id)
+            move(unit, row, OrderStatus.UNKNOWN, "unknown", reason="it may have been sent since")
+            doubted += 1
+    return doubted
