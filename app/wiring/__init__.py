@@ -34,6 +34,7 @@ from app.services.backtests import BacktestService
 from app.services.collection import CollectionService
 from app.services.dead_letters import DeadLetterService
 from app.services.frame_cache import FrameCache
+from app.services.invariants import Invariants
 from app.services.jobs import JobService
 from app.services.market_data import MarketDataService
 from app.services.opening import AccountOpener
@@ -430,6 +431,11 @@ class Container:
     def queries(self) -> Queries:
         """Listings."""
         return Queries(self.units)
+
+    @cached_property
+    def invariants(self) -> Invariants:
+        """What must always hold."""
+        return Invariants(self.units, self.market_clock)
 
     @cached_property
     def relay(self) -> OutboxRelay:

@@ -12,7 +12,7 @@ from typing import Final
 
 from app.core.orders.types import OrderResponse, OrderStatus
 from app.core.ports import Ids
-from app.models import AccountRow
+from app.models import AccountRow, OrderRow
 from app.repositories.unit import Unit
 from app.services.orders.fills import apply_response, missing_quantity
 from app.services.orders.records import move
@@ -37,10 +37,9 @@ def meet(unit: Unit, ids: Ids, order_id: str, found: OrderResponse) -> OrderStat
         why = f"placed before the restore, as venue order {found.venue_order_id} of external"
         move(unit, row, OrderStatus.REJECTED, "rejected", reason=why)
         return OrderStatus(row.status)
-    if unit.orders.claim(
-        order_id, row.attempt, owner=_OWNER, request_ts=unit.now_ms, now_ms=unit.now_ms
-    ):
-        row = unit.orders.lock(order_id)
+    claimed = _claim(unit, row)
+    if claimed is not None:
+        row = claimed
         apply_response(unit, ids, row, found, "query")
         if missing_quantity(row, found):
             unit.enqueue("orders.sync_account", row.account_id)
@@ -53,13 +52,23 @@ def doubt(unit: Unit, account_id: str) -> int:
     account.restored_at = unit.now_ms
     doubted = 0
     for live in unit.orders.live(account_id):
-        if live.status != OrderStatus.NEW:
-            continue
-        won = unit.orders.claim(
-            live.order_id, live.attempt, owner=_OWNER, request_ts=unit.now_ms, now_ms=unit.now_ms
-        )
-        if won:
-            row = unit.orders.lock(live.order_id)
-            move(unit, row, OrderStatus.UNKNOWN, "unknown", reason="it may have been sent since")
+        claimed = _claim(unit, live) if live.status == OrderStatus.NEW else None
+        if claimed is not None:
+            move(
+                unit, claimed, OrderStatus.UNKNOWN, "unknown", reason="it may have been sent since"
+            )
             doubted += 1
     return doubted
+
+
+def _claim(unit: Unit, order: OrderRow) -> OrderRow | None:
+    """The row as claimed for the record that is gone, or None where it was not NEW any more."""
+    now = unit.now_ms
+    if not unit.orders.claim(
+        order.order_id, order.attempt, owner=_OWNER, request_ts=now, now_ms=now
+    ):
+        return None
+    row = unit.orders.lock(order.order_id)
+    data = {"attempt": row.attempt, "request_ts": now, "by": _OWNER}
+    unit.orders.add_event(row, "sending", OrderStatus.NEW.value, data, now)
+    return row

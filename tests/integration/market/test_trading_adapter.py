@@ -23,6 +23,9 @@ from app.core.exchanges.errors import (
     VenueUnknown,
     VenueUnreachable,
 )
+from app.core.exchanges.loopback import bind_sync
+from app.core.exchanges.session import VenueSession
+from app.core.exchanges.trading import BinanceSpotTrade, trade_adapter
 from app.core.orders.types import (
     Balance,
     OrderRequest,
@@ -87,7 +90,10 @@ OPEN = {
     "origQty": "0.00100000",
     "executedQty": "0.00040000",
     "status": "PARTIALLY_FILLED",
+    "type": "LIMIT",
+    "timeInForce": "GTC",
     "side": "BUY",
+    "time": START_MS,
 }
 
 
@@ -442,3 +448,39 @@ def test_a_balance_that_makes_no_sense_is_never_an_empty_one(
     venue.on("GET", "/api/v3/account", Reply(answer))
     with pytest.raises(BadVenueAnswer):
         edge.trade.get_balance()
+
+
+def test_a_query_is_signed_when_nothing_is_left_to_wait_for(venue: StubVenue, edge: Edge) -> None:
+    """A client that takes seconds to build, then a budget that lets it wait for its minute."""
+    session = VenueSession(
+        "binance",
+        edge.budget,
+        edge.clock,
+        bind=lambda client: (edge.clock.advance(7_000), bind_sync(client, venue.url))[1],
+        credentials=KEYS,
+    )
+    trade = BinanceSpotTrade(session)
+    venue.on("GET", "/api/v3/account", Reply({"balances": []}))
+    trade.get_balance()
+    assert venue.asked[-1].params["timestamp"] == str(edge.clock.now_ms())
+    assert edge.clock.now_ms() == START_MS + 7_000
+
+    minute_end = START_MS + 60_000
+    edge.clock.now = minute_end - 1_000
+    edge.budget.correct("binance", 6_000)
+    trade.get_balance()
+    assert edge.clock.now_ms() >= minute_end
+    assert venue.asked[-1].params["timestamp"] == str(edge.clock.now_ms())
+
+
+def test_queries_and_cancels_are_signed_with_the_venues_time(venue: StubVenue, edge: Edge) -> None:
+    trade = trade_adapter(
+        "binance", KEYS, edge.budget, edge.clock, base_url=venue.url, offset_ms=lambda: -4_200
+    )
+    venue.on("GET", "/api/v3/account", Reply({"balances": []}))
+    trade.get_balance()
+    assert venue.asked[-1].params["timestamp"] == str(edge.clock.now_ms() - 4_200)
+    # An order brings its own, which is committed already.
+    venue.on("POST", ORDER, Reply(FILLED))
+    trade.place_order(MARKET)
+    assert venue.asked[-1].params["timestamp"] == str(MARKET.timestamp_ms)
