@@ -65,6 +65,27 @@ def list_accounts(as_json: Json = False) -> None:
     )
 
 
+@app.command("resume")
+def resume(
+    name: Name,
+    wait: Annotated[float, typer.Option("--wait", help="Seconds to wait for it.", min=0)] = 30.0,
+    as_json: Json = False,
+) -> None:
+    """Let an account trade again whose key the venue had refused and takes now."""
+    from app.cli.session import session
+    from app.cli.trust import resumed
+    from app.core.errors import Unavailable
+    from app.schemas.accounts import Account
+
+    with session() as here:
+        row, is_trusted = resumed(here, name, wait)
+    account = Account.of(row)
+    if not is_trusted:
+        why = account.error or "it was not compared in time; is a worker of queue orders running?"
+        raise Unavailable(f"account {account.name} is {account.status}: {why}")
+    emit(as_json, account, lambda out: out.print(f"Account {account.name} is {account.status}."))
+
+
 @app.command("reconcile")
 def reconcile(
     name: Name,

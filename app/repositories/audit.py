@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from app.core.orders.state import UNSETTLED
 from app.models import (
@@ -131,6 +131,10 @@ class AuditRepository(Repository):
         return self._session.scalars(
             select(OutboxRow).where(OutboxRow.topic == topic).order_by(OutboxRow.id.desc()).limit(1)
         ).one_or_none()
+
+    def last_event_id(self) -> int:
+        """Id of the latest event that is kept; 0 for none."""
+        return self._session.scalars(select(func.max(OutboxRow.id))).one() or 0
 
     def alerts(self, since_id: int = 0) -> Sequence[OutboxRow]:
         """Alarm events after an id, oldest first."""

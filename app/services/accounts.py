@@ -25,6 +25,7 @@ from app.models import (
 from app.repositories.base import Page
 from app.repositories.unit import Unit, Units
 from app.services.orders.fills import state_of
+from app.services.orders.keys import HALTED, resume_account
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,62}")
 KINDS = ("simulated", "paper", "live")
@@ -129,6 +130,22 @@ class AccountService:
                 break
             self._sleep(_POLL_S)
         return self.get(account_id)
+
+    def resume(self, name_or_id: str) -> AccountRow:
+        """Have an account compared, and trade again, whose key the venue had refused.
+
+        The comparison, by a worker, tries the key: where it is still refused, the account is
+        halted again at the first answer.
+
+        Raises:
+            NotFound: no such account.
+            Conflict: it is not halted.
+        """
+        account = self.get(name_or_id)
+        if account.status != HALTED:
+            raise Conflict(f"account {account.name} is {account.status}", code="not-halted")
+        self._units.run(lambda unit: resume_account(unit, account.id))
+        return self.get(account.id)
 
     def get(self, name_or_id: str) -> AccountRow:
         """One account.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,3 +38,23 @@ def anywhere(
         exchange, tmp_path, database_url=database_url, strategies=STRATEGIES
     ) as installation:
         yield installation
+
+
+@pytest.fixture
+def said(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Keeps a sentence about a rehearsal for the summary at the end."""
+    return lambda sentence: record_property("rehearsal", sentence)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """One line for each rehearsal, where they are what was asked for (`make faults`)."""
+    if "faults" not in str(config.getoption("-m")):
+        return
+    terminalreporter.section("rehearsals")
+    for outcome in ("passed", "failed", "error", "skipped"):
+        for report in terminalreporter.stats.get(outcome, []):
+            if getattr(report, "when", "call") != "call" and outcome == "passed":
+                continue
+            told = [text for name, text in report.user_properties if name == "rehearsal"]
+            name = report.nodeid.removeprefix("tests/faults/")
+            terminalreporter.write_line(f"{outcome:<8} {name}  {'; '.join(told)}".rstrip())

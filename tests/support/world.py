@@ -39,9 +39,18 @@ class World:
         venue: the simulator's control, past every proxy.
         carried: timestamps of requests were carried from a test's time into real time, so that
             requests and claims can be counted, but not matched.
+        alarms_after: id of the event after which alarms count.
     """
 
-    def __init__(self, parts: Container, venue: SimulatorControl, *, carried: bool = False) -> None:
+    def __init__(
+        self,
+        parts: Container,
+        venue: SimulatorControl,
+        *,
+        carried: bool = False,
+        alarms_after: int = 0,
+    ) -> None:
+        self._alarms_after = alarms_after
         self._parts = parts
         self._venue = venue
         self._carried = carried
@@ -75,7 +84,7 @@ class World:
             )
 
     def _alarms(self, unit: Unit, expected: Collection[str]) -> Iterator[Breach]:
-        for row in unit.audit.alerts():
+        for row in unit.audit.alerts(self._alarms_after):
             kind = str(row.body["kind"])
             if kind not in expected:
                 yield Breach("alarm", kind, f"nobody expected: {row.body.get('text')}")

@@ -19,6 +19,7 @@ from app.core.exchanges.errors import (
     RateLimited,
     VenueBanned,
     VenueError,
+    VenueKeyRefused,
     VenueRejected,
     VenueRetryLater,
     VenueUnknown,
@@ -248,6 +249,8 @@ class VenueSession:
         answered = f"answered HTTP {refusal.status}"
         if proven is Outcome.RETRY_LATER:
             return self._later(refusal, reply, answered)
+        if proven is Outcome.KEY_REFUSED:
+            return VenueKeyRefused(self.exchange, f"{answered} and refused the key", **said)
         if proven is Outcome.REJECTED:
             return VenueRejected(self.exchange, f"{answered} and refused", **said)
         if proven is Outcome.FINAL:
