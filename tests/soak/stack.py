@@ -96,7 +96,7 @@ class Stack:
         """
         headers = {**self._headers, **options.pop("headers", {})}
         return httpx.request(
-            method, self._url + path, headers=headers, timeout=15, trust_env=False, **options
+            method, self._url + path, headers=headers, timeout=30, trust_env=False, **options
         )
 
     def tidemark(self, *arguments: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
