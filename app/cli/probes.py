@@ -49,6 +49,7 @@ def everything(container: Container) -> tuple[Check, ...]:
         Check("runtime", lambda: doctor.check_runtime(settings.is_embedded, lock.held_by_other())),
         *_schedule(container),
         _cache(container),
+        _vault(container),
         Check("clock", lambda: doctor.check_clock(container.clock.now_ms())),
         *_exchanges(container),
     )
@@ -116,6 +117,27 @@ def _schedule(container: Container) -> tuple[Check, ...]:
         return doctor.check_schedule(max(runs.values(), default=None), container.clock.now_ms())
 
     return (Check("schedule", check),)
+
+
+def _vault(container: Container) -> Check:
+    path = container.settings.vault_key_path
+
+    def opened() -> tuple[int, int]:
+        from app.core.errors import Unavailable
+        from app.wiring.vault import open_vault
+
+        vault, count = open_vault(path, can_read=True), 0
+        with container.units.read() as unit:
+            accounts = [] if _unmade(container) else list(unit.accounts.all())
+        for account in accounts:
+            try:
+                vault.open(account.id, account.sealed_credentials)
+                count += 1
+            except Unavailable:
+                continue
+        return count, len(accounts)
+
+    return Check("vault", lambda: doctor.check_vault(path, opened if path.exists() else None))
 
 
 def _cache(container: Container) -> Check:

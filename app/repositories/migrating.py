@@ -92,14 +92,13 @@ def take_back(engine: Engine, revision: str) -> None:
     """
     with alone(engine):
         require_known(engine)
-        known = revisions()
         current = current_revision(engine)
-        if revision not in known or (
-            current in known and known.index(revision) < known.index(current)
-        ):
+        known = revisions()
+        older = known[known.index(current) :] if current is not None else []
+        if revision not in older:
             raise InvalidInput(
                 f"{revision[:40]!r} is no revision to go back to from {current}; use one of "
-                f"{', '.join(known)}"
+                f"{', '.join(older[1:]) or 'none: the database has no schema'}"
             )
         downgrade(engine, revision)
 

@@ -199,6 +199,24 @@ def check_data_dir(path: Path, secrets: Sequence[Path]) -> tuple[bool, str]:
     return True, f"{path} is writable, and its secrets are this user's alone"
 
 
+def check_vault(path: Path, can_open: Callable[[], tuple[int, int]] | None) -> tuple[bool, str]:
+    """Whether this machine's key opens what the accounts were sealed with.
+
+    Args:
+        can_open: how many accounts' secrets the key opens, and of how many; None where this
+            machine has no private key.
+    """
+    if can_open is None:
+        return True, f"there is no {path} here, so this machine seals keys at most and opens none"
+    opened, of = can_open()
+    if opened < of:
+        return False, (
+            f"{path} opens the keys of {opened} of {of} accounts; put the right vault.key there, "
+            "or enter the others' keys again"
+        )
+    return True, f"{path} opens the keys of all {of} accounts"
+
+
 def as_json(findings: Sequence[Finding]) -> list[Mapping[str, Any]]:
     """The findings as plain data."""
     return [

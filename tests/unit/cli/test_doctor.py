@@ -113,3 +113,12 @@ def test_one_check_that_breaks_does_not_keep_the_others_from_being_made() -> Non
     assert [finding.ok for finding in findings] == [False, False, True]
     assert findings[1].detail == "it is away; start it"
     assert doctor.as_json(findings)[2] == {"component": "c", "ok": True, "detail": "well"}
+
+
+def test_the_vault_is_well_where_its_key_opens_every_account() -> None:
+    path = Path("vault.key")
+    assert doctor.check_vault(path, None)[0]
+    assert doctor.check_vault(path, lambda: (3, 3))[0]
+    ok, sentence = doctor.check_vault(path, lambda: (2, 3))
+    assert not ok
+    assert "2 of 3" in sentence
