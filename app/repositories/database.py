@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from app.core.errors import InvalidInput
 
@@ -19,10 +19,23 @@ _CONNECT_TIMEOUT_S = 5
 _READ_TIMEOUT_S = 30
 _WRITE_TIMEOUT_S = 30
 _POOL_TIMEOUT_S = 10
+# /ready asks twice (does it answer, is the schema there) and says so within five seconds.
+_PROBE_S = 2
 # Below MySQL's wait_timeout (8 h) and the idle cut of common proxies.
 _POOL_RECYCLE_S = 1800
 _SQLITE_BUSY_S = 15
 _LOCK_WAIT_S = 3
+
+
+def open_probe(url: str) -> Engine:
+    """Engine for asking whether the database is well: a new connection each time, and at most
+    two seconds for each answer. Through the pool a silent network hole would hold the question
+    for as long as a query may take.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(parsed, 1)
+    return _mysql(parsed, 1, False, answer_s=_PROBE_S)
 
 
 def open_engine(url: str, *, pool_size: int = 10, local_infile: bool = False) -> Engine:
@@ -38,20 +51,23 @@ def open_engine(url: str, *, pool_size: int = 10, local_infile: bool = False) ->
     return _mysql(parsed, pool_size, local_infile)
 
 
-def _mysql(url: URL, pool_size: int, local_infile: bool) -> Engine:
+def _mysql(url: URL, pool_size: int, local_infile: bool, answer_s: int | None = None) -> Engine:
+    pool: dict[str, Any] = {
+        "pool_size": pool_size,
+        "max_overflow": pool_size,
+        "pool_timeout": _POOL_TIMEOUT_S,
+        "pool_recycle": _POOL_RECYCLE_S,
+        "pool_pre_ping": True,
+    }
     return create_engine(
         url.update_query_dict({"charset": "utf8mb4"}),
         # REPEATABLE READ loses updates silently and takes gap locks; we lock rows we change.
         isolation_level="READ COMMITTED",
-        pool_size=pool_size,
-        max_overflow=pool_size,
-        pool_timeout=_POOL_TIMEOUT_S,
-        pool_recycle=_POOL_RECYCLE_S,
-        pool_pre_ping=True,
+        **(pool if answer_s is None else {"poolclass": NullPool}),
         connect_args={
-            "connect_timeout": _CONNECT_TIMEOUT_S,
-            "read_timeout": _READ_TIMEOUT_S,
-            "write_timeout": _WRITE_TIMEOUT_S,
+            "connect_timeout": answer_s or _CONNECT_TIMEOUT_S,
+            "read_timeout": answer_s or _READ_TIMEOUT_S,
+            "write_timeout": answer_s or _WRITE_TIMEOUT_S,
             "local_infile": local_infile,
             # The default lock wait of 50 s would hold the order path behind one slow client.
             "init_command": f"SET innodb_lock_wait_timeout={_LOCK_WAIT_S}",
