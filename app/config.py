@@ -274,4 +274,6 @@ def _problem(error: Mapping[str, Any]) -> str:
     if not error["loc"]:
         return reason  # settings that do not fit together name themselves
     name = str(error["loc"][0]).upper()  # an alias, or the name of the field
+    if name == "TIDEMARK_LOG_LEVEL" and name not in given_names() and "LOG_LEVEL" in os.environ:
+        return f"LOG_LEVEL: {reason}"  # the one name that others use as well
     return f"{_PREFIX}{name.removeprefix(_PREFIX)}: {reason}"

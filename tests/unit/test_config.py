@@ -46,6 +46,12 @@ def test_log_level_has_its_short_name_too(monkeypatch: pytest.MonkeyPatch) -> No
     assert load_settings().log_level == "DEBUG"
 
 
+def test_a_bad_log_level_is_told_by_the_name_that_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "loud")
+    with pytest.raises(InvalidInput, match=r"^LOG_LEVEL: use DEBUG"):
+        load_settings()
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [

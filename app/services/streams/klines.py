@@ -42,6 +42,8 @@ class KlineWriter:
         self._tools = tools
         self._most_waiting = most_waiting
         self._waiting: deque[tuple[ArrivedKline, Lease]] = deque()
+        # Bars out of the queue that come back to it should the database refuse them.
+        self._writing = 0
         self._behind: set[Series] = set()
         self._size = _BATCH
         self._failures = 0
@@ -51,7 +53,7 @@ class KlineWriter:
 
     def put(self, bar: ArrivedKline, lease: Lease) -> None:
         """Take a bar; returns at once."""
-        if len(self._waiting) >= self._most_waiting:
+        if len(self._waiting) + self._writing >= self._most_waiting:
             _log.warning("kline_spilled", series=bar.series)
             self._behind.add(bar.series)
         else:
@@ -90,6 +92,7 @@ class KlineWriter:
         """Write what waits; False if the database could not take it, and it waits on."""
         batch = [self._waiting.popleft() for _ in range(min(self._size, len(self._waiting)))]
         behind, self._behind = self._behind, set()
+        self._writing = len(batch)
         try:
             if behind:
                 await self._tools.blocking(self._arrivals.catch_up, behind)
@@ -101,6 +104,8 @@ class KlineWriter:
             self._behind |= behind
             self._keep(batch)
             return False
+        finally:
+            self._writing = 0
         self._size, self._failures = _BATCH, 0
         return True
 

@@ -11,45 +11,38 @@ from pathlib import Path
 
 import pytest
 
+from app.cli.services import machine
+from app.cli.services.machine import LOOPBACK
 from deploy.rabbitmq import render
-from tests.support.servers import LOOPBACK, RabbitMQServer
+from tests.support.servers import RabbitMQServer
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 class ProvisionedRabbitMQ(RabbitMQServer):
-    """RabbitMQ with the definitions and limits of deploy/rabbitmq."""
-
-    def _configure(self) -> None:
-        super()._configure()
-        definitions = self.directory / "definitions.json"
-        passwords = {render.APP_USER: self.password, render.FLOWER_USER: self.password}
-        render.write(definitions, passwords)
-        kept = [
-            line
-            for line in (self.directory / "rabbitmq.conf").read_text().splitlines()
-            if not line.startswith("default_")
-        ]
-        limits = (ROOT / "deploy/rabbitmq/rabbitmq.conf").read_text()
-        self._write(
-            "rabbitmq.conf",
-            "\n".join([*kept, limits, f"load_definitions = {definitions}"]) + "\n",
-        )
+    """A private broker, as the application's user sees it."""
 
     @property
     def url(self) -> str:
         """The application's user in its virtual host."""
-        return self.url_of(render.APP_USER)
+        return self.app_url
 
     def url_of(self, user: str, vhost: str = render.VHOST, password: str | None = None) -> str:
         """URL of a user and a virtual host."""
-        secret = self.password if password is None else password
+        known = {render.APP_USER: "app", render.FLOWER_USER: "flower"}
+        secret = self._passwords[known.get(user, "admin")] if password is None else password
         return f"amqp://{user}:{secret}@{LOOPBACK}:{self.port}/{vhost}"
 
     def control(self, *arguments: str) -> str:
         """What ``rabbitmqctl`` answers."""
         done = subprocess.run(
-            [self._find("rabbitmqctl"), "-q", "-n", "tidemark@localhost", *arguments],
+            [
+                machine.find_program(self.title, "rabbitmqctl"),
+                "-q",
+                "-n",
+                "tidemark@localhost",
+                *arguments,
+            ],
             env={
                 "PATH": os.environ["PATH"],
                 "HOME": str(self.directory),

@@ -15,12 +15,12 @@ from sqlalchemy import Engine
 
 from app.adapters.celery_queue import CeleryQueue, make_celery
 from app.adapters.rabbit_bus import RabbitBus
+from app.cli.services.reaper import signal_session
 from app.core.errors import Unavailable
 from app.core.events import topic
 from app.repositories.unit import Units
 from app.services.outbox import OutboxPublisher, OutboxRelay
 from tests.integration.messaging.conftest import ProvisionedRabbitMQ, worker
-from tests.support.reaper import signal_session
 from tests.support.record import Hints, ManualClock, record
 from tests.support.waiting import until
 
