@@ -16,8 +16,11 @@ from app.core.errors import InvalidInput
 WRITES = "tidemark_writes"
 # Without all four PyMySQL timeouts a silent network hole blocks a thread for ever.
 _CONNECT_TIMEOUT_S = 5
-_READ_TIMEOUT_S = 30
-_WRITE_TIMEOUT_S = 30
+# A hole costs a request the look at its connection and the greeting of a new one: 20 s together.
+_READ_TIMEOUT_S = 10
+_WRITE_TIMEOUT_S = 10
+# A file that is being loaded answers at its end.
+_BULK_S = 30
 _POOL_TIMEOUT_S = 10
 # /ready asks twice (does it answer, is the schema there) and says so within five seconds.
 _PROBE_S = 2
@@ -66,8 +69,8 @@ def _mysql(url: URL, pool_size: int, local_infile: bool, answer_s: int | None = 
         **(pool if answer_s is None else {"poolclass": NullPool}),
         connect_args={
             "connect_timeout": answer_s or _CONNECT_TIMEOUT_S,
-            "read_timeout": answer_s or _READ_TIMEOUT_S,
-            "write_timeout": answer_s or _WRITE_TIMEOUT_S,
+            "read_timeout": answer_s or (_BULK_S if local_infile else _READ_TIMEOUT_S),
+            "write_timeout": answer_s or (_BULK_S if local_infile else _WRITE_TIMEOUT_S),
             "local_infile": local_infile,
             # The default lock wait of 50 s would hold the order path behind one slow client.
             "init_command": f"SET innodb_lock_wait_timeout={_LOCK_WAIT_S}",
