@@ -57,6 +57,18 @@ def list_accounts(as_json: Json = False) -> None:
     )
 
 
+@app.command("resume")
+def resume(name: Name, as_json: Json = False) -> None:
+    """Let an account trade again whose key the venue had refused and takes now."""
+    from app.cli.session import session
+    from app.schemas.accounts import Account
+
+    with session() as here:
+        row = here.container.accounts.resume(name)
+    account = Account.of(row)
+    emit(as_json, account, lambda out: out.print(f"Account {account.name} is {account.status}."))
+
+
 @app.command("reconcile")
 def reconcile(
     name: Name,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-app = group("The installation: status, doctor, migrate, token, dead-letters.")
+app = group("The installation: status, doctor, check-invariants, migrate, token, dead-letters.")
 app.add_typer(dead_letters.app, name="dead-letters")
 
 
@@ -72,6 +72,35 @@ def status(as_json: Json = False) -> None:
 
     emit(as_json, {**facts, "at": known["at"], "processes": processes}, human)
     if any(each["state"] != "up" for each in processes):
+        raise typer.Exit(1)
+
+
+@app.command("check-invariants")
+def check_invariants(
+    klines: Annotated[
+        bool, typer.Option("--klines/--no-klines", help="Read every stored bar too.")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Check what must always hold, while everything runs; exit code 1 with each breach."""
+    from app.cli.session import session
+
+    with session() as here:
+        breaches = here.container.invariants.check(klines=klines)
+
+    def human(out: Console) -> None:
+        for each in breaches:
+            out.print(str(each), highlight=False, markup=False, soft_wrap=True)
+        if not breaches:
+            out.print("Every invariant holds.")
+
+    found = [
+        {"invariant": each.invariant, "subject": each.subject, "sentence": each.sentence}
+        for each in breaches
+    ]
+    emit(as_json, {"ok": not breaches, "breaches": found}, human)
+    if breaches:
+        sys.stderr.write(f"tidemark: {len(breaches)} breaches of what must always hold\n")
         raise typer.Exit(1)
 
 

@@ -286,6 +286,10 @@ class MarketAdapter(Protocol):
 class TradeAdapter(Protocol):
     """One account at one venue. No call is ever retried inside."""
 
+    def prepare(self) -> None:
+        """Make the calling thread ready to send, so that its next call waits for nothing else."""
+        ...
+
     def place_order(self, request: OrderRequest) -> OrderResponse:
         """Send an order.
 

@@ -17,9 +17,10 @@ from app.core.errors import Unavailable
 from app.core.ports import Clock, Queue
 from app.models import OutboxRow
 from app.repositories.accounts import AccountRepository
+from app.repositories.audit import AuditRepository
 from app.repositories.backtests import BacktestRepository
 from app.repositories.coverage import CoverageRepository
-from app.repositories.database import WRITES, driver_code
+from app.repositories.database import WRITES, driver_code, is_mysql
 from app.repositories.instances import InstanceRepository
 from app.repositories.instruments import InstrumentRepository
 from app.repositories.jobs import JobRepository
@@ -96,6 +97,11 @@ class Unit:
     def accounts(self) -> AccountRepository:
         """Accounts and balances."""
         return AccountRepository(self.session)
+
+    @cached_property
+    def audit(self) -> AuditRepository:
+        """Whole tables, for checking what must always hold."""
+        return AuditRepository(self.session)
 
     @cached_property
     def backtests(self) -> BacktestRepository:
@@ -194,6 +200,15 @@ class Units:
     def read(self) -> Iterator[Unit]:
         """A read-only unit; it always rolls back."""
         with Session(self._reading, expire_on_commit=False) as session:
+            yield Unit(session, self._clock)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Unit]:
+        """A read-only unit that sees one state of the whole database, whatever is written."""
+        with Session(self._reading, expire_on_commit=False) as session:
+            if is_mysql(self._reading):
+                # READ COMMITTED shows each statement another state; SQLite's WAL never does.
+                session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
             yield Unit(session, self._clock)
 
     @contextmanager

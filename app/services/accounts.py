@@ -28,6 +28,7 @@ from app.models import (
 from app.repositories.base import Page
 from app.repositories.unit import Unit, Units
 from app.services.orders.fills import post, state_of
+from app.services.orders.keys import HALTED, resume_account
 from app.services.orders.ports import TradingDesks
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,62}")
@@ -111,6 +112,21 @@ class AccountService:
         self._check_assets(exchange, balances)
         secret = self._simulated.open_account(exchange, name, balances)
         return self._add(name, "simulated", exchange, secret)
+
+    def resume(self, name_or_id: str) -> AccountRow:
+        """Let an account trade again whose key the venue had refused, if it takes it now.
+
+        Raises:
+            NotFound: no such account.
+            Conflict: it is not halted.
+            VenueError: the key is still refused, or the venue cannot be asked.
+        """
+        account = self.get(name_or_id)
+        if account.status != HALTED:
+            raise Conflict(f"account {account.name} is {account.status}", code="not-halted")
+        self._desks.open(account.id).adapter.get_balance()
+        self._units.run(lambda unit: resume_account(unit, account.id))
+        return self.get(account.id)
 
     def get(self, name_or_id: str) -> AccountRow:
         """One account.

@@ -30,6 +30,7 @@ class Desks:
             with self._lock:
                 known = self._kept.setdefault(account_id, known)
         exchange, adapter = known
+        adapter.prepare()
         return TradingDesk(adapter, self._container.clock_offset_ms(exchange))
 
     def cancel_desk(self, account_id: str) -> TradingDesk:
@@ -48,5 +49,6 @@ class Desks:
             container.clock,
             base_url=container.settings.simulator_url or None,
             timeout_s=container.settings.venue_timeout_s,
+            offset_ms=lambda: container.clock_offset_ms(account.exchange),
         )
         return account.exchange, adapter

@@ -89,6 +89,7 @@ class Desks:
         """The desk of an account."""
         if account_id not in self._kept:
             self._kept[account_id] = self._built(account_id)
+        self._kept[account_id].prepare()
         return TradingDesk(self._kept[account_id], self.offset_ms)
 
     def cancel_desk(self, account_id: str) -> TradingDesk:

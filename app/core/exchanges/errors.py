@@ -2,6 +2,7 @@
 
     VenueError
     ├── VenueRejected          proven not accepted; the same request will never pass
+    │   └── VenueKeyRefused    it was the key: nothing signed with it will pass
     ├── VenueRetryLater        proven not accepted; the same request may pass later
     │   ├── RateLimited        the venue asked to slow down
     │   ├── VenueBanned        the venue answers nobody at this IP until a stated time
@@ -53,6 +54,12 @@ class VenueRejected(VenueError):
     """Proven not accepted, for good."""
 
     code = "venue-rejected"
+
+
+class VenueKeyRefused(VenueRejected):
+    """The venue refused the key itself: expired, revoked, its address or permission taken away."""
+
+    code = "venue-key-refused"
 
 
 class VenueRetryLater(VenueError):

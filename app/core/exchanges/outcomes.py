@@ -25,6 +25,8 @@ class Outcome(StrEnum):
     """What the answer proves about the request."""
 
     REJECTED = "rejected"
+    #: Rejected, and so will be everything that is signed with this key.
+    KEY_REFUSED = "key_refused"
     RETRY_LATER = "retry_later"
     UNKNOWN = "unknown"
     FINAL = "final"
@@ -135,7 +137,7 @@ BINANCE: Final = (
         actions=frozenset({Action.QUERY}),
     ),
     Rule(
-        Outcome.REJECTED,
+        Outcome.KEY_REFUSED,
         "key, signature or permission: refused before the order is looked at",
         _CLIENT_ERROR,
         _codes(-1002, -1022, -2014, -2015, -2017),

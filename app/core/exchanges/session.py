@@ -19,6 +19,7 @@ from app.core.exchanges.errors import (
     RateLimited,
     VenueBanned,
     VenueError,
+    VenueKeyRefused,
     VenueRejected,
     VenueRetryLater,
     VenueUnknown,
@@ -50,6 +51,8 @@ class Call:
         purpose: which share of the budget pays; None where it was paid before.
         wait_s: how long to wait for the budget, seconds.
         limit: largest answer accepted, bytes.
+        stamp: what signing by the present time adds, from that time, ms. Asked for when nothing
+            is left to wait for: a request stamped before a wait is too old when it leaves.
     """
 
     method: str
@@ -59,6 +62,7 @@ class Call:
     action: Action = Action.QUERY
     wait_s: float = 0.0
     limit: int = ANSWER_LIMIT
+    stamp: Callable[[int], Mapping[str, Any]] | None = None
 
 
 @dataclass(slots=True)
@@ -101,6 +105,14 @@ class VenueSession:
     def __repr__(self) -> str:
         return f"VenueSession({self.exchange!r})"
 
+    def prepare(self) -> None:
+        """Make this thread ready to send without waiting for anything but the venue.
+
+        The first client of a process takes ccxt's import, seconds on a busy machine, and that of
+        each further thread some tenths: more than a request's window leaves.
+        """
+        self._client()
+
     def send(self, call: Call) -> dict[str, Any] | list[Any]:
         """Send one request, once, and return its decoded answer.
 
@@ -136,8 +148,11 @@ class VenueSession:
 
         client = self._client()
         self._local.limit = call.limit
+        params = dict(call.params)
+        if call.stamp is not None:
+            params.update(call.stamp(self.clock.now_ms()))
         try:
-            reply: _Reply = getattr(client, call.method)(dict(call.params))
+            reply: _Reply = getattr(client, call.method)(params)
         except ccxt.BaseError as error:
             # The transport raises only our own errors, so this came before anything was sent.
             raise VenueRejected(
@@ -234,6 +249,8 @@ class VenueSession:
         answered = f"answered HTTP {refusal.status}"
         if proven is Outcome.RETRY_LATER:
             return self._later(refusal, reply, answered)
+        if proven is Outcome.KEY_REFUSED:
+            return VenueKeyRefused(self.exchange, f"{answered} and refused the key", **said)
         if proven is Outcome.REJECTED:
             return VenueRejected(self.exchange, f"{answered} and refused", **said)
         if proven is Outcome.FINAL:

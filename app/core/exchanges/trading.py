@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from app.core.errors import InvalidInput
@@ -58,6 +59,7 @@ def trade_adapter(
     *,
     base_url: str | None = None,
     timeout_s: float = TIMEOUT_S,
+    offset_ms: Callable[[], int] = lambda: 0,
 ) -> TradeAdapter:
     """One account at a venue.
 
@@ -65,24 +67,31 @@ def trade_adapter(
         credentials: ``apiKey`` and ``secret``.
         base_url: of a simulator on loopback; None is the real venue.
         timeout_s: from the send to the last byte of an answer, seconds.
+        offset_ms: the venue's wall clock minus ours, by which queries and cancels are signed.
 
     Raises:
         UnknownName: there is no adapter for the venue.
     """
-    return BinanceSpotTrade(open_session(exchange, budget, clock, base_url, credentials, timeout_s))
+    session = open_session(exchange, budget, clock, base_url, credentials, timeout_s)
+    return BinanceSpotTrade(session, offset_ms)
 
 
 class BinanceSpotTrade:
     """Orders, balances and trades of one account; implements ``TradeAdapter``.
 
     No call is retried. Only ``place_order`` sends the request's own committed timestamp;
-    queries and cancels change nothing when repeated and sign with the present time.
+    queries and cancels change nothing when repeated and sign with the venue's present time.
     """
 
-    def __init__(self, session: VenueSession) -> None:
+    def __init__(self, session: VenueSession, offset_ms: Callable[[], int] = lambda: 0) -> None:
         self._session = session
+        self._offset_ms = offset_ms
         self._exchange = session.exchange
         self._symbols: dict[str, str] = {}
+
+    def prepare(self) -> None:
+        """Have this thread's client built: before a claim, for the first one takes seconds."""
+        self._session.prepare()
 
     def place_order(self, request: OrderRequest) -> OrderResponse:
         """Send an order, once; weight 1, taken without waiting.
@@ -223,11 +232,15 @@ class BinanceSpotTrade:
         timestamp: int | None = None,
         window: int = _QUERY_WINDOW_MS,
     ) -> Any:
+        signed = {**params, "recvWindow": window}
+        stamp = None
         if timestamp is None:
-            timestamp = self._session.clock.now_ms()
-        signed = {**params, "recvWindow": window, "timestamp": timestamp}
+            # Measuring the offset asks the venue now and then: before the stamp, not within it.
+            stamp = partial(_timestamp, self._offset_ms())
+        else:
+            signed["timestamp"] = timestamp
         return self._session.send(
-            Call(method, signed, weight, purpose=purpose, action=action, wait_s=wait_s)
+            Call(method, signed, weight, purpose, action, wait_s=wait_s, stamp=stamp)
         )
 
     def _order(
@@ -282,6 +295,10 @@ class BinanceSpotTrade:
             if native not in self._symbols:
                 reader.bad("a symbol with an open order is not in the catalogue")
         return self._symbols[native]
+
+
+def _timestamp(offset_ms: int, now_ms: int) -> dict[str, Any]:
+    return {"timestamp": now_ms + offset_ms}
 
 
 def _order_params(request: OrderRequest) -> dict[str, Any]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from contextlib import suppress
 
 from app.core.errors import Conflict, TidemarkError
-from app.core.exchanges.errors import OrderNotKnown
+from app.core.exchanges.errors import OrderNotKnown, VenueKeyRefused
 from app.core.orders.state import FINAL, WORKING
 from app.core.orders.types import OrderResponse, OrderStatus
 from app.core.ports import Clock, Ids
 from app.models import OrderRow
 from app.repositories.unit import Unit, Units
 from app.services.orders.fills import apply_response, missing_quantity
+from app.services.orders.keys import HALTED, HALTED_PAUSE_MS, halt_for_key
 from app.services.orders.ports import OrderTiming, TradingDesks
 from app.services.orders.records import move, note
 
@@ -77,12 +78,19 @@ class OrderCanceller:
         """Send the cancel of an order that awaits one; its status afterwards."""
         with self._units.read() as unit:
             order = unit.orders.get(order_id)
+            is_halted = unit.accounts.get(order.account_id).status == HALTED
         if order.status != OrderStatus.PENDING_CANCEL:
             return OrderStatus(order.status)
         if order.not_before > self._clock.now_ms():
             return OrderStatus.PENDING_CANCEL
+        if is_halted:
+            return self._again_later(order_id, "the account's key was refused", HALTED_PAUSE_MS)
         try:
             response = self._take_back(order)
+        except VenueKeyRefused as error:
+            refusal = error
+            self._units.run(lambda unit: halt_for_key(unit, order.account_id, refusal))
+            return self._again_later(order_id, error.message, HALTED_PAUSE_MS)
         except TidemarkError as error:
             return self._again_later(order_id, error.message)
         return self._units.run(lambda unit: self._record(unit, order_id, response))
@@ -111,11 +119,11 @@ class OrderCanceller:
             order.not_before = unit.now_ms + self._timing.retry_ms
         return OrderStatus(order.status)
 
-    def _again_later(self, order_id: str, why: str) -> OrderStatus:
+    def _again_later(self, order_id: str, why: str, pause_ms: int = 0) -> OrderStatus:
         def postpone(unit: Unit) -> OrderStatus:
             order = unit.orders.lock(order_id)
             if order.status == OrderStatus.PENDING_CANCEL:
-                order.not_before = unit.now_ms + self._timing.retry_ms
+                order.not_before = unit.now_ms + (pause_ms or self._timing.retry_ms)
                 order.reason = why[:300]
             return OrderStatus(order.status)
 

@@ -8,11 +8,13 @@ longer be accepted (request timestamp + recvWindow) and the venue's queries have
 from __future__ import annotations
 
 from app.core.errors import TidemarkError
+from app.core.exchanges.errors import VenueKeyRefused
 from app.core.orders.types import OrderResponse, OrderStatus
 from app.core.ports import Clock, Ids, MarketClock
 from app.models import OrderRow
 from app.repositories.unit import Unit, Units
 from app.services.orders.fills import apply_response, missing_quantity
+from app.services.orders.keys import HALTED, HALTED_PAUSE_MS, halt_for_key
 from app.services.orders.ports import OrderTiming, TradingDesk, TradingDesks
 from app.services.orders.records import move
 
@@ -42,8 +44,11 @@ class OrderResolver:
         """Ask the venue about an order if its time has come; its status afterwards."""
         with self._units.read() as unit:
             order = unit.orders.get(order_id)
+            is_halted = unit.accounts.get(order.account_id).status == HALTED
         if order.status not in _UNRESOLVED or self._clock.now_ms() < order.not_before:
             return OrderStatus(order.status)
+        if is_halted:
+            return self._again_later(order, "the account's key was refused", HALTED_PAUSE_MS)
         try:
             market_now = self._market_clock.now_ms(order.exchange)
             desk = self._desks.cancel_desk(order.account_id)
@@ -51,12 +56,19 @@ class OrderResolver:
             settled = self._settled(order, desk)
             response = self._lookup(desk, order)
         except TidemarkError as error:
-            return self._again_later(order, error.message)
+            return self._failed(order, error)
         if response is not None:
             return self._units.run(lambda unit: self._found(unit, order, response))
         if not settled:
             return self._again_later(order, "not found yet; it may still arrive")
         return self._units.run(lambda unit: self._absent(unit, order, market_now))
+
+    def _failed(self, order: OrderRow, error: TidemarkError) -> OrderStatus:
+        """The query failed, which proves nothing of the order."""
+        if not isinstance(error, VenueKeyRefused):
+            return self._again_later(order, error.message)
+        self._units.run(lambda unit: halt_for_key(unit, order.account_id, error))
+        return self._again_later(order, error.message, HALTED_PAUSE_MS)
 
     def _settled(self, order: OrderRow, desk: TradingDesk) -> bool:
         """Whether the venue can neither accept the request any more nor hide its order.
@@ -105,13 +117,13 @@ class OrderResolver:
             unit.enqueue("orders.send", row.order_id)
         return OrderStatus(row.status)
 
-    def _again_later(self, order: OrderRow, why: str) -> OrderStatus:
+    def _again_later(self, order: OrderRow, why: str, pause_ms: int = 0) -> OrderStatus:
         def postpone(unit: Unit) -> OrderStatus:
             row = unit.orders.lock(order.order_id)
             if row.status in _UNRESOLVED and row.attempt == order.attempt:
                 if row.status == OrderStatus.SENDING:
                     move(unit, row, OrderStatus.UNKNOWN, "unknown", reason="its sender is gone")
-                row.not_before = unit.now_ms + self._timing.retry_ms
+                row.not_before = unit.now_ms + (pause_ms or self._timing.retry_ms)
                 row.reason = why[:300]
             return OrderStatus(row.status)
 

@@ -11,12 +11,13 @@
 from __future__ import annotations
 
 from app.core.errors import TidemarkError
-from app.core.exchanges.errors import VenueError, VenueRejected, VenueRetryLater
+from app.core.exchanges.errors import VenueError, VenueKeyRefused, VenueRejected, VenueRetryLater
 from app.core.orders.types import OrderResponse, OrderStatus, Side
 from app.core.ports import Clock, Ids, MarketClock
 from app.models import OrderRow
 from app.repositories.unit import Unit, Units
 from app.services.orders.fills import apply_response, missing_quantity
+from app.services.orders.keys import halt_for_key
 from app.services.orders.ports import (
     Checkpoint,
     OrderTiming,
@@ -177,6 +178,8 @@ class OrderSender:
         if row.status != OrderStatus.SENDING or row.attempt != claimed.attempt:
             return OrderStatus(row.status)
         now, reason = unit.now_ms, error.message
+        if isinstance(error, VenueKeyRefused):
+            halt_for_key(unit, row.account_id, error)
         if isinstance(error, VenueRejected):
             move(unit, row, OrderStatus.REJECTED, "rejected", reason=reason)
         elif isinstance(error, VenueRetryLater):

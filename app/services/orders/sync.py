@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final
 
 from app.core.errors import Unavailable
-from app.core.exchanges.errors import VenueError
+from app.core.exchanges.errors import VenueError, VenueKeyRefused
 from app.core.orders.state import FINAL, WORKING
 from app.core.orders.types import OrderResponse, OrderStatus
 from app.core.portfolio.comparison import differences
@@ -30,6 +30,7 @@ from app.services.orders.comparing import (
     totals_of,
 )
 from app.services.orders.fills import apply_response
+from app.services.orders.keys import halt_for_key
 from app.services.orders.ports import OrderTiming, TradingDesks
 from app.services.orders.records import move
 from app.services.orders.trades import TradeReader
@@ -103,6 +104,10 @@ class AccountSync:
             comparison = Comparison(account_id, account.epoch, locks, self._timing.settle_ms)
             visit = _Visit(account, adapter, comparison)
             has_asked = self._compare(visit) if is_due else self._sweep(visit)
+        except VenueKeyRefused as error:
+            refusal = error
+            self._units.run(lambda unit: halt_for_key(unit, account_id, refusal))
+            return 0
         except (VenueError, Unavailable) as error:
             failure = error
             self._units.run(lambda unit: record_failure(unit, account_id, failure))

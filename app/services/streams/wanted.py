@@ -48,7 +48,9 @@ def wanted(unit: Unit, venues: frozenset[str], shards: int = SHARDS) -> Wanted:
         {
             f"stream:user:{row.id}": row.id
             for row in unit.accounts.all()
-            if row.kind in _STREAMED and row.status != "disabled" and row.exchange in venues
+            if row.kind in _STREAMED
+            and row.status not in ("disabled", "halted")
+            and row.exchange in venues
         },
     )
 

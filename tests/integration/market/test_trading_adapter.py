@@ -18,11 +18,15 @@ from app.core.exchanges.errors import (
     BudgetExhausted,
     OrderNotKnown,
     RateLimited,
+    VenueKeyRefused,
     VenueRejected,
     VenueRetryLater,
     VenueUnknown,
     VenueUnreachable,
 )
+from app.core.exchanges.loopback import bind_sync
+from app.core.exchanges.session import VenueSession
+from app.core.exchanges.trading import BinanceSpotTrade, trade_adapter
 from app.core.orders.types import (
     Balance,
     OrderRequest,
@@ -87,7 +91,10 @@ OPEN = {
     "origQty": "0.00100000",
     "executedQty": "0.00040000",
     "status": "PARTIALLY_FILLED",
+    "type": "LIMIT",
+    "timeInForce": "GTC",
     "side": "BUY",
+    "time": START_MS,
 }
 
 
@@ -234,7 +241,7 @@ def test_an_answer_to_an_order_that_makes_no_sense_leaves_it_unknown(
         (Reply({"code": -2010, "msg": "Duplicate order sent."}, 400), VenueUnknown),
         (Reply({"code": -2010, "msg": "Account has insufficient balance"}, 400), VenueRejected),
         (Reply({"code": -1013, "msg": "Filter failure: LOT_SIZE"}, 400), VenueRejected),
-        (Reply({"code": -2015, "msg": "Invalid API-key"}, 401), VenueRejected),
+        (Reply({"code": -2015, "msg": "Invalid API-key"}, 401), VenueKeyRefused),
         (Reply({"code": -1021, "msg": "outside of the recvWindow"}, 400), VenueRetryLater),
         (Reply({"code": -1008, "msg": "overloaded"}, 503), VenueRetryLater),
         (Reply({"code": -1015, "msg": "Too many new orders"}, 429), RateLimited),
@@ -442,3 +449,39 @@ def test_a_balance_that_makes_no_sense_is_never_an_empty_one(
     venue.on("GET", "/api/v3/account", Reply(answer))
     with pytest.raises(BadVenueAnswer):
         edge.trade.get_balance()
+
+
+def test_a_query_is_signed_when_nothing_is_left_to_wait_for(venue: StubVenue, edge: Edge) -> None:
+    """A client that takes seconds to build, then a budget that lets it wait for its minute."""
+    session = VenueSession(
+        "binance",
+        edge.budget,
+        edge.clock,
+        bind=lambda client: (edge.clock.advance(7_000), bind_sync(client, venue.url))[1],
+        credentials=KEYS,
+    )
+    trade = BinanceSpotTrade(session)
+    venue.on("GET", "/api/v3/account", Reply({"balances": []}))
+    trade.get_balance()
+    assert venue.asked[-1].params["timestamp"] == str(edge.clock.now_ms())
+    assert edge.clock.now_ms() == START_MS + 7_000
+
+    minute_end = START_MS + 60_000
+    edge.clock.now = minute_end - 1_000
+    edge.budget.correct("binance", 6_000)
+    trade.get_balance()
+    assert edge.clock.now_ms() >= minute_end
+    assert venue.asked[-1].params["timestamp"] == str(edge.clock.now_ms())
+
+
+def test_queries_and_cancels_are_signed_with_the_venues_time(venue: StubVenue, edge: Edge) -> None:
+    trade = trade_adapter(
+        "binance", KEYS, edge.budget, edge.clock, base_url=venue.url, offset_ms=lambda: -4_200
+    )
+    venue.on("GET", "/api/v3/account", Reply({"balances": []}))
+    trade.get_balance()
+    assert venue.asked[-1].params["timestamp"] == str(edge.clock.now_ms() - 4_200)
+    # An order brings its own, which is committed already.
+    venue.on("POST", ORDER, Reply(FILLED))
+    trade.place_order(MARKET)
+    assert venue.asked[-1].params["timestamp"] == str(MARKET.timestamp_ms)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from app.core.exchanges.session import VenueSession
 from app.core.orders.types import OrderStatus, OrderType, Side
 from app.core.strategies.signal import Signal, SignalAction
 from app.models import AccountRow, OrderRow
@@ -362,3 +364,28 @@ def test_an_order_waits_while_the_exchanges_clock_cannot_be_read(here: Installat
     here.parts.market_clock._venues[EXCHANGE]._url = url  # type: ignore[attr-defined]
     here.wait(1_000)
     assert here.row(order).status == OrderStatus.ACKNOWLEDGED
+
+
+def test_a_thread_that_never_sent_is_made_ready_before_it_claims(
+    here: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Building a client takes longer than a request may live; the claim stamps the request."""
+    account = here.account()
+    here.sync(account)
+    _, order = here.submit(account, "buy", "0.001")
+    assert order is not None
+    steps: list[str] = []
+    made = VenueSession._made
+
+    def building(session: VenueSession) -> object:
+        steps.append("client built")
+        return made(session)
+
+    monkeypatch.setattr(VenueSession, "_made", building)
+    here.checkpoint = steps.append
+    with ThreadPoolExecutor(1) as fresh:
+        assert fresh.submit(here.parts.sender.send, order.order_id).result(30) == "filled"
+    # The market's clock and the catalogue may build theirs before; nothing does after the claim.
+    claimed = steps.index("after_claim")
+    assert "client built" in steps[:claimed]
+    assert "client built" not in steps[claimed:]

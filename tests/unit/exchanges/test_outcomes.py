@@ -9,6 +9,7 @@ from app.core.exchanges.outcomes import TABLES, Action, Outcome, Refusal, outcom
 
 CREATE, CANCEL, QUERY = Action.CREATE, Action.CANCEL, Action.QUERY
 REJECTED, LATER = Outcome.REJECTED, Outcome.RETRY_LATER
+KEY = Outcome.KEY_REFUSED
 UNKNOWN, FINAL = Outcome.UNKNOWN, Outcome.FINAL
 ALL = (CREATE, CANCEL, QUERY)
 
@@ -54,10 +55,10 @@ TABLE = [
     (400, "-1100", "Illegal characters found in a parameter.", ALL, REJECTED),
     (400, "-1121", "Invalid symbol.", ALL, REJECTED),
     (400, "-1199", "the end of the family", ALL, REJECTED),
-    (401, "-1002", "You are not authorized to execute this request.", ALL, REJECTED),
-    (400, "-1022", "Signature for this request is not valid.", ALL, REJECTED),
-    (401, "-2014", "API-key format invalid.", ALL, REJECTED),
-    (401, "-2015", "Invalid API-key, IP, or permissions for action.", ALL, REJECTED),
+    (401, "-1002", "You are not authorized to execute this request.", ALL, KEY),
+    (400, "-1022", "Signature for this request is not valid.", ALL, KEY),
+    (401, "-2014", "API-key format invalid.", ALL, KEY),
+    (401, "-2015", "Invalid API-key, IP, or permissions for action.", ALL, KEY),
     # No such order: about the order asked for, so it proves nothing about a new one.
     (400, "-2011", "Unknown order sent.", (CANCEL,), FINAL),
     (400, "-2013", "Order does not exist.", (QUERY, CANCEL), FINAL),
