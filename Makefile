@@ -3,12 +3,14 @@
 #
 # Variables: PYTHON=python3.12  the interpreter to use      ONCE=1  end the demo after its summary
 #            WORKERS=2          test processes              FULL=1  run the full stack
+#            MINUTES=60         how long to soak
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 
 # Recipes read these from the environment; PYTHON only where somebody chose one.
 WORKERS ?= 2
-export WORKERS
+MINUTES ?= 60
+export WORKERS MINUTES
 ifdef PYTHON
 export PYTHON
 endif
@@ -17,7 +19,7 @@ BIN := .venv/bin
 # "0" and nothing both mean no.
 yes = $(filter-out 0 no false,$(1))
 
-.PHONY: help bootstrap servers demo test faults lint up bench services services-stop clean
+.PHONY: help bootstrap servers demo test faults soak lint up bench services services-stop clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -36,6 +38,9 @@ test: servers ## Lint, types, import contracts and the whole suite on private se
 
 faults: servers ## The long fault rehearsals, one line for each at the end
 	@exec $(BIN)/pytest -m faults -n $(WORKERS) --dist loadgroup tests/faults
+
+soak: servers ## The full stack under load while its parts are killed (MINUTES=60)
+	@exec $(BIN)/python -m tests.soak
 
 lint: bootstrap ## Lint, types and import contracts alone
 	@exec scripts/check lint

@@ -52,9 +52,10 @@ def _build_in_worker(sender: Any, **_kwargs: Any) -> None:
     if issubclass(get_implementation(sender.pool_cls), TaskPool):
         _configure_logs(load_settings())
         return
+    queues = sender.app.amqp.queues.consume_from
     try:
-        _build_container()
-        _reconcile_first(sender.app.amqp.queues.consume_from)
+        _build_container(can_read_keys="orders" in queues)
+        _reconcile_first(queues)
     except Exception:  # noqa: BLE001
         # Celery would log it and let the worker take tasks, its accounts not compared.
         _log.critical("worker_not_started", exc_info=True)
@@ -63,8 +64,11 @@ def _build_in_worker(sender: Any, **_kwargs: Any) -> None:
 
 @worker_process_init.connect
 def _build_in_child(**_kwargs: Any) -> None:
-    """Connections must not cross a fork, so each process builds its own parts."""
-    _build_container()
+    """Connections must not cross a fork, so each process builds its own parts.
+
+    Backtests run in such pools, and nothing that needs an account's keys.
+    """
+    _build_container(can_read_keys=False)
 
 
 @worker_shutdown.connect
@@ -79,14 +83,14 @@ def _close_container(**_kwargs: Any) -> None:
 _built: list[Container] = []
 
 
-def _build_container() -> None:
+def _build_container(*, can_read_keys: bool) -> None:
     from app.wiring import Container
 
     settings = load_settings()
     if settings.is_embedded:
         return  # the runtime that started this worker has installed its own container
     _configure_logs(settings)
-    container = Container(settings, CeleryQueue(app))
+    container = Container(settings, CeleryQueue(app), can_read_keys=can_read_keys)
     container.start_background()
     install(container)
     _built.append(container)

@@ -31,6 +31,12 @@ def cancel(order_id: str) -> None:
     container().canceller.cancel(order_id)
 
 
+@task("orders.open_account")
+def open_account(account_id: str) -> None:
+    """Try a new account's keys and take over what it holds."""
+    container().opener.open(account_id)
+
+
 @task("orders.sync_account")
 def sync_account(account_id: str) -> None:
     """Compare an account with its venue: orders and fills, and all of it where that is due."""

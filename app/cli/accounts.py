@@ -20,10 +20,13 @@ def add_simulated(
         list[str], typer.Option("--balance", "-b", help="As in USDT=10000; repeatable.")
     ],
     exchange: Exchange = "binance",
+    wait: Annotated[float, typer.Option("--wait", help="Seconds to wait for it.", min=0)] = 30.0,
     as_json: Json = False,
 ) -> None:
     """Open an account at the simulated exchange (模拟盘) and add it."""
+    from app.cli.opening import opened
     from app.cli.session import session
+    from app.core.errors import Unavailable
     from app.schemas.accounts import Account
 
     held = {
@@ -31,8 +34,13 @@ def add_simulated(
         for asset, text in pairs_of("--balance", balance).items()
     }
     with session() as here:
-        row = here.container.accounts.add_simulated(name, exchange, held)
+        row = opened(here, here.container.accounts.add_simulated(name, exchange, held), wait)
     account = Account.of(row)
+    if account.status == "opening":
+        raise Unavailable(
+            f"account {account.name} was added and is not open yet: "
+            + (account.error or "no worker of queue orders has taken it; is one running?")
+        )
     emit(as_json, account, lambda out: out.print(f"Account {account.name} is {account.status}."))
 
 
@@ -58,14 +66,23 @@ def list_accounts(as_json: Json = False) -> None:
 
 
 @app.command("resume")
-def resume(name: Name, as_json: Json = False) -> None:
+def resume(
+    name: Name,
+    wait: Annotated[float, typer.Option("--wait", help="Seconds to wait for it.", min=0)] = 30.0,
+    as_json: Json = False,
+) -> None:
     """Let an account trade again whose key the venue had refused and takes now."""
     from app.cli.session import session
+    from app.cli.trust import resumed
+    from app.core.errors import Unavailable
     from app.schemas.accounts import Account
 
     with session() as here:
-        row = here.container.accounts.resume(name)
+        row, is_trusted = resumed(here, name, wait)
     account = Account.of(row)
+    if not is_trusted:
+        why = account.error or "it was not compared in time; is a worker of queue orders running?"
+        raise Unavailable(f"account {account.name} is {account.status}: {why}")
     emit(as_json, account, lambda out: out.print(f"Account {account.name} is {account.status}."))
 
 

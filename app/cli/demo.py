@@ -51,6 +51,7 @@ _FILLS: Final = 12
 _MAX_STEPS: Final = 240
 _POLL_S: Final = 0.05
 _JOB_LIMIT_S: Final = 120.0
+_OPENING_LIMIT_S: Final = 30.0
 # Flower is left out: the demo is looked at through its own tables.
 _SERVICES: Final = ("TIDEMARK_DATABASE_URL", "TIDEMARK_BROKER_URL", "TIDEMARK_REDIS_URL")
 
@@ -229,7 +230,10 @@ class Demo:
     def _trade(self) -> StrategyInstanceRow:
         parts = self._parts
         demo_view.step(self._console, 3, "Trade it on a simulated account, in lockstep")
-        account = parts.accounts.add_simulated("demo", _EXCHANGE, {"USDT": Decimal(20_000)})
+        added = parts.accounts.add_simulated("demo", _EXCHANGE, {"USDT": Decimal(20_000)})
+        account = parts.accounts.wait_until_opened(added.id, _OPENING_LIMIT_S)
+        if account.status != "active":
+            raise Unavailable(f"the account was not opened: {account.sync_error or 'no worker'}")
         created = parts.instances.create(
             NewInstance(
                 name="demo cross",

@@ -24,7 +24,7 @@ from app.cli.locking import RuntimeLock
 from app.cli.services.machine import free_port
 from app.cli.services.manager import ENV_FILE, read_env
 from app.cli.supervision.supervisor import Listener, Signals, Supervisor
-from app.cli.supervision.table import Place, selected, table
+from app.cli.supervision.table import KEY_READERS, Place, selected, table
 from app.config import Settings, given_names, load_settings
 from app.core.errors import InvalidInput, Unavailable
 
@@ -161,13 +161,16 @@ class FullRuntime:
         from app.cli.up import ensure_token
         from app.repositories.migrating import upgrade_alone
         from app.wiring import Container
+        from app.wiring.vault import open_vault
 
         settings = self._settings
         lock = stack.enter_context(RuntimeLock(settings.data_dir))
         port = free_port() if self._simulator is not None else 0
         if self._simulator is not None:
             settings = settings.model_copy(update={"simulator_url": f"http://127.0.0.1:{port}"})
-        self.container = Container(settings, CeleryQueue(make_celery(settings.broker_url)))
+        self.container = Container(
+            settings, CeleryQueue(make_celery(settings.broker_url)), can_read_keys=False
+        )
         stack.callback(self.container.close)
         upgrade_alone(self.container.engine)
         self.container.catalogue.sync_builtins()
@@ -180,6 +183,9 @@ class FullRuntime:
             replace(each, environment={**common, **each.environment})
             for each in selected(table(settings, place), self._only)
         ]
+        if {each.name for each in rows} & KEY_READERS:
+            # Made before the API asks for its public half.
+            open_vault(settings.vault_key_path, can_read=True)
         self.supervisor = Supervisor(rows, settings.data_dir, self._listener)
         self._thread = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
         self._thread.start()

@@ -29,7 +29,10 @@ def main(arguments: list[str] | None = None) -> None:
     given = _parse(arguments)
     settings = load_settings()
     configure_logs(settings.log_level, settings.log_format)
-    container = Container(settings, CeleryQueue(make_celery(settings.broker_url)))
+    # It takes in exchange keys, seals them, and can read none: see `app.services.opening`.
+    container = Container(
+        settings, CeleryQueue(make_celery(settings.broker_url)), can_read_keys=False
+    )
     container.start_background()
     config = uvicorn.Config(
         create_app(container),

@@ -36,10 +36,11 @@ class Session:
 
 
 @contextmanager
-def session(*, migrate: bool = True) -> Iterator[Session]:
+def session(*, migrate: bool = True, full: bool = False) -> Iterator[Session]:
     """Open the installation for one command.
 
     Args:
+        full: take the services of ``make services`` although no full stack runs on them now.
         migrate: bring an embedded database to this release's schema, and refuse another that is
             not there.
 
@@ -47,11 +48,12 @@ def session(*, migrate: bool = True) -> Iterator[Session]:
         InvalidInput: a setting is malformed.
         Unavailable: the database lacks migrations.
     """
-    settings, lock = _settings()
+    settings, lock = _settings(full)
     from app.services.listings import Listings
     from app.wiring import Container
 
-    container = Container(settings, _queue(settings))
+    # Beside a full stack, workers do what needs an account's keys; alone, the command does.
+    container = Container(settings, _queue(settings), can_read_keys=settings.is_embedded)
     try:
         if migrate:
             bring_up(container)
@@ -78,10 +80,14 @@ def bring_up(container: Container) -> None:
     upgrade(container.engine)
 
 
-def _settings() -> tuple[Settings, RuntimeLock]:
+def _settings(full: bool) -> tuple[Settings, RuntimeLock]:
     from app.config import load_settings
     from app.logs import configure_logs
 
+    if full:
+        from app.cli.full import full_settings
+
+        full_settings()  # lets the services' settings speak, or says what is missing
     settings = load_settings()
     lock = RuntimeLock(settings.data_dir)
     beside = lock.facts()

@@ -10,6 +10,7 @@ import typer
 
 from app.cli import dead_letters
 from app.cli.arguments import group
+from app.cli.backup import commands as backup_commands
 from app.cli.output import Json, emit, table
 
 if TYPE_CHECKING:
@@ -17,8 +18,13 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-app = group("The installation: status, doctor, check-invariants, migrate, token, dead-letters.")
+app = group(
+    "The installation: status, doctor, check-invariants, migrate, backup, restore, token, "
+    "dead-letters."
+)
 app.add_typer(dead_letters.app, name="dead-letters")
+app.command("backup")(backup_commands.backup)
+app.command("restore")(backup_commands.restore)
 
 
 @app.command("doctor")
@@ -105,20 +111,35 @@ def check_invariants(
 
 
 @app.command("migrate")
-def migrate(as_json: Json = False) -> None:
-    """Bring the database to this release's schema and its built-in strategies."""
+def migrate(
+    to: Annotated[
+        str,
+        typer.Option("--to", help="Take the schema back to an older release's revision."),
+    ] = "",
+    full: backup_commands.Full = False,
+    as_json: Json = False,
+) -> None:
+    """Bring the database to this release's schema and its built-in strategies, or take it back."""
     from app.cli.session import session
-    from app.repositories.migrating import current_revision, pending, upgrade_alone
+    from app.repositories.migrating import current_revision, pending, take_back, upgrade_alone
+    from app.wiring.vault import open_vault
 
-    with session(migrate=False) as here:
+    with session(migrate=False, full=full) as here:
         engine = here.container.engine
-        was_pending = pending(engine)
-        upgrade_alone(engine)
-        here.container.catalogue.sync_builtins()
+        if to:
+            with here.lock:
+                take_back(engine, to)
+            changed = True
+        else:
+            changed = pending(engine)
+            upgrade_alone(engine)
+            here.container.catalogue.sync_builtins()
+            # The pair is made here, once, before the API asks for its public half.
+            open_vault(here.container.settings.vault_key_path, can_read=True)
         revision = current_revision(engine)
     emit(
         as_json,
-        {"revision": revision, "changed": was_pending},
+        {"revision": revision, "changed": changed},
         lambda out: out.print(f"The schema is at {revision}."),
     )
 

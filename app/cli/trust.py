@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from app.cli.session import Session
+    from app.models import AccountRow
     from app.services.orders.trust import TrustState
 
 _POLL_S: Final = 0.1
@@ -28,4 +29,25 @@ def reconciled(session: Session, account: str, seconds: float) -> TrustState:
         state = gate.state(account)
         if state.is_trusted or time.monotonic() >= end:
             return state
+        time.sleep(_POLL_S)
+
+
+def resumed(session: Session, account: str, seconds: float) -> tuple[AccountRow, bool]:
+    """Resume a halted account; the row, and whether it was compared and trades again.
+
+    Returns as soon as the venue has refused its key once more.
+
+    Raises:
+        NotFound: no such account.
+        Conflict: it is not halted.
+    """
+    parts = session.container
+    row = parts.accounts.resume(account)
+    end = time.monotonic() + seconds
+    while True:
+        if session.works_alone:
+            parts.account_sync.sync(row.id)
+        row, is_trusted = parts.accounts.get(row.id), parts.gate.state(row.id).is_trusted
+        if is_trusted or row.status != "active" or time.monotonic() >= end:
+            return row, is_trusted
         time.sleep(_POLL_S)

@@ -77,7 +77,7 @@ class Money(TypeDecorator[Decimal]):
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:  # noqa: ARG002
         if value is None:
             return None
-        return _trimmed(value) if isinstance(value, Decimal) else Decimal(value)
+        return trimmed(value) if isinstance(value, Decimal) else Decimal(value)
 
     class comparator_factory(TypeDecorator.Comparator[Decimal]):  # noqa: N801
         """Refuses arithmetic and comparison in SQL; NULL checks pass."""
@@ -94,7 +94,7 @@ class Money(TypeDecorator[Decimal]):
             raise TypeError(f"SQL must not apply {op.__name__!r} to a Money column: {other!r}")
 
 
-def _trimmed(value: Decimal) -> Decimal:
+def trimmed(value: Decimal) -> Decimal:
     """``value`` without trailing zeros. The default context would round it to 28 digits."""
     return _WIDE.add(value.normalize(_WIDE), ZERO)
 

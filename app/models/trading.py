@@ -22,7 +22,7 @@ class AccountRow(Base):
     kind: Mapped[str] = mapped_column(Word)  # simulated | paper | live
     exchange: Mapped[str] = mapped_column(Name)
     account_type: Mapped[str] = mapped_column(Word)  # spot | swap
-    status: Mapped[str] = mapped_column(Word)  # active | halted | disabled
+    status: Mapped[str] = mapped_column(Word)  # opening | active | halted | disabled
     sealed_credentials: Mapped[str] = mapped_column(String(2000))
     # Market time of the venue up to which fills and open orders have been compared.
     synced_ts: Mapped[int] = mapped_column(Millis, default=0)
@@ -36,10 +36,13 @@ class AccountRow(Base):
     epoch_reason: Mapped[str | None] = mapped_column(String(300))
     reconciled_epoch: Mapped[int] = mapped_column(Integer, default=0)
     reconciled_at: Mapped[int] = mapped_column(Millis, default=0)
-    # Comparisons that failed in a row, why the last one did, and when to try again.
+    # Comparisons (while ``opening``: openings) that failed in a row, why the last one did, and
+    # when to try again.
     sync_failures: Mapped[int] = mapped_column(Integer, default=0)
     sync_error: Mapped[str | None] = mapped_column(String(300))
     sync_not_before: Mapped[int] = mapped_column(Millis, default=0)
+    # Wall time at which this record was restored from a backup; 0 where it never was.
+    restored_at: Mapped[int] = mapped_column(Millis, default=0)
     # Differences by asset that one comparison has seen and a second must confirm.
     suspects: Mapped[dict[str, Any] | None] = mapped_column(Json)
     created_at: Mapped[int] = mapped_column(Millis)

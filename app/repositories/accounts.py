@@ -57,6 +57,15 @@ class AccountRepository(KeyedRepository[AccountRow]):
             .order_by(row.id)
         ).all()
 
+    def opening(self, now_ms: int) -> Sequence[AccountRow]:
+        """Accounts whose opening is due."""
+        row = AccountRow
+        return self._session.scalars(
+            select(row)
+            .where(row.status == "opening", row.sync_not_before <= now_ms)
+            .order_by(row.id)
+        ).all()
+
     def balances(self, account_id: str) -> Sequence[BalanceRow]:
         """Every asset of an account by name."""
         return self._session.scalars(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, text
 
-from app.core.errors import Unavailable
+from app.core.errors import InvalidInput, Unavailable
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -28,21 +30,78 @@ def upgrade_alone(engine: Engine) -> None:
     """Apply what is pending, one at a time of all who start on this database at once.
 
     Raises:
-        Unavailable: another has been migrating for over two minutes.
+        Unavailable: another has been migrating for over two minutes, or a newer release has.
+    """
+    with alone(engine):
+        if pending(engine):
+            require_known(engine)
+            upgrade(engine)
+
+
+@contextmanager
+def alone(engine: Engine) -> Iterator[None]:
+    """While nobody else changes the schema; SQLite has one user at a time that would.
+
+    Raises:
+        Unavailable: another has been migrating, or backing up, for over two minutes.
     """
     if engine.dialect.name == "sqlite":
-        if pending(engine):
-            upgrade(engine)
+        yield
         return
     with engine.connect() as connection:
         taken = connection.execute(text("SELECT GET_LOCK('tidemark.migrate', 120)")).scalar()
         if taken != 1:
-            raise Unavailable("another process has been migrating the database for two minutes")
+            raise Unavailable(
+                "another process has been migrating or backing up the database for two minutes"
+            )
+        # Not to be idle in a transaction for as long as a backup takes.
+        connection.commit()
         try:
-            if pending(engine):
-                upgrade(engine)
+            yield
         finally:
             connection.execute(text("SELECT RELEASE_LOCK('tidemark.migrate')"))
+
+
+def require_known(engine: Engine) -> None:
+    """Nothing, where this release knows the schema that the database has.
+
+    Raises:
+        Unavailable: a newer release has migrated it.
+    """
+    current = current_revision(engine)
+    if current is not None and current not in revisions():
+        raise Unavailable(
+            f"the database is at revision {current}, which this release does not know: a newer "
+            f"one has migrated it; start that one, or take the schema back with it: "
+            f"tidemark system migrate --to {newest_revision()}"
+        )
+
+
+def revisions() -> list[str]:
+    """The revisions that this release knows, newest first."""
+    script = ScriptDirectory.from_config(_config())
+    return [each.revision for each in script.walk_revisions()]
+
+
+def take_back(engine: Engine, revision: str) -> None:
+    """Take the schema back to an older release's revision, alone.
+
+    Raises:
+        InvalidInput: this release does not know the revision, or it is not an older one.
+        Unavailable: the database was migrated by a newer release, or another process migrates it.
+    """
+    with alone(engine):
+        require_known(engine)
+        known = revisions()
+        current = current_revision(engine)
+        if revision not in known or (
+            current in known and known.index(revision) < known.index(current)
+        ):
+            raise InvalidInput(
+                f"{revision[:40]!r} is no revision to go back to from {current}; use one of "
+                f"{', '.join(known)}"
+            )
+        downgrade(engine, revision)
 
 
 def downgrade(engine: Engine, revision: str) -> None:

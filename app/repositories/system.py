@@ -34,6 +34,12 @@ class SystemRepository(Repository):
         )
         return {task: slot for task, slot in rows}  # noqa: C416 - rows are not pairs to mypy
 
+    def last_run(self, task: str) -> int | None:
+        """Latest slot of one periodic task, ms; None where it never ran."""
+        return self._session.scalar(
+            select(func.max(ScheduleRunRow.due_slot)).where(ScheduleRunRow.task == task)
+        )
+
     def prune_slots(self, before_ms: int) -> None:
         """Delete runs of old slots."""
         self._session.execute(delete(ScheduleRunRow).where(ScheduleRunRow.due_slot < before_ms))

@@ -68,7 +68,10 @@ class Account(Model):
     kind: str
     exchange: str
     account_type: str
-    status: str
+    status: str = Field(description="opening, active, halted or disabled")
+    error: str | None = Field(
+        description="why it could not be opened or compared at the last try; it is tried again"
+    )
     synced_at: Time | None = Field(description="market time of the last comparison with the venue")
     created_at: Time
 
@@ -82,6 +85,7 @@ class Account(Model):
             exchange=row.exchange,
             account_type=row.account_type,
             status=row.status,
+            error=row.sync_error,
             synced_at=rfc3339(row.synced_ts) if row.synced_ts else None,
             created_at=rfc3339(row.created_at),
         )

@@ -1,19 +1,16 @@
-"""Accounts: add, look at, value."""
+"""Accounts: add, look at, value. Opening them is `app.services.opening`, where keys are read."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
+from typing import Final, Protocol
 
 from app.core.errors import Conflict, InvalidInput, UnknownName
-from app.core.events import body, topic
 from app.core.exchanges.factory import VENUES
 from app.core.money import ONE, ZERO
-from app.core.orders.types import Balance
-from app.core.portfolio.ledger import Book, transfer_entries
 from app.core.portfolio.positions import exact_product, unrealized_pnl
 from app.core.ports import Ids, KeyVault, MarketClock
 from app.core.risk.context import ReferencePrice
@@ -27,12 +24,12 @@ from app.models import (
 )
 from app.repositories.base import Page
 from app.repositories.unit import Unit, Units
-from app.services.orders.fills import post, state_of
+from app.services.orders.fills import state_of
 from app.services.orders.keys import HALTED, resume_account
-from app.services.orders.ports import TradingDesks
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,62}")
 KINDS = ("simulated", "paper", "live")
+_POLL_S: Final = 0.05
 
 
 class SimulatedVenue(Protocol):
@@ -64,34 +61,40 @@ class PositionView:
 
 
 class AccountService:
-    """Accounts, their balances, positions and equity."""
+    """Accounts, their balances, positions and equity.
+
+    Args:
+        vault: seals new keys; it is never asked to open one here.
+        sleep: waits for a number of seconds between two looks at a row.
+    """
 
     def __init__(
         self,
         units: Units,
         ids: Ids,
         vault: KeyVault,
-        desks: TradingDesks,
         prices: Prices,
         market_clock: MarketClock,
         simulated: SimulatedVenue,
         reporting_currency: str,
+        sleep: Callable[[float], None],
     ) -> None:
         self._units = units
         self._ids = ids
         self._vault = vault
-        self._desks = desks
         self._prices = prices
         self._market_clock = market_clock
         self._simulated = simulated
         self._currency = reporting_currency
+        self._sleep = sleep
 
     def add_simulated(
         self, name: str, exchange: str, balances: Mapping[str, Decimal]
     ) -> AccountRow:
-        """Open an account at the simulated exchange and add it.
+        """Open an account at the simulated exchange and add it; it is ``opening``.
 
-        One whose balances could not be read at the first try is opened by the second.
+        A worker that may read keys takes its balances over, which makes it ``active``. One that
+        is still opening is hinted at once more.
 
         Raises:
             InvalidInput: the name or a balance does not fit, or there is no such exchange.
@@ -104,7 +107,7 @@ class AccountService:
             )
         opening = self._check_name(name)
         if opening is not None:
-            return self._open(opening.id)
+            return self._hinted(opening.id)
         if not balances or not all(
             amount.is_finite() and amount > 0 for amount in balances.values()
         ):
@@ -113,18 +116,34 @@ class AccountService:
         secret = self._simulated.open_account(exchange, name, balances)
         return self._add(name, "simulated", exchange, secret)
 
+    def wait_until_opened(self, account_id: str, seconds: float) -> AccountRow:
+        """The account, once it is no longer opening or the time is over.
+
+        Returns at once where the opening has failed for good; ``sync_error`` says why.
+
+        Raises:
+            NotFound: no such account.
+        """
+        for _ in range(max(1, int(seconds / _POLL_S))):
+            row = self.get(account_id)
+            if row.status != "opening":
+                break
+            self._sleep(_POLL_S)
+        return self.get(account_id)
+
     def resume(self, name_or_id: str) -> AccountRow:
-        """Let an account trade again whose key the venue had refused, if it takes it now.
+        """Have an account compared, and trade again, whose key the venue had refused.
+
+        The comparison, by a worker, tries the key: where it is still refused, the account is
+        halted again at the first answer.
 
         Raises:
             NotFound: no such account.
             Conflict: it is not halted.
-            VenueError: the key is still refused, or the venue cannot be asked.
         """
         account = self.get(name_or_id)
         if account.status != HALTED:
             raise Conflict(f"account {account.name} is {account.status}", code="not-halted")
-        self._desks.open(account.id).adapter.get_balance()
         self._units.run(lambda unit: resume_account(unit, account.id))
         return self.get(account.id)
 
@@ -286,42 +305,19 @@ class AccountService:
             unit.flush()
             for builtin in ("manual", "external"):
                 unit.instances.add(self._builtin(unit, account_id, exchange, builtin))
+            unit.enqueue("orders.open_account", account_id)
 
         self._units.run(create)
-        return self._open(account_id)
+        return self.get(account_id)
 
-    def _open(self, account_id: str) -> AccountRow:
-        """Take over the balances that the venue holds and let trading begin."""
-        with self._units.read() as unit:
-            exchange = unit.accounts.get(account_id).exchange
-        # Before the balances: a trade in between is found as a difference, never posted twice.
-        opened_ts = self._market_clock.now_ms(exchange)
-        held = self._desks.open(account_id).adapter.get_balance()
-
-        def work(unit: Unit) -> AccountRow:
+    def _hinted(self, account_id: str) -> AccountRow:
+        def again(unit: Unit) -> AccountRow:
             account = unit.accounts.lock(account_id)
-            if account.status == "opening":
-                self._take_over(unit, account, held)
-                account.status = "active"
-                account.opened_ts = opened_ts
-                unit.emit(
-                    topic("system", "account", account.id),
-                    body("accounts.v1", account_id=account.id, status="active", at=unit.now_ms),
-                )
+            account.sync_failures, account.sync_not_before = 0, 0
+            unit.enqueue("orders.open_account", account_id)
             return account
 
-        return self._units.run(work)
-
-    def _take_over(self, unit: Unit, account: AccountRow, held: Sequence[Balance]) -> None:
-        external = unit.instances.builtin(account.id, "external")
-        for balance in held:
-            total = balance.free + balance.locked
-            if total == 0:
-                continue
-            entries = transfer_entries(
-                (external.id, Book.TRANSFERS), (external.id, Book.HOLDINGS), balance.asset, total
-            )
-            post(unit, account.id, entries, self._ids.new(), "opening", None)
+        return self._units.run(again)
 
     def _builtin(
         self, unit: Unit, account_id: str, exchange: str, kind: str

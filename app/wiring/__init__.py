@@ -11,6 +11,7 @@ import random
 import secrets
 import socket
 import threading
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ from app.services.frame_cache import FrameCache
 from app.services.invariants import Invariants
 from app.services.jobs import JobService
 from app.services.market_data import MarketDataService
+from app.services.opening import AccountOpener
 from app.services.orders.cancelling import OrderCanceller
 from app.services.orders.intake import OrderIntake
 from app.services.orders.locking import InstrumentLocks
@@ -48,8 +50,9 @@ from app.services.orders.triggers import OrderTriggers
 from app.services.orders.trust import TradingGate
 from app.services.outbox import OutboxPublisher, OutboxRelay
 from app.services.queries import Queries
+from app.services.restoring import RestoredRecord
 from app.services.risk import RiskService
-from app.services.schedule import Schedule
+from app.services.schedule import Schedule, ScheduleWatch
 from app.services.strategies.catalogue import StrategyCatalogue
 from app.services.strategies.evaluation import Evaluator
 from app.services.strategies.instances import InstanceService
@@ -68,6 +71,8 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 _MARK_S = 0.5
+# Every 5 s.
+_MARKS_PER_LOOK = 10
 # Parts that hold threads, children or connections, in the order of their end.
 _CLOSED = ("runtime", "bus", "prices", "budget")
 # Built before the threads that share them; a cached_property takes no lock.
@@ -94,7 +99,8 @@ class Container:
 
     Args:
         queue: where hints go.
-        can_read_keys: whether this process may open exchange keys; the API's may not.
+        can_read_keys: whether this process may open exchange keys: the worker of queue orders
+            and streams may, the API and the other workers may not.
         checkpoint: called between the steps of the order protocol, for rehearsing faults.
     """
 
@@ -322,12 +328,17 @@ class Container:
             self.units,
             self.ids,
             self.vault,
-            self.desks,
             self.market_data,
             self.market_clock,
             self.simulator,
             self.settings.reporting_currency,
+            time.sleep,
         )
+
+    @cached_property
+    def opener(self) -> AccountOpener:
+        """Opens new accounts; needs a vault that may read."""
+        return AccountOpener(self.units, self.ids, self.desks, self.market_clock)
 
     @cached_property
     def risk(self) -> RiskService:
@@ -386,6 +397,11 @@ class Container:
         return TradingGate(self.units)
 
     @cached_property
+    def restored_record(self) -> RestoredRecord:
+        """Fences a restored record."""
+        return RestoredRecord(self.units, self.gate, self.risk)
+
+    @cached_property
     def locks(self) -> InstrumentLocks:
         """Instruments that differed."""
         return InstrumentLocks(self.units)
@@ -436,6 +452,11 @@ class Container:
         """Decides who runs a tick."""
         return Schedule(self.units, self.clock, self.owner)
 
+    @cached_property
+    def schedule_watch(self) -> ScheduleWatch:
+        """Says when periodic work stops."""
+        return ScheduleWatch(self.units, self.clock)
+
     def interrupt(self) -> None:
         """End what may run for minutes, so that the process can stop; its rows bring it back."""
         runtime = self.__dict__.get("runtime")
@@ -443,15 +464,26 @@ class Container:
             runtime.interrupt()
 
     def start_background(self) -> None:
-        """Start what runs beside the tasks: marking sent events, twice a second."""
+        """Start what runs beside the tasks: marking sent events, twice a second, and watching
+        whether periodic work is done."""
         for name in _SHARED:
             getattr(self, name)
 
         def mark() -> None:
+            turns = 0
             while not self._stopping.wait(_MARK_S):
                 self._mark_sent()
+                turns += 1
+                if turns % _MARKS_PER_LOOK == 0:
+                    self._look_at_schedule()
 
         threading.Thread(target=mark, name="outbox-marks", daemon=True).start()
+
+    def _look_at_schedule(self) -> None:
+        try:
+            self.schedule_watch.look()
+        except Exception:  # noqa: BLE001 - while the database is down it is looked at in vain
+            _log.warning("schedule_not_watched", exc_info=True)
 
     def _mark_sent(self) -> None:
         try:

@@ -100,7 +100,8 @@ def collect(parts: Container) -> None:
 
 def start_instances(parts: Container) -> dict[str, str]:
     """One running instance for each strategy, on one account."""
-    account = parts.accounts.add_simulated("parity", "binance", {"USDT": 2 * CAPITAL})
+    added = parts.accounts.add_simulated("parity", "binance", {"USDT": 2 * CAPITAL})
+    account = parts.accounts.wait_until_opened(added.id, 30)
     made = {}
     for strategy, params in STRATEGIES.items():
         row = parts.instances.create(

@@ -66,7 +66,8 @@ def test_orders_pass_and_ctrl_c_ends_it_while_backtests_take_every_thread(tmp_pa
         parts = runtime.container
         jobs = endless_backtests(parts, 6)
         wait_until(lambda: sum(parts.jobs.get(each).state == "running" for each in jobs) == 2, 30)
-        account = parts.accounts.add_simulated("busy", "binance", {"USDT": Decimal(10_000)})
+        added = parts.accounts.add_simulated("busy", "binance", {"USDT": Decimal(10_000)})
+        account = parts.accounts.wait_until_opened(added.id, 30)
         _, order = parts.intake.submit_order(
             ManualOrder(
                 account_id=account.id,

@@ -177,11 +177,14 @@ class Installation:
     def account(self, **balances: str) -> AccountRow:
         """A new account at the simulator with these balances."""
         held = balances or {"USDT": "100000"}
-        return self.parts.accounts.add_simulated(
+        added = self.parts.accounts.add_simulated(
             f"account {next(_serial)}",
             EXCHANGE,
             {asset: Decimal(amount) for asset, amount in held.items()},
         )
+        self.queue.waiting.remove(("orders.open_account", (added.id,)))
+        self.parts.opener.open(added.id)
+        return self.parts.accounts.get(added.id)
 
     def venue_name(self, account: AccountRow) -> str:
         """Name of the account at the simulator."""

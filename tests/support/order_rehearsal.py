@@ -97,9 +97,11 @@ class Rehearsal:
         self.parts.__dict__["timing"] = TIMING
         upgrade(self.parts.engine)
         self._catalogue()
-        self.account = self.parts.accounts.add_simulated(
+        added = self.parts.accounts.add_simulated(
             "rehearsal", "binance", {"USDT": Decimal(1_000_000), "BTC": Decimal(10)}
         )
+        self.parts.opener.open(added.id)
+        self.account = self.parts.accounts.get(added.id)
 
     def _catalogue(self) -> None:
         parts = self.parts

@@ -54,7 +54,9 @@ class FreshTimestampSender(OrderSender):
 class NoClaimSender(OrderSender):
     """Ablation: whoever has read NEW sends, without compare-and-set."""
 
-    def _claim(self, order: OrderRow, desk: TradingDesk, market_now: int) -> OrderRow | None:
+    def _claim(
+        self, order: OrderRow, desk: TradingDesk, market_now: int, found: OrderResponse | None
+    ) -> OrderRow | None:
         def take(unit: Unit) -> OrderRow:
             row = unit.orders.lock(order.order_id)
             row.status = OrderStatus.SENDING

@@ -177,6 +177,7 @@ def tasks_of(parts: Container) -> dict[str, Callable[..., object]]:
         "orders.send": parts.sender.send,
         "orders.resolve": parts.resolver.resolve,
         "orders.cancel": parts.canceller.cancel,
+        "orders.open_account": parts.opener.open,
         "orders.sync_account": parts.account_sync.sync,
         **_periodic(parts),
     }

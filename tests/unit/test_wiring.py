@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from app.config import Settings
 from app.core.errors import Unavailable
 from app.repositories.migrating import upgrade
 from app.wiring import Container
+from app.wiring.vault import open_vault
 
 
 def build(data_dir: Path, *, can_read_keys: bool = True) -> Container:
@@ -29,8 +33,61 @@ def test_the_api_can_write_keys_and_only_the_worker_can_read_them(tmp_path: Path
         api.vault.open("account", box)
     key = tmp_path / "vault.key"
     assert key.stat().st_mode & 0o077 == 0
-    key.unlink()  # a process that may only seal does without it
-    assert build(tmp_path, can_read_keys=False).vault.seal("account", {"secret": "s"})
+    sealed = build(tmp_path).vault.seal("account", {"secret": "s"})
+    key.rename(tmp_path / "elsewhere")  # a process that may only seal does without it
+    sealing = build(tmp_path, can_read_keys=False).vault
+    assert sealing.seal("account", {"secret": "s"})
+    with pytest.raises(Unavailable, match="holds no key"):
+        sealing.open("account", sealed)
+    # It would make one of its own, which nobody could open: it does not.
+    (tmp_path / "vault.key.pub").unlink()
+    with pytest.raises(Unavailable, match=r"copy vault\.key\.pub"):
+        build(tmp_path, can_read_keys=False).vault.seal("account", {"secret": "s"})
+    assert not key.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_process_of_another_user_seals_and_cannot_read_the_key(tmp_path: Path) -> None:
+    sealed = build(tmp_path).vault.seal("account", {"secret": "s"})
+    for each in (tmp_path, *tmp_path.parents):
+        if each.stat().st_uid == os.geteuid() and each != each.parent and "pytest" in str(each):
+            each.chmod(0o755)
+    child = os.fork()
+    if child == 0:
+        os.setgid(65_534)
+        os.setuid(65_534)
+        code = 3
+        with suppress(BaseException):
+            code = _seals_and_cannot_read(tmp_path, sealed)
+        os._exit(code)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def _seals_and_cannot_read(data_dir: Path, sealed: str) -> int:
+    vault = open_vault(data_dir / "vault.key", can_read=False)
+    vault.seal("account", {"secret": "s"})
+    try:
+        vault.open("account", sealed)
+    except Unavailable:
+        pass
+    else:
+        return 1
+    try:
+        open_vault(data_dir / "vault.key", can_read=True)
+    except PermissionError:
+        return 0
+    return 2
+
+
+def test_of_many_processes_that_start_at_once_one_makes_the_key(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        vaults = list(
+            pool.map(lambda _: open_vault(tmp_path / "vault.key", can_read=True), range(16))
+        )
+    sealed = vaults[0].seal("account", {"secret": "s"})
+    assert all(each.open("account", sealed) == {"secret": "s"} for each in vaults)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["vault.key", "vault.key.pub"]
 
 
 def test_two_processes_never_have_the_same_owner_name(tmp_path: Path) -> None:

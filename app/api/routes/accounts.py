@@ -23,15 +23,33 @@ from app.schemas.common import Listing, listing
 router = APIRouter(prefix="/api/v1", tags=["accounts"], route_class=GuardedRoute)
 
 
+# A worker opens an account in well under a second; a person waits for that rather than poll.
+_OPENING_S = 2.0
+
+
 @router.post(
     "/accounts",
     status_code=201,
     summary="Open a simulated account",
-    responses=problems(409, 503, body=True),
+    responses={
+        202: {
+            "model": Account,
+            "description": "Added; a worker is still opening it: ask at `Location`, "
+            "whose `error` says what is in the way",
+        },
+        **problems(409, 503, body=True),
+    },
 )
 def create_account(body: NewAccount, app: App, _: Principal, response: Response) -> Account:
-    """Opens an account at the simulated exchange with these balances and adds it here."""
-    row = app.accounts.add_simulated(body.name, body.exchange, body.balances)
+    """Opens an account at the simulated exchange with these balances and adds it here.
+
+    Its keys are sealed here and read by a worker, which takes its balances over. Where that
+    takes longer than two seconds the answer is 202. The same request again tries once more.
+    """
+    added = app.accounts.add_simulated(body.name, body.exchange, body.balances)
+    row = app.accounts.wait_until_opened(added.id, _OPENING_S)
+    if row.status == "opening":
+        response.status_code = 202
     response.headers["Location"] = f"/api/v1/accounts/{row.id}"
     return Account.of(row)
 

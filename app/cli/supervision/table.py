@@ -50,6 +50,10 @@ WORKERS: Final = (
 )
 
 
+#: The processes that may open exchange keys.
+KEY_READERS: Final = frozenset({"worker:orders", "streams"})
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where the processes of one supervisor meet.

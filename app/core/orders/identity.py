@@ -32,6 +32,12 @@ def client_order_id(account_id: str, intent_key: str, epoch: int = 0) -> str:
     return _PREFIX + digest[:_LENGTH]
 
 
+def is_ours(client_order_id: str) -> bool:
+    """Whether an id at a venue has the shape of ours."""
+    rest = client_order_id.removeprefix(_PREFIX)
+    return len(rest) == _LENGTH == len(client_order_id) - len(_PREFIX) and rest.isalnum()
+
+
 def external_intent(symbol: str, venue_order_id: str) -> str:
     """Key of an order that was placed at the venue and not by us; the same each time it is seen."""
     return f"x:{symbol}:{venue_order_id}"

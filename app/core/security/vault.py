@@ -36,22 +36,32 @@ class SealedVault:
     """A ``KeyVault``; without the private key it can only seal.
 
     Args:
-        public_key: raw X25519 public key.
+        public_key: raw X25519 public key; None where this machine has none, and nothing can be
+            sealed.
         private_key: raw X25519 private key, or None in processes that must not read.
     """
 
-    def __init__(self, public_key: bytes, private_key: bytes | None = None) -> None:
+    def __init__(self, public_key: bytes | None, private_key: bytes | None = None) -> None:
         self._public = public_key
         self._private = private_key
 
     def seal(self, context: str, secret: Mapping[str, str]) -> str:
-        """Encrypt a secret for one context."""
+        """Encrypt a secret for one context.
+
+        Raises:
+            Unavailable: there is no public key here.
+        """
         from cryptography.hazmat.primitives.asymmetric.x25519 import (
             X25519PrivateKey,
             X25519PublicKey,
         )
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+        if self._public is None:
+            raise Unavailable(
+                "no vault key was made yet: start a worker of queue orders, or copy vault.key.pub "
+                "from the machine that has one into the data directory, and start again"
+            )
         ephemeral = X25519PrivateKey.generate()
         shared = ephemeral.exchange(X25519PublicKey.from_public_bytes(self._public))
         sender = ephemeral.public_key().public_bytes_raw()
@@ -73,7 +83,7 @@ class SealedVault:
         )
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        if self._private is None:
+        if self._private is None or self._public is None:
             raise Unavailable("this process holds no key to open exchange credentials")
         version, _, text = sealed.partition(".")
         raw = base64.urlsafe_b64decode(text)

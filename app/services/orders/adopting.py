@@ -14,7 +14,12 @@ from app.core.errors import Unavailable
 from app.core.events import body, topic
 from app.core.market.instruments import Instrument
 from app.core.money import ZERO, canonical
-from app.core.orders.identity import external_client_id, external_intent, inferred_id
+from app.core.orders.identity import (
+    external_client_id,
+    external_intent,
+    inferred_id,
+    is_ours,
+)
 from app.core.orders.reservation import remaining_reservation
 from app.core.orders.types import (
     OrderResponse,
@@ -124,7 +129,9 @@ def _order_row(
 ) -> OrderRow:
     symbol = instrument.symbol
     taken = client_order_id and unit.orders.of_client_id(account.id, client_order_id)
-    if not client_order_id or taken:
+    # One that we sent, by a record that is gone: its id stays free for its intent, should that
+    # come again.
+    if not client_order_id or taken or is_ours(client_order_id):
         client_order_id = external_client_id(account.id, symbol, venue_order_id)
     price = terms.price or terms.stop_price or ZERO
     is_sell = terms.side is Side.SELL

@@ -26,6 +26,7 @@ from app.services.orders.ports import (
     no_checkpoint,
 )
 from app.services.orders.records import move, request_of
+from app.services.orders.restored import asks_first, meet
 from app.services.orders.trust import WAITS, is_trusted
 from app.services.risk import halts_on
 
@@ -62,7 +63,8 @@ class OrderSender:
         """Send an order if it is NEW and due; its status afterwards."""
         with self._units.read() as unit:
             order = unit.orders.get(order_id)
-            may_send = is_trusted(unit.accounts.get(order.account_id))
+            account = unit.accounts.get(order.account_id)
+            may_send, must_ask = is_trusted(account), asks_first(account, unit.now_ms)
         if order.status != OrderStatus.NEW or order.not_before > self._clock.now_ms():
             return OrderStatus(order.status)
         try:
@@ -70,10 +72,11 @@ class OrderSender:
             if not may_send:
                 return self._units.run(lambda unit: self._hold_back(unit, order_id, market_now))
             desk = self._desks.open(order.account_id)
+            found = _asked(desk, order) if must_ask else None
         except TidemarkError as error:
             return self._postpone(order_id, order.attempt, error)
         self._checkpoint("before_claim")
-        claimed = self._claim(order, desk, market_now)
+        claimed = self._claim(order, desk, market_now, found)
         if claimed is None:
             with self._units.read() as unit:
                 return OrderStatus(unit.orders.get(order_id).status)
@@ -93,10 +96,19 @@ class OrderSender:
     def _request_timestamp(self, desk: TradingDesk) -> int:
         return self._clock.now_ms() + desk.clock_offset_ms
 
-    def _claim(self, order: OrderRow, desk: TradingDesk, market_now: int) -> OrderRow | None:
-        """The row as claimed by us, or None where there is nothing (more) to send."""
+    def _claim(
+        self, order: OrderRow, desk: TradingDesk, market_now: int, found: OrderResponse | None
+    ) -> OrderRow | None:
+        """The row as claimed by us, or None where there is nothing (more) to send.
+
+        Args:
+            found: the order as the venue has it already.
+        """
 
         def claim(unit: Unit) -> OrderRow | None:
+            if found is not None:
+                meet(unit, self._ids, order.order_id, found)
+                return None
             row = unit.orders.lock(order.order_id)
             if row.status != OrderStatus.NEW or self._ends_unsent(unit, row, market_now):
                 return None
@@ -204,3 +216,8 @@ class OrderSender:
             return OrderStatus(row.status)
 
         return self._units.run(postpone)
+
+
+def _asked(desk: TradingDesk, order: OrderRow) -> OrderResponse | None:
+    """The venue's order of this id: one that was sent by a record which is gone."""
+    return desk.adapter.get_order_status(order.symbol, order.client_order_id)

@@ -32,12 +32,16 @@ class OrderSweeper:
         now = self._clock.now_ms()
         with self._units.read() as unit:
             accounts = unit.accounts.distrusted(now)
+            opening = unit.accounts.opening(now)
             signals = unit.signals.waiting(now - _SIGNAL_GRACE_MS)
             orders = unit.orders.unsettled(now)
         # First: until they are compared, their orders wait.
         waiting = [
             Waiting("orders.sync_account", row.id, mark=row.sync_not_before + row.epoch)
             for row in accounts
+        ]
+        waiting += [
+            Waiting("orders.open_account", row.id, mark=row.sync_not_before) for row in opening
         ]
         waiting += [Waiting("orders.accept_signal", row.id) for row in signals]
         for row in orders:

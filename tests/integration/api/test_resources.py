@@ -263,6 +263,22 @@ def test_a_simulated_account_is_opened_where_its_exchange_runs(
     assert opened == [("second", {"USDT": Decimal("10000.5")})]
 
 
+def test_an_account_that_no_worker_opens_in_time_is_a_202_that_says_where_to_look(
+    day: TradingDay, api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def simulated(*_: Any) -> dict[str, str]:
+        return {"apiKey": "key", "secret": "canary-secret"}
+
+    monkeypatch.setattr(day.container.simulator, "open_account", simulated)
+    monkeypatch.setattr(day.container.accounts, "_sleep", lambda _: None)
+    response = api.post("/accounts", {"name": "second", "balances": {"USDT": "10000.5"}})
+    assert response.status_code == 202
+    assert (response.json()["status"], response.json()["error"]) == ("opening", None)
+    found = api.get(response.headers["location"].removeprefix("/api/v1"))
+    assert found.json() == response.json()
+    assert "canary-secret" not in response.text
+
+
 def test_a_part_that_is_down_is_a_503_with_a_time_to_try_again(
     day: TradingDay, api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
@@ -14,6 +15,13 @@ from tests.support.api import container_in
 from tests.support.installation import EXCHANGE, SYMBOL, Installation
 
 D = Decimal
+
+
+def fresh_name() -> str:
+    """A name that no account at the simulator has yet: it outlives the test."""
+    return f"named {uuid.uuid4().hex[:12]}"
+
+
 BUY = Signal(SYMBOL, Side.BUY, SignalAction.ENTER, quantity=D("0.01"))
 
 
@@ -66,20 +74,75 @@ def test_a_name_that_is_taken_is_a_conflict(here: Installation) -> None:
         here.parts.accounts.get("nobody")
 
 
-def test_an_account_whose_balances_could_not_be_read_is_opened_by_adding_it_again(
-    here: Installation,
+def test_an_account_whose_balances_could_not_be_read_says_why_and_is_opened_later(
+    anywhere: Installation,
 ) -> None:
-    here.venue.add_fault(action="error_before", path="/api/v3/account", count=1)
-    with pytest.raises(TidemarkError):
-        here.parts.accounts.add_simulated("slow to open", EXCHANGE, {"USDT": D(500)})
-    opening = here.parts.accounts.get("slow to open")
+    here = anywhere
+    here.venue.add_fault(action="error_before", path="/api/v3/account", count=2)
+    added = here.parts.accounts.add_simulated(fresh_name(), EXCHANGE, {"USDT": D(500)})
+    here.settle()
+    opening = here.parts.accounts.get(added.name)
     assert opening.status == "opening"
+    assert (opening.sync_failures, EXCHANGE in (opening.sync_error or "")) == (1, True)
     decision, order = here.submit(opening, "buy", "0.001")
     assert (order, decision.reason) == (None, "ACCOUNT_NOT_ACTIVE")
-    again = here.parts.accounts.add_simulated("slow to open", EXCHANGE, {"USDT": D(500)})
-    assert (again.id, again.status) == (opening.id, "active")
-    assert here.balance(again, "USDT") == (D(500), D(0))
-    here.check(again)
+    here.run("orders.open_account", opening.id)
+    assert here.parts.accounts.get(opening.id).sync_failures == 1, "not before its pause is over"
+    here.wait(1_000)
+    assert here.parts.accounts.get(opening.id).sync_failures == 2
+    here.wait(2_000)
+    opened = here.parts.accounts.get(opening.id)
+    assert (opened.status, opened.sync_error) == ("active", None)
+    assert here.balance(opened, "USDT") == (D(500), D(0))
+    # Told once; the relay may send an event twice.
+    told = {(each["account_id"], each["at"]) for each in here.alarms("account-not-opened")}
+    assert [account_id for account_id, _ in told] == [opening.id]
+    here.check(opened)
+
+
+def test_an_opening_is_driven_on_by_the_sweeper_and_by_adding_it_again(here: Installation) -> None:
+    here.queue.losing = True
+    lost = here.parts.accounts.add_simulated(fresh_name(), EXCHANGE, {"USDT": D(500)})
+    here.queue.losing = False
+    here.settle()
+    assert here.parts.accounts.get(lost.id).status == "opening"
+    here.wait(1_000)
+    assert here.parts.accounts.get(lost.id).status == "active"
+
+    here.venue.add_fault(action="error_before", path="/api/v3/account", count=1)
+    name = fresh_name()
+    failed = here.parts.accounts.add_simulated(name, EXCHANGE, {"USDT": D(500)})
+    here.settle()
+    again = here.parts.accounts.add_simulated(name, EXCHANGE, {"USDT": D(500)})
+    here.settle()
+    assert again.id == failed.id
+    assert here.parts.accounts.wait_until_opened(again.id, 0).status == "active"
+
+
+def test_keys_that_the_venue_refuses_are_not_tried_again_and_again(here: Installation) -> None:
+    added = here.parts.accounts.add_simulated(fresh_name(), EXCHANGE, {"USDT": D(500)})
+    with here.parts.units.write() as unit:
+        wrong = here.parts.vault.seal(added.id, {"apiKey": "nobody", "secret": "none"})
+        unit.accounts.lock(added.id).sealed_credentials = wrong
+    here.settle()
+    for _ in range(5):
+        here.wait(60_000)
+    refused = here.parts.accounts.get(added.id)
+    assert (refused.status, refused.sync_failures) == ("opening", 1)
+    assert refused.sync_error
+
+
+def test_two_workers_that_open_one_account_take_its_balances_over_once(
+    anywhere: Installation,
+) -> None:
+    here = anywhere
+    added = here.parts.accounts.add_simulated(fresh_name(), EXCHANGE, {"USDT": D(500)})
+    here.parts.desks.open(added.id)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: here.parts.opener.open(added.id), range(4)))
+    opened = here.parts.accounts.get(added.id)
+    assert here.balance(opened, "USDT") == (D(500), D(0))
+    here.check(opened)
 
 
 def test_without_a_simulator_there_are_no_simulated_accounts(

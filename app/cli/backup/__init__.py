@@ -1,0 +1,1 @@
+"""``tidemark system backup`` and ``restore``."""

@@ -1,0 +1,112 @@
+"""Opening an account: its keys are tried at the venue, and what it holds is taken over.
+
+This is where a new account's keys are first read, so it runs in a worker that may read them; the
+process that took them in (the API) can only seal. A lost message is given again by the sweeper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from app.core.errors import TidemarkError, Unavailable
+from app.core.events import body, topic
+from app.core.exchanges.errors import VenueError, VenueRejected
+from app.core.orders.types import Balance
+from app.core.portfolio.ledger import Book, transfer_entries
+from app.core.ports import Ids, MarketClock
+from app.models import AccountRow
+from app.repositories.unit import Unit, Units
+from app.services.orders.fills import post
+from app.services.orders.ports import TradingDesks
+
+#: Pauses after failures, ms, the last one again and again.
+_PAUSES_MS: Final = (1_000, 2_000, 5_000, 10_000, 30_000)
+# Keys that the venue refuses will not become right by asking: a venue counts such requests.
+_REFUSED_MS: Final = 3_600_000
+
+
+class AccountOpener:
+    """Takes accounts from ``opening`` to ``active``."""
+
+    def __init__(
+        self, units: Units, ids: Ids, desks: TradingDesks, market_clock: MarketClock
+    ) -> None:
+        self._units = units
+        self._ids = ids
+        self._desks = desks
+        self._market_clock = market_clock
+
+    def open(self, account_id: str) -> None:
+        """Take over the balances that the venue holds and let trading begin.
+
+        What fails is a sentence in the row's ``sync_error``; it is tried again after 1, 2, 5, 10
+        and then every 30 s, and after an hour where the venue has refused the keys.
+
+        Raises:
+            NotFound: no such account.
+        """
+        with self._units.read() as unit:
+            account = unit.accounts.get(account_id)
+            is_due = account.sync_not_before <= unit.now_ms
+        if account.status != "opening" or not is_due:
+            return
+        try:
+            # Before the balances: a trade in between is found as a difference, never posted twice.
+            opened_ts = self._market_clock.now_ms(account.exchange)
+            held = self._desks.open(account_id).adapter.get_balance()
+        except (VenueError, Unavailable) as error:
+            failure = error
+            self._units.run(lambda unit: _failed(unit, account_id, failure))
+            return
+        self._units.run(lambda unit: self._opened(unit, account_id, opened_ts, held))
+
+    def _opened(self, unit: Unit, account_id: str, opened_ts: int, held: Sequence[Balance]) -> None:
+        account = unit.accounts.lock(account_id)
+        if account.status != "opening":
+            return  # another worker was faster
+        self._take_over(unit, account, held)
+        account.status, account.opened_ts = "active", opened_ts
+        account.sync_failures, account.sync_not_before, account.sync_error = 0, 0, None
+        _tell(unit, account)
+
+    def _take_over(self, unit: Unit, account: AccountRow, held: Sequence[Balance]) -> None:
+        external = unit.instances.builtin(account.id, "external")
+        for balance in held:
+            total = balance.free + balance.locked
+            if total == 0:
+                continue
+            entries = transfer_entries(
+                (external.id, Book.TRANSFERS), (external.id, Book.HOLDINGS), balance.asset, total
+            )
+            post(unit, account.id, entries, self._ids.new(), "opening", None)
+
+
+def _failed(unit: Unit, account_id: str, error: TidemarkError) -> None:
+    account = unit.accounts.lock(account_id)
+    if account.status != "opening":
+        return
+    is_refused = isinstance(error, VenueRejected)
+    account.sync_failures += 1
+    account.sync_error = error.message[:300]
+    pause = _PAUSES_MS[min(account.sync_failures, len(_PAUSES_MS)) - 1]
+    account.sync_not_before = unit.now_ms + (_REFUSED_MS if is_refused else pause)
+    if account.sync_failures > 1:
+        return  # told once
+    unit.emit(
+        topic("risk", "alert", "warning"),
+        body(
+            "alerts.v1",
+            kind="account-not-opened",
+            text=f"account {account.name} cannot be opened at {account.exchange}: {error.message}",
+            account_id=account_id,
+            at=unit.now_ms,
+        ),
+    )
+
+
+def _tell(unit: Unit, account: AccountRow) -> None:
+    unit.emit(
+        topic("system", "account", account.id),
+        body("accounts.v1", account_id=account.id, status=account.status, at=unit.now_ms),
+    )

@@ -1,0 +1,68 @@
+"""The documents for operators name what exists: tests, alarms, files; in both languages alike."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.simulator import ROOT
+
+DOCS = ROOT / "docs"
+SHORT = {
+    "T/": "tests/integration/trading/",
+    "M/": "tests/integration/market/",
+    "G/": "tests/integration/messaging/",
+    "S/": "tests/integration/streams/",
+}
+LANGUAGES = ("", ".zh-CN")
+_TEST = re.compile(r"`((?:tests|T|M|G|S)/[\w/]+\.py)(?:::(\w+))?`")
+_KIND = re.compile(r'kind="([a-z]+(?:-[a-z]+)*)"|_alarm\(unit, order, "([a-z-]+)"')
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_test_that_is_named_exists(language: str) -> None:
+    named = _TEST.findall((DOCS / f"INVARIANTS{language}.md").read_text())
+    assert len(named) > 50
+    for path, name in named:
+        for short, full in SHORT.items():
+            path = full + path.removeprefix(short) if path.startswith(short) else path  # noqa: PLW2901
+        source = (ROOT / path).read_text()
+        assert not name or f"def {name}(" in source, (path, name)
+
+
+def alarms() -> set[str]:
+    """The kinds of alarms that the code raises."""
+    found: set[str] = set()
+    for path in (ROOT / "app").rglob("*.py"):
+        source = path.read_text()
+        if '"alerts.v1"' in source:
+            found |= {one or other for one, other in _KIND.findall(source)}
+    return found - {"strategy"} | {"schedule-silent", "schedule-back"}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_alarm_says_what_to_do(language: str) -> None:
+    text = (DOCS / f"operations{language}.md").read_text()
+    known = alarms()
+    assert {"overfill", "halt", "account-not-comparable", "key-refused"} <= known
+    assert {kind for kind in known if f"`{kind}`" not in text} == set()
+
+
+@pytest.mark.parametrize("name", ["operations", "INVARIANTS"])
+def test_both_languages_have_the_same_tables_and_commands(name: str) -> None:
+    english, chinese = ((DOCS / f"{name}{each}.md").read_text() for each in LANGUAGES)
+
+    def shape(text: str) -> tuple[int, int, list[str]]:
+        rows = [line for line in text.splitlines() if line.startswith("|")]
+        commands = re.findall(r"^(?:tidemark|nginx|mkdir) [^#\n]*", text, re.MULTILINE)
+        return len(rows), text.count("\n## "), [each.strip() for each in commands]
+
+    assert shape(english) == shape(chinese)
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_links_lead_somewhere(name: str) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / name).read_text()):
+        assert Path(ROOT / target).exists(), target
