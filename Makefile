@@ -36,8 +36,8 @@ demo: $(if $(call yes,$(FULL)),servers,bootstrap) ## Collect, backtest and trade
 test: servers ## Lint, types, import contracts and the whole suite on private servers
 	@exec scripts/check
 
-faults: servers ## The long fault rehearsals
-	@exec $(BIN)/pytest -m faults -n $(WORKERS) tests/faults
+faults: servers ## The long fault rehearsals, one line for each at the end
+	@exec $(BIN)/pytest -m faults -n $(WORKERS) --dist loadgroup tests/faults
 
 soak: servers ## The full stack under load while its parts are killed (MINUTES=60)
 	@exec $(BIN)/python -m tests.soak

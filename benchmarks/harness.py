@@ -2,12 +2,14 @@
 
 A benchmark is a module of this package with a function ``run()`` that returns
 ``{"figures": {name: number}, "ratios": {name: number}}``. Figures depend on the machine;
-ratios compare two things measured in the same run, and are what to watch.
+ratios compare two things measured in the same run, and are what to watch. One whose ``run`` takes
+``quick`` can be run short, to see that it works.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import pkgutil
 import sys
@@ -16,24 +18,32 @@ from pathlib import Path
 from typing import Any, Final
 
 _NOT_BENCHMARKS: Final = frozenset({"__main__", "harness"})
-_USAGE: Final = "usage: python -m benchmarks NAME [--json]"
+_USAGE: Final = "usage: python -m benchmarks NAME [--json] [--quick]"
+_OPTIONS: Final = frozenset({"--json", "--quick"})
 
 
 def names() -> list[str]:
     """Names of the benchmarks in this package, sorted."""
     found = pkgutil.iter_modules([str(Path(__file__).parent)])
-    return sorted(module.name for module in found if module.name not in _NOT_BENCHMARKS)
+    return sorted(
+        each.name for each in found if not each.ispkg and each.name not in _NOT_BENCHMARKS
+    )
 
 
-def run(name: str) -> dict[str, Any]:
+def run(name: str, *, quick: bool = False) -> dict[str, Any]:
     """Run one benchmark; returns its name, figures and ratios.
+
+    Args:
+        quick: run it short where it can be.
 
     Raises:
         KeyError: there is none of that name.
     """
     if name not in names():
         raise KeyError(name)
-    measured: Mapping[str, Any] = importlib.import_module(f"benchmarks.{name}").run()
+    measure = importlib.import_module(f"benchmarks.{name}").run
+    can_be_quick = "quick" in inspect.signature(measure).parameters
+    measured: Mapping[str, Any] = measure(quick=quick) if can_be_quick else measure()
     return {"benchmark": name, "figures": measured["figures"], "ratios": measured["ratios"]}
 
 
@@ -49,7 +59,7 @@ def table(result: Mapping[str, Any]) -> str:
 def main(arguments: list[str]) -> int:
     """List benchmarks, or run one; returns the exit code: 0 ok, 2 wrong usage."""
     as_json = "--json" in arguments
-    wanted = [argument for argument in arguments if argument != "--json"]
+    wanted = [argument for argument in arguments if argument not in _OPTIONS]
     if not wanted:
         sys.stdout.write("\n".join([_USAGE, *(f"  {name}" for name in names())]) + "\n")
         return 0
@@ -57,6 +67,6 @@ def main(arguments: list[str]) -> int:
         known = ", ".join(names())
         sys.stderr.write(f"{_USAGE}; known benchmarks: {known}\n")
         return 2
-    result = run(wanted[0])
+    result = run(wanted[0], quick="--quick" in arguments)
     sys.stdout.write((json.dumps(result) if as_json else table(result)) + "\n")
     return 0

@@ -30,6 +30,7 @@ class Action(StrEnum):
     WS_REORDER = "ws_reorder"
     WS_SILENT = "ws_silent"
     WS_CUT = "ws_cut"
+    WS_DELAY = "ws_delay"
 
     @property
     def is_for_frames(self) -> bool:
@@ -38,7 +39,7 @@ class Action(StrEnum):
 
 
 BODIES: Final = ("html", "truncated", "null_id", "empty")
-_NEEDS_MS: Final = {Action.LATE_ACCEPT, Action.QUERY_LAG, Action.DELAY}
+_NEEDS_MS: Final = {Action.LATE_ACCEPT, Action.QUERY_LAG, Action.DELAY, Action.WS_DELAY}
 _TEXTS: Final = (
     "method",
     "path",

@@ -67,7 +67,7 @@ def _database(container: Container, name: str = "") -> Check:
     from sqlalchemy import text
 
     def ping() -> None:
-        with container.engine.connect() as connection:
+        with container.probe_engine.connect() as connection:
             connection.execute(text("SELECT 1"))
 
     shown = name or container.engine.url.render_as_string(hide_password=True)
@@ -86,7 +86,7 @@ def _migrations(container: Container) -> Check:
     def check() -> tuple[bool, str]:
         if _unmade(container):
             return True, "the first start brings the schema"
-        return doctor.check_migrations(current_revision(container.engine), newest_revision())
+        return doctor.check_migrations(current_revision(container.probe_engine), newest_revision())
 
     return Check("migrations", check)
 

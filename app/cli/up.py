@@ -188,8 +188,8 @@ class EmbeddedRuntime:
         worker_runtime.install(self.container)
         stack.callback(worker_runtime.install, None)
         self.container.start_background()
-        for queues, threads in _pools(settings.worker_threads):
-            stack.callback(_Worker(celery, queues, threads).start().stop)
+        for queues, threads in pools(settings.worker_threads):
+            stack.callback(EmbeddedWorker(celery, queues, threads).start().stop)
         # Before the workers are asked to stop: what runs in a strategy host would hold them.
         stack.callback(self.container.interrupt)
         stack.callback(StreamsThread(self.container).start().stop)
@@ -214,7 +214,7 @@ def ensure_token(container: Container) -> str | None:
     return token
 
 
-def _pools(threads: int) -> list[tuple[list[str], int]]:
+def pools(threads: int) -> list[tuple[list[str], int]]:
     """Queues that share threads. Orders never wait behind a backtest or a download."""
     return [
         (["orders", "maintenance", "alerts"], threads),
@@ -223,7 +223,7 @@ def _pools(threads: int) -> list[tuple[list[str], int]]:
     ]
 
 
-class _Worker:
+class EmbeddedWorker:
     """Celery's worker on a thread of ours.
 
     ``celery.worker.WorkController`` is the worker without the command line's signal handlers,

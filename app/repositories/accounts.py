@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from app.core.errors import NotFound
 from app.core.money import ZERO
@@ -19,6 +20,10 @@ class AccountRepository(KeyedRepository[AccountRow]):
     model = AccountRow
     key = AccountRow.id
     noun = "account"
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._locked: dict[str, dict[str, BalanceRow]] = {}
 
     def named(self, name: str) -> AccountRow | None:
         """The account of that name, or None."""
@@ -70,10 +75,11 @@ class AccountRepository(KeyedRepository[AccountRow]):
     def lock_balances(self, account_id: str, assets: Sequence[str]) -> dict[str, BalanceRow]:
         """Balance rows of the assets, locked in the order of their names; missing ones made.
 
-        The fixed order keeps two orders on one account from locking each other out.
+        The fixed order keeps two orders on one account from locking each other out. What this
+        unit has locked before is not asked for again: nobody else can have changed it.
         """
-        locked = {}
-        for asset in sorted(set(assets)):
+        held = self._locked.setdefault(account_id, {})
+        for asset in sorted(set(assets) - held.keys()):
             statement = (
                 select(BalanceRow)
                 .where(BalanceRow.account_id == account_id, BalanceRow.asset == asset)
@@ -87,8 +93,8 @@ class AccountRepository(KeyedRepository[AccountRow]):
                 )
                 self._session.add(row)
                 self._session.flush()
-            locked[asset] = row
-        return locked
+            held[asset] = row
+        return {asset: held[asset] for asset in assets}
 
     def move(
         self, row: BalanceRow, *, free: Decimal = ZERO, locked: Decimal = ZERO, at: int

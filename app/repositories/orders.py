@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, false, func, select, update
+from sqlalchemy.orm import Session
 
 from app.core.orders.state import LIVE, UNSETTLED
 from app.core.orders.types import OrderStatus
@@ -19,6 +20,15 @@ class OrderRepository(KeyedRepository[OrderRow]):
     model = OrderRow
     key = OrderRow.order_id
     noun = "order"
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._seqs: dict[str, int] = {}
+
+    def add(self, row: OrderRow) -> OrderRow:
+        """Insert an order when the unit is flushed."""
+        self._seqs[row.order_id] = 0
+        return super().add(row)
 
     def of_intent(self, account_id: str, intent_key: str) -> OrderRow | None:
         """The order of one intent, or None."""
@@ -47,9 +57,22 @@ class OrderRepository(KeyedRepository[OrderRow]):
         ).one_or_none()
 
     def claim(
-        self, order_id: str, attempt: int, *, owner: str, request_ts: int, now_ms: int
+        self,
+        order_id: str,
+        attempt: int,
+        *,
+        owner: str,
+        request_ts: int,
+        now_ms: int,
+        not_before: int = 0,
     ) -> bool:
-        """Compare-and-set NEW → SENDING for one attempt; False if another sender has it."""
+        """Compare-and-set NEW → SENDING for one attempt; False if another sender has it.
+
+        A row that this unit holds shows the new values at once.
+
+        Args:
+            not_before: until then nobody else looks at the row, wall time, ms.
+        """
         row = OrderRow
         statement = (
             update(row)
@@ -64,8 +87,9 @@ class OrderRepository(KeyedRepository[OrderRow]):
                 owner=owner,
                 request_ts=request_ts,
                 updated_at=now_ms,
+                not_before=not_before,
             )
-            .execution_options(synchronize_session=False)
+            .execution_options(synchronize_session="evaluate")
         )
         result = cast("CursorResult[Any]", self._session.execute(statement))
         return result.rowcount == 1
@@ -139,13 +163,12 @@ class OrderRepository(KeyedRepository[OrderRow]):
         Args:
             told: False for an event that the instance's strategy is to be told of.
         """
-        last = self._session.scalars(
-            select(func.max(OrderEventRow.seq)).where(OrderEventRow.order_id == order.order_id)
-        ).one()
+        seq = self._last_seq(order.order_id) + 1
+        self._seqs[order.order_id] = seq
         event = OrderEventRow(
             order_id=order.order_id,
             instance_id=order.instance_id,
-            seq=(last or 0) + 1,
+            seq=seq,
             kind=kind,
             from_status=from_status,
             to_status=order.status,
@@ -156,6 +179,16 @@ class OrderRepository(KeyedRepository[OrderRow]):
         self._session.add(event)
         self._session.flush()
         return event
+
+    def _last_seq(self, order_id: str) -> int:
+        """Number of an order's latest event; asked for once, since the order is locked."""
+        known = self._seqs.get(order_id)
+        if known is not None:
+            return known
+        last = self._session.scalars(
+            select(func.max(OrderEventRow.seq)).where(OrderEventRow.order_id == order_id)
+        ).one()
+        return last or 0
 
     def events(self, order_id: str) -> Sequence[OrderEventRow]:
         """The life of one order."""

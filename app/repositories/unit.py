@@ -74,6 +74,16 @@ class Unit:
         """Write pending changes now, so that the database's constraints speak."""
         self.session.flush()
 
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """Write pending changes at the next ``flush`` and not before each query.
+
+        For a row that is changed in steps. Queries in it must not depend on those changes, and
+        must not read a changed row anew.
+        """
+        with self.session.no_autoflush:
+            yield
+
     @property
     def hints(self) -> list[tuple[str, tuple[str, ...]]]:
         """What ``enqueue`` collected."""

@@ -27,7 +27,7 @@ from app.config import Settings
 from app.core.exchanges.factory import VENUES, market_adapter
 from app.core.ports import Bus, MarketAdapter, Queue, RequestBudget
 from app.core.security.vault import SealedVault
-from app.repositories.database import open_engine
+from app.repositories.database import open_engine, open_probe
 from app.repositories.unit import Units
 from app.services.accounts import AccountService
 from app.services.backtests import BacktestService
@@ -130,6 +130,11 @@ class Container:
     def engine(self) -> Engine:
         """The record."""
         return open_engine(self.settings.sqlalchemy_url, pool_size=self.settings.database_pool_size)
+
+    @cached_property
+    def probe_engine(self) -> Engine:
+        """For asking whether the database is well, which may not take long."""
+        return open_probe(self.settings.sqlalchemy_url)
 
     @cached_property
     def bulk_engine(self) -> Engine:
@@ -496,7 +501,7 @@ class Container:
                 close()
         if "publisher" in self.__dict__ and self.publisher.pending():
             self._mark_sent()
-        for name in ("engine", "bulk_engine"):
+        for name in ("engine", "probe_engine", "bulk_engine"):
             if name in self.__dict__:
                 self.__dict__[name].dispose()
 

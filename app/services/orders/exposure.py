@@ -29,6 +29,10 @@ def risk_context(
     """
     account = unit.accounts.get(instance.account_id)
     instrument = unit.instruments.find(exchange, intent.symbol)
+    halts = halts_on(unit, account.id, instance.id, exchange, intent.symbol)
+    locks = unit.risk.locks_in_force(account.id, intent.symbol)
+    # From here to the commit every other order of the account waits: only what must be read
+    # behind the lock is read there.
     quote_free, base_free, needed = ZERO, ZERO, ZERO
     if instrument is not None:
         rows = unit.accounts.lock_balances(account.id, [instrument.base, instrument.quote])
@@ -67,9 +71,9 @@ def risk_context(
         quote_free=quote_free,
         own_cash=_own_cash(instance, mine, held),
         account_ready=account.status == "active",
-        halts=halts_on(unit, account.id, instance.id, exchange, intent.symbol),
+        halts=halts,
         instance_status=instance.status,
-        locks=tuple(row.reason for row in unit.risk.locks_in_force(account.id, intent.symbol)),
+        locks=tuple(row.reason for row in locks),
     )
 
 

@@ -61,9 +61,11 @@ def apply_fills(unit: Unit, ids: Ids, order: OrderRow, fills: Sequence[VenueFill
     """Apply the fills of a locked order that are not applied yet; how many were new."""
     applied = 0
     for fill in fills:
-        if unit.ledger.fill(order.account_id, order.symbol, fill.trade_id) is None:
-            _apply_fill(unit, ids, order, fill)
-            applied += 1
+        # Each fill ends with its event, which is flushed; nothing in between is read again.
+        with unit.gathering():
+            if unit.ledger.fill(order.account_id, order.symbol, fill.trade_id) is None:
+                _apply_fill(unit, ids, order, fill)
+                applied += 1
     return applied
 
 
@@ -188,8 +190,10 @@ def _cover_shortfall(
     ``external`` is then short of it.
     """
     short = max(fill.quantity - max(position.quantity, ZERO), ZERO)
+    if not short:
+        return
     instance = unit.instances.get(order.instance_id)
-    if not short or instance.kind == "strategy":
+    if instance.kind == "strategy":
         return
     loose = _loose(unit, order, fill, base)
     if instance.kind == "external":

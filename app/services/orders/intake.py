@@ -241,8 +241,8 @@ class OrderIntake:
         quota = unit.instances.lock_quota(instance.id)
         if quota.day != market_now // DAY_MS:
             quota.day, quota.orders_today = market_now // DAY_MS, 0
-        context = risk_context(unit, request.intent, instance, request.exchange, reference, quota)
         limits, versions = limits_for(unit, instance.account_id, instance.id)
+        context = risk_context(unit, request.intent, instance, request.exchange, reference, quota)
         verdict = pre_trade_check(context, limits)
         decision = self._write_decision(unit, request, context, verdict, versions)
         if not verdict.passed:

@@ -156,21 +156,24 @@ class OrderSender:
 
     def _take(self, unit: Unit, row: OrderRow, attempt: int, request_ts: int) -> OrderRow | None:
         won = unit.orders.claim(
-            row.order_id, attempt, owner=self._owner, request_ts=request_ts, now_ms=unit.now_ms
+            row.order_id,
+            attempt,
+            owner=self._owner,
+            request_ts=request_ts,
+            now_ms=unit.now_ms,
+            # Until then a SENDING row belongs to its sender; afterwards anyone may resolve it.
+            not_before=unit.now_ms + self._timing.reply_deadline_ms,
         )
         if not won:
             return None
-        claimed = unit.orders.lock(row.order_id)
-        # Until then a SENDING row belongs to its sender; afterwards anyone may resolve it.
-        claimed.not_before = unit.now_ms + self._timing.reply_deadline_ms
         unit.orders.add_event(
-            claimed,
+            row,
             "sending",
             OrderStatus.NEW.value,
-            {"attempt": claimed.attempt, "request_ts": request_ts},
+            {"attempt": row.attempt, "request_ts": request_ts},
             unit.now_ms,
         )
-        return claimed
+        return row
 
     def _accepted(self, unit: Unit, claimed: OrderRow, response: OrderResponse) -> OrderStatus:
         row = unit.orders.lock(claimed.order_id)

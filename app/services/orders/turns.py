@@ -27,6 +27,8 @@ class Turn(Enum):
 
 def turn_of(unit: Unit, instance: StrategyInstanceRow, signal: SignalRow) -> Turn:
     """The turn of a signal behind the earlier legs of its cause."""
+    if signal.leg == 0:
+        return Turn.NOW
     for leg in unit.signals.earlier_legs(signal):
         if leg.status == "new":
             return Turn.LATER

@@ -40,6 +40,8 @@ _PATIENCE = 2
 _CLOCK_LAG_MS = 2_000
 # How long after its close, in market time, a bar waits for the fills that came before it.
 _FILLS_PATIENCE_MS = 15_000
+# Versions kept in memory; a file has 256 KB at most.
+_VERSIONS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class Evaluator:
         self._market_clock = market_clock
         self._frames = frames
         self._runtime = runtime
+        self._refs: dict[str, StrategyRef] = {}
 
     def evaluate(self, instance_id: str) -> int:
         """Take what is new for an instance; how many signals it emitted.
@@ -119,15 +122,12 @@ class Evaluator:
             row = unit.instances.get(instance_id)
             if row.status != "running" or row.version_id is None:
                 return None
-            version = unit.strategies.version(row.version_id)
-            assert version is not None  # noqa: S101 - a foreign key
-            strategy = unit.strategies.get(version.strategy_id)
             events = unit.orders.untold(row.id)
             orders = {key: unit.orders.get(key) for key in {event.order_id for event in events}}
             held = unit.ledger.positions_of_instance(row.id)
             return _Subject(
                 row=row,
-                ref=ref_of(strategy, version),
+                ref=self._ref(unit, row.version_id),
                 instruments=tuple(unit.instruments.get(row.exchange, s) for s in row.symbols),
                 events=events,
                 orders=orders,
@@ -137,6 +137,18 @@ class Evaluator:
                 net_cash=sum((each.cash_flow for each in held), ZERO),
                 synced_ts=unit.accounts.get(row.account_id).synced_ts,
             )
+
+    def _ref(self, unit: Unit, version_id: str) -> StrategyRef:
+        """The code of a version, which never changes: a file's text is read once."""
+        known = self._refs.get(version_id)
+        if known is None:
+            version = unit.strategies.version(version_id)
+            assert version is not None  # noqa: S101 - a foreign key
+            known = ref_of(unit.strategies.get(version.strategy_id), version)
+            if len(self._refs) >= _VERSIONS:
+                self._refs.clear()
+            self._refs[version_id] = known
+        return known
 
     def _awaits_fills(self, subject: _Subject, last: int, market_now: int) -> bool:
         """Whether fills of own working orders may be missing that came before a bar's close.
@@ -213,7 +225,8 @@ class Evaluator:
             )
             if not won:
                 return 0
-            unit.orders.mark_told(row.id, told)
+            if told:
+                unit.orders.mark_told(row.id, told)
             for emitted in result.signals:
                 self._write_signal(unit, row, emitted)
             for bar_ts in skipped:

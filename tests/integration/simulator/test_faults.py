@@ -220,6 +220,7 @@ def test_rules_choose_by_number_count_and_chance(venue: SimulatorProcess, exchan
         ({"action": "refuse", "stream": "x"}, "matches by account"),
         ({"action": "ws_drop", "path": "x"}, "matches by account, event, stream"),
         ({"action": "delay"}, "needs ms"),
+        ({"action": "ws_delay", "stream": "x"}, "needs ms"),
         ({"action": "late_accept", "ms": -1}, "ms was -1"),
         ({"action": "status", "status": 42}, "status was 42"),
         ({"action": "status", "status": 700}, "from 200 to 599"),

@@ -370,6 +370,17 @@ class TestUserEvents:
 
         run(story())
 
+    def test_a_delayed_stream_is_overtaken_and_arrives(self, venue: SimulatorProcess) -> None:
+        async def story() -> None:
+            names = "/btcusdt@bookTicker/ethusdt@bookTicker"
+            async with frames(venue, "/ws" + names) as socket:
+                venue.control.add_fault(action="ws_delay", stream="btc*", ms=150)
+                await advance(venue, 3_000)
+                seen = [frame["s"] for frame in await received(socket, 2)]
+            assert seen == ["ETHUSDT", "BTCUSDT"]
+
+        run(story())
+
     def test_a_socket_can_fall_silent_or_be_cut(self, venue: SimulatorProcess) -> None:
         async def story() -> None:
             async with (

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from benchmarks import harness, simulator_klines
+from benchmarks import harness, orders, simulator_klines
 
 
 def test_without_a_name_it_lists_benchmarks(capsys: pytest.CaptureFixture[str]) -> None:
@@ -14,7 +14,7 @@ def test_without_a_name_it_lists_benchmarks(capsys: pytest.CaptureFixture[str]) 
     assert "  simulator_klines\n" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("wrong", [["nope"], ["harness"], ["--fast"], ["a", "b"]])
+@pytest.mark.parametrize("wrong", [["nope"], ["harness"], ["support"], ["--fast"], ["a", "b"]])
 def test_wrong_use_is_refused(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert harness.main(wrong) == 2
     assert capsys.readouterr().err.startswith("usage: ")
@@ -30,3 +30,20 @@ def test_the_last_line_is_json_or_a_table_is_printed(
     assert set(result) == {"benchmark", "figures", "ratios"}
     assert result["figures"]["json_dumps_ms_per_1000_klines"] > 0
     assert "cpu_vs_json_dumps" in harness.table(result)
+
+
+def test_one_that_can_be_quick_is_told_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[bool] = []
+
+    def measure(*, quick: bool = False) -> dict[str, dict[str, float]]:
+        asked.append(quick)
+        return {"figures": {"a_ms": 1.5}, "ratios": {}}
+
+    monkeypatch.setattr(orders, "run", measure)
+    assert harness.main(["orders", "--quick", "--json"]) == 0
+    assert harness.main(["orders"]) == 0
+    assert asked == [True, False]
+    first = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert first == {"benchmark": "orders", "figures": {"a_ms": 1.5}, "ratios": {}}
