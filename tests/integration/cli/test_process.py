@@ -64,7 +64,7 @@ def test_success_is_0_and_its_result_is_on_stdout(tmp_path: Path) -> None:
 def test_bad_input_is_2_and_never_a_traceback(tmp_path: Path) -> None:
     done = tidemark(tmp_path, "order", "list", LOG_LEVEL="loud")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("tidemark: TIDEMARK_")
+    assert done.stderr.startswith("tidemark: LOG_LEVEL: ")
     assert "Traceback" not in done.stderr
 
 

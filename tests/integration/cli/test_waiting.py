@@ -147,7 +147,7 @@ def test_the_doctor_of_a_full_installation_asks_broker_and_cache(tmp_path: Path)
         container.settings = settings
         found = {each.component: each for each in examine(everything(container))}
     wrong = sorted(name for name, each in found.items() if not each.ok)
-    assert wrong == ["broker", "cache", "exchange"]
+    assert wrong == ["broker", "cache", "exchange", "schedule"]
     assert "TIDEMARK_BROKER_URL" in found["broker"].detail
     assert "TIDEMARK_REDIS_URL" in found["cache"].detail
     assert not any("s3cret" in each.detail for each in found.values())
