@@ -20,6 +20,7 @@ from app.cli.services.reaper import session_members
 from tests.soak.stack import Stack
 
 EVERY_S: Final = 10.0
+_WINDOW_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +144,13 @@ class Sampler:
 
 
 def slope_per_hour(points: list[tuple[float, float]]) -> float:
-    """Theil and Sen's slope: the median of the slopes between pairs, so outliers do not count."""
-    slopes = [
-        (later[1] - earlier[1]) / (later[0] - earlier[0]) * 3_600
-        for index, earlier in enumerate(points)
-        for later in points[index + 1 :]
-        if later[0] > earlier[0]
-    ]
+    """The median of the slopes over each minute: a step once in a while does not count."""
+    slopes = []
+    start = points[0]
+    for point in points[1:]:
+        if point[0] - start[0] >= _WINDOW_S:
+            slopes.append((point[1] - start[1]) / (point[0] - start[0]) * 3_600)
+            start = point
     return median(slopes) if slopes else 0.0
 
 
