@@ -139,6 +139,6 @@ def test_everything_killed_at_once(stack: Stack, said: Said) -> None:
         stack.up()
         back = stack.acknowledged_after(trader, moment, 3 * MTTR_S)
         until(lambda: finished(stack, jobs), WHOLE_S, "the back-fill is whole")
-    stack.check(trader, since=since)
     said(f"everything killed at once: trading again after {back:.1f} s (at most {MTTR_S:.0f})")
+    stack.check(trader, since=since)
     assert back < MTTR_S
