@@ -135,11 +135,15 @@ class FaultProxy:
                 if self.latency_s:
                     time.sleep(self.latency_s)
                 is_cut, deliver = self._strikes(way, piece)
+                if is_cut and way is Direction.REQUEST:
+                    # Before the server has it: a quick reply must not slip through.
+                    _reset(source)
                 if not is_cut or deliver:
                     target.sendall(piece)
                 if is_cut:
                     # What the server has been sent shall arrive: an end there, a reset here.
-                    _reset(source if way is Direction.REQUEST else target)
+                    if way is Direction.REPLY:
+                        _reset(target)
                     break
             with contextlib.suppress(OSError):
                 target.shutdown(socket.SHUT_WR)

@@ -18,6 +18,8 @@ from app.cli.services.machine import LOOPBACK, free_port
 from app.cli.services.rabbitmq import WatchedRabbitMQServer
 from app.cli.supervision.table import WORKERS, flower_arguments, worker_arguments
 from app.config import Settings
+from app.repositories.database import open_engine
+from app.repositories.migrating import upgrade
 from tests.support.record import ROOT
 from tests.support.simulator import wait_until
 
@@ -55,6 +57,9 @@ def flower(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     with ExitStack() as stack:
         server = stack.enter_context(WatchedRabbitMQServer())
         settings = Settings(data_dir=directory, broker_url=server.app_url)
+        record = open_engine(settings.sqlalchemy_url)
+        upgrade(record)  # a worker without a record does not start
+        record.dispose()
         common = {
             "TIDEMARK_BROKER_URL": server.app_url,
             "TIDEMARK_DATA_DIR": str(directory),

@@ -135,7 +135,9 @@ def test_a_limit_order_rests_is_found_and_is_cancelled(world: World) -> None:
     assert world.trade.place_order(far).status is OrderStatus.ACKNOWLEDGED
     (found,) = world.trade.open_orders()
     assert found == world.trade.open_orders(SYMBOL)[0]
-    assert found == world.trade.get_order_status(SYMBOL, "a1")
+    assert found.terms is not None
+    assert (found.terms.type, found.terms.price) == (OrderType.LIMIT, far.price)
+    assert replace(found, terms=None) == world.trade.get_order_status(SYMBOL, "a1")
     assert world.trade.cancel_order(SYMBOL, "a1").status is OrderStatus.CANCELLED
     assert world.trade.open_orders() == []
     with pytest.raises(OrderNotKnown):

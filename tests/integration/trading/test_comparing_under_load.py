@@ -23,6 +23,9 @@ from tests.support.installation import MINUTE, SYMBOL, Installation
 
 D = Decimal
 _WORKERS, _INTENTS, _MOST_LOOKS = 3, 14, 400
+# Fewer comparisons that found the record standing still would prove little; a busy machine, on
+# which one run ends with fewer, gets more runs.
+_AGREED, _RUNS = 5, 4
 
 
 class Desk:
@@ -119,11 +122,14 @@ def test_no_difference_is_invented_while_orders_go_through(
     # Not even one look may see a difference: the second is for venues whose answers lag.
     monkeypatch.setattr(comparing, "weigh", at_first_sight)
     here.queue.losing = True
-    Desk(here, account, seed).run()
+    for again in range(_RUNS):
+        Desk(here, account, seed + 100 * again).run()
+        if outcomes[Outcome.AGREED] > _AGREED:
+            break
     here.queue.losing = False
 
     # It was a rehearsal: comparisons ended, and some had the record move under them.
-    assert outcomes[Outcome.AGREED] > 5, outcomes
+    assert outcomes[Outcome.AGREED] > _AGREED, outcomes
     assert outcomes[Outcome.MOVED] + outcomes[Outcome.OPEN] > 0, outcomes
     assert suspected == []
     assert here.alarms("reconciliation-difference") == []
