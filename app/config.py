@@ -165,13 +165,7 @@ class Settings(BaseSettings):
         if not exposed and self.environment in (Environment.DEVELOPMENT, Environment.TESTING):
             return self
         why = "with a bind beyond loopback" if exposed else f"in {self.environment}"
-        for name in (
-            "database_url",
-            "broker_url",
-            "redis_url",
-            "flower_broker_url",
-            "flower_broker_api",
-        ):
+        for name in _URLS:
             url = urlsplit(getattr(self, name))
             networked = url.scheme not in ("", "sqlite", "memory") and url.hostname is not None
             if networked and (url.password or "") in _WEAK_PASSWORDS:

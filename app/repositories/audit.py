@@ -12,7 +12,6 @@ from app.models import (
     BalanceRow,
     FillRow,
     JobRow,
-    KlineRecord,
     OrderEventRow,
     OrderRow,
     OutboxRow,
@@ -22,6 +21,7 @@ from app.models import (
     SignalRow,
 )
 from app.repositories.base import Repository
+from app.repositories.klines import bars_of
 
 # Rows that the driver hands over at once: some MB, however many there are in all.
 _AT_ONCE = 5_000
@@ -146,21 +146,7 @@ class AuditRepository(Repository):
 
     def klines(self, series_id: int) -> Iterator[Any]:
         """Every bar of a series by time, as ``KlineRow`` has its fields."""
-        row = KlineRecord
-        return self._each(
-            select(
-                row.open_ts,
-                row.open,
-                row.high,
-                row.low,
-                row.close,
-                row.volume,
-                row.quote_volume,
-                row.trade_count,
-            )
-            .where(row.series_id == series_id)
-            .order_by(row.open_ts)
-        )
+        return self._each(bars_of(series_id))
 
     def _each(self, statement: Any) -> Iterator[Any]:
         return iter(self._session.execute(statement.execution_options(yield_per=_AT_ONCE)))

@@ -305,22 +305,16 @@ class KlineRepository(Repository):
         )
 
 
+def bars_of(series_id: int) -> Select[*tuple[Any, ...]]:
+    """Every bar of a series by time, with the fields of ``KlineRow``."""
+    row = KlineRecord
+    columns = (getattr(row, name) for name in KlineRow._fields)
+    return select(*columns).where(row.series_id == series_id).order_by(row.open_ts)
+
+
 def _columns(series_id: int, start: int, end: int) -> Select[*tuple[Any, ...]]:
     row = KlineRecord
-    return (
-        select(
-            row.open_ts,
-            row.open,
-            row.high,
-            row.low,
-            row.close,
-            row.volume,
-            row.quote_volume,
-            row.trade_count,
-        )
-        .where(row.series_id == series_id, row.open_ts >= start, row.open_ts < end)
-        .order_by(row.open_ts)
-    )
+    return bars_of(series_id).where(row.open_ts >= start, row.open_ts < end)
 
 
 def _named(row: KlineRow) -> Mapping[str, Any]:

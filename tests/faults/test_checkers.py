@@ -32,10 +32,10 @@ from app.models import (
 )
 from app.repositories.unit import Unit
 from app.wiring import Container
-from tests.faults.conftest import STRATEGIES
 from tests.support.installation import MINUTE, Installation, installed
 from tests.support.order_rehearsal import Rehearsal
 from tests.support.simulator import SimulatorProcess
+from tests.support.stories import STRATEGIES
 from tests.support.world import World
 
 D = Decimal

@@ -17,11 +17,11 @@ from sqlalchemy.exc import DBAPIError
 from app.core.orders.types import OrderStatus
 from app.repositories import database
 from app.repositories.database import open_probe
-from tests.faults.conftest import STRATEGIES
 from tests.support.installation import Installation, installed
 from tests.support.proxy import Direction, FaultProxy, Mode
 from tests.support.servers import MariaDBServer
 from tests.support.simulator import SimulatorProcess
+from tests.support.stories import STRATEGIES
 from tests.support.world import World
 
 COMMIT = b"COMMIT"

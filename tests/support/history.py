@@ -73,111 +73,121 @@ def write_history(engine: Engine) -> None:
             connection.execute(text(f"ANALYZE TABLE {table.name}")).all()
 
 
-def _tables() -> Iterator[tuple[type[Base], Iterable[dict[str, Any]]]]:
+Rows = Iterable[dict[str, Any]]
+
+
+def _tables() -> Iterator[tuple[type[Base], Rows]]:
+    yield from _trading()
+    yield from _books()
+    yield from _system()
+    yield from _market()
+
+
+def _trading() -> Iterator[tuple[type[Base], Rows]]:
     numbers = range(ORDERS)
-    yield (
-        StrategyInstanceRow,
-        (
-            {
-                "id": uid("instance", n),
-                "account_id": account_of(n),
-                "name": f"i{n}",
-                "kind": "strategy",
-            }
-            | {"status": "running" if n < 4 else "stopped"}
-            for n in range(INSTANCES)
-        ),
-    )
+    yield StrategyInstanceRow, (_instance(n) for n in range(INSTANCES))
     yield SignalRow, (_signal(n) for n in numbers)
-    yield (
-        RiskDecisionRow,
-        (
-            {**_owner(n), "id": uid("decision", n), "intent_key": f"k{n}", "created_at": n}
-            for n in numbers
-        ),
-    )
+    yield RiskDecisionRow, (_decision(n) for n in numbers)
     yield OrderRow, (_order(n) for n in numbers)
-    yield (
-        OrderEventRow,
-        (
-            {
-                "order_id": uid("order", n),
-                "instance_id": instance_of(n),
-                "seq": seq,
-                "told": n >= OPEN,
-            }
-            for n in numbers
-            for seq in (1, 2, 3, 4)
-        ),
-    )
-    yield (
-        FillRow,
-        (
-            {**_owner(n), "id": uid("fill", n), "order_id": uid("order", n), "symbol": "BTC/USDT"}
-            | {"trade_id": str(n), "ts": n}
-            for n in numbers
-        ),
-    )
-    yield (
-        PostingRow,
-        (
-            {**_owner(n), "txn_id": uid("fill", n), "book": book, "asset": "USDT"}
-            for n in numbers
-            for book in ("holdings", "market")
-        ),
-    )
-    yield (
-        PositionRow,
-        ({**_owner(n), "symbol": f"S{n // INSTANCES}/USDT"} for n in range(INSTANCES * 10)),
-    )
+    yield OrderEventRow, (_event(n, seq) for n in numbers for seq in (1, 2, 3, 4))
+    halts = ({"id": uid("halt", n), "lifted_at": None if n < 2 else n} for n in range(500))
+    yield TradingHaltRow, halts
+
+
+def _books() -> Iterator[tuple[type[Base], Rows]]:
+    numbers = range(ORDERS)
+    yield FillRow, (_fill(n) for n in numbers)
+    yield PostingRow, (_posting(n, book) for n in numbers for book in ("holdings", "market"))
+    positions = ({**_owner(n), "symbol": f"S{n // INSTANCES}/USDT"} for n in range(INSTANCES * 10))
+    yield PositionRow, positions
     yield EquitySnapshotRow, ({**_owner(n), "ts": n} for n in numbers)
-    yield (
-        JobRow,
-        (
-            {
-                "id": uid("job", n),
-                "state": "queued" if n < OPEN else "succeeded",
-                "kind": "backtest",
-            }
-            | {"dedupe_key": f"d{n}" if n < OPEN else None, "not_before": n, "lease_until": 0}
-            for n in numbers
-        ),
-    )
+
+
+def _system() -> Iterator[tuple[type[Base], Rows]]:
+    numbers = range(ORDERS)
+    yield JobRow, (_job(n) for n in numbers)
     yield OutboxRow, ({"sent_at": 0 if n < OPEN else n, "created_at": n} for n in numbers)
     yield ScheduleRunRow, ({"task": f"t{n % 6}", "due_slot": n} for n in numbers)
-    yield (
-        TradingHaltRow,
-        ({"id": uid("halt", n), "lifted_at": None if n < 2 else n} for n in range(500)),
-    )
-    yield (
-        KlineSeriesRow,
-        (
-            {"id": n + 1, "exchange": "binance", "symbol": f"S{n}/USDT", "interval": "1m"}
-            | {"kind": "trade"}
-            for n in range(50)
-        ),
-    )
-    yield (
-        KlineRecord,
-        (
-            {"series_id": series, "open_ts": n * 60_000}
-            for series in (1, 2)
-            for n in range(KLINES // 2)
-        ),
-    )
-    yield (
-        CoverageRow,
-        (
-            {
-                "series_id": series,
-                "start_ts": n * 60_000,
-                "end_ts": (n + 1) * 60_000,
-                "state": "present",
-            }
-            for series in range(1, 51)
-            for n in range(100)
-        ),
-    )
+
+
+def _market() -> Iterator[tuple[type[Base], Rows]]:
+    yield KlineSeriesRow, (_series(n) for n in range(50))
+    bars = range(KLINES // 2)
+    yield KlineRecord, ({"series_id": s, "open_ts": n * 60_000} for s in (1, 2) for n in bars)
+    yield CoverageRow, (_span(s, n) for s in range(1, 51) for n in range(100))
+
+
+def _instance(number: int) -> dict[str, Any]:
+    return {
+        "id": uid("instance", number),
+        "account_id": account_of(number),
+        "name": f"i{number}",
+        "kind": "strategy",
+        "status": "running" if number < 4 else "stopped",
+    }
+
+
+def _decision(number: int) -> dict[str, Any]:
+    return {
+        **_owner(number),
+        "id": uid("decision", number),
+        "intent_key": f"k{number}",
+        "created_at": number,
+    }
+
+
+def _event(number: int, seq: int) -> dict[str, Any]:
+    return {
+        "order_id": uid("order", number),
+        "instance_id": instance_of(number),
+        "seq": seq,
+        "told": number >= OPEN,
+    }
+
+
+def _fill(number: int) -> dict[str, Any]:
+    return {
+        **_owner(number),
+        "id": uid("fill", number),
+        "order_id": uid("order", number),
+        "symbol": "BTC/USDT",
+        "trade_id": str(number),
+        "ts": number,
+    }
+
+
+def _posting(number: int, book: str) -> dict[str, Any]:
+    return {**_owner(number), "txn_id": uid("fill", number), "book": book, "asset": "USDT"}
+
+
+def _job(number: int) -> dict[str, Any]:
+    return {
+        "id": uid("job", number),
+        "state": "queued" if number < OPEN else "succeeded",
+        "kind": "backtest",
+        "dedupe_key": f"d{number}" if number < OPEN else None,
+        "not_before": number,
+        "lease_until": 0,
+    }
+
+
+def _series(number: int) -> dict[str, Any]:
+    return {
+        "id": number + 1,
+        "exchange": "binance",
+        "symbol": f"S{number}/USDT",
+        "interval": "1m",
+        "kind": "trade",
+    }
+
+
+def _span(series: int, number: int) -> dict[str, Any]:
+    return {
+        "series_id": series,
+        "start_ts": number * 60_000,
+        "end_ts": (number + 1) * 60_000,
+        "state": "present",
+    }
 
 
 def _owner(number: int) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from app.repositories.unit import Unit, Units
 from app.services.orders.cancelling import request_cancel
 from app.services.orders.exposure import risk_context
 from app.services.orders.ports import OrderTiming
-from app.services.orders.records import note, signal_key, wake_waiting
+from app.services.orders.records import note, signal_key, tell_signal, wake_waiting
 from app.services.orders.turns import Turn, turn_of
 from app.services.risk import limits_for
 
@@ -163,7 +163,7 @@ class OrderIntake:
         elif market_now > signal.valid_until or turn is Turn.NEVER:
             signal.status = "expired"
             wake_waiting(unit, signal.instance_id)
-            _emit_signal(unit, signal)
+            tell_signal(unit, signal)
             return None
         else:
             instance = unit.instances.get(signal.instance_id)
@@ -187,7 +187,7 @@ class OrderIntake:
             decision, order = self._judge(unit, request, reference, market_now)
             signal.status = "accepted" if decision.passed else "denied"
             wake_waiting(unit, instance.id)
-            _emit_signal(unit, signal)
+            tell_signal(unit, signal)
         return order.order_id if order else None
 
     def _judge_manual(
@@ -355,26 +355,7 @@ def _expire_unjudged(unit: Unit, instance: StrategyInstanceRow, key: str) -> Non
         locked = unit.signals.lock(waiting.id)
         if locked.status == "new":
             locked.status = "expired"
-            _emit_signal(unit, locked)
-
-
-def _emit_signal(unit: Unit, signal: SignalRow) -> None:
-    instance = unit.instances.get(signal.instance_id)
-    unit.emit(
-        topic("signals", instance.name, signal.action),
-        body(
-            "signals.v1",
-            signal_id=signal.id,
-            instance_id=signal.instance_id,
-            symbol=signal.symbol,
-            side=signal.side,
-            type=signal.type,
-            quantity=canonical(signal.quantity),
-            status=signal.status,
-            bar_ts=signal.bar_ts,
-            at=unit.now_ms,
-        ),
-    )
+            tell_signal(unit, locked)
 
 
 def _check_manual(manual: ManualOrder) -> None:

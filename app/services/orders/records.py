@@ -27,6 +27,27 @@ TOLD: Final = frozenset(
 )
 
 
+def tell_signal(unit: Unit, signal: SignalRow, **more: Any) -> None:
+    """Report a signal as it is now; ``more`` is what this news alone says of it."""
+    instance = unit.instances.get(signal.instance_id)
+    unit.emit(
+        topic("signals", instance.name, signal.action),
+        body(
+            "signals.v1",
+            signal_id=signal.id,
+            instance_id=signal.instance_id,
+            symbol=signal.symbol,
+            side=signal.side,
+            type=signal.type,
+            quantity=canonical(signal.quantity),
+            status=signal.status,
+            bar_ts=signal.bar_ts,
+            **more,
+            at=unit.now_ms,
+        ),
+    )
+
+
 def request_of(order: OrderRow) -> OrderRequest:
     """The request that a claimed row describes; nothing else may reach the venue.
 

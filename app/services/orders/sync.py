@@ -257,7 +257,9 @@ def _mark_synced(unit: Unit, account_id: str, seen_ts: int, has_asked: bool) -> 
     account.synced_ts = max(account.synced_ts, seen_ts)
     if has_asked:
         record_sight(account)
+    resting = {order.instance_id for order in unit.orders.live(account_id)}
     for instance in unit.instances.running():
-        if instance.account_id == account_id:
-            # It may hold back a bar until the fills before it are known.
+        if instance.id in resting:
+            # It may hold back a bar until the fills before it are known. One whose orders have
+            # ended was hinted by their events.
             unit.enqueue("strategies.evaluate", instance.id)

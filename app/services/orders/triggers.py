@@ -17,7 +17,6 @@ from typing import Final
 import structlog
 
 from app.core.errors import Conflict, InvalidInput, TidemarkError
-from app.core.events import body, topic
 from app.core.market.intervals import DAY_MS, interval
 from app.core.market.quotes import MarketData
 from app.core.market.rounding import floor_to
@@ -27,6 +26,7 @@ from app.core.ports import Ids, MarketClock
 from app.core.strategies.signal import SignalAction
 from app.models import OrderTriggerRow, SignalRow
 from app.repositories.unit import Unit, Units
+from app.services.orders.records import tell_signal
 
 _log = structlog.get_logger(__name__)
 # An exit that protects does not become wrong by waiting for a venue that is away.
@@ -233,7 +233,13 @@ def fire(unit: Unit, ids: Ids, trigger_id: str, price: MarketData) -> bool:
             row.instance_id, row.symbol, f"{row.leg} fired", unit.now_ms, oco_group=row.oco_group
         )
     unit.enqueue("orders.accept_signal", signal.id)
-    _announce(unit, instance.name, row, signal, there)
+    tell_signal(
+        unit,
+        signal,
+        cause=signal.cause,
+        trigger_price=canonical(row.trigger_price),
+        price=canonical(there),
+    )
     return True
 
 
@@ -244,29 +250,6 @@ def _to_close(unit: Unit, row: OrderTriggerRow) -> Decimal:
     open_quantity = owned if row.side == Side.SELL else -owned
     step = unit.instruments.get(row.exchange, row.symbol).step_size
     return floor_to(min(row.quantity, max(open_quantity, ZERO)), step)
-
-
-def _announce(
-    unit: Unit, name: str, row: OrderTriggerRow, signal: SignalRow, price: Decimal
-) -> None:
-    unit.emit(
-        topic("signals", name, signal.action),
-        body(
-            "signals.v1",
-            signal_id=signal.id,
-            instance_id=row.instance_id,
-            symbol=row.symbol,
-            side=signal.side,
-            type=signal.type,
-            quantity=canonical(signal.quantity),
-            status="new",
-            bar_ts=signal.bar_ts,
-            cause=signal.cause,
-            trigger_price=canonical(row.trigger_price),
-            price=canonical(price),
-            at=unit.now_ms,
-        ),
-    )
 
 
 def _check(leg: ExitLeg, symbols: Sequence[str]) -> None:

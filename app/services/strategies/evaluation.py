@@ -15,7 +15,7 @@ from app.core.market.instruments import Instrument
 from app.core.market.intervals import Interval
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import KlineFrame
-from app.core.money import ZERO, canonical, parse_amount
+from app.core.money import ZERO, parse_amount
 from app.core.orders.state import FINAL, WORKING
 from app.core.orders.types import OrderStatus, OrderType, Side
 from app.core.portfolio.positions import exact_product
@@ -28,7 +28,7 @@ from app.core.strategies.signal import EmittedSignal
 from app.core.strategies.updates import OrderUpdate, OwnOrder
 from app.models import OrderEventRow, OrderRow, SignalRow, StrategyInstanceRow
 from app.repositories.unit import Unit, Units
-from app.services.orders.records import signal_key
+from app.services.orders.records import signal_key, tell_signal
 from app.services.strategies.catalogue import ref_of
 from app.services.strategies.instances import Frames
 
@@ -270,21 +270,7 @@ class Evaluator:
         )
         unit.signals.add(record)
         unit.enqueue("orders.accept_signal", record.id)
-        unit.emit(
-            topic("signals", row.name, signal.action.value),
-            body(
-                "signals.v1",
-                signal_id=record.id,
-                instance_id=row.id,
-                symbol=signal.symbol,
-                side=record.side,
-                type=record.type,
-                quantity=canonical(signal.quantity),
-                status="new",
-                bar_ts=emitted.bar_ts,
-                at=unit.now_ms,
-            ),
-        )
+        tell_signal(unit, record)
 
     def _fail(self, row: StrategyInstanceRow, error: StrategyError) -> None:
         """A strategy that fails is stopped with its error; a person starts it again."""

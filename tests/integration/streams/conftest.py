@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 # Ten seconds on a busy machine, which no story should wait for.
 import ccxt.pro  # noqa: F401
 import pytest
 
-from tests.support.installation import Installation, installed
 from tests.support.simulator import SimulatorProcess
-from tests.support.strategies_of_stories import Counter, Holder
+from tests.support.stories import anywhere, here
 
-STRATEGIES = {"holder": Holder, "counter": Counter}
+__all__ = ["anywhere", "exchange", "here"]
 
 
 @pytest.fixture
@@ -21,21 +19,3 @@ def exchange() -> Iterator[SimulatorProcess]:
     """A simulated exchange whose market stands still until a story moves it."""
     with SimulatorProcess(seed=7, weight_limit=0, spread_bps=10) as process:
         yield process
-
-
-@pytest.fixture
-def here(exchange: SimulatorProcess, tmp_path: Path) -> Iterator[Installation]:
-    """An installation on SQLite."""
-    with installed(exchange, tmp_path, strategies=STRATEGIES) as installation:
-        yield installation
-
-
-@pytest.fixture
-def anywhere(
-    exchange: SimulatorProcess, tmp_path: Path, database_url: str
-) -> Iterator[Installation]:
-    """An installation on SQLite, and another on MariaDB."""
-    with installed(
-        exchange, tmp_path, database_url=database_url, strategies=STRATEGIES
-    ) as installation:
-        yield installation

@@ -22,11 +22,11 @@ from app.models import AccountRow
 from app.repositories.database import open_engine
 from app.repositories.migrating import current_revision, newest_revision, upgrade
 from app.wiring import Container
-from tests.integration.trading.conftest import STRATEGIES
 from tests.support.api import container_in
 from tests.support.installation import SYMBOL, Installation, installed
 from tests.support.servers import Databases
 from tests.support.simulator import SimulatorProcess
+from tests.support.stories import STRATEGIES
 
 D = Decimal
 BUY = Signal(SYMBOL, Side.BUY, SignalAction.ENTER, quantity=D("0.01"))
