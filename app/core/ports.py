@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
+from app.core.market.features import MarketFeatures
 from app.core.market.instruments import Instrument
-from app.core.market.klines import KlineRow
+from app.core.market.klines import KlineKind, KlineRow
+from app.core.market.points import FundingRate, OpenInterest
 from app.core.market.quotes import MarketData, OrderBook
 from app.core.orders.types import Balance, OrderRequest, OrderResponse, Position, VenueFill
 
@@ -260,14 +263,54 @@ class MarketAdapter(Protocol):
 
     exchange: str
 
+    @property
+    def features(self) -> MarketFeatures:
+        """What the venue can be asked for."""
+        ...
+
     def instruments(self) -> list[Instrument]:
         """All instruments of the adapter's types, whatever their status."""
         ...
 
     def klines(
-        self, symbol: str, interval: str, start: int, end: int, limit: int
+        self,
+        symbol: str,
+        interval: str,
+        start: int,
+        end: int,
+        limit: int,
+        kind: KlineKind = KlineKind.TRADE,
     ) -> list[KlineRow]:
-        """Up to ``limit`` bars that open in [start, end), ascending; may hold the open bar."""
+        """Up to ``limit`` bars that open in [start, end), ascending; may hold the open bar.
+
+        Where more than ``limit`` open in the range, those from ``start`` on. Volumes are base
+        units; bars of the mark and index price have a volume of 0.
+
+        Raises:
+            InvalidInput: the venue has no such interval or kind; ``features`` says which it has.
+        """
+        ...
+
+    def funding_rates(self, symbol: str, start: int, end: int, limit: int) -> list[FundingRate]:
+        """Up to ``limit`` payments of a perpetual in [start, end), ascending.
+
+        Raises:
+            InvalidInput: the venue has none.
+        """
+        ...
+
+    def open_interest(
+        self, symbol: str, interval: str, start: int, end: int, limit: int
+    ) -> list[OpenInterest]:
+        """Up to ``limit`` observations of a perpetual in [start, end), ascending.
+
+        Raises:
+            InvalidInput: the venue has none, or not at this interval.
+        """
+        ...
+
+    def turnover(self) -> dict[str, Decimal]:
+        """Quote units traded in the last 24 hours, by native id."""
         ...
 
     def ticker(self, symbol: str) -> MarketData:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from app.core.errors import UnknownName
-from app.core.exchanges.market import BinanceSpotMarket
+from app.core.exchanges.markets.binance import BinanceSpotMarket
 from app.core.exchanges.session import TIMEOUT_S, VenueSession
 from app.core.ports import Clock, MarketAdapter, RequestBudget
 

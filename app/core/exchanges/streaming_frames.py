@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from app.core.exchanges.decoding import ORDER_STATUS, Reader
-from app.core.exchanges.market import native_id
+from app.core.exchanges.markets.binance import native_id
 from app.core.market.klines import KlineRow
 from app.core.market.quotes import MarketData
 from app.core.money import ZERO

@@ -11,7 +11,7 @@ from app.core.errors import InvalidInput
 from app.core.exchanges.decoding import ORDER_STATUS, Reader
 from app.core.exchanges.errors import BadVenueAnswer, OrderNotKnown
 from app.core.exchanges.factory import open_session
-from app.core.exchanges.market import native_id
+from app.core.exchanges.markets.binance import native_id
 from app.core.exchanges.outcomes import Action
 from app.core.exchanges.session import TIMEOUT_S, Call, VenueSession
 from app.core.money import ZERO, canonical

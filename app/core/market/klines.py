@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -14,6 +15,14 @@ from app.core.errors import InvalidInput
 
 Floats = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]
+
+
+class KlineKind(StrEnum):
+    """What the prices of a bar are: of trades, of the mark price or of the index."""
+
+    TRADE = "trade"
+    MARK = "mark"
+    INDEX = "index"
 
 
 class KlineRow(NamedTuple):

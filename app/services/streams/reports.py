@@ -12,7 +12,7 @@ from itertools import groupby
 
 import structlog
 
-from app.core.exchanges.market import native_id
+from app.core.exchanges.markets.binance import native_id
 from app.core.exchanges.streaming_frames import OrderReport
 from app.core.orders.state import FINAL
 from app.core.orders.types import OrderStatus

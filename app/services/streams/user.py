@@ -11,7 +11,7 @@ import structlog
 from app.core.errors import TidemarkError
 from app.core.events import body, topic
 from app.core.exchanges.errors import BadVenueAnswer
-from app.core.exchanges.market import native_id
+from app.core.exchanges.markets.binance import native_id
 from app.core.exchanges.streaming import StreamClosed, StreamRefused
 from app.core.exchanges.streaming_frames import BalancesChanged, OrderReport
 from app.repositories.unit import Unit

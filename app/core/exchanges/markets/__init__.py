@@ -1,0 +1,1 @@
+"""Public market data of venues, one file for each venue."""
