@@ -20,7 +20,7 @@ _LEAST_FREE_BYTES: Final = 1024**3
 _WARN_FREE_BYTES: Final = 5 * 1024**3
 # Beat sends its shortest task every second; half a minute without one is an alarm.
 _MOST_SILENCE_S: Final = 30
-# Binance refuses a request that is stamped more than a second ahead of its own clock.
+# Twice what is told as an alarm. Orders are signed by the venue's clock, whatever this one shows.
 _MOST_SKEW_MS: Final = 1_000
 # The code was written after this time; an earlier one is a clock that was never set.
 _EARLIEST_MS: Final = 1_735_689_600_000  # 2025-01-01
@@ -154,8 +154,8 @@ def check_exchange(name: str, offset_ms: Callable[[], int]) -> tuple[bool, str]:
         return False, f"{name} cannot be reached: {error.message}"
     if abs(offset) > _MOST_SKEW_MS:
         return False, (
-            f"the clock of {name} and this machine's differ by {offset} ms, and orders would be "
-            "refused; set this machine's clock by NTP (timedatectl set-ntp true)"
+            f"the clock of {name} and this machine's differ by {offset} ms, so the times in the "
+            "record are wrong; set this machine's clock by NTP (timedatectl set-ntp true)"
         )
     return True, f"{name} answers; its clock and ours differ by {offset} ms"
 

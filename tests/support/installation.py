@@ -135,7 +135,7 @@ class Installation:
 
     def catch_up(self) -> None:
         """Let as much time pass as has really passed: the venue's pauses are in real time."""
-        self.clock.advance(max(0, SystemClock().now_ms() - self.clock.now_ms()))
+        self.clock.advance(max(0, SystemClock().now_ms() - self.clock.true_ms))
 
     def sync(self, account: AccountRow) -> None:
         """Compare an account with the venue."""

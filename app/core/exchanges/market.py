@@ -12,6 +12,7 @@ from app.core.market.instruments import Instrument, InstrumentStatus, Instrument
 from app.core.market.klines import KlineRow
 from app.core.market.quotes import MarketData, OrderBook
 from app.core.money import ZERO
+from app.core.ports import Purpose
 
 #: Bars in one answer at most; ccxt and the venue agree on it.
 KLINES_LIMIT: Final = 1000
@@ -114,9 +115,10 @@ class BinanceSpotMarket:
         return OrderBook(self.exchange, symbol, reader.integer(answer, "lastUpdateId"), bids, asks)
 
     def server_time_ms(self) -> int:
-        """The venue's wall clock, ms; weight 1."""
+        """The venue's wall clock, ms; weight 1, of the orders' share, for orders wait for it."""
         reader = self._reader("time")
-        return reader.integer(reader.object(self._get("public_get_time", {}, 1)), "serverTime")
+        call = Call("public_get_time", {}, 1, purpose=Purpose.ORDER)
+        return reader.integer(reader.object(self._session.send(call)), "serverTime")
 
     def _get(
         self, method: str, params: dict[str, Any], weight: int, limit: int = ANSWER_LIMIT

@@ -34,11 +34,11 @@ class TradingDesk:
     """One account's gateway, ready: keys open, markets loaded, clock measured.
 
     Attributes:
-        clock_offset_ms: the venue's wall clock minus ours.
+        venue_ms: the venue's wall clock now, ms, known to half of a request's window; asks nobody.
     """
 
     adapter: TradeAdapter
-    clock_offset_ms: int
+    venue_ms: Callable[[], int]
 
 
 class TradingDesks(Protocol):
@@ -49,7 +49,8 @@ class TradingDesks(Protocol):
 
         Raises:
             VenueError: the venue cannot be reached, or its budget is used up.
-            Unavailable: the account's keys cannot be opened here.
+            Unavailable: the account's keys cannot be opened here, or the venue's time is not
+                known well enough to sign a request.
         """
         ...
 

@@ -78,7 +78,7 @@ class OrderResolver:
         if order.request_ts is None:
             return False
         horizon = order.request_ts + order.recv_window_ms + self._timing.settle_ms
-        return self._clock.now_ms() + desk.clock_offset_ms > horizon
+        return desk.venue_ms() > horizon
 
     def _lookup(self, desk: TradingDesk, order: OrderRow) -> OrderResponse | None:
         """The order by client id, else among the open ones; with its trades."""

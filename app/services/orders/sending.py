@@ -94,7 +94,7 @@ class OrderSender:
         return desk.adapter.place_order(request_of(order))
 
     def _request_timestamp(self, desk: TradingDesk) -> int:
-        return self._clock.now_ms() + desk.clock_offset_ms
+        return desk.venue_ms()
 
     def _claim(
         self, order: OrderRow, desk: TradingDesk, market_now: int, found: OrderResponse | None
