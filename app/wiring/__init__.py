@@ -32,6 +32,7 @@ from app.repositories.database import open_engine, open_probe
 from app.repositories.unit import Units
 from app.services.accounts import AccountService
 from app.services.backtests import BacktestService
+from app.services.catalogue import CatalogueRefresher
 from app.services.clocks import ClockWatch
 from app.services.collection import CollectionService
 from app.services.dead_letters import DeadLetterService
@@ -259,6 +260,11 @@ class Container:
             self.ids,
             stale_after_ms=self.settings.max_price_age_ms,
         )
+
+    @cached_property
+    def catalogue_refresher(self) -> CatalogueRefresher:
+        """Keeps the venues' catalogues up to date."""
+        return CatalogueRefresher(self.units, self.market, self.ids, self.clock, self.owner)
 
     @cached_property
     def collection(self) -> CollectionService:

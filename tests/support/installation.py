@@ -376,6 +376,11 @@ class Installation:
         """Alarm events of one kind."""
         return [body for body in self.bus.on("risk.alert.") if body["kind"] == kind]
 
+    def told(self, kind: str) -> list[dict[str, Any]]:
+        """Alarm events of one kind by the record, where each is once; the bus may have it twice."""
+        with self.parts.units.read() as unit:
+            return [row.body for row in unit.audit.alerts() if row.body["kind"] == kind]
+
     def check(self, account: AccountRow) -> None:
         """What must hold at any time: the ledger balances, and the venue holds the same."""
         assert_books_hold(self, account)

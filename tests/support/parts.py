@@ -186,6 +186,7 @@ def tasks_of(parts: Container) -> dict[str, Callable[..., object]]:
         "backtests.run": parts.backtests.run,
         "collection.run_job": parts.collection.run_job,
         "collection.follow": parts.collection.follow,
+        "collection.refresh_catalogue": parts.catalogue_refresher.refresh,
         "strategies.evaluate": parts.evaluator.evaluate,
         "orders.accept_signal": accept_signal,
         "orders.send": parts.sender.send,
@@ -213,6 +214,7 @@ def _periodic(parts: Container) -> dict[str, Callable[..., object]]:
         "maintenance.follow_plans": (parts.collection.follow_all,),
         "maintenance.evaluate_running": (evaluate_running,),
         "maintenance.snapshot_equity": (parts.accounts.snapshot_equity,),
+        "maintenance.refresh_catalogues": (parts.catalogue_refresher.request_all,),
         "maintenance.prune": (parts.schedule.prune, parts.relay.prune),
     }
     return {task: _once_a_slot(parts, task, steps) for task, steps in work.items()}

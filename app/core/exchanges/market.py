@@ -16,7 +16,7 @@ from app.core.ports import Purpose
 
 #: Bars in one answer at most; ccxt and the venue agree on it.
 KLINES_LIMIT: Final = 1000
-# exchangeInfo of all symbols has grown beyond 8 MiB; it is asked for once a day.
+# exchangeInfo of all symbols has grown beyond 8 MiB; it is asked for every four minutes.
 _CATALOGUE_LIMIT: Final = 48 * 1024 * 1024
 _DEPTHS: Final = ((100, 5), (500, 25), (1000, 50), (5000, 250))
 _STATUS: Final = {"TRADING": InstrumentStatus.TRADING}

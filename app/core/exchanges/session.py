@@ -22,6 +22,7 @@ from app.core.exchanges.errors import (
     VenueKeyRefused,
     VenueRejected,
     VenueRetryLater,
+    VenueRulesRefused,
     VenueUnknown,
     VenueUnreachable,
 )
@@ -251,6 +252,8 @@ class VenueSession:
             return self._later(refusal, reply, answered)
         if proven is Outcome.KEY_REFUSED:
             return VenueKeyRefused(self.exchange, f"{answered} and refused the key", **said)
+        if proven is Outcome.OUTDATED:
+            return VenueRulesRefused(self.exchange, f"{answered} and refused", **said)
         if proven is Outcome.REJECTED:
             return VenueRejected(self.exchange, f"{answered} and refused", **said)
         if proven is Outcome.FINAL:

@@ -123,7 +123,8 @@ class OrderResolver:
             if row.status in _UNRESOLVED and row.attempt == order.attempt:
                 if row.status == OrderStatus.SENDING:
                     move(unit, row, OrderStatus.UNKNOWN, "unknown", reason="its sender is gone")
-                row.not_before = unit.now_ms + (pause_ms or self._timing.retry_ms)
+                open_for = unit.now_ms - row.updated_at
+                row.not_before = unit.now_ms + (pause_ms or self._timing.patience_ms(open_for))
                 row.reason = why[:300]
             return OrderStatus(row.status)
 
