@@ -320,6 +320,7 @@ class Container:
             self.market_clock,
             FrameCache(self.market_data),
             self.runtime,
+            self.settings.max_signals_per_bar,
         )
 
     @cached_property
