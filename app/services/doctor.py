@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -77,10 +77,22 @@ def check_database(name: str, ping: Callable[[], None]) -> tuple[bool, str]:
     return True, f"{name} answers"
 
 
-def check_migrations(current: str | None, newest: str | None) -> tuple[bool, str]:
-    """Whether the database has the schema of this release."""
+def check_migrations(
+    current: str | None, newest: str | None, known: Collection[str]
+) -> tuple[bool, str]:
+    """Whether the database has what this release needs.
+
+    Args:
+        known: the revisions that this release knows. One beyond them is a newer release's, which
+            takes nothing away from what runs; only the next start is refused.
+    """
     if current == newest:
         return True, f"the schema is at {newest}"
+    if current is not None and current not in known:
+        return True, (
+            f"the schema is at {current}, of a newer release: what runs goes on, and the next "
+            "start must be the newer one's"
+        )
     if current is None:
         return False, "the database has no tables yet; run: tidemark system migrate"
     return False, (
