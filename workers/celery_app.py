@@ -20,7 +20,7 @@ from app.adapters.celery_queue import CeleryQueue, make_celery
 from app.config import Settings, load_settings
 from workers import backtests, collection, heartbeat, maintenance, orders, strategies
 from workers.beat_schedule import BEAT_SCHEDULE
-from workers.runtime import install
+from workers.runtime import install, is_installed
 
 if TYPE_CHECKING:
     from app.wiring import Container
@@ -45,7 +45,12 @@ app = build_celery(load_settings())
 
 @worker_init.connect
 def _build_in_worker(sender: Any, **_kwargs: Any) -> None:
-    """One container for a pool of threads; a pool of processes has one in each."""
+    """One container for a pool of threads; a pool of processes has one in each.
+
+    A worker on a thread of somebody else's process takes the container that is there.
+    """
+    if is_installed():
+        return
     from celery.concurrency import get_implementation
     from celery.concurrency.prefork import TaskPool
 
@@ -87,8 +92,6 @@ def _build_container(*, can_read_keys: bool) -> None:
     from app.wiring import Container
 
     settings = load_settings()
-    if settings.is_embedded:
-        return  # the runtime that started this worker has installed its own container
     _configure_logs(settings)
     container = Container(settings, CeleryQueue(app), can_read_keys=can_read_keys)
     container.start_background()
@@ -99,8 +102,7 @@ def _build_container(*, can_read_keys: bool) -> None:
 def _configure_logs(settings: Settings) -> None:
     from app.logs import configure_logs
 
-    if not settings.is_embedded:
-        configure_logs(settings.log_level, settings.log_format)
+    configure_logs(settings.log_level, settings.log_format)
 
 
 def _reconcile_first(queues: Collection[str]) -> None:

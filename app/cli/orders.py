@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from app.cli.arguments import Cursor, Limit, Symbol, amount_of, group
-from app.cli.output import Json, emit, facts, note, table
+from app.cli.output import Json, emit, facts, note, percent, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -193,5 +194,6 @@ def _send(here: Session, row: OrderRow) -> OrderRow:
     return row
 
 
-def _print_order(out: Console, order: dict[str, object]) -> None:
-    facts(out, ((name, value) for name, value in order.items() if value not in (None, "")))
+def _print_order(out: Console, order: dict[str, Any]) -> None:
+    said = {**order, "reserve_buffer": percent(Decimal(order["reserve_buffer"]))}
+    facts(out, ((name, value) for name, value in said.items() if value not in (None, "")))

@@ -82,7 +82,11 @@ class UnitOfWork(Protocol[UnitT_co]):
     """Transactions. A unit commits when its block ends and rolls back when it raises."""
 
     def read(self) -> AbstractContextManager[UnitT_co]:
-        """A consistent read; nothing is written."""
+        """A read; nothing is written, and each question sees what is committed by then."""
+        ...
+
+    def snapshot(self) -> AbstractContextManager[UnitT_co]:
+        """A read that sees one state of the whole record, whatever is written meanwhile."""
         ...
 
     def write(self) -> AbstractContextManager[UnitT_co]:

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, select
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
@@ -201,6 +201,12 @@ def make_directory(path: Path) -> None:
         raise InvalidInput(
             f"TIDEMARK_DATA_DIR {path} cannot be made ({error.strerror}); choose another directory"
         ) from None
+
+
+def ping(engine: Engine) -> None:
+    """Ask the database for an answer; raises what its driver does where none comes."""
+    with engine.connect() as connection:
+        connection.execute(select(1))
 
 
 def is_mysql(bind: Engine | Connection) -> bool:

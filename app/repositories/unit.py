@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from app.core.errors import Unavailable
-from app.core.ports import Clock, Queue
+from app.core.ports import Clock, Queue, UnitOfWork
 from app.models import OutboxRow
 from app.repositories.accounts import AccountRepository
 from app.repositories.audit import AuditRepository
@@ -185,7 +185,7 @@ class Unit:
         return WaitRepository(self.session)
 
 
-class Units:
+class Units(UnitOfWork[Unit]):
     """Factory of units of work over one database.
 
     Args:

@@ -289,6 +289,8 @@ class OrderIntake:
                     symbol=request.intent.symbol,
                     rule=verdict.rule,
                     text=verdict.reason,
+                    quote_needed=shown(context.quote_needed),
+                    reserve_buffer=shown(context.reserve_buffer),
                     at=unit.now_ms,
                 ),
             )
@@ -344,7 +346,16 @@ class OrderIntake:
         held = unit.accounts.lock_balances(account_id, [asset])[asset]
         unit.accounts.move(held, free=-amount, locked=amount, at=unit.now_ms)
         unit.flush()
-        note(unit, order, "created", OrderStatus.NEW, reference_price=canonical(reference.price))
+        note(
+            unit,
+            order,
+            "created",
+            OrderStatus.NEW,
+            reference_price=canonical(reference.price),
+            reserved_asset=asset,
+            reserved_amount=canonical(amount),
+            reserve_buffer=canonical(context.reserve_buffer),
+        )
         return order
 
 

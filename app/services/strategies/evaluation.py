@@ -16,7 +16,7 @@ from app.core.market.instruments import Instrument
 from app.core.market.intervals import Interval
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import KlineFrame
-from app.core.money import ZERO, parse_amount
+from app.core.money import ZERO, canonical, parse_amount
 from app.core.orders.state import FINAL, WORKING
 from app.core.orders.types import OrderStatus, OrderType, Side
 from app.core.portfolio.positions import exact_product
@@ -25,7 +25,7 @@ from app.core.strategies.errors import StrategyError, StrategyFailed
 from app.core.strategies.evaluation import EvaluationRequest, EvaluationResult
 from app.core.strategies.loader import StrategyRef
 from app.core.strategies.runtime import StrategyRuntime
-from app.core.strategies.signal import EmittedSignal
+from app.core.strategies.signal import EmittedSignal, Signal
 from app.core.strategies.updates import OrderUpdate, OwnOrder
 from app.models import OrderEventRow, OrderRow, SignalRow, StrategyInstanceRow
 from app.repositories.unit import Unit, Units
@@ -285,15 +285,7 @@ class Evaluator:
             stop_price=signal.stop_price,
             time_in_force=signal.time_in_force.value,
             cancels=signal.cancels,
-            extras={
-                name: None if value is None else str(value)
-                for name, value in (
-                    ("oco_group", signal.oco_group),
-                    ("stop_loss", signal.stop_loss),
-                    ("take_profit", signal.take_profit),
-                )
-                if value is not None
-            },
+            extras=_extras(signal),
             tag=signal.tag[:64],
             valid_until=emitted.valid_until,
             status="new",
@@ -439,14 +431,20 @@ def _quote_fee(symbol: str, data: dict[str, Any]) -> Decimal:
     return exact_product(fee, parse_amount(data["price"])) if data["fee_asset"] == base else ZERO
 
 
+def _extras(signal: Signal) -> dict[str, str]:
+    """What only some signals carry, as JSON."""
+    amounts = {"stop_loss": signal.stop_loss, "take_profit": signal.take_profit}
+    given = {name: canonical(value) for name, value in amounts.items() if value is not None}
+    return given if signal.oco_group is None else {**given, "oco_group": signal.oco_group}
+
+
 def _report_skipped(unit: Unit, row: StrategyInstanceRow, bar_ts: int) -> None:
     unit.emit(
         topic("system", "bar_skipped", row.id),
         body(
-            "instances.v1",
+            "skipped_bars.v1",
             instance_id=row.id,
             name=row.name,
-            status="bar-skipped",
             bar_ts=bar_ts,
             at=unit.now_ms,
         ),
