@@ -139,6 +139,7 @@ def _signals(unit: Unit) -> None:
     assert unit.signals.waiting(NOW) == unit.signals.of_instance(ID) == [found]
     assert unit.signals.unjudged_of(ID) == [found]
     assert unit.signals.waiting_of(ID) == 1
+    assert unit.signals.latest_bars(ID, 2) == [found.bar_ts]
     assert unit.signals.earlier_legs(found) == []
 
 
@@ -227,7 +228,9 @@ def _triggers(unit: Unit) -> None:
 
 def _catalogue(unit: Unit) -> None:
     wanted = instrument(SYMBOL)
-    assert unit.instruments.refresh("binance", [wanted], CountingIds().new, NOW) == 1
+    (listed,) = unit.instruments.refresh("binance", [wanted], CountingIds().new, NOW)
+    assert (listed.old, listed.new) == (None, wanted)
+    assert unit.instruments.exchanges() == ["binance"]
     assert unit.instruments.find("binance", SYMBOL) == unit.instruments.get("binance", SYMBOL)
     assert unit.instruments.of_exchange("binance") == [wanted]
     assert unit.instruments.of_exchange("binance", trading_only=True) == [wanted]
@@ -235,7 +238,10 @@ def _catalogue(unit: Unit) -> None:
     assert unit.instruments.page("binance", 1, ("binance", SYMBOL)) == []
     assert unit.instruments.count("binance") == 1
     # Delisted, since the venue says nothing of it any more.
-    assert unit.instruments.refresh("binance", [], CountingIds().new, NOW) == 1
+    (gone,) = unit.instruments.refresh("binance", [], CountingIds().new, NOW)
+    assert gone.old == wanted
+    (revision,) = unit.instruments.revisions("binance", SYMBOL)
+    assert (revision.old, revision.new) == ({"status": "trading"}, {"status": "delisted"})
 
 
 def _klines(unit: Unit) -> None:
@@ -298,6 +304,17 @@ def _tokens_and_bans(unit: Unit) -> None:
     assert [ban.until for ban in unit.system.bans(NOW)] == [NOW + 1]
 
 
+def _alarms_and_waits(unit: Unit) -> None:
+    assert unit.system.begin_alarm("a", "text", NOW)
+    assert not unit.system.begin_alarm("a", "text", NOW)
+    assert unit.system.alarm_stands("a")
+    assert unit.system.end_alarm("a")
+    assert not unit.system.end_alarm("a")
+    assert unit.system.take_slot("t", 2 * NOW, "me", NOW)
+    assert unit.waits.end_future(NOW, reply_ms=1) == 1
+    assert unit.system.last_run("t") is None
+
+
 def _outbox(unit: Unit) -> None:
     unit.emit("risk.alert.info", {"schema": "alerts.v1"})
     later = unit.now_ms + 1
@@ -347,6 +364,7 @@ STORIES: tuple[Callable[[Unit], None], ...] = (
     _plans,
     _schedule_and_leases,
     _tokens_and_bans,
+    _alarms_and_waits,
     _outbox,
     _sent_events,
     _audit,
