@@ -58,6 +58,12 @@ def refresh_catalogues() -> None:
         parts.catalogue_refresher.request_all()
 
 
+@task("maintenance.refresh_catalogue")
+def refresh_catalogue(exchange: str, symbol: str = "") -> None:
+    """Bring what is used of a venue's catalogue, and a symbol, up to date."""
+    container().catalogue_refresher.refresh(exchange, symbol)
+
+
 @task("maintenance.prune")
 def prune() -> None:
     """Delete what nobody needs any more: old schedule slots and sent events."""

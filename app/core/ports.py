@@ -6,7 +6,7 @@ services receive them as arguments.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -289,8 +289,12 @@ class MarketAdapter(Protocol):
 
     exchange: str
 
-    def instruments(self) -> list[Instrument]:
-        """All instruments of the adapter's types, whatever their status."""
+    def instruments(self, symbols: Collection[str] | None = None) -> list[Instrument]:
+        """All instruments of the adapter's types, or those of some symbols, whatever their status.
+
+        Raises:
+            VenueRulesRefused: the venue does not list one of the symbols.
+        """
         ...
 
     def klines(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -101,18 +101,20 @@ class InstrumentRepository(Repository):
         instruments: Iterable[Instrument],
         new_id: Callable[[], str],
         now_ms: int,
+        among: Collection[str] | None = None,
     ) -> list[Change]:
         """Make the catalogue of a venue what it now states; what changed.
 
         What it no longer states is kept as delisted: orders and klines refer to it. What it
         states otherwise is kept as a revision.
+
+        Args:
+            among: the symbols that it was asked for; all without them.
         """
-        known = {
-            row.symbol: row
-            for row in self._session.scalars(
-                select(InstrumentRow).where(InstrumentRow.exchange == exchange)
-            )
-        }
+        statement = select(InstrumentRow).where(InstrumentRow.exchange == exchange)
+        if among is not None:
+            statement = statement.where(InstrumentRow.symbol.in_(among))
+        known = {row.symbol: row for row in self._session.scalars(statement)}
         stated = {each.symbol: each for each in instruments}
         for symbol in known.keys() - stated.keys():
             gone = instrument_of(known[symbol])

@@ -127,6 +127,13 @@ class SystemRepository(Repository):
         """Whether a condition was told and has not ended."""
         return self._session.get(StandingAlarmRow, name) is not None
 
+    def standing_alarms(self, prefix: str) -> Sequence[str]:
+        """Names of the conditions that stand and begin so."""
+        name = StandingAlarmRow.name
+        return self._session.scalars(
+            select(name).where(name.startswith(prefix, autoescape=True)).order_by(name)
+        ).all()
+
     def begin_alarm(self, name: str, text: str, now_ms: int) -> bool:
         """Note that a condition stands; False if it did already."""
         try:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 import structlog
 
 from app.core.events import body, topic
-from app.core.exchanges.errors import BadVenueAnswer, VenueError
+from app.core.exchanges.errors import BadVenueAnswer, VenueError, VenueRulesRefused
 from app.core.market.instruments import Instrument, InstrumentStatus
 from app.core.ports import Clock, Ids, MarketAdapter
 from app.repositories.instruments import Change
@@ -16,32 +16,42 @@ from app.repositories.unit import Unit, Units
 from app.services.alarms import tell_alarm
 
 _log = structlog.get_logger(__name__)
-#: The task that brings one venue's catalogue up to date.
-TASK: Final = "collection.refresh_catalogue"
+#: The task that brings what is used of one venue's catalogue up to date.
+TASK: Final = "maintenance.refresh_catalogue"
 # Refused orders ask for a refresh, and come in bursts. One costs a weight of 20 of a minute's
 # 6,000, so that bursts without end cost a twenty-fifth of it.
 _PAUSE_MS: Final = 5_000
 _SLOT: Final = "catalogue:{exchange}"
+# Some kilobytes; beyond that the whole catalogue is asked for, which takes seconds to read.
+_MOST_ASKED: Final = 100
 # An event names so many of the instruments that changed at once; the rows name all.
 _MOST_NAMED: Final = 50
 
 
-def sync_catalogue(units: Units, market: MarketAdapter, ids: Ids) -> int:
+def sync_catalogue(
+    units: Units, market: MarketAdapter, ids: Ids, symbols: Collection[str] | None = None
+) -> int:
     """Ask a venue for its instruments and store them; how many rows changed.
 
     What was changed of a known instrument is kept as a revision and reported; that one which is
     in use trades no longer, or again, is an alarm.
 
+    Args:
+        symbols: the only ones that are asked for; all without them.
+
     Raises:
+        VenueRulesRefused: the venue does not list one of ``symbols``.
         VenueError: the venue could not be asked, or stated no instrument at all.
     """
-    stated = market.instruments()
+    stated = market.instruments(symbols)
     if not stated:
         # Believed, it would mark everything that is traded as delisted.
         raise BadVenueAnswer(market.exchange, "the catalogue was empty")
 
     def work(unit: Unit) -> int:
-        changes = unit.instruments.refresh(market.exchange, stated, ids.new, unit.now_ms)
+        changes = unit.instruments.refresh(
+            market.exchange, stated, ids.new, unit.now_ms, among=symbols
+        )
         revised = [change for change in changes if change.old is not None]
         if revised:
             _report(unit, market.exchange, revised)
@@ -52,7 +62,10 @@ def sync_catalogue(units: Units, market: MarketAdapter, ids: Ids) -> int:
 
 
 class CatalogueRefresher:
-    """Keeps the catalogues of the venues in use up to date.
+    """Keeps what is used of the venues' catalogues up to date.
+
+    That is a small answer, so that it may be asked for beside the orders; the whole catalogue is
+    ten megabytes.
 
     Args:
         markets: the market adapter of a venue.
@@ -82,14 +95,22 @@ class CatalogueRefresher:
 
         self._units.run(work)
 
-    def refresh(self, exchange: str) -> bool:
-        """Bring one catalogue up to date, unless somebody did within the last seconds.
+    def refresh(self, exchange: str, symbol: str = "") -> bool:
+        """Bring one catalogue up to date, unless somebody did within the last seconds; whether
+        it was.
+
+        Asked for are the symbols of enabled plans, running instances, live orders and positions,
+        and ``symbol``. Where the venue has delisted one of them, all are asked for.
 
         A venue that cannot be asked leaves the catalogue as it is: the next period asks again.
 
         Raises:
             UnknownName: the venue is not set up.
         """
+        with self._units.read() as unit:
+            watched = _watched(unit, exchange) | ({symbol} if symbol else set())
+        if not watched:
+            return False
         now = self._clock.now_ms()
         slot, due = _SLOT.format(exchange=exchange)[:64], now - now % _PAUSE_MS
         if not self._units.run(
@@ -97,11 +118,22 @@ class CatalogueRefresher:
         ):
             return False
         try:
-            sync_catalogue(self._units, self._markets(exchange), self._ids)
+            self._sync(exchange, watched)
         except VenueError as error:
             _log.warning("catalogue_not_refreshed", exchange=exchange, why=error.message)
             return False
         return True
+
+    def _sync(self, exchange: str, watched: set[str]) -> None:
+        market = self._markets(exchange)
+        if len(watched) <= _MOST_ASKED:
+            try:
+                sync_catalogue(self._units, market, self._ids, watched)
+            except VenueRulesRefused:
+                _log.info("catalogue_asked_as_a_whole", exchange=exchange)
+            else:
+                return
+        sync_catalogue(self._units, market, self._ids)
 
 
 def _report(unit: Unit, exchange: str, revised: Sequence[Change]) -> None:
@@ -147,6 +179,28 @@ def _tell_trading(unit: Unit, exchange: str, revised: Sequence[Instrument]) -> N
 
 def _alarm(exchange: str, symbol: str) -> str:
     return f"instrument:{exchange}:{symbol}"
+
+
+def _watched(unit: Unit, exchange: str) -> set[str]:
+    """Symbols that somebody uses, collects, or was told of, less those that are delisted.
+
+    Asked for by name, a delisted one would have the whole catalogue asked for each time.
+    """
+    prefix = _alarm(exchange, "")
+    told = {name.removeprefix(prefix) for name in unit.system.standing_alarms(prefix)}
+    planned = {
+        symbol
+        for plan in unit.plans.enabled()
+        if plan.exchange == exchange
+        for symbol in plan.symbols
+    }
+    watched = _in_use(unit, exchange) | planned | told
+    known = {symbol: unit.instruments.find(exchange, symbol) for symbol in watched}
+    return {
+        symbol
+        for symbol, found in known.items()
+        if found is None or found.status is not InstrumentStatus.DELISTED
+    }
 
 
 def _in_use(unit: Unit, exchange: str) -> set[str]:

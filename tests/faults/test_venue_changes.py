@@ -158,6 +158,20 @@ def test_new_filters_are_known_within_five_minutes_without_any_order(here: Insta
     assert_world_holds(here, account)
 
 
+def test_an_order_in_an_instrument_that_nobody_watches_brings_its_filters_too(
+    here: Installation,
+) -> None:
+    account, _ = trading(here)
+    here.venue.change_instrument("ETH/USDT", step="0.01")
+    refused = here.order(account, "buy", "0.1234", symbol="ETH/USDT")
+    assert refused.status == OrderStatus.REJECTED
+    assert here.parts.market_data.instrument(EXCHANGE, "ETH/USDT").step_size == D("0.01")
+    asked = here.venue.requests(path="/api/v3/exchangeInfo")
+    assert asked[-1]["params"]["symbols"] == '["BTCUSDT","ETHUSDT"]'
+    here.venue.change_instrument("ETH/USDT", step="0.0001", min_quantity="0.0001")
+    assert_world_holds(here, account)
+
+
 # -- 30: a halted symbol -----------------------------------------------------------------------
 
 

@@ -186,7 +186,7 @@ def tasks_of(parts: Container) -> dict[str, Callable[..., object]]:
         "backtests.run": parts.backtests.run,
         "collection.run_job": parts.collection.run_job,
         "collection.follow": parts.collection.follow,
-        "collection.refresh_catalogue": parts.catalogue_refresher.refresh,
+        "maintenance.refresh_catalogue": parts.catalogue_refresher.refresh,
         "strategies.evaluate": parts.evaluator.evaluate,
         "orders.accept_signal": accept_signal,
         "orders.send": parts.sender.send,

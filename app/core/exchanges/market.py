@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Final
@@ -16,7 +18,7 @@ from app.core.ports import Purpose
 
 #: Bars in one answer at most; ccxt and the venue agree on it.
 KLINES_LIMIT: Final = 1000
-# exchangeInfo of all symbols has grown beyond 8 MiB; it is asked for every four minutes.
+# exchangeInfo of all symbols has grown beyond 8 MiB; it is seldom asked for as a whole.
 _CATALOGUE_LIMIT: Final = 48 * 1024 * 1024
 _DEPTHS: Final = ((100, 5), (500, 25), (1000, 50), (5000, 250))
 _STATUS: Final = {"TRADING": InstrumentStatus.TRADING}
@@ -40,13 +42,17 @@ class BinanceSpotMarket:
         self.exchange = session.exchange
         self._session = session
 
-    def instruments(self) -> list[Instrument]:
-        """All spot symbols with their filters; weight 20."""
+    def instruments(self, symbols: Collection[str] | None = None) -> list[Instrument]:
+        """All spot symbols, or some, with their filters; weight 20."""
         reader = self._reader("exchangeInfo")
+        wanted = {"permissions": "SPOT"}  # the venue takes it, or symbols, not both
+        if symbols is not None:
+            names = json.dumps(sorted(map(native_id, symbols)), ensure_ascii=False)
+            wanted = {"symbols": names.replace(" ", "")}
         answer = reader.object(
             self._get(
                 "public_get_exchangeinfo",
-                {"permissions": "SPOT", "showPermissionSets": "false"},
+                {**wanted, "showPermissionSets": "false"},
                 20,
                 limit=_CATALOGUE_LIMIT,
             )

@@ -201,7 +201,7 @@ class OrderSender:
             halt_for_key(unit, row.account_id, error)
         if isinstance(error, VenueRulesRefused):
             # The gate has passed it by a catalogue that is out of date.
-            unit.enqueue(REFRESH, row.exchange)
+            unit.enqueue(REFRESH, row.exchange, row.symbol)
         if isinstance(error, VenueRejected):
             move(unit, row, OrderStatus.REJECTED, "rejected", reason=reason)
         elif isinstance(error, VenueRetryLater):

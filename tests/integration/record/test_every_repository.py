@@ -240,6 +240,7 @@ def _catalogue(unit: Unit) -> None:
     # Delisted, since the venue says nothing of it any more.
     (gone,) = unit.instruments.refresh("binance", [], CountingIds().new, NOW)
     assert gone.old == wanted
+    assert unit.instruments.refresh("binance", [], CountingIds().new, NOW, among=[SYMBOL]) == []
     (revision,) = unit.instruments.revisions("binance", SYMBOL)
     assert (revision.old, revision.new) == ({"status": "trading"}, {"status": "delisted"})
 
@@ -308,6 +309,7 @@ def _alarms_and_waits(unit: Unit) -> None:
     assert unit.system.begin_alarm("a", "text", NOW)
     assert not unit.system.begin_alarm("a", "text", NOW)
     assert unit.system.alarm_stands("a")
+    assert unit.system.standing_alarms("a") == ["a"]
     assert unit.system.end_alarm("a")
     assert not unit.system.end_alarm("a")
     assert unit.system.take_slot("t", 2 * NOW, "me", NOW)
