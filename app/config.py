@@ -120,6 +120,8 @@ class Settings(BaseSettings):
     max_price_age_ms: int = Field(10_000, ge=100)
     #: Wall-clock limit of one call into user code, seconds.
     strategy_timeout_s: float = Field(10.0, gt=0)
+    #: Signals that a live instance may emit on one bar and the fills after it; more is a flood.
+    max_signals_per_bar: int = Field(100, ge=1, le=1_000)
     #: Wall-clock limit of one backtest, seconds.
     backtest_timeout_s: float = Field(1_800.0, gt=0)
 

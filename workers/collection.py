@@ -15,3 +15,9 @@ def run_job(job_id: str) -> None:
 def follow(plan_id: str) -> None:
     """Bring every series of a plan up to the last closed bar."""
     container().collection.follow(plan_id)
+
+
+@task("collection.refresh_catalogue")
+def refresh_catalogue(exchange: str) -> None:
+    """Bring a venue's catalogue up to date."""
+    container().catalogue_refresher.refresh(exchange)

@@ -77,12 +77,13 @@ def _database(container: Container, name: str = "") -> Check:
 
 
 def _migrations(container: Container) -> Check:
-    from app.repositories.migrating import current_revision, newest_revision
+    from app.repositories.migrating import current_revision, newest_revision, revisions
 
     def check() -> tuple[bool, str]:
         if _unmade(container):
             return True, "the first start brings the schema"
-        return doctor.check_migrations(current_revision(container.probe_engine), newest_revision())
+        current = current_revision(container.probe_engine)
+        return doctor.check_migrations(current, newest_revision(), revisions())
 
     return Check("migrations", check)
 

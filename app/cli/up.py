@@ -162,7 +162,7 @@ class EmbeddedRuntime:
 
     def _start(self, stack: ExitStack) -> None:
         from app.adapters.celery_queue import CeleryQueue
-        from app.repositories.migrating import upgrade
+        from app.repositories.migrating import upgrade_alone
         from app.wiring import Container
         from workers import runtime as worker_runtime
         from workers.celery_app import build_celery
@@ -178,7 +178,7 @@ class EmbeddedRuntime:
         celery.set_default()
         self.container = Container(settings, CeleryQueue(celery))
         stack.callback(self.container.close)
-        upgrade(self.container.engine)
+        upgrade_alone(self.container.engine)
         # The lock proves that no other runtime lives: what its predecessor held is free.
         self.container.jobs.free_leases()
         self.container.catalogue.sync_builtins()

@@ -45,6 +45,31 @@ class MarketClock(Protocol):
         ...
 
 
+class VenueClock(Protocol):
+    """The wall clock of one venue, by which requests to it are signed."""
+
+    def now_ms(self) -> int:
+        """The venue's wall time, ms. Asks nobody."""
+        ...
+
+    def refresh(self) -> None:
+        """Trust what was measured no longer: the venue has refused a timestamp."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Skew:
+    """How a venue's wall clock stands to this machine's.
+
+    Attributes:
+        ms: theirs less ours.
+        error_ms: how far off ``ms`` may be.
+    """
+
+    ms: int
+    error_ms: int
+
+
 class Ids(Protocol):
     """Source of the ids that the API shows."""
 

@@ -34,6 +34,7 @@ from app.repositories.signals import SignalRepository
 from app.repositories.strategies import StrategyRepository
 from app.repositories.system import SystemRepository
 from app.repositories.triggers import TriggerRepository
+from app.repositories.waits import WaitRepository
 
 R = TypeVar("R")
 # 1205 lock wait timeout, 1213 deadlock: the whole transaction was or must be rolled back and
@@ -170,13 +171,18 @@ class Unit:
 
     @cached_property
     def system(self) -> SystemRepository:
-        """Schedule runs, leases, tokens and bans."""
+        """Schedule runs, leases, tokens, bans and standing alarms."""
         return SystemRepository(self.session)
 
     @cached_property
     def triggers(self) -> TriggerRepository:
         """Order triggers."""
         return TriggerRepository(self.session)
+
+    @cached_property
+    def waits(self) -> WaitRepository:
+        """What rows wait for."""
+        return WaitRepository(self.session)
 
 
 class Units(UnitOfWork[Unit]):

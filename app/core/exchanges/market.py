@@ -12,10 +12,11 @@ from app.core.market.instruments import Instrument, InstrumentStatus, Instrument
 from app.core.market.klines import KlineRow
 from app.core.market.quotes import MarketData, OrderBook
 from app.core.money import ZERO
+from app.core.ports import Purpose
 
 #: Bars in one answer at most; ccxt and the venue agree on it.
 KLINES_LIMIT: Final = 1000
-# exchangeInfo of all symbols has grown beyond 8 MiB; it is asked for once a day.
+# exchangeInfo of all symbols has grown beyond 8 MiB; it is asked for every four minutes.
 _CATALOGUE_LIMIT: Final = 48 * 1024 * 1024
 _DEPTHS: Final = ((100, 5), (500, 25), (1000, 50), (5000, 250))
 _STATUS: Final = {"TRADING": InstrumentStatus.TRADING}
@@ -114,9 +115,10 @@ class BinanceSpotMarket:
         return OrderBook(self.exchange, symbol, reader.integer(answer, "lastUpdateId"), bids, asks)
 
     def server_time_ms(self) -> int:
-        """The venue's wall clock, ms; weight 1."""
+        """The venue's wall clock, ms; weight 1, of the orders' share, for orders wait for it."""
         reader = self._reader("time")
-        return reader.integer(reader.object(self._get("public_get_time", {}, 1)), "serverTime")
+        call = Call("public_get_time", {}, 1, purpose=Purpose.ORDER)
+        return reader.integer(reader.object(self._session.send(call)), "serverTime")
 
     def _get(
         self, method: str, params: dict[str, Any], weight: int, limit: int = ANSWER_LIMIT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -20,7 +21,7 @@ from app.core.orders.state import FINAL, WORKING
 from app.core.orders.types import OrderStatus, OrderType, Side
 from app.core.portfolio.positions import exact_product
 from app.core.ports import Ids, MarketClock
-from app.core.strategies.errors import StrategyError
+from app.core.strategies.errors import StrategyError, StrategyFailed
 from app.core.strategies.evaluation import EvaluationRequest, EvaluationResult
 from app.core.strategies.loader import StrategyRef
 from app.core.strategies.runtime import StrategyRuntime
@@ -62,7 +63,12 @@ class _Subject:
 
 class Evaluator:
     """Evaluates instances. Two evaluations of one instance are harmless: one of them loses
-    the compare-and-set on the cursors and writes nothing."""
+    the compare-and-set on the cursors and writes nothing.
+
+    Args:
+        max_signals: that an instance may emit on one bar and the fills after it. One that emits
+            more has failed: nothing of that evaluation is written.
+    """
 
     def __init__(
         self,
@@ -71,12 +77,14 @@ class Evaluator:
         market_clock: MarketClock,
         frames: Frames,
         runtime: StrategyRuntime,
+        max_signals: int,
     ) -> None:
         self._units = units
         self._ids = ids
         self._market_clock = market_clock
         self._frames = frames
         self._runtime = runtime
+        self._max_signals = max_signals
         self._refs: dict[str, StrategyRef] = {}
 
     def evaluate(self, instance_id: str) -> int:
@@ -112,10 +120,10 @@ class Evaluator:
         request = self._request(subject, ready)
         try:
             result = self._runtime.evaluate(subject.ref, request, row.id)
+            return self._write(subject, result, skipped)
         except StrategyError as error:
             self._fail(row, error)
             return 0
-        return self._write(subject, result, skipped)
 
     def _load(self, instance_id: str) -> _Subject | None:
         with self._units.read() as unit:
@@ -225,6 +233,7 @@ class Evaluator:
             )
             if not won:
                 return 0
+            self._refuse_flood(unit, row, result.signals)
             if told:
                 unit.orders.mark_told(row.id, told)
             for emitted in result.signals:
@@ -234,6 +243,28 @@ class Evaluator:
             return len(result.signals)
 
         return self._units.run(work)
+
+    def _refuse_flood(
+        self, unit: Unit, row: StrategyInstanceRow, signals: Sequence[EmittedSignal]
+    ) -> None:
+        """Nothing, unless one bar has too many signals, those of earlier evaluations included.
+
+        Raises:
+            StrategyFailed: it has.
+        """
+        if not signals:
+            return
+        counts = Counter(each.bar_ts for each in signals)
+        counts.update(
+            ts for ts in unit.signals.latest_bars(row.id, self._max_signals) if ts in counts
+        )
+        bar_ts, most = counts.most_common(1)[0]
+        if most > self._max_signals:
+            raise StrategyFailed(
+                row.name,
+                f"emitted {most} signals on the bar of {bar_ts}, more than the {self._max_signals} "
+                "of TIDEMARK_MAX_SIGNALS_PER_BAR; none of this evaluation is taken",
+            )
 
     def _write_signal(self, unit: Unit, row: StrategyInstanceRow, emitted: EmittedSignal) -> None:
         signal = emitted.signal

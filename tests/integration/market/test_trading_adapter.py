@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from app.adapters.venue_clock import MeasuredClock
 from app.core.errors import InvalidInput
 from app.core.exchanges.errors import (
     BadVenueAnswer,
@@ -475,8 +476,10 @@ def test_a_query_is_signed_when_nothing_is_left_to_wait_for(venue: StubVenue, ed
 
 
 def test_queries_and_cancels_are_signed_with_the_venues_time(venue: StubVenue, edge: Edge) -> None:
+    theirs = MeasuredClock("binance", edge.clock, lambda: edge.clock.now_ms() - 4_200)
+    theirs.synchronise(1_000)
     trade = trade_adapter(
-        "binance", KEYS, edge.budget, edge.clock, base_url=venue.url, offset_ms=lambda: -4_200
+        "binance", KEYS, edge.budget, edge.clock, base_url=venue.url, venue_clock=theirs
     )
     venue.on("GET", "/api/v3/account", Reply({"balances": []}))
     trade.get_balance()
@@ -485,3 +488,25 @@ def test_queries_and_cancels_are_signed_with_the_venues_time(venue: StubVenue, e
     venue.on("POST", ORDER, Reply(FILLED))
     trade.place_order(MARKET)
     assert venue.asked[-1].params["timestamp"] == str(MARKET.timestamp_ms)
+
+
+def test_a_refused_timestamp_has_the_venues_clock_measured_anew(
+    venue: StubVenue, edge: Edge
+) -> None:
+    asked = []
+
+    def ask() -> int:
+        asked.append(edge.clock.now_ms())
+        return edge.clock.now_ms()
+
+    theirs = MeasuredClock("binance", edge.clock, ask)
+    theirs.synchronise(1_000)
+    trade = trade_adapter(
+        "binance", KEYS, edge.budget, edge.clock, base_url=venue.url, venue_clock=theirs
+    )
+    late = {"code": -1021, "msg": "Timestamp for this request is outside of the recvWindow."}
+    venue.on("POST", ORDER, Reply(late, status=400))
+    with pytest.raises(VenueRetryLater):
+        trade.place_order(MARKET)
+    theirs.synchronise(1_000)
+    assert len(asked) == 2

@@ -140,6 +140,7 @@ def _signals(unit: Unit) -> None:
     assert unit.signals.unjudged_of(ID) == [found]
     assert unit.signals.waiting_of(ID) == 1
     assert unit.signals.earlier_legs(found) == []
+    assert unit.signals.latest_bars(ID, 1) == [found.bar_ts]
 
 
 def _risk(unit: Unit) -> None:
@@ -227,15 +228,19 @@ def _triggers(unit: Unit) -> None:
 
 def _catalogue(unit: Unit) -> None:
     wanted = instrument(SYMBOL)
-    assert unit.instruments.refresh("binance", [wanted], CountingIds().new, NOW) == 1
+    assert len(unit.instruments.refresh("binance", [wanted], CountingIds().new, NOW)) == 1
     assert unit.instruments.find("binance", SYMBOL) == unit.instruments.get("binance", SYMBOL)
     assert unit.instruments.of_exchange("binance") == [wanted]
     assert unit.instruments.of_exchange("binance", trading_only=True) == [wanted]
     assert unit.instruments.page(None, 1) == [wanted]
     assert unit.instruments.page("binance", 1, ("binance", SYMBOL)) == []
     assert unit.instruments.count("binance") == 1
+    assert unit.instruments.exchanges() == ["binance"]
     # Delisted, since the venue says nothing of it any more.
-    assert unit.instruments.refresh("binance", [], CountingIds().new, NOW) == 1
+    (gone,) = unit.instruments.refresh("binance", [], CountingIds().new, NOW)
+    assert [each.new for each in unit.instruments.revisions("binance", SYMBOL)] == [
+        gone.differences()[1]
+    ]
 
 
 def _klines(unit: Unit) -> None:
@@ -298,6 +303,15 @@ def _tokens_and_bans(unit: Unit) -> None:
     assert [ban.until for ban in unit.system.bans(NOW)] == [NOW + 1]
 
 
+def _alarms_and_waits(unit: Unit) -> None:
+    assert unit.system.begin_alarm("clock-skew:binance", "3 s", NOW)
+    assert not unit.system.begin_alarm("clock-skew:binance", "4 s", NOW)
+    assert unit.system.alarm_stands("clock-skew:binance")
+    assert unit.system.end_alarm("clock-skew:binance")
+    unit.system.take_slot("t", 2 * NOW, "me", NOW)
+    assert unit.waits.end_future(NOW, reply_ms=1) == 1
+
+
 def _outbox(unit: Unit) -> None:
     unit.emit("risk.alert.info", {"schema": "alerts.v1"})
     later = unit.now_ms + 1
@@ -347,6 +361,7 @@ STORIES: tuple[Callable[[Unit], None], ...] = (
     _plans,
     _schedule_and_leases,
     _tokens_and_bans,
+    _alarms_and_waits,
     _outbox,
     _sent_events,
     _audit,
