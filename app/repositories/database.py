@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ _IDLE_S = 1.0
 _USED_AT = "used_at"
 _SQLITE_BUSY_S = 15
 _LOCK_WAIT_S = 3
+# 1114: InnoDB could not make a table's file longer. 1021: another file of the server's.
+_DISK_FULL = frozenset({1021, 1114})
 
 
 def open_probe(url: str) -> Engine:
@@ -157,6 +160,12 @@ def make_directory(path: Path) -> None:
 def is_mysql(bind: Engine | Connection) -> bool:
     """Whether the bind speaks MySQL or MariaDB."""
     return bind.dialect.name in ("mysql", "mariadb")
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether the driver's error says that the database found no room to write."""
+    full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return full or driver_code(error) in _DISK_FULL
 
 
 def driver_code(error: BaseException | None) -> int | None:
