@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from celery import Celery
 from celery.signals import (
+    setup_logging,
     task_postrun,
     task_prerun,
     worker_init,
@@ -43,6 +44,15 @@ def build_celery(settings: Settings) -> Celery:
 app = build_celery(load_settings())
 
 
+@setup_logging.connect
+def _configure_logs(**_kwargs: Any) -> None:
+    """Worker and beat log as every process does; Celery sets up nothing of its own then."""
+    from app.logs import configure_logs
+
+    settings = load_settings()
+    configure_logs(settings.log_level, settings.log_format)
+
+
 @worker_init.connect
 def _build_in_worker(sender: Any, **_kwargs: Any) -> None:
     """One container for a pool of threads; a pool of processes has one in each."""
@@ -50,7 +60,6 @@ def _build_in_worker(sender: Any, **_kwargs: Any) -> None:
     from celery.concurrency.prefork import TaskPool
 
     if issubclass(get_implementation(sender.pool_cls), TaskPool):
-        _configure_logs(load_settings())
         return
     queues = sender.app.amqp.queues.consume_from
     try:
@@ -89,18 +98,10 @@ def _build_container(*, can_read_keys: bool) -> None:
     settings = load_settings()
     if settings.is_embedded:
         return  # the runtime that started this worker has installed its own container
-    _configure_logs(settings)
     container = Container(settings, CeleryQueue(app), can_read_keys=can_read_keys)
     container.start_background()
     install(container)
     _built.append(container)
-
-
-def _configure_logs(settings: Settings) -> None:
-    from app.logs import configure_logs
-
-    if not settings.is_embedded:
-        configure_logs(settings.log_level, settings.log_format)
 
 
 def _reconcile_first(queues: Collection[str]) -> None:

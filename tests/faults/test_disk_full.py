@@ -1,4 +1,4 @@
-"""Row 40: the record's disk is full, or that of the logs.
+"""Row 40: the disk of the record is full, or that of logs, heartbeats and beat's file.
 
 A commit that finds no room is no order. What was under way is found again by its row once there
 is room, reads are served meanwhile, and a log that cannot be written holds up nobody.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from decimal import Decimal
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from app.config import Settings
 from app.core.errors import Unavailable
 from app.core.orders.state import UNSETTLED
 from app.core.orders.types import OrderStatus
@@ -28,6 +30,10 @@ from tests.support.servers import MariaDBServer
 from tests.support.simulator import ROOT, SimulatorProcess
 from tests.support.stories import STRATEGIES
 from tests.support.world import World
+from workers.beat_schedule import BEAT_SCHEDULE
+from workers.celery_app import build_celery
+from workers.heartbeat import BeatScheduler
+from workers.signs import CONSUMING, RECONNECTING, STUCK, VARIABLE, complaint, take_back, touch
 
 # MariaDB's tables have some room in themselves; SQLite's have none.
 MOST_ORDERS = 150
@@ -246,3 +252,35 @@ def test_a_log_that_cannot_be_written_holds_up_nobody(disk: Disk) -> None:
     written = log.read_text(errors="replace")
     assert written.count('"part": "before"') == written.count('"part": "after"') == 2_000
     assert written.count('"part": "full"') < 2_000
+
+
+def test_beat_starts_and_goes_on_without_room_for_its_file(disk: Disk) -> None:
+    """What is due is a row; the file only says when it was last sent."""
+    celery = build_celery(Settings(environment="testing", data_dir=disk.path))
+
+    def beat() -> BeatScheduler:
+        return BeatScheduler(celery, schedule_filename=str(disk.path / "celerybeat-schedule"))
+
+    began_before = beat()
+    disk.fill()
+    for scheduler in (began_before, beat()):
+        assert set(BEAT_SCHEDULE) <= set(scheduler.schedule)
+        scheduler.sync()
+    disk.clear()
+    assert set(BEAT_SCHEDULE) <= set(beat().schedule)
+
+
+def test_a_sign_of_life_needs_no_room(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The supervisor would kill a silent process, again and again."""
+    path = disk.path / "worker.beat"
+    monkeypatch.setenv(VARIABLE, str(path))
+    touch(RECONNECTING)
+    assert complaint(path, 1) is None
+    take_back(path)
+    assert complaint(path, 1) == "it has given no sign of life yet"
+    disk.fill()
+    touch(STUCK, "orders.send" * 1_000)
+    assert str(complaint(path, 1)).startswith("it is stuck: orders.send")
+    touch(CONSUMING)
+    assert complaint(path, 1) is None
+    assert "silent" in str(complaint(path, 1, time.time() + 5))
