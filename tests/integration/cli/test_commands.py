@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -168,6 +170,24 @@ def test_the_token_is_made_once_shown_and_its_owners_alone(
 def test_the_schema_comes_by_itself_and_migrate_says_where_it_is(tidemark: Tidemark) -> None:
     assert tidemark("system", "migrate", "--json").document["changed"] is True
     assert tidemark("system", "migrate", "--json").document["changed"] is False
+
+
+def test_an_older_release_leaves_a_newer_record_alone_and_says_whose_it_is(
+    tidemark: Tidemark, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEMARK_SIMULATOR_URL", "http://127.0.0.1:9")
+    tidemark("system", "migrate")
+    with closing(sqlite3.connect(data_dir / "tidemark.db")) as record:
+        record.execute("UPDATE alembic_version SET version_num = '9999'")
+        record.commit()
+    for command in (("order", "list"), ("up", "--port", "0"), ("system", "migrate")):
+        outcome = tidemark(*command)
+        assert outcome.code == 1
+        assert "a newer one has migrated it; start that one" in outcome.err
+    # What runs already goes on: the newer schema holds all that it knows.
+    checks = {each["component"]: each for each in tidemark("doctor", "--json").document["checks"]}
+    assert checks["migrations"]["ok"]
+    assert "of a newer release" in checks["migrations"]["detail"]
 
 
 def test_the_doctor_names_what_is_wrong_and_exits_1(

@@ -139,8 +139,8 @@ def _signals(unit: Unit) -> None:
     assert unit.signals.waiting(NOW) == unit.signals.of_instance(ID) == [found]
     assert unit.signals.unjudged_of(ID) == [found]
     assert unit.signals.waiting_of(ID) == 1
+    assert unit.signals.latest_bars(ID, 2) == [found.bar_ts]
     assert unit.signals.earlier_legs(found) == []
-    assert unit.signals.latest_bars(ID, 1) == [found.bar_ts]
 
 
 def _risk(unit: Unit) -> None:
@@ -228,19 +228,20 @@ def _triggers(unit: Unit) -> None:
 
 def _catalogue(unit: Unit) -> None:
     wanted = instrument(SYMBOL)
-    assert len(unit.instruments.refresh("binance", [wanted], CountingIds().new, NOW)) == 1
+    (listed,) = unit.instruments.refresh("binance", [wanted], CountingIds().new, NOW)
+    assert (listed.old, listed.new) == (None, wanted)
+    assert unit.instruments.exchanges() == ["binance"]
     assert unit.instruments.find("binance", SYMBOL) == unit.instruments.get("binance", SYMBOL)
     assert unit.instruments.of_exchange("binance") == [wanted]
     assert unit.instruments.of_exchange("binance", trading_only=True) == [wanted]
     assert unit.instruments.page(None, 1) == [wanted]
     assert unit.instruments.page("binance", 1, ("binance", SYMBOL)) == []
     assert unit.instruments.count("binance") == 1
-    assert unit.instruments.exchanges() == ["binance"]
     # Delisted, since the venue says nothing of it any more.
     (gone,) = unit.instruments.refresh("binance", [], CountingIds().new, NOW)
-    assert [each.new for each in unit.instruments.revisions("binance", SYMBOL)] == [
-        gone.differences()[1]
-    ]
+    assert gone.old == wanted
+    (revision,) = unit.instruments.revisions("binance", SYMBOL)
+    assert (revision.old, revision.new) == ({"status": "trading"}, {"status": "delisted"})
 
 
 def _klines(unit: Unit) -> None:
@@ -304,12 +305,14 @@ def _tokens_and_bans(unit: Unit) -> None:
 
 
 def _alarms_and_waits(unit: Unit) -> None:
-    assert unit.system.begin_alarm("clock-skew:binance", "3 s", NOW)
-    assert not unit.system.begin_alarm("clock-skew:binance", "4 s", NOW)
-    assert unit.system.alarm_stands("clock-skew:binance")
-    assert unit.system.end_alarm("clock-skew:binance")
-    unit.system.take_slot("t", 2 * NOW, "me", NOW)
+    assert unit.system.begin_alarm("a", "text", NOW)
+    assert not unit.system.begin_alarm("a", "text", NOW)
+    assert unit.system.alarm_stands("a")
+    assert unit.system.end_alarm("a")
+    assert not unit.system.end_alarm("a")
+    assert unit.system.take_slot("t", 2 * NOW, "me", NOW)
     assert unit.waits.end_future(NOW, reply_ms=1) == 1
+    assert unit.system.last_run("t") is None
 
 
 def _outbox(unit: Unit) -> None:
