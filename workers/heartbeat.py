@@ -10,11 +10,13 @@ has been held for longer than any task may take.
 from __future__ import annotations
 
 import os
+import shelve
 import threading
 import time
 from datetime import timedelta
 from typing import Any, Final
 
+import structlog
 from celery import Celery, bootsteps
 from celery.beat import PersistentScheduler, ScheduleEntry
 from celery.signals import worker_process_init, worker_shutdown
@@ -23,6 +25,7 @@ from celery.utils.time import maybe_make_aware
 from app.cli.supervision.launcher import die_with_parent
 from workers.signs import CONSUMING, RECONNECTING, STUCK, VARIABLE, touch
 
+_log = structlog.get_logger(__name__)
 _PERIOD_S: Final = 1.0
 # The loop's timer turns once a second; a long garbage collection or a busy machine takes some.
 _PULSE_LIMIT_S: Final = 10.0
@@ -90,11 +93,35 @@ def _held_slots(worker: Any) -> str:
 
 
 class BeatScheduler(PersistentScheduler):
-    """Celery's own scheduler, which says at each turn that it lives, and survives its clock.
+    """Celery's own scheduler, which says at each turn that it lives.
 
-    Celery counts from the wall time of the last run: after the clock was set back by an hour it
-    would send nothing for an hour.
+    It survives its clock: Celery counts from the wall time of the last run, and after the clock was
+    set back by an hour it would send nothing for an hour. And it goes on without its file: each
+    slot is a row, so that all it loses by that is when it last sent.
     """
+
+    _has_file = True
+
+    def setup_schedule(self) -> None:
+        """Read the file, or begin without one."""
+        try:
+            super().setup_schedule()
+        except Exception as error:  # noqa: BLE001 - whatever the file's format raises
+            _log.warning("schedule_file_not_used", error=str(error))
+            self._has_file = False
+            super().setup_schedule()
+
+    def _open_schedule(self) -> Any:
+        if not self._has_file:
+            return shelve.Shelf({}, writeback=True)
+        return super()._open_schedule()  # type: ignore[misc]  # not in Celery's published types
+
+    def sync(self) -> None:
+        """Keep the schedule in its file, where the disk has room."""
+        try:
+            super().sync()
+        except Exception as error:  # noqa: BLE001 - whatever the file's format raises
+            _log.warning("schedule_not_kept", error=str(error))
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Send what is due; the seconds to the next turn."""

@@ -72,7 +72,7 @@ class OutboxRow(Base):
     __table_args__ = table(Index(None, "sent_at", "id"))
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=True)
-    topic: Mapped[str] = mapped_column(String(190))
+    topic: Mapped[str] = mapped_column(String(255))
     body: Mapped[dict[str, Any]] = mapped_column(Json)
     created_at: Mapped[int] = mapped_column(Millis)
     # 0 = unsent: an indexed equality on both databases, where NULL would need its own rule.

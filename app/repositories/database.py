@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -43,6 +44,8 @@ _SCHEMA_TRIES = 60
 # An index over a hundred million bars takes so long.
 _SCHEMA_S = 3_600
 _LOCK_WAIT_TIMEOUT = 1205
+# 1114: InnoDB could not make a table's file longer. 1021: another file of the server's.
+_DISK_FULL = frozenset({1021, 1114})
 
 
 def open_probe(url: str) -> Engine:
@@ -212,6 +215,12 @@ def ping(engine: Engine) -> None:
 def is_mysql(bind: Engine | Connection) -> bool:
     """Whether the bind speaks MySQL or MariaDB."""
     return bind.dialect.name in ("mysql", "mariadb")
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether the driver's error says that the database found no room to write."""
+    full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return full or driver_code(error) in _DISK_FULL
 
 
 def driver_code(error: BaseException | None) -> int | None:

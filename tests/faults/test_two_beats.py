@@ -72,7 +72,7 @@ class Hosts:
 
     def beat(self, name: str) -> AbstractContextManager[subprocess.Popen[bytes]]:
         """Beat, which keeps its own state and knows nothing of any other."""
-        return self.process(name, "beat", "-s", "schedule", "--pidfile=", "-l", "INFO")
+        return self.process(name, "beat", "-s", "schedule", "--pidfile=")
 
     def log(self, name: str) -> str:
         return (self.home / name / "log").read_text()
@@ -111,7 +111,12 @@ class Hosts:
 def hosts(tmp_path: Path) -> Iterator[Hosts]:
     services = Services(tmp_path / "services", detached=False)
     try:
-        settings = {**services.start(), "TIDEMARK_ENVIRONMENT": "testing"}
+        settings = {
+            **services.start(),
+            "TIDEMARK_ENVIRONMENT": "testing",
+            # Beat says what it sends.
+            "TIDEMARK_LOG_LEVEL": "DEBUG",
+        }
         names = ("DATABASE_URL", "BROKER_URL", "REDIS_URL")
         known = Settings(
             environment="testing",
@@ -131,7 +136,7 @@ def hosts(tmp_path: Path) -> Iterator[Hosts]:
 def test_two_beats_work_on_each_slot_once_and_one_alone_goes_on(
     hosts: Hosts, said: Callable[[str], None]
 ) -> None:
-    worker = ("worker", "-Q", "maintenance", "-P", "threads", "-c", "4", "-l", "INFO")
+    worker = ("worker", "-Q", "maintenance", "-P", "threads", "-c", "4")
     with hosts.process("worker", *worker):
         with hosts.beat("one") as first, hosts.beat("two"):
             sent = f"Sending due task {SYNC}"

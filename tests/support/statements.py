@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from alembic.ddl.base import AlterTable
 from sqlalchemy import (
     BinaryExpression,
     Case,
@@ -140,5 +141,6 @@ class BothDialects:
 
 
 def _is_alembics(statement: ClauseElement) -> bool:
-    """Whether it keeps the migrations' own table, which SQLAlchemy fits to the database."""
-    return str(getattr(statement, "table", "")) == "alembic_version"
+    """Whether Alembic fits it to the database: its own table, and how a table is altered."""
+    is_own = str(getattr(statement, "table", "")) == "alembic_version"
+    return is_own or isinstance(statement, AlterTable)
