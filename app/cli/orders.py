@@ -57,8 +57,9 @@ def place_order(
     price: Annotated[str, typer.Option("--price", help="Limit price in quote units.")] = "",
     tif: Annotated[Tif, typer.Option("--tif", help="Time in force.")] = Tif.GTC,
     key: Annotated[
-        str, typer.Option("--key", help="Idempotency key: repeated, it makes no second order.")
-    ] = "",
+        str | None,
+        typer.Option("--key", help="Idempotency key: repeated, it makes no second order."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Place an order by hand. It passes the risk gate first."""
@@ -80,7 +81,8 @@ def place_order(
             quantity=amount,
             limit_price=limit,
             time_in_force=TimeInForce(tif),
-            idempotency_key=key or here.container.ids.new(),
+            # An empty one is refused: a script whose variable is unset meant to be safe.
+            idempotency_key=here.container.ids.new() if key is None else key,
         )
         decision, row = here.container.intake.submit_order(manual)
         if row is None:

@@ -94,6 +94,9 @@ def test_an_order_is_placed_filled_shown_and_cancelled(
     assert Decimal(bought.document["reserved_initial"]) == value * Decimal("1.01")
     assert tidemark(*buy, "--json").document["order_id"] == bought.document["order_id"]
     assert len(exchange.control.orders()) == 1
+    empty = tidemark(*buy[:-1], "")
+    assert (empty.code, len(exchange.control.orders())) == (2, 1)
+    assert "idempotency key" in empty.err
     shown = tidemark("order", "show", bought.document["order_id"], "--json").document
     assert len(shown["fills"]) >= 1
     said = tidemark("order", "show", bought.document["order_id"])
