@@ -262,6 +262,26 @@ def test_a_caller_that_gives_up_ends_the_run() -> None:
         assert own.inspect(CROSS).name == "moving_average_cross"
 
 
+def test_a_caller_gives_up_on_a_run_that_says_nothing() -> None:
+    class Cancelled(Exception):
+        pass
+
+    seen: list[tuple[int, int]] = []
+
+    def cancel(done: int, total: int) -> None:
+        seen.append((done, total))
+        if len(seen) > 1:
+            raise Cancelled
+
+    spec = BacktestSpec(
+        strategy="x", exchange="binance", interval="1m", instruments=(instrument(),), params={}
+    )
+    endless = strategy("while True: pass")
+    with StrategyHost(HostLimits(backtest_seconds=60)) as own, pytest.raises(Cancelled):
+        own.backtest(endless, spec, [FRAME], cancel)
+    assert seen == [(0, 0), (0, 0)]
+
+
 def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(
