@@ -73,6 +73,10 @@ def test_a_job_that_fails_says_why_and_exits_1(
     )
     assert outcome.code == 1
     assert "collect" in outcome.err
+    (failed,) = tidemark("backtest", "list", "--json").document["data"]
+    assert "collect" in tidemark("backtest", "show", failed["id"]).out
+    shown = tidemark("backtest", "show", failed["id"], "--json").document
+    assert "collect" in shown["error"]["message"]
 
 
 def test_an_order_is_placed_filled_shown_and_cancelled(
