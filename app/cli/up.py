@@ -202,11 +202,19 @@ class EmbeddedRuntime:
 
 
 def ensure_token(container: Container) -> str | None:
-    """Make the API's first token and keep it in ``api-token``; None where one exists."""
+    """Make the API's first token and keep it in ``api-token``; None where one exists.
+
+    Where the file holds one of another record, it holds for this one too: embedded and the full
+    stack take turns in one directory, and neither may lock its user out of the other.
+    """
     if container.tokens.exists():
         return None
-    token = container.tokens.create("first start")
     path = container.settings.data_dir / "api-token"
+    if path.exists():
+        kept = path.read_text(encoding="utf-8", errors="replace").strip()
+        if container.tokens.adopt("first start", kept):
+            return None
+    token = container.tokens.create("first start")
     path.unlink(missing_ok=True)
     handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     with os.fdopen(handle, "w") as file:

@@ -107,6 +107,11 @@ class SystemRepository(Repository):
             )
         ).one_or_none()
 
+    def knew_token(self, digest: str) -> bool:
+        """Whether there is or was a token with that digest."""
+        found = select(ApiTokenRow.id).where(ApiTokenRow.digest == digest)
+        return self._session.scalars(found).one_or_none() is not None
+
     def add_token(self, row: ApiTokenRow) -> None:
         """Insert a token."""
         self._session.add(row)

@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from app.adapters.celery_queue import NoQueue
 from app.cli.locking import RuntimeLock
+from app.cli.up import ensure_token
+from app.config import load_settings
+from app.repositories.migrating import upgrade
+from app.wiring import Container
 from tests.integration.cli.conftest import Tidemark
 
 LISTS = [
@@ -165,6 +170,25 @@ def test_the_token_is_made_once_shown_and_its_owners_alone(
     assert made.out.startswith("tdm_")
     assert tidemark("system", "token").out == made.out
     assert (data_dir / "api-token").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_token_of_one_record_holds_for_the_next_in_the_same_directory(
+    tidemark: Tidemark, data_dir: Path, kept: bool
+) -> None:
+    made = tidemark("system", "token", "--new").out.strip()
+    file = data_dir / "api-token"
+    if not kept:
+        file.write_text("no token\n")
+    container = Container(load_settings(database_url=f"sqlite:///{data_dir}/other.db"), NoQueue())
+    try:
+        upgrade(container.engine)
+        first = ensure_token(container)
+        assert (first is None, file.read_text().strip() == made) == (kept, kept)
+        assert container.tokens.name_of(file.read_text().strip()) == "first start"
+        assert ensure_token(container) is None
+    finally:
+        container.close()
 
 
 def test_the_schema_comes_by_itself_and_migrate_says_where_it_is(tidemark: Tidemark) -> None:

@@ -298,7 +298,9 @@ def _schedule_and_leases(unit: Unit) -> None:
 
 
 def _tokens_and_bans(unit: Unit) -> None:
+    assert not unit.system.knew_token("d")
     unit.system.add_token(row(ApiTokenRow, digest="d"))
+    assert unit.system.knew_token("d")
     assert [unit.system.token_by_digest("d")] == unit.system.tokens()
     unit.system.save_ban("binance", NOW, "418", 0)
     unit.system.save_ban("binance", NOW + 1, "418", 0)
