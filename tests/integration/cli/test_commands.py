@@ -121,11 +121,15 @@ def test_a_group_alone_shows_its_help_and_is_a_usage_error(tidemark: Tidemark) -
         assert "Usage:" in outcome.out + outcome.err
 
 
-def test_trading_is_halted_and_resumed_with_nothing_but_the_database(tidemark: Tidemark) -> None:
+def test_trading_is_halted_and_resumed_with_nothing_but_the_database(
+    tidemark: Tidemark, data_dir: Path
+) -> None:
     assert tidemark("risk", "status", "--json").document == {"halted": False, "halts": []}
     halted = tidemark("risk", "halt", "a drill", "--json")
     assert halted.code == 0
     assert halted.document["scope"] == "global"
+    assert f"No Tidemark runs on this record, sqlite:///{data_dir}" in halted.err
+    assert "make services" in tidemark("risk", "halt", "--full").err
     status = tidemark("risk", "status")
     assert "a drill" in status.out
     assert tidemark("risk", "status", "--json").document["halted"] is True
