@@ -1,7 +1,7 @@
 """Rows 45 and 46: the schema is changed while orders and collection run, by releases old and new.
 
-What runs is this release's code. The step before it and back adds what orders never read; the
-next release is a migration of the test's own, which widens the busiest tables.
+What runs is this release's code. The last steps, back and forth, are of what orders do not read;
+the next release is a migration of the test's own, which widens the busiest tables.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ def assert_all_well(here: Installation, load: Load) -> None:
     assert World(here.parts, here.venue, carried=True).breaches() == []
 
 
-def test_the_last_step_back_and_forth_under_orders_and_collection(
+def test_the_last_steps_back_and_forth_under_orders_and_collection(
     here: Installation, schema: Engine, said: Callable[[str], None]
 ) -> None:
     load = loaded(here)
