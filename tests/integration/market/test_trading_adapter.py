@@ -22,6 +22,7 @@ from app.core.exchanges.errors import (
     VenueKeyRefused,
     VenueRejected,
     VenueRetryLater,
+    VenueRulesRefused,
     VenueUnknown,
     VenueUnreachable,
 )
@@ -241,7 +242,7 @@ def test_an_answer_to_an_order_that_makes_no_sense_leaves_it_unknown(
         (Reply({"code": -1007, "msg": "Timeout waiting"}, 408), VenueUnknown),
         (Reply({"code": -2010, "msg": "Duplicate order sent."}, 400), VenueUnknown),
         (Reply({"code": -2010, "msg": "Account has insufficient balance"}, 400), VenueRejected),
-        (Reply({"code": -1013, "msg": "Filter failure: LOT_SIZE"}, 400), VenueRejected),
+        (Reply({"code": -1013, "msg": "Filter failure: LOT_SIZE"}, 400), VenueRulesRefused),
         (Reply({"code": -2015, "msg": "Invalid API-key"}, 401), VenueKeyRefused),
         (Reply({"code": -1021, "msg": "outside of the recvWindow"}, 400), VenueRetryLater),
         (Reply({"code": -1008, "msg": "overloaded"}, 503), VenueRetryLater),

@@ -89,7 +89,7 @@ def test_an_adopted_order_fills_at_the_venue_and_its_fill_is_externals(
     here.by_hand(account).create_order(SYMBOL, "limit", "buy", 0.02, float(near))
     here.reconcile(account)
     while here.at_venue(account)[0]["status"] != "filled":
-        here.market(by_ms=MINUTE)
+        here.market(by_ms=60 * MINUTE)
     here.reconcile(account)
     (order,) = adopted(here, account)
     assert order.status == OrderStatus.FILLED
