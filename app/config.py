@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
+from dotenv.parser import parse_stream
 from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -120,6 +121,8 @@ class Settings(BaseSettings):
     max_price_age_ms: int = Field(10_000, ge=100)
     #: Wall-clock limit of one call into user code, seconds.
     strategy_timeout_s: float = Field(10.0, gt=0)
+    #: Signals that a live instance may emit on one bar and the fills after it; more is a flood.
+    max_signals_per_bar: int = Field(100, ge=1, le=1_000)
     #: Wall-clock limit of one backtest, seconds.
     backtest_timeout_s: float = Field(1_800.0, gt=0)
 
@@ -144,6 +147,24 @@ class Settings(BaseSettings):
         if value.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
             raise ValueError("use DEBUG, INFO, WARNING, ERROR or CRITICAL")
         return value.upper()
+
+    @field_validator("data_dir", mode="before")
+    @classmethod
+    def _named_directory(cls, value: object) -> object:
+        if value == "":  # a path of no characters is the working directory
+            raise ValueError("name a directory, or leave it unset for var")
+        return value
+
+    @field_validator(*_URLS)
+    @classmethod
+    def _whole_url(cls, value: str) -> str:
+        try:
+            _ = urlsplit(value).port
+        except ValueError:
+            raise ValueError(
+                "it is no URL; write the special characters of a password as %40, %2F and so on"
+            ) from None
+        return value
 
     @field_validator("database_url")
     @classmethod
@@ -207,6 +228,7 @@ def load_settings(**overrides: object) -> Settings:
             each.
     """
     try:
+        _refuse_lines_of_dotenv()
         _refuse_unknown_names()
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
@@ -243,6 +265,20 @@ def _yaml_file(places: tuple[dict[str, object], ...]) -> Path:
     given = (place.get("environment") for place in places)
     name = next((each for each in given if each), "development")
     return _ROOT / "config" / "environments" / f"{Path(str(name)).name}.yaml"
+
+
+def _refuse_lines_of_dotenv() -> None:
+    """Refuse lines that set nothing: python-dotenv warns and goes on without them."""
+    path = Path(".env")
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8") as file:
+        for line in parse_stream(file):
+            if line.error or (line.key is not None and line.value is None):
+                raise InvalidInput(
+                    f"the file .env, line {line.original.line}, sets nothing; write NAME=value",
+                    code="invalid-settings",
+                )
 
 
 def _refuse_unknown_names() -> None:

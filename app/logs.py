@@ -20,18 +20,10 @@ _SECRET_TEXT: Final = (
     re.compile(r"(?<=://)[^/@:\s]+:[^/@\s]+(?=@)"),
     re.compile(r"\btdm_[A-Za-z0-9_-]{20,}"),
 )
-# These report each request, task, tick or statement at INFO.
-_NOISY: Final = (
-    "alembic",
-    "amqp",
-    "ccxt",
-    "celery.app.trace",
-    "celery.beat",
-    "celery.worker.strategy",
-    "httpx",
-    "urllib3",
-    "uvicorn.access",
-)
+# These report each request or statement, with what it carries: never heard below WARNING.
+_NOISY: Final = ("alembic", "amqp", "ccxt", "httpx", "urllib3", "uvicorn.access")
+# These report each task and tick at INFO: heard at DEBUG alone.
+_CHATTY: Final = ("celery.app.trace", "celery.beat", "celery.worker.strategy")
 _REDACTED: Final = "[redacted]"
 # A line of one event; longer values are a flood or an attack.
 _VALUE_LIMIT: Final = 2_000
@@ -66,8 +58,11 @@ def configure_logs(level: str, format_: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    quiet = max(logging.WARNING, root.level)
     for noisy in _NOISY:
-        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+        logging.getLogger(noisy).setLevel(quiet)
+    for chatty in _CHATTY:
+        logging.getLogger(chatty).setLevel(root.level if root.level <= logging.DEBUG else quiet)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -35,6 +35,7 @@ def create_app(container: Container) -> FastAPI:
         backtests=container.backtests,
         canceller=container.canceller,
         catalogue=container.catalogue,
+        clock=container.clock,
         collection=container.collection,
         gate=container.gate,
         instances=container.instances,

@@ -1,4 +1,4 @@
-"""The control API: clock, accounts, deposits, faults, and the simulator's own record.
+"""The control API: clock, accounts, deposits, what the venue itself does, faults, and the record.
 
 Loopback only and without authentication. Bodies are JSON objects; every wrong use is
 answered with ``{"error": …}`` and a 4xx status.
@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from enum import StrEnum
+from typing import Any, Final, TypeVar
 
 from aiohttp import web
 
@@ -18,9 +19,10 @@ from app.core.money import canonical, parse_amount
 from simulator.clock import wall_ms
 from simulator.exchange import Account
 from simulator.faults import Faults
+from simulator.instruments import FILTERS, Status
 from simulator.orders import Order, State
 from simulator.record import Record
-from simulator.venue import Venue
+from simulator.venue import Maintenance, Venue
 
 _MAX_PAGE: Final = 10_000
 _REQUEST_FIELDS: Final = frozenset(
@@ -29,6 +31,7 @@ _REQUEST_FIELDS: Final = frozenset(
 _ORDER_FIELDS: Final = frozenset({"account", "symbol", "status", "client_order_id_prefix"})
 
 Handler = Callable[[web.Request], Awaitable[Any]]
+W = TypeVar("W", bound=StrEnum)
 
 
 class Control:
@@ -47,6 +50,8 @@ class Control:
             ("GET", "/control/accounts"): self._accounts,
             ("POST", "/control/accounts"): self._create_account,
             ("POST", "/control/deposit"): self._deposit,
+            ("POST", "/control/instruments"): self._change_instrument,
+            ("POST", "/control/maintenance"): self._maintain,
             ("GET", "/control/faults"): self._list_faults,
             ("POST", "/control/faults"): self._add_fault,
             ("DELETE", "/control/faults"): self._clear_faults,
@@ -127,6 +132,21 @@ class Control:
             "asset": asset,
             "free": canonical(exchange.ledger.free(account, asset)),
         }
+
+    # -- the venue's own doings -----------------------------------------------------------
+
+    async def _change_instrument(self, request: web.Request) -> Any:
+        body = await _body(request, {"symbol", "status", *FILTERS})
+        filters = {name: _amount(body[name]) for name in FILTERS if name in body}
+        status = _word(Status, body, "status") if "status" in body else None
+        market = self._venue.change_instrument(_text(body, "symbol"), filters, status)
+        facts = {name: canonical(getattr(market.spec, name)) for name in FILTERS}
+        return {"symbol": market.spec.symbol, "status": market.status.value, **facts}
+
+    async def _maintain(self, request: web.Request) -> Any:
+        body = await _body(request, {"mode"})
+        self._venue.maintain(_word(Maintenance, body, "mode"))
+        return {"mode": self._venue.maintenance.value}
 
     # -- faults ---------------------------------------------------------------------------
 
@@ -227,6 +247,13 @@ def _text(body: dict[str, Any], name: str) -> str:
     if not isinstance(value, str) or not value or len(value) > 200:
         raise InvalidInput(f"{name} must be a text of 1 to 200 characters")
     return value
+
+
+def _word(kind: type[W], body: dict[str, Any], name: str) -> W:
+    try:
+        return kind(str(body.get(name)))
+    except ValueError:
+        raise InvalidInput(f"{name} must be one of {', '.join(kind)}") from None
 
 
 def _whole(body: dict[str, Any], name: str) -> int:

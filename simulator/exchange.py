@@ -18,6 +18,7 @@ from app.core.matching.book import MatchingBook, take
 from app.core.matching.orders import Execution, WorkingOrder
 from app.core.money import ZERO
 from app.core.orders.types import OrderType, Side, TimeInForce
+from simulator.instruments import Status
 from simulator.ledger import (
     EXACT,
     VENUE,
@@ -133,6 +134,8 @@ class Exchange:
         self.observers: list[Observer] = []
         self.next_order_id = 1
         self.next_trade_id = 1
+        #: No order is taken or matched on any market.
+        self.is_suspended = False
         self._now = now
         self._wall = wall
         self._by_key: dict[str, Account] = {}
@@ -195,7 +198,7 @@ class Exchange:
         if (account, ticket.symbol, ticket.client_id) in self._open_ids:
             raise OrderRefused(Refusal.DUPLICATE)
         market = self.markets[ticket.symbol]
-        if not market.is_open(self._now()):
+        if self.is_suspended or not market.is_open(self._now()):
             raise OrderRefused(Refusal.CLOSED)
         with localcontext(EXACT):
             order = self._accept(account, ticket, market)
@@ -240,7 +243,10 @@ class Exchange:
 
     def match(self, symbol: str, start: int, end: int) -> None:
         """Fill what the tape between two times (inside one finest bar) fills."""
-        stretch = self.markets[symbol].stretch(start, end)
+        market = self.markets[symbol]
+        if self.is_suspended or market.status is not Status.TRADING:
+            return
+        stretch = market.stretch(start, end)
         book = self._book(symbol)
         if stretch is None or not len(book):
             return

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from enum import StrEnum
 from typing import Final
 
 from app.core.errors import InvalidInput, UnknownName
@@ -12,6 +14,16 @@ from app.core.money import canonical, parse_amount
 # 10⁻⁸ is the finest unit a Binance spot price or quantity is printed in.
 DECIMALS: Final = 8
 UNITS: Final = 10**DECIMALS
+
+
+class Status(StrEnum):
+    """Whether a symbol trades, in Binance's words. Orders may be cancelled in each of them."""
+
+    TRADING = "TRADING"
+    END_OF_DAY = "END_OF_DAY"
+    HALT = "HALT"
+    BREAK = "BREAK"
+    CANCEL_ONLY = "CANCEL_ONLY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +145,36 @@ def spec_of(symbol: str) -> Spec:
         raise UnknownName(
             f"symbol {symbol[:30]!r} is not listed; listed are {', '.join(CATALOGUE)}"
         ) from None
+
+
+#: What a venue may change of an instrument while it is traded.
+FILTERS: Final[tuple[str, ...]] = ("tick", "step", "min_quantity", "max_quantity", "min_notional")
+
+
+def with_filters(spec: Spec, changes: Mapping[str, Decimal]) -> Spec:
+    """The entry with other filters; a smallest order below the new step moves up to it.
+
+    Raises:
+        InvalidInput: a filter is not above 0, finer than a venue states, or they contradict
+            each other.
+    """
+    for name, value in changes.items():
+        if value <= 0 or value != round(value, DECIMALS):
+            raise InvalidInput(
+                f"{name} was {canonical(value)}; it must be above 0, with at most 8 decimals"
+            )
+    step = changes.get("step", spec.step)
+    changed = replace(
+        spec,
+        tick=changes.get("tick", spec.tick),
+        step=step,
+        min_quantity=changes.get("min_quantity", max(spec.min_quantity, step)),
+        max_quantity=changes.get("max_quantity", spec.max_quantity),
+        min_notional=changes.get("min_notional", spec.min_notional),
+    )
+    if not changed.step <= changed.min_quantity <= changed.max_quantity:
+        raise InvalidInput("step, smallest and largest quantity must not descend")
+    return changed
 
 
 def replayed_spec(symbol: str, price_decimals: int, volume_decimals: int, first_ms: int) -> Spec:

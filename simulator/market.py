@@ -12,7 +12,7 @@ import numpy as np
 from app.core.market.intervals import Interval
 from simulator import noise
 from simulator.bars import Bar, Bars, no_bars
-from simulator.instruments import DECIMALS, Spec
+from simulator.instruments import DECIMALS, Spec, Status
 from simulator.noise import Ints
 from simulator.tape import Tape
 
@@ -66,10 +66,17 @@ class Market:
     Args:
         seed: of the order book's noise and of the path inside a bar.
         spread_bps: mean bid-ask spread in basis points; 0 makes both sides meet at the price.
+
+    Attributes:
+        spec: the filters that orders meet now; they may change. The tape keeps the tick and step
+            that it was made with.
+        status: whether orders are taken and matched.
     """
 
     def __init__(self, seed: int, spec: Spec, tape: Tape, spread_bps: float) -> None:
         self.spec = spec
+        self.status = Status.TRADING
+        self._made_with = spec
         self.tape = tape
         self._spread = spread_bps / 10_000
         self._path_key = noise.key(seed, spec.symbol, "path")
@@ -81,8 +88,9 @@ class Market:
         return ts >= self.tape.first_ts
 
     def is_open(self, ts: int) -> bool:
-        """Whether there is a tape at that time: not before listing, in a gap or at the end."""
-        return self.tape.bar_at(ts) is not None
+        """Whether orders are taken: while it trades and there is a tape, which there is not
+        before listing, in a gap or at the end."""
+        return self.status is Status.TRADING and self.tape.bar_at(ts) is not None
 
     def price(self, ts: int) -> Decimal | None:
         """Price at a time; the last close in a gap; None before the first bar.
@@ -172,7 +180,7 @@ class Market:
     # -- inside a bar ---------------------------------------------------------------------
 
     def _tick(self, bars: Bars) -> int:
-        return max(1, int(self.spec.tick.scaleb(bars.price_decimals)))
+        return max(1, int(self._made_with.tick.scaleb(bars.price_decimals)))
 
     def _knots(self, bar: Bar) -> tuple[list[int], list[int]]:
         """Times and prices between which the price moves in straight lines."""
@@ -231,7 +239,7 @@ class Market:
     def _partial(self, bars: Bars, bar: Bar, now: int) -> Bar:
         elapsed = now - bar.open_ts
         length = self.tape.finest.length_ms
-        step = max(1, int(self.spec.step.scaleb(bars.volume_decimals)))
+        step = max(1, int(self._made_with.step.scaleb(bars.volume_decimals)))
         open_, high, low, close = self._path_between(bars, bar, bar.open_ts, now)
         return Bar(
             open_ts=bar.open_ts,

@@ -8,6 +8,8 @@ Gaps in the file stay gaps.
 
 from __future__ import annotations
 
+import warnings
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -121,7 +123,7 @@ def _load(path: Path) -> pd.DataFrame:
             return pd.read_parquet(path)
         if name.endswith((".csv", ".csv.gz")):
             return _load_csv(path)
-    except (OSError, ValueError, pd.errors.ParserError) as error:
+    except (OSError, EOFError, ValueError, zlib.error, pd.errors.ParserError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InvalidInput(f"replay file {path.name} cannot be read: {reason[:120]}") from None
     raise InvalidInput(f"replay file {path.name} is not .feather, .parquet, .csv or .csv.gz")
@@ -180,7 +182,10 @@ def _times(path: Path, frame: pd.DataFrame) -> Ints:
         times = times * 1000 if int(times.max()) < _SECONDS_BELOW else times
     else:
         try:
-            moments = pd.to_datetime(column, utc=True)
+            with warnings.catch_warnings():
+                # That it reads times one by one, for want of a common form.
+                warnings.simplefilter("ignore", UserWarning)
+                moments = pd.to_datetime(column, utc=True)
         except (ValueError, TypeError):
             raise InvalidInput(
                 f"replay file {path.name} has times that are neither dates nor numbers"

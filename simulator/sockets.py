@@ -9,6 +9,7 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from simulator.faults import Action, Faults
+from simulator.venue import Maintenance, Venue
 
 # A client that is this far behind is cut off, as at the venue.
 _MOST_WAITING: Final = 100_000
@@ -59,6 +60,10 @@ class Connection:
             self._put(self._held_back)
             self._held_back = None
 
+    def cut(self) -> None:
+        """Close the socket once what is queued was sent."""
+        self._put(None)
+
     async def write(self) -> None:
         """Send what is queued until the client is gone or is to be cut."""
         while (text := await self._waiting.get()) is not None:
@@ -72,6 +77,16 @@ class Connection:
         if self._waiting.qsize() >= _MOST_WAITING:
             text = None
         self._waiting.put_nowait(text)
+
+
+def refuse_offline(venue: Venue) -> None:
+    """Open no socket while the whole venue is out of service.
+
+    Raises:
+        HTTPServiceUnavailable: it is.
+    """
+    if venue.maintenance is Maintenance.ALL:
+        raise web.HTTPServiceUnavailable(text="System is under maintenance.")
 
 
 async def texts(socket: web.WebSocketResponse) -> Any:

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from decimal import Decimal
+from enum import StrEnum
 from typing import Final
 
+from app.core.errors import NotFound
 from simulator.clock import MarketClock, RunningClock, check_steppable, wall_ms
 from simulator.exchange import Exchange, FeeSchedule
+from simulator.instruments import Status, with_filters
 from simulator.market import Market
 
 # Steps between two turns of the event loop, so that a long advance still answers requests.
 _STEPS_PER_TURN: Final = 16
 _TICK_SECONDS: Final = 0.25
+
+
+class Maintenance(StrEnum):
+    """What a venue under maintenance still does."""
+
+    NONE = "none"
+    #: Data are served and orders can be asked for; nothing is taken, cancelled or matched.
+    TRADING = "trading"
+    #: Nothing is answered and every socket is closed.
+    ALL = "all"
 
 
 class Venue:
@@ -24,6 +38,8 @@ class Venue:
             whether time stands still after it.
         has_audience: whether anybody listens to market streams; if nobody does and no order
             rests, time jumps.
+        maintenance: what is out of service. The tape goes on meanwhile.
+        on_offline: called when everything goes out of service.
     """
 
     def __init__(
@@ -36,6 +52,8 @@ class Venue:
         self.by_native = {market.spec.native: market for market in markets.values()}
         self.on_step: list[Callable[[int, int, bool], None]] = []
         self.has_audience: Callable[[], bool] = lambda: False
+        self.maintenance = Maintenance.NONE
+        self.on_offline: list[Callable[[], None]] = []
         self._moving = asyncio.Lock()
 
     async def advance(self, to_ms: int) -> int:
@@ -52,6 +70,32 @@ class Venue:
             await self._process(to_ms)
             self.exchange.note_time()
         return self.clock.now()
+
+    def maintain(self, mode: Maintenance) -> None:
+        """Go into maintenance, or come back."""
+        self.maintenance = mode
+        self.exchange.is_suspended = mode is not Maintenance.NONE
+        if mode is Maintenance.ALL:
+            for listener in self.on_offline:
+                listener()
+
+    def change_instrument(
+        self, symbol: str, filters: Mapping[str, Decimal], status: Status | None
+    ) -> Market:
+        """Change what orders for an instrument meet; resting ones stay as they are.
+
+        It lasts until the simulator ends.
+
+        Raises:
+            NotFound: the venue does not list the symbol.
+            InvalidInput: the filters make no sense.
+        """
+        market = self.markets.get(symbol)
+        if market is None:
+            raise NotFound(f"symbol {symbol[:30]!r} is not listed")
+        market.spec = with_filters(market.spec, filters)
+        market.status = status or market.status
+        return market
 
     async def run(self) -> None:
         """Follow the wall for as long as the clock runs; returns at once for a stepped one."""

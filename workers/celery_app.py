@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from celery import Celery
 from celery.signals import (
+    setup_logging,
     task_postrun,
     task_prerun,
     worker_init,
@@ -20,7 +21,7 @@ from app.adapters.celery_queue import CeleryQueue, make_celery
 from app.config import Settings, load_settings
 from workers import backtests, collection, heartbeat, maintenance, orders, strategies
 from workers.beat_schedule import BEAT_SCHEDULE
-from workers.runtime import install
+from workers.runtime import install, is_installed
 
 if TYPE_CHECKING:
     from app.wiring import Container
@@ -43,14 +44,32 @@ def build_celery(settings: Settings) -> Celery:
 app = build_celery(load_settings())
 
 
+@setup_logging.connect
+def _configure_logs(**_kwargs: Any) -> None:
+    """Worker and beat log as every process does; Celery sets up nothing of its own then.
+
+    Where they are threads of somebody else's process, it has its own way already.
+    """
+    if is_installed():
+        return
+    from app.logs import configure_logs
+
+    settings = load_settings()
+    configure_logs(settings.log_level, settings.log_format)
+
+
 @worker_init.connect
 def _build_in_worker(sender: Any, **_kwargs: Any) -> None:
-    """One container for a pool of threads; a pool of processes has one in each."""
+    """One container for a pool of threads; a pool of processes has one in each.
+
+    A worker on a thread of somebody else's process takes the container that is there.
+    """
+    if is_installed():
+        return
     from celery.concurrency import get_implementation
     from celery.concurrency.prefork import TaskPool
 
     if issubclass(get_implementation(sender.pool_cls), TaskPool):
-        _configure_logs(load_settings())
         return
     queues = sender.app.amqp.queues.consume_from
     try:
@@ -87,20 +106,10 @@ def _build_container(*, can_read_keys: bool) -> None:
     from app.wiring import Container
 
     settings = load_settings()
-    if settings.is_embedded:
-        return  # the runtime that started this worker has installed its own container
-    _configure_logs(settings)
     container = Container(settings, CeleryQueue(app), can_read_keys=can_read_keys)
     container.start_background()
     install(container)
     _built.append(container)
-
-
-def _configure_logs(settings: Settings) -> None:
-    from app.logs import configure_logs
-
-    if not settings.is_embedded:
-        configure_logs(settings.log_level, settings.log_format)
 
 
 def _reconcile_first(queues: Collection[str]) -> None:

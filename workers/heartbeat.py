@@ -10,23 +10,30 @@ has been held for longer than any task may take.
 from __future__ import annotations
 
 import os
+import shelve
 import threading
 import time
+from datetime import timedelta
 from typing import Any, Final
 
+import structlog
 from celery import Celery, bootsteps
-from celery.beat import PersistentScheduler
+from celery.beat import PersistentScheduler, ScheduleEntry
 from celery.signals import worker_process_init, worker_shutdown
+from celery.utils.time import maybe_make_aware
 
 from app.cli.supervision.launcher import die_with_parent
 from workers.signs import CONSUMING, RECONNECTING, STUCK, VARIABLE, touch
 
+_log = structlog.get_logger(__name__)
 _PERIOD_S: Final = 1.0
 # The loop's timer turns once a second; a long garbage collection or a busy machine takes some.
 _PULSE_LIMIT_S: Final = 10.0
 # A task is a slice of at most 60 s; a backtest has its own limit, which ends it.
 _SLICE_LIMIT_S: Final = 600.0
 _MARGIN_S: Final = 120.0
+# A smaller step back is waited for.
+_STEP: Final = timedelta(seconds=1)
 
 
 class WorkerHeart(bootsteps.StartStopStep):
@@ -86,13 +93,57 @@ def _held_slots(worker: Any) -> str:
 
 
 class BeatScheduler(PersistentScheduler):
-    """Celery's own scheduler, which says at each turn that it lives."""
+    """Celery's own scheduler, which says at each turn that it lives.
+
+    It survives its clock: Celery counts from the wall time of the last run, and after the clock was
+    set back by an hour it would send nothing for an hour. And it goes on without its file: each
+    slot is a row, so that all it loses by that is when it last sent.
+    """
+
+    _has_file = True
+
+    def setup_schedule(self) -> None:
+        """Read the file, or begin without one."""
+        try:
+            super().setup_schedule()
+        except Exception as error:  # noqa: BLE001 - whatever the file's format raises
+            _log.warning("schedule_file_not_used", error=str(error))
+            self._has_file = False
+            super().setup_schedule()
+
+    def _open_schedule(self) -> Any:
+        if not self._has_file:
+            return shelve.Shelf({}, writeback=True)
+        return super()._open_schedule()  # type: ignore[misc]  # not in Celery's published types
+
+    def sync(self) -> None:
+        """Keep the schedule in its file, where the disk has room."""
+        try:
+            super().sync()
+        except Exception as error:  # noqa: BLE001 - whatever the file's format raises
+            _log.warning("schedule_not_kept", error=str(error))
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Send what is due; the seconds to the next turn."""
+        self._forget_the_future()
         pause: float = super().tick(*args, **kwargs)
         touch(CONSUMING)
         return pause
+
+    def _forget_the_future(self) -> None:
+        """Count anew from now where the last run lies ahead of the clock."""
+        ahead = [entry for entry in self.schedule.values() if _last_lies_ahead(entry)]
+        for entry in ahead:
+            entry.last_run_at = entry.default_now()
+        if ahead:
+            self._heap = None  # its times lie ahead too; it is built anew from the entries
+
+
+def _last_lies_ahead(entry: ScheduleEntry) -> bool:
+    if entry.last_run_at is None:
+        return False
+    last, now = maybe_make_aware(entry.last_run_at), maybe_make_aware(entry.default_now())
+    return last - now > _STEP
 
 
 def install(celery: Celery) -> None:

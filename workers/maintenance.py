@@ -50,6 +50,20 @@ def snapshot_equity() -> None:
         parts.accounts.snapshot_equity()
 
 
+@task("maintenance.refresh_catalogues")
+def refresh_catalogues() -> None:
+    """Learn what the venues have changed of their instruments."""
+    parts = container()
+    if parts.schedule.take("maintenance.refresh_catalogues"):
+        parts.catalogue_refresher.request_all()
+
+
+@task("maintenance.refresh_catalogue")
+def refresh_catalogue(exchange: str, symbol: str = "") -> None:
+    """Bring what is used of a venue's catalogue, and a symbol, up to date."""
+    container().catalogue_refresher.refresh(exchange, symbol)
+
+
 @task("maintenance.prune")
 def prune() -> None:
     """Delete what nobody needs any more: old schedule slots and sent events."""

@@ -25,6 +25,11 @@ def install(container: Container | None) -> None:
         _container = container
 
 
+def is_installed() -> bool:
+    """Whether the tasks of this process have a container already."""
+    return _container is not None
+
+
 def container() -> Container:
     """The container of this process.
 

@@ -7,6 +7,7 @@ of the standard library, since that check runs every few seconds.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -20,21 +21,41 @@ CONSUMING: Final = "consuming"
 RECONNECTING: Final = "reconnecting"
 STUCK: Final = "stuck"
 _SILENT_S: Final = 20.0
+# One block of any disk; escaped, each character of a detail takes up to twelve bytes.
+_BYTES: Final = 4_096
+_DETAIL: Final = 300
 
 
 def touch(state: str, detail: str = "") -> None:
-    """Say that this process lives; a full disk is no reason to stop working."""
+    """Say that this process lives; a full disk is no reason to stop working.
+
+    It is written over what was said before, in one write of one size: a full disk has no room
+    for another file, and always for these bytes.
+    """
     name = os.environ.get(VARIABLE)
     if not name:
         return
-    path = Path(name)
-    beside = path.with_suffix(f".{os.getpid()}")
+    said = json.dumps({"pid": os.getpid(), "state": state, "detail": detail[:_DETAIL]})
+    # An error was no word: should it last, the supervisor starts this process again.
+    with contextlib.suppress(OSError):
+        _write(Path(name), said)
+
+
+def take_back(path: Path) -> None:
+    """Unsay what an earlier process said, and keep the room for the next one.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    _write(path, "")
+
+
+def _write(path: Path, said: str) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
     try:
-        beside.write_text(json.dumps({"pid": os.getpid(), "state": state, "detail": detail}))
-        beside.replace(path)
-    except OSError:
-        # Nothing was said: should it last, the supervisor starts this process again.
-        beside.unlink(missing_ok=True)
+        os.pwrite(handle, said.encode().ljust(_BYTES), 0)
+    finally:
+        os.close(handle)
 
 
 def complaint(path: Path, limit_s: float, now: float | None = None) -> str | None:

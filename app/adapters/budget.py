@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -40,9 +41,16 @@ class BanStore(Protocol):
 
 @dataclass(slots=True)
 class _Window:
+    """One venue's minute.
+
+    Attributes:
+        back_off_until: monotonic seconds, so that a clock that is set back prolongs no pause.
+        banned_until: wall time, ms, as the row has it.
+    """
+
     minute: int = -1
     used: int = 0
-    back_off_until: int = 0
+    back_off_until: float = 0.0
     banned_until: int = 0
 
 
@@ -147,9 +155,10 @@ class InProcessBudget(WaitingBudget):
 
     def back_off(self, exchange: str, until_ms: int) -> None:
         """Send nothing before a wall time. Not persisted."""
+        until = self._clock.monotonic() + (until_ms - self._clock.now_ms()) / 1000
         with self._lock:
             window = self._window(exchange)
-            window.back_off_until = max(window.back_off_until, until_ms)
+            window.back_off_until = max(window.back_off_until, until)
 
     def ban(self, exchange: str, until_ms: int, reason: str) -> None:
         """Stop all traffic to the venue until a wall time; survives a restart."""
@@ -175,8 +184,9 @@ class InProcessBudget(WaitingBudget):
         window, now = self._present(exchange), self._clock.now_ms()
         if window.banned_until > now:
             raise banned(exchange, window.banned_until, now)
-        if window.back_off_until > now:
-            return Wait(window.back_off_until, asked=True)
+        left = window.back_off_until - self._clock.monotonic()
+        if left > 0:
+            return Wait(now + math.ceil(left * 1000), asked=True)
         share = share_of(self._weights, self._shares, exchange, purpose)
         # An empty window takes any request, or one that weighs more than its share never goes.
         if window.used and window.used + weight > share:

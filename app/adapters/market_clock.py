@@ -7,16 +7,14 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
+from app.adapters.venue_clock import MeasuredClock
 from app.core.errors import Unavailable
-from app.core.exchanges.errors import VenueError
 from app.core.ports import Clock
 
 # Within this the simulator's clock is not asked again: an evaluation reads it several times.
 _FRESH_S: Final = 0.05
 _TIMEOUT_S: Final = 5.0
 _ANSWER_LIMIT: Final = 64 * 1024
-# An offset older than this is measured again; quartz drifts by some ms in that time.
-_OFFSET_FOR_S: Final = 600.0
 _FAR_MS: Final = 2**53
 
 
@@ -83,50 +81,22 @@ class SimulatorTime:
 
 
 class WallTime:
-    """A real venue's clock: this machine's and a measured offset.
+    """A real venue's market time: its wall clock.
 
-    Args:
-        ask: the venue's own time in ms; raises VenueError where it cannot be asked.
+    Before the venue has answered it is this machine's own, which NTP keeps right where one trades.
     """
 
-    def __init__(self, clock: Clock, ask: Callable[[], int]) -> None:
-        self._clock = clock
-        self._ask = ask
-        self._lock = threading.Lock()
-        self._measured_at: float | None = None
-        self._offset = 0
+    def __init__(self, venue: MeasuredClock) -> None:
+        self._venue = venue
 
     def now_ms(self) -> int:
-        """Wall time and the offset, which is measured again every ten minutes.
-
-        A measurement that fails leaves the last offset in force, and 0 before the first:
-        machines that trade keep their clock by NTP.
-        """
-        with self._lock:
-            now = self._clock.monotonic()
-            if self._measured_at is None or now - self._measured_at > _OFFSET_FOR_S:
-                self._measured_at = now
-                self._measure()
-            return self._clock.now_ms() + self._offset
+        """The venue's wall time, ms, which is measured again every ten minutes."""
+        self._venue.look()
+        return self._venue.now_ms()
 
     def refresh(self) -> None:
         """Measure again at the next call."""
-        with self._lock:
-            self._measured_at = None
-
-    @property
-    def offset_ms(self) -> int:
-        """Venue's time less ours, ms, as last measured."""
-        return self._offset
-
-    def _measure(self) -> None:
-        sent = self._clock.now_ms()
-        try:
-            theirs = self._ask()
-        except VenueError:
-            return
-        # The venue read its clock somewhere between the send and the answer: take the middle.
-        self._offset = theirs - (sent + self._clock.now_ms()) // 2
+        self._venue.refresh()
 
 
 class VenueClocks:

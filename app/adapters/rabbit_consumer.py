@@ -20,6 +20,8 @@ from app.adapters.celery_queue import prefetch_of
 from app.adapters.rabbit_topology import as_bytes, declare_tasks, fault_of
 
 _log = structlog.get_logger(__name__)
+# For the bytes of one event to leave; a broker that takes none for longer is connected to anew.
+_EVENT_S = 2
 _DELAYED = f"{DelayedDelivery.__module__}:{DelayedDelivery.__name__}"
 
 
@@ -46,6 +48,17 @@ class GuardedConsumer(Consumer):
         with connection.channel() as channel:
             declare_tasks(channel)
         return connection
+
+    def connection_for_write(self, url: str | None = None, heartbeat: float | None = None) -> Any:
+        """The line of the worker's own events. None waits for the broker's word: one whose disk
+        is full gives none, and the loop that sends them takes the tasks, too."""
+        connection = self.app.connection_for_write(url=url, heartbeat=heartbeat)
+        connection.transport_options = {
+            **(connection.transport_options or {}),
+            "confirm_publish": False,
+            "write_timeout": _EVENT_S,
+        }
+        return self.ensure_connected(connection)
 
     def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], Any]:
         """Celery's handler behind our own gate."""

@@ -42,6 +42,8 @@ _NO_LIMIT: Final = 1_000_000_000
 # KEYS: the venue's window. ARGV: now (ms), weight, limit, used weight that the caller knows of in
 # this minute, back-off and ban that it knows of (ms, 0 for none), life of the key (ms).
 # Answer: 1 where the weight was taken, ms to wait, used weight, back-off, ban.
+# A caller whose clock is over a minute behind the last one's was set back: the pause that the
+# venue asked for goes back with it. A ban stays, for a request too early is what prolongs it.
 _SCRIPT: Final = """
 local function number(text, most)
   local found = tonumber(text)
@@ -49,7 +51,7 @@ local function number(text, most)
   return found
 end
 local now, weight, limit = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local known = redis.pcall('HMGET', KEYS[1], 'minute', 'used', 'back_off', 'ban')
+local known = redis.pcall('HMGET', KEYS[1], 'minute', 'used', 'back_off', 'ban', 'seen')
 if known.err then
   redis.call('DEL', KEYS[1])
   known = {}
@@ -61,7 +63,9 @@ if minute > window or minute < window - 1 then
   window, used = minute, 0
 end
 used = math.max(used, tonumber(ARGV[4]))
-local back_off = math.max(number(known[3], horizon), tonumber(ARGV[5]))
+local ahead = number(known[5], 1e15) - now
+if ahead < 60000 then ahead = 0 end
+local back_off = math.max(number(known[3], horizon) - ahead, tonumber(ARGV[5]))
 local ban = math.max(number(known[4], horizon), tonumber(ARGV[6]))
 local taken, wait = 0, 0
 if ban > now then
@@ -75,7 +79,8 @@ else
 end
 redis.call('HSET', KEYS[1],
   'minute', string.format('%.0f', window), 'used', string.format('%.0f', used),
-  'back_off', string.format('%.0f', back_off), 'ban', string.format('%.0f', ban))
+  'back_off', string.format('%.0f', back_off), 'ban', string.format('%.0f', ban),
+  'seen', string.format('%.0f', now))
 redis.call('PEXPIRE', KEYS[1], ARGV[7])
 return {taken, wait, used, back_off, ban}
 """

@@ -24,6 +24,8 @@ Progress = Callable[[int, int], None]
 _ROOT: Final = Path(app.__file__).parent.parent
 _CHUNK: Final = 1024 * 1024
 _GRACE_SECONDS: Final = 1.0
+# So often the caller is asked on while the child says nothing: it may have been cancelled.
+_SILENT_SECONDS: Final = 1.0
 _STDERR_BYTES: Final = 64 * 1024
 _SHOWN_BYTES: Final = 2_000
 
@@ -76,6 +78,10 @@ class Child:
     def ask(self, request: Message, seconds: float, progress: Progress | None) -> Message:
         """Send a request and wait for its answer.
 
+        Args:
+            progress: told of the child's progress, and of the last one again every second in
+                which the child says nothing. What it raises goes on to the caller.
+
         Raises:
             TimeoutError: no answer within ``seconds`` of wall-clock.
             EOFError: the child ended.
@@ -83,7 +89,10 @@ class Child:
         deadline = time.monotonic() + seconds
         self._stderr.clear()
         self._write(request.encode(), deadline)
+        told = (0, 0)
         while True:
+            while progress is not None and not self._speaks(deadline):
+                progress(*told)
             try:
                 answer = read_message(lambda size: self._read(size, deadline))
             except (InvalidInput, ValueError):
@@ -92,8 +101,10 @@ class Child:
                 raise EOFError
             if "progress" not in answer.header:
                 return answer
+            done, total = answer.header["progress"]
+            told = (done, total)
             if progress is not None:
-                progress(*answer.header["progress"])
+                progress(*told)
 
     def epitaph(self) -> str:
         """Why the child ended, in words, with the last of what it printed."""
@@ -143,6 +154,13 @@ class Child:
                     view = view[os.write(self._stdin.fileno(), view[:_CHUNK]) :]
                 except BrokenPipeError:
                     raise EOFError from None
+
+    def _speaks(self, deadline: float) -> bool:
+        """Whether there is something to read, or the time is over, within a second."""
+        seconds = min(_SILENT_SECONDS, deadline - time.monotonic())
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._stdout, selectors.EVENT_READ)
+            return seconds <= 0 or bool(selector.select(seconds))
 
     def _read(self, size: int, deadline: float) -> bytes:
         parts: list[bytes] = []

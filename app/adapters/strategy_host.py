@@ -44,7 +44,10 @@ class StrategyHost:
     def __init__(self, limits: HostLimits | None = None) -> None:
         self._limits = limits or HostLimits()
         self._lock = threading.Lock()
+        # Held for moments only, so that kill() never waits for a request.
+        self._changing = threading.Lock()
         self._child: Child | None = None
+        self._is_killed = False
 
     def inspect(self, ref: StrategyRef) -> StrategyInfo:
         """What a strategy is: parameters, documentation, version.
@@ -118,10 +121,14 @@ class StrategyHost:
         return "" if self._child is None else self._child.output()
 
     def kill(self) -> None:
-        """End the child in the middle of whatever it does; the request that waits fails."""
-        child = self._child
-        if child is not None:
-            child.strike()
+        """End the child in the middle of whatever it does, and start no other.
+
+        The request that waits fails, and so does one whose child has yet to start.
+        """
+        with self._changing:
+            self._is_killed = True
+            if self._child is not None:
+                self._child.strike()
 
     def close(self) -> None:
         """End the child, if there is one; the next request starts another."""
@@ -147,19 +154,20 @@ class StrategyHost:
         named = {**header, "ref": to_plain(ref, []), "cpu_seconds": int(seconds) + 1}
         request = Message(named, blobs)
         with self._lock:
-            if self._child is None or not self._child.is_alive:
+            child = self._child
+            if child is None or not child.is_alive:
                 self._end()
-                self._child = Child(self._limits)
+                child = self._started(ref)
                 seconds += self._limits.start_seconds
             try:
-                answer = self._child.ask(request, seconds, progress)
+                answer = child.ask(request, seconds, progress)
             except TimeoutError:
                 self._end()
                 raise StrategyTimedOut(
                     ref.name, f"did not answer within {seconds:g} s and was stopped"
                 ) from None
             except EOFError:
-                reason = self._child.epitaph()
+                reason = child.epitaph()
                 self._end()
                 raise StrategyCrashed(ref.name, reason) from None
             except BaseException:
@@ -171,10 +179,18 @@ class StrategyHost:
             raise rebuild_error(error)
         return answer
 
+    def _started(self, ref: StrategyRef) -> Child:
+        with self._changing:
+            if self._is_killed:
+                raise StrategyCrashed(ref.name, "was ended before it began")
+            self._child = Child(self._limits)
+            return self._child
+
     def _end(self) -> None:
-        if self._child is not None:
-            self._child.kill()
-            self._child = None
+        with self._changing:
+            child, self._child = self._child, None
+        if child is not None:
+            child.kill()
 
 
 class StrategyHosts:

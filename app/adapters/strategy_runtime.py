@@ -72,6 +72,8 @@ class HostedRuntime:
 
         host = StrategyHost(self._limits)
         with self._lock:
+            if self._interrupted:
+                raise _interruption()
             self._backtests.add(host)
         try:
             result = host.backtest(ref, spec, frames, self._watched(progress))
@@ -86,9 +88,9 @@ class HostedRuntime:
         return {**result.to_json(), "report": report_text(result)}
 
     def interrupt(self) -> None:
-        """End every backtest that runs; its caller gets Unavailable ``interrupted``."""
-        self._interrupted = True
+        """End every backtest that runs or is about to; its caller gets ``interrupted``."""
         with self._lock:
+            self._interrupted = True
             running = list(self._backtests)
         for host in running:
             host.kill()

@@ -9,6 +9,7 @@ from fastapi import Depends, Path, Query, Request, Security
 from fastapi.security import HTTPBearer
 
 from app.api.problems import ApiProblem
+from app.core.ports import Clock
 from app.schemas.common import EXCHANGE_PATTERN, NAME_PATTERN, UID_PATTERN
 from app.services.accounts import AccountService
 from app.services.backtests import BacktestService
@@ -39,6 +40,7 @@ class Services:
     backtests: BacktestService
     canceller: OrderCanceller
     catalogue: StrategyCatalogue
+    clock: Clock
     collection: CollectionService
     gate: TradingGate
     instances: InstanceService

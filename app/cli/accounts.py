@@ -9,7 +9,7 @@ import typer
 from app.cli.arguments import Exchange, amount_of, group, pairs_of
 from app.cli.output import Json, emit, facts, table
 
-app = group("Accounts: add, list, show.")
+app = group("Accounts: add, list, show, reconcile, unlock, resume.")
 Name = Annotated[str, typer.Argument(help="The account's name or id.")]
 
 

@@ -114,10 +114,11 @@ def show_backtest(backtest_id: BacktestId, as_json: Json = False) -> None:
 
     with session() as here:
         row = here.container.backtests.get(backtest_id)
-    _print(as_json, row)
+        error = here.container.jobs.get(row.job_id).error
+    _print(as_json, row, error)
 
 
-def _print(as_json: bool, row: Any) -> None:
+def _print(as_json: bool, row: Any, error: dict[str, Any] | None = None) -> None:
     from app.schemas.strategies import Backtest
 
     backtest = Backtest.of(row).model_dump(mode="json")
@@ -126,9 +127,10 @@ def _print(as_json: bool, row: Any) -> None:
     def human(out: Console) -> None:
         if report:
             out.out(report, highlight=False)
-        facts(out, [("backtest", row.id), ("status", row.status)])
+        why = [("error", error.get("message"))] if error else []
+        facts(out, [("backtest", row.id), ("status", row.status), *why])
 
-    emit(as_json, {**backtest, "result": row.result}, human)
+    emit(as_json, {**backtest, "result": row.result, "error": error}, human)
 
 
 def _percent(value: float | None) -> str | None:

@@ -7,6 +7,7 @@ supervisors on other machines.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -328,7 +329,9 @@ class _Lines:
 
     def __call__(self, name: str, what: str) -> None:
         at = time.strftime("%H:%M:%S")
-        self._console.print(f"{at}  {name:<18} {what}", highlight=False, markup=False)
+        # A terminal that is gone or a file on a full disk must not end the supervisor.
+        with contextlib.suppress(OSError):
+            self._console.print(f"{at}  {name:<18} {what}", highlight=False, markup=False)
 
 
 def _announce(console: Console, runtime: FullRuntime) -> None:

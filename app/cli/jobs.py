@@ -52,4 +52,5 @@ def cancel_job(job_id: JobId, as_json: Json = False) -> None:
 
     with session() as here:
         job = Job.of(here.container.jobs.cancel(job_id))
-    emit(as_json, job, lambda out: out.print(f"Job {job.id} is {job.state}, to be cancelled."))
+    more = "" if job.state == "cancelled" else ", to be cancelled"
+    emit(as_json, job, lambda out: out.print(f"Job {job.id} is {job.state}{more}."))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from app.cli.arguments import Cursor, Limit, Symbol, amount_of, group
-from app.cli.output import Json, emit, facts, note, table
+from app.cli.output import Json, emit, facts, note, percent, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,8 +57,9 @@ def place_order(
     price: Annotated[str, typer.Option("--price", help="Limit price in quote units.")] = "",
     tif: Annotated[Tif, typer.Option("--tif", help="Time in force.")] = Tif.GTC,
     key: Annotated[
-        str, typer.Option("--key", help="Idempotency key: repeated, it makes no second order.")
-    ] = "",
+        str | None,
+        typer.Option("--key", help="Idempotency key: repeated, it makes no second order."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Place an order by hand. It passes the risk gate first."""
@@ -79,7 +81,8 @@ def place_order(
             quantity=amount,
             limit_price=limit,
             time_in_force=TimeInForce(tif),
-            idempotency_key=key or here.container.ids.new(),
+            # An empty one is refused: a script whose variable is unset meant to be safe.
+            idempotency_key=here.container.ids.new() if key is None else key,
         )
         decision, row = here.container.intake.submit_order(manual)
         if row is None:
@@ -193,5 +196,6 @@ def _send(here: Session, row: OrderRow) -> OrderRow:
     return row
 
 
-def _print_order(out: Console, order: dict[str, object]) -> None:
-    facts(out, ((name, value) for name, value in order.items() if value not in (None, "")))
+def _print_order(out: Console, order: dict[str, Any]) -> None:
+    said = {**order, "reserve_buffer": percent(Decimal(order["reserve_buffer"]))}
+    facts(out, ((name, value) for name, value in said.items() if value not in (None, "")))

@@ -64,29 +64,26 @@ def _unmade(container: Container) -> bool:
 
 
 def _database(container: Container, name: str = "") -> Check:
-    from sqlalchemy import text
-
-    def ping() -> None:
-        with container.probe_engine.connect() as connection:
-            connection.execute(text("SELECT 1"))
+    from app.repositories.database import ping
 
     shown = name or container.engine.url.render_as_string(hide_password=True)
 
     def check() -> tuple[bool, str]:
         if _unmade(container):
             return True, f"{shown} does not exist yet and will be made at the first start"
-        return doctor.check_database(shown, ping)
+        return doctor.check_database(shown, lambda: ping(container.probe_engine))
 
     return Check("database", check)
 
 
 def _migrations(container: Container) -> Check:
-    from app.repositories.migrating import current_revision, newest_revision
+    from app.repositories.migrating import current_revision, newest_revision, revisions
 
     def check() -> tuple[bool, str]:
         if _unmade(container):
             return True, "the first start brings the schema"
-        return doctor.check_migrations(current_revision(container.probe_engine), newest_revision())
+        current = current_revision(container.probe_engine)
+        return doctor.check_migrations(current, newest_revision(), revisions())
 
     return Check("migrations", check)
 

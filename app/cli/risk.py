@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import getpass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.cli.arguments import amount_of, group, pairs_of
-from app.cli.output import Json, emit, table
+from app.cli.backup.commands import Full
+from app.cli.output import Json, emit, note, table
+
+if TYPE_CHECKING:
+    from app.cli.session import Session
 
 app = group("Risk: halt and resume trading, limits.")
 Scope = Annotated[
@@ -23,37 +27,41 @@ Scope = Annotated[
 def halt(
     reason: Annotated[str, typer.Argument(help="Why; it is kept and shown.")] = "by hand",
     scope: Scope = "global",
+    full: Full = False,
     as_json: Json = False,
 ) -> None:
     """Stop new orders at once (紧急停止). Cancels pass."""
     from app.cli.session import session
     from app.schemas.risk import Halt
 
-    with session() as here:
+    with session(full=full) as here:
         made = Halt.of(here.container.risk.halt(scope, reason, who()))
+        _name_record(here)
     emit(as_json, made, lambda out: out.print(f"Trading is halted: {made.scope}."))
 
 
 @app.command("resume")
-def resume(scope: Scope = "global", as_json: Json = False) -> None:
+def resume(scope: Scope = "global", full: Full = False, as_json: Json = False) -> None:
     """Lift the halt of a scope."""
     from app.cli.session import session
     from app.schemas.risk import Resumed
 
-    with session() as here:
+    with session(full=full) as here:
         done = Resumed(scope=scope, lifted=here.container.risk.resume(scope, who()))
+        _name_record(here)
     said = "Trading goes on" if done.lifted else "Nothing was halted"
     emit(as_json, done, lambda out: out.print(f"{said}: {scope}."))
 
 
 @app.command("status")
-def status(as_json: Json = False) -> None:
+def status(full: Full = False, as_json: Json = False) -> None:
     """Show the halts in force."""
     from app.cli.session import session
     from app.schemas.risk import Halt
 
-    with session() as here:
+    with session(full=full) as here:
         found = [Halt.of(row) for row in here.container.risk.halts()]
+        _name_record(here)
     rows = ([each.scope, each.reason, each.set_by, each.created_at] for each in found)
     emit(
         as_json,
@@ -98,6 +106,16 @@ def set_rule(
         made,
         lambda out: out.print(f"{made.kind} on {made.scope} is at version {made.version}."),
     )
+
+
+def _name_record(here: Session) -> None:
+    """Say on whose record this was where nothing runs on it: it may not be the one meant."""
+    if here.works_alone:
+        record = here.container.engine.url.render_as_string(hide_password=True)
+        note(
+            f"No Tidemark runs on this record, {record}. For another, go to its directory; for "
+            "the full stack of `make services`, add --full."
+        )
 
 
 def who() -> str:

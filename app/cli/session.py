@@ -66,13 +66,15 @@ def bring_up(container: Container) -> None:
     """Migrate SQLite by itself; for MySQL say how.
 
     Raises:
-        Unavailable: the database lacks migrations and is not ours alone.
+        Unavailable: the database lacks migrations and is not ours alone, or a newer release has
+            migrated it.
     """
     from app.core.errors import Unavailable
-    from app.repositories.migrating import pending, upgrade
+    from app.repositories.migrating import pending, require_known, upgrade
 
     if not pending(container.engine):
         return
+    require_known(container.engine)
     if container.engine.dialect.name != "sqlite":
         raise Unavailable(
             "the database lacks this release's migrations; run: tidemark system migrate"

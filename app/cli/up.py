@@ -162,7 +162,7 @@ class EmbeddedRuntime:
 
     def _start(self, stack: ExitStack) -> None:
         from app.adapters.celery_queue import CeleryQueue
-        from app.repositories.migrating import upgrade
+        from app.repositories.migrating import upgrade_alone
         from app.wiring import Container
         from workers import runtime as worker_runtime
         from workers.celery_app import build_celery
@@ -178,7 +178,7 @@ class EmbeddedRuntime:
         celery.set_default()
         self.container = Container(settings, CeleryQueue(celery))
         stack.callback(self.container.close)
-        upgrade(self.container.engine)
+        upgrade_alone(self.container.engine)
         # The lock proves that no other runtime lives: what its predecessor held is free.
         self.container.jobs.free_leases()
         self.container.catalogue.sync_builtins()
@@ -202,11 +202,19 @@ class EmbeddedRuntime:
 
 
 def ensure_token(container: Container) -> str | None:
-    """Make the API's first token and keep it in ``api-token``; None where one exists."""
+    """Make the API's first token and keep it in ``api-token``; None where one exists.
+
+    Where the file holds one of another record, it holds for this one too: embedded and the full
+    stack take turns in one directory, and neither may lock its user out of the other.
+    """
     if container.tokens.exists():
         return None
-    token = container.tokens.create("first start")
     path = container.settings.data_dir / "api-token"
+    if path.exists():
+        kept = path.read_text(encoding="utf-8", errors="replace").strip()
+        if container.tokens.adopt("first start", kept):
+            return None
+    token = container.tokens.create("first start")
     path.unlink(missing_ok=True)
     handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     with os.fdopen(handle, "w") as file:

@@ -6,7 +6,7 @@ services receive them as arguments.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -48,6 +48,31 @@ class MarketClock(Protocol):
         ...
 
 
+class VenueClock(Protocol):
+    """The wall clock of one venue, by which requests to it are signed."""
+
+    def now_ms(self) -> int:
+        """The venue's wall time, ms. Asks nobody."""
+        ...
+
+    def refresh(self) -> None:
+        """Trust what was measured no longer: the venue has refused a timestamp."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Skew:
+    """How a venue's wall clock stands to this machine's.
+
+    Attributes:
+        ms: theirs less ours.
+        error_ms: how far off ``ms`` may be.
+    """
+
+    ms: int
+    error_ms: int
+
+
 class Ids(Protocol):
     """Source of the ids that the API shows."""
 
@@ -60,7 +85,11 @@ class UnitOfWork(Protocol[UnitT_co]):
     """Transactions. A unit commits when its block ends and rolls back when it raises."""
 
     def read(self) -> AbstractContextManager[UnitT_co]:
-        """A consistent read; nothing is written."""
+        """A read; nothing is written, and each question sees what is committed by then."""
+        ...
+
+    def snapshot(self) -> AbstractContextManager[UnitT_co]:
+        """A read that sees one state of the whole record, whatever is written meanwhile."""
         ...
 
     def write(self) -> AbstractContextManager[UnitT_co]:
@@ -268,8 +297,12 @@ class MarketAdapter(Protocol):
         """What the venue can be asked for."""
         ...
 
-    def instruments(self) -> list[Instrument]:
-        """All instruments of the adapter's types, whatever their status."""
+    def instruments(self, symbols: Collection[str] | None = None) -> list[Instrument]:
+        """All instruments of the adapter's types, or those of some symbols, whatever their status.
+
+        Raises:
+            VenueRulesRefused: the venue does not list one of the symbols.
+        """
         ...
 
     def klines(

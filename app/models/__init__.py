@@ -4,6 +4,7 @@ from app.models.base import Base
 from app.models.market import (
     CollectionPlanRow,
     CoverageRow,
+    InstrumentRevisionRow,
     InstrumentRow,
     KlineQuarantineRow,
     KlineRecord,
@@ -24,6 +25,7 @@ from app.models.system import (
     LeaseRow,
     OutboxRow,
     ScheduleRunRow,
+    StandingAlarmRow,
     VenueBanRow,
 )
 from app.models.trading import (
@@ -55,6 +57,7 @@ __all__ = [
     "EquitySnapshotRow",
     "FillRow",
     "InstrumentLockRow",
+    "InstrumentRevisionRow",
     "InstrumentRow",
     "JobRow",
     "KlineQuarantineRow",
@@ -72,6 +75,7 @@ __all__ = [
     "RiskRuleRow",
     "ScheduleRunRow",
     "SignalRow",
+    "StandingAlarmRow",
     "StrategyInstanceRow",
     "StrategyQuotaRow",
     "StrategyRow",

@@ -34,6 +34,20 @@ class InstrumentRow(Base):
     updated_at: Mapped[int] = mapped_column(Millis)
 
 
+class InstrumentRevisionRow(Base):
+    """Filters or status of an instrument that the venue has changed: old, new, when seen."""
+
+    __tablename__ = "instrument_revisions"
+    __table_args__ = table(Index(None, "exchange", "symbol", "seen_at"))
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=True)
+    exchange: Mapped[str] = mapped_column(Name)
+    symbol: Mapped[str] = mapped_column(Name)
+    old: Mapped[dict[str, Any]] = mapped_column(Json)
+    new: Mapped[dict[str, Any]] = mapped_column(Json)
+    seen_at: Mapped[int] = mapped_column(Millis)
+
+
 class KlineSeriesRow(Base):
     """One series of klines; its row is the lock under which klines and coverage change."""
 

@@ -72,7 +72,7 @@ class OutboxRow(Base):
     __table_args__ = table(Index(None, "sent_at", "id"))
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=True)
-    topic: Mapped[str] = mapped_column(String(190))
+    topic: Mapped[str] = mapped_column(String(255))
     body: Mapped[dict[str, Any]] = mapped_column(Json)
     created_at: Mapped[int] = mapped_column(Millis)
     # 0 = unsent: an indexed equality on both databases, where NULL would need its own rule.
@@ -102,3 +102,14 @@ class VenueBanRow(Base):
     until: Mapped[int] = mapped_column(Millis)
     reason: Mapped[str] = mapped_column(String(200))
     seen_at: Mapped[int] = mapped_column(Millis)
+
+
+class StandingAlarmRow(Base):
+    """A condition that was told when it began and will be told when it ends."""
+
+    __tablename__ = "standing_alarms"
+    __table_args__ = table()
+
+    name: Mapped[str] = mapped_column(String(190), primary_key=True)
+    since: Mapped[int] = mapped_column(Millis)
+    text: Mapped[str] = mapped_column(String(300))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, select
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
@@ -32,6 +35,17 @@ _IDLE_S = 1.0
 _USED_AT = "used_at"
 _SQLITE_BUSY_S = 15
 _LOCK_WAIT_S = 3
+# While a statement of a migration waits for its table, every other that comes to the table waits
+# behind it. So it waits for a second, lets them through for two, and tries again: three minutes
+# in all, which is longer than any transaction of ours is open.
+_SCHEMA_WAIT_S = 1
+_SCHEMA_PAUSE_S = 2.0
+_SCHEMA_TRIES = 60
+# An index over a hundred million bars takes so long.
+_SCHEMA_S = 3_600
+_LOCK_WAIT_TIMEOUT = 1205
+# 1114: InnoDB could not make a table's file longer. 1021: another file of the server's.
+_DISK_FULL = frozenset({1021, 1114})
 
 
 def open_probe(url: str) -> Engine:
@@ -56,6 +70,44 @@ def open_engine(url: str, *, pool_size: int = 10, local_infile: bool = False) ->
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed, pool_size)
     return _mysql(parsed, pool_size, local_infile)
+
+
+@contextmanager
+def schema_engine(engine: Engine) -> Iterator[Engine]:
+    """The engine by which the schema of a database is changed while others use it.
+
+    On MySQL one of its own, patient with a statement that works and impatient with one that waits
+    for a table. SQLite changes all in one transaction, for which others wait.
+    """
+    if not is_mysql(engine):
+        yield engine
+        return
+    own = _mysql(engine.url, 1, False, answer_s=_SCHEMA_S)
+
+    @event.listens_for(own, "connect")
+    def give_way(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+        with closing(connection.cursor()) as cursor:
+            cursor.execute(f"SET lock_wait_timeout={_SCHEMA_WAIT_S}")
+
+    event.listen(own, "do_execute", _execute_again_and_again)
+    try:
+        yield own
+    finally:
+        own.dispose()
+
+
+def _execute_again_and_again(cursor: Any, statement: str, parameters: Any, _context: Any) -> bool:
+    """Execute a statement; again after a pause where it has waited for its lock in vain."""
+    for attempt in range(_SCHEMA_TRIES):
+        try:
+            cursor.execute(statement, parameters)
+        except Exception as error:
+            if driver_code(error) != _LOCK_WAIT_TIMEOUT or attempt == _SCHEMA_TRIES - 1:
+                raise
+            time.sleep(_SCHEMA_PAUSE_S)
+        else:
+            break
+    return True
 
 
 def _mysql(url: URL, pool_size: int, local_infile: bool, answer_s: int | None = None) -> Engine:
@@ -154,9 +206,21 @@ def make_directory(path: Path) -> None:
         ) from None
 
 
+def ping(engine: Engine) -> None:
+    """Ask the database for an answer; raises what its driver does where none comes."""
+    with engine.connect() as connection:
+        connection.execute(select(1))
+
+
 def is_mysql(bind: Engine | Connection) -> bool:
     """Whether the bind speaks MySQL or MariaDB."""
     return bind.dialect.name in ("mysql", "mariadb")
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether the driver's error says that the database found no room to write."""
+    full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return full or driver_code(error) in _DISK_FULL
 
 
 def driver_code(error: BaseException | None) -> int | None:

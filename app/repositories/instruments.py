@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import func, select
 
 from app.core.errors import UnknownName
 from app.core.market.instruments import Instrument, InstrumentStatus, InstrumentType
-from app.models import InstrumentRow
+from app.core.money import shown
+from app.models import InstrumentRevisionRow, InstrumentRow
 from app.repositories.base import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a venue states otherwise than before; ``old`` is None for what is new."""
+
+    old: Instrument | None
+    new: Instrument
+
+    def differences(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What it was and what it is now, by field, amounts as text."""
+        was = {} if self.old is None else asdict(self.old)
+        now = asdict(self.new)
+        names = [name for name in now if was.get(name) != now[name]]
+        return {name: _plain(was.get(name)) for name in names}, {
+            name: _plain(now[name]) for name in names
+        }
 
 
 class InstrumentRepository(Repository):
@@ -35,7 +55,7 @@ class InstrumentRepository(Repository):
         if found is None:
             raise UnknownName(
                 f"{symbol[:40]!r} is not in the catalogue of {exchange[:40]}; "
-                "write it as in BTC/USDT, or refresh the catalogue"
+                "write it as in BTC/USDT, or refresh: tidemark data instruments --refresh"
             )
         return found
 
@@ -63,6 +83,12 @@ class InstrumentRepository(Repository):
         found = self._session.scalars(statement.order_by(row.exchange, row.symbol).limit(limit))
         return [instrument_of(entry) for entry in found]
 
+    def exchanges(self) -> Sequence[str]:
+        """Venues of which instruments are known."""
+        return self._session.scalars(
+            select(InstrumentRow.exchange).distinct().order_by(InstrumentRow.exchange)
+        ).all()
+
     def count(self, exchange: str) -> int:
         """How many instruments of a venue are known."""
         return self._session.execute(
@@ -75,36 +101,61 @@ class InstrumentRepository(Repository):
         instruments: Iterable[Instrument],
         new_id: Callable[[], str],
         now_ms: int,
-    ) -> int:
-        """Make the catalogue of a venue what it now states; how many rows changed.
+        among: Collection[str] | None = None,
+    ) -> list[Change]:
+        """Make the catalogue of a venue what it now states; what changed.
 
-        What it no longer states is kept as delisted: orders and klines refer to it.
+        What it no longer states is kept as delisted: orders and klines refer to it. What it
+        states otherwise is kept as a revision.
+
+        Args:
+            among: the symbols that it was asked for; all without them.
         """
-        known = {
-            row.symbol: row
-            for row in self._session.scalars(
-                select(InstrumentRow).where(InstrumentRow.exchange == exchange)
+        statement = select(InstrumentRow).where(InstrumentRow.exchange == exchange)
+        if among is not None:
+            statement = statement.where(InstrumentRow.symbol.in_(among))
+        known = {row.symbol: row for row in self._session.scalars(statement)}
+        stated = {each.symbol: each for each in instruments}
+        for symbol in known.keys() - stated.keys():
+            gone = instrument_of(known[symbol])
+            stated[symbol] = replace(gone, status=InstrumentStatus.DELISTED)
+        changes = []
+        for symbol, instrument in stated.items():
+            row = known.get(symbol)
+            change = Change(None if row is None else instrument_of(row), instrument)
+            if change.old != instrument:
+                self._store(row, change, new_id, now_ms)
+                changes.append(change)
+        return changes
+
+    def revisions(self, exchange: str, symbol: str) -> Sequence[InstrumentRevisionRow]:
+        """What the venue has changed of an instrument, oldest first."""
+        row = InstrumentRevisionRow
+        return self._session.scalars(
+            select(row).where(row.exchange == exchange, row.symbol == symbol).order_by(row.id)
+        ).all()
+
+    def _store(
+        self, row: InstrumentRow | None, change: Change, new_id: Callable[[], str], now_ms: int
+    ) -> None:
+        new = change.new
+        values = {**asdict(new), "type": new.type.value, "status": new.status.value}
+        if row is None:
+            self._session.add(InstrumentRow(id=new_id(), updated_at=now_ms, **values))
+            return
+        for name, value in values.items():
+            setattr(row, name, value)
+        row.updated_at = now_ms
+        was, now = change.differences()
+        self._session.add(
+            InstrumentRevisionRow(
+                exchange=new.exchange, symbol=new.symbol, old=was, new=now, seen_at=now_ms
             )
-        }
-        changed = 0
-        for instrument in instruments:
-            row = known.pop(instrument.symbol, None)
-            if row is not None and instrument_of(row) == instrument:
-                continue
-            changed += 1
-            values = asdict(instrument)
-            values.update(type=instrument.type.value, status=instrument.status.value)
-            if row is None:
-                self._session.add(InstrumentRow(id=new_id(), updated_at=now_ms, **values))
-            else:
-                for name, value in values.items():
-                    setattr(row, name, value)
-                row.updated_at = now_ms
-        for row in known.values():
-            if row.status != InstrumentStatus.DELISTED.value:
-                row.status, row.updated_at = InstrumentStatus.DELISTED.value, now_ms
-                changed += 1
-        return changed
+        )
+
+
+def _plain(value: Any) -> Any:
+    return shown(value) if isinstance(value, Decimal) else value
 
 
 def instrument_of(row: InstrumentRow) -> Instrument:

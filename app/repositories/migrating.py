@@ -14,15 +14,14 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, text
 
 from app.core.errors import InvalidInput, Unavailable
+from app.repositories.database import schema_engine
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """Apply the migrations up to a revision, all in one transaction where the database can."""
-    with engine.begin() as connection:
-        config = _config()
-        config.attributes["connection"] = connection
+    with _changing(engine) as config:
         command.upgrade(config, revision)
 
 
@@ -105,9 +104,7 @@ def take_back(engine: Engine, revision: str) -> None:
 
 def downgrade(engine: Engine, revision: str) -> None:
     """Take migrations back to a revision; ``base`` is before the first."""
-    with engine.begin() as connection:
-        config = _config()
-        config.attributes["connection"] = connection
+    with _changing(engine) as config:
         command.downgrade(config, revision)
 
 
@@ -125,6 +122,15 @@ def newest_revision() -> str | None:
 def pending(engine: Engine) -> bool:
     """Whether a database is behind this code."""
     return current_revision(engine) != newest_revision()
+
+
+@contextmanager
+def _changing(engine: Engine) -> Iterator[Config]:
+    """Alembic's configuration with a connection that may change the schema."""
+    with schema_engine(engine) as own, own.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        yield config
 
 
 def _config() -> Config:

@@ -43,6 +43,15 @@ class SignalRepository(KeyedRepository[SignalRow]):
             .limit(limit)
         ).all()
 
+    def latest_bars(self, instance_id: str, limit: int) -> Sequence[int]:
+        """Open times of the bars that the newest signals of an instance answer, newest first."""
+        return self._session.scalars(
+            select(SignalRow.bar_ts)
+            .where(SignalRow.instance_id == instance_id)
+            .order_by(SignalRow.created_at.desc())
+            .limit(limit)
+        ).all()
+
     def unjudged_of(self, instance_id: str) -> Sequence[SignalRow]:
         """Signals of an instance that the gate has not judged, oldest first."""
         return self._session.scalars(

@@ -1,13 +1,14 @@
-"""Schedule runs, leases, tokens and bans."""
+"""Schedule runs, leases, tokens, bans and standing alarms."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import CursorResult, delete, func, select
 from sqlalchemy.exc import IntegrityError
 
-from app.models import ApiTokenRow, LeaseRow, ScheduleRunRow, VenueBanRow
+from app.models import ApiTokenRow, LeaseRow, ScheduleRunRow, StandingAlarmRow, VenueBanRow
 from app.repositories.base import Repository
 
 
@@ -106,6 +107,11 @@ class SystemRepository(Repository):
             )
         ).one_or_none()
 
+    def knew_token(self, digest: str) -> bool:
+        """Whether there is or was a token with that digest."""
+        found = select(ApiTokenRow.id).where(ApiTokenRow.digest == digest)
+        return self._session.scalars(found).one_or_none() is not None
+
     def add_token(self, row: ApiTokenRow) -> None:
         """Insert a token."""
         self._session.add(row)
@@ -121,3 +127,28 @@ class SystemRepository(Repository):
             self._session.add(VenueBanRow(scope=scope, until=until, reason=reason, seen_at=now_ms))
         elif until > row.until:
             row.until, row.reason, row.seen_at = until, reason, now_ms
+
+    def alarm_stands(self, name: str) -> bool:
+        """Whether a condition was told and has not ended."""
+        return self._session.get(StandingAlarmRow, name) is not None
+
+    def standing_alarms(self, prefix: str) -> Sequence[str]:
+        """Names of the conditions that stand and begin so."""
+        name = StandingAlarmRow.name
+        return self._session.scalars(
+            select(name).where(name.startswith(prefix, autoescape=True)).order_by(name)
+        ).all()
+
+    def begin_alarm(self, name: str, text: str, now_ms: int) -> bool:
+        """Note that a condition stands; False if it did already."""
+        try:
+            with self._session.begin_nested():
+                self._session.add(StandingAlarmRow(name=name, since=now_ms, text=text[:300]))
+        except IntegrityError:
+            return False
+        return True
+
+    def end_alarm(self, name: str) -> bool:
+        """Note that a condition has ended; False if it did not stand."""
+        ended = self._session.execute(delete(StandingAlarmRow).where(StandingAlarmRow.name == name))
+        return cast("CursorResult[Any]", ended).rowcount == 1

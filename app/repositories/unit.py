@@ -14,13 +14,13 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from app.core.errors import Unavailable
-from app.core.ports import Clock, Queue
+from app.core.ports import Clock, Queue, UnitOfWork
 from app.models import OutboxRow
 from app.repositories.accounts import AccountRepository
 from app.repositories.audit import AuditRepository
 from app.repositories.backtests import BacktestRepository
 from app.repositories.coverage import CoverageRepository
-from app.repositories.database import WRITES, driver_code, is_mysql
+from app.repositories.database import WRITES, driver_code, is_disk_full, is_mysql
 from app.repositories.instances import InstanceRepository
 from app.repositories.instruments import InstrumentRepository
 from app.repositories.jobs import JobRepository
@@ -34,6 +34,7 @@ from app.repositories.signals import SignalRepository
 from app.repositories.strategies import StrategyRepository
 from app.repositories.system import SystemRepository
 from app.repositories.triggers import TriggerRepository
+from app.repositories.waits import WaitRepository
 
 R = TypeVar("R")
 # 1205 lock wait timeout, 1213 deadlock: the whole transaction was or must be rolled back and
@@ -170,7 +171,7 @@ class Unit:
 
     @cached_property
     def system(self) -> SystemRepository:
-        """Schedule runs, leases, tokens and bans."""
+        """Schedule runs, leases, tokens, bans and standing alarms."""
         return SystemRepository(self.session)
 
     @cached_property
@@ -178,8 +179,13 @@ class Unit:
         """Order triggers."""
         return TriggerRepository(self.session)
 
+    @cached_property
+    def waits(self) -> WaitRepository:
+        """What rows wait for."""
+        return WaitRepository(self.session)
 
-class Units:
+
+class Units(UnitOfWork[Unit]):
     """Factory of units of work over one database.
 
     Args:
@@ -216,9 +222,10 @@ class Units:
         """A writing unit: commits at the end of the block, rolls back if the block raises.
 
         Raises:
-            Unavailable: the database lost the connection or refused the transaction.
+            Unavailable: the database's disk is full; nothing was written.
+            DBAPIError: the driver's own, for all else that the database refused.
         """
-        with Session(self._writing, expire_on_commit=False) as session:
+        with _telling_of_full_disks(), Session(self._writing, expire_on_commit=False) as session:
             unit = Unit(session, self._clock)
             with session.begin():
                 yield unit
@@ -240,7 +247,7 @@ class Units:
         key runs once more and finds the winner's row.
 
         Raises:
-            Unavailable: it lost ``4`` races in a row.
+            Unavailable: it lost ``4`` races in a row, or the disk is full.
             IntegrityError: a constraint refused it twice.
         """
         refused = False
@@ -261,6 +268,19 @@ class Units:
                     ) from error
                 time.sleep(random.uniform(0.005, 0.05) * attempt)  # noqa: S311
         raise AssertionError("unreachable")
+
+
+@contextmanager
+def _telling_of_full_disks() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        if not is_disk_full(error.orig):
+            raise
+        raise Unavailable(
+            "the database's disk is full, and nothing was written; make room on it",
+            code="disk-full",
+        ) from error
 
 
 def _lost_race(error: DBAPIError) -> bool:

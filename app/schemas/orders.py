@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.core.money import canonical
-from app.core.orders.reservation import reserve_buffer
+from app.core.orders.reservation import held_buffer
 from app.core.orders.types import OrderType, Side
 from app.models import OrderEventRow, OrderRow
 from app.schemas.common import (
@@ -84,6 +85,12 @@ class OrderReceipt(Model):
     time_in_force: str
     quantity: Money
     limit_price: Money | None
+    reference_price: Money = Field(description="the price the gate valued it at")
+    reserved_asset: str
+    reserved_initial: Money = Field(description="what it held back from the free balance at first")
+    reserve_buffer: Money = Field(
+        description="part of a buy's value that was held on top of it, against fees and slippage"
+    )
     tag: str
     created_at: Time
 
@@ -103,6 +110,10 @@ class OrderReceipt(Model):
             time_in_force=row.time_in_force,
             quantity=canonical(row.quantity),
             limit_price=money(row.price),
+            reference_price=canonical(row.reference_price),
+            reserved_asset=row.reserved_asset,
+            reserved_initial=canonical(row.reserved_initial),
+            reserve_buffer=canonical(_buffer(row)),
             tag=row.tag,
             created_at=rfc3339(row.created_at),
         )
@@ -114,18 +125,13 @@ class Order(OrderReceipt):
     signal_id: Uid | None
     venue_order_id: str | None
     stop_price: Money | None
-    reference_price: Money = Field(description="the price the gate valued it at")
     status: str = Field(description="`unknown` is a state: the venue is asked until it is settled")
     reason: str | None
     attempt: int
     cancel_requested: bool
     filled_quantity: Money
     average_price: Money | None
-    reserved_asset: str
-    reserved_amount: Money
-    reserve_buffer: Money = Field(
-        description="part of a buy's value that was held on top of it, against fees and slippage"
-    )
+    reserved_amount: Money = Field(description="what it still holds back")
     valid_until: Time = Field(description="market time after which it is not sent any more")
     acknowledged_at: Time | None
     updated_at: Time
@@ -138,22 +144,28 @@ class Order(OrderReceipt):
             signal_id=row.signal_id,
             venue_order_id=row.venue_order_id,
             stop_price=money(row.stop_price),
-            reference_price=canonical(row.reference_price),
             status=row.status,
             reason=row.reason,
             attempt=row.attempt,
             cancel_requested=row.cancel_requested,
             filled_quantity=canonical(row.filled_quantity),
             average_price=money(row.average_price),
-            reserved_asset=row.reserved_asset,
             reserved_amount=canonical(row.reserved_amount),
-            reserve_buffer=canonical(
-                reserve_buffer(Side(row.side), OrderType(row.type), row.price)
-            ),
             valid_until=rfc3339(row.valid_until),
             acknowledged_at=time_text(row.acknowledged_at),
             updated_at=rfc3339(row.updated_at),
         )
+
+
+def _buffer(row: OrderRow) -> Decimal:
+    return held_buffer(
+        Side(row.side),
+        OrderType(row.type),
+        row.quantity,
+        row.price,
+        row.reference_price,
+        row.reserved_initial,
+    )
 
 
 class OrderEvent(Model):

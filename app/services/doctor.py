@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +20,7 @@ _LEAST_FREE_BYTES: Final = 1024**3
 _WARN_FREE_BYTES: Final = 5 * 1024**3
 # Beat sends its shortest task every second; half a minute without one is an alarm.
 _MOST_SILENCE_S: Final = 30
-# Binance refuses a request that is stamped more than a second ahead of its own clock.
+# Twice what is told as an alarm. Orders are signed by the venue's clock, whatever this one shows.
 _MOST_SKEW_MS: Final = 1_000
 # The code was written after this time; an earlier one is a clock that was never set.
 _EARLIEST_MS: Final = 1_735_689_600_000  # 2025-01-01
@@ -77,10 +77,22 @@ def check_database(name: str, ping: Callable[[], None]) -> tuple[bool, str]:
     return True, f"{name} answers"
 
 
-def check_migrations(current: str | None, newest: str | None) -> tuple[bool, str]:
-    """Whether the database has the schema of this release."""
+def check_migrations(
+    current: str | None, newest: str | None, known: Collection[str]
+) -> tuple[bool, str]:
+    """Whether the database has what this release needs.
+
+    Args:
+        known: the revisions that this release knows. One beyond them is a newer release's, which
+            takes nothing away from what runs; only the next start is refused.
+    """
     if current == newest:
         return True, f"the schema is at {newest}"
+    if current is not None and current not in known:
+        return True, (
+            f"the schema is at {current}, of a newer release: what runs goes on, and the next "
+            "start must be the newer one's"
+        )
     if current is None:
         return False, "the database has no tables yet; run: tidemark system migrate"
     return False, (
@@ -154,8 +166,8 @@ def check_exchange(name: str, offset_ms: Callable[[], int]) -> tuple[bool, str]:
         return False, f"{name} cannot be reached: {error.message}"
     if abs(offset) > _MOST_SKEW_MS:
         return False, (
-            f"the clock of {name} and this machine's differ by {offset} ms, and orders would be "
-            "refused; set this machine's clock by NTP (timedatectl set-ntp true)"
+            f"the clock of {name} and this machine's differ by {offset} ms, so the times in the "
+            "record are wrong; set this machine's clock by NTP (timedatectl set-ntp true)"
         )
     return True, f"{name} answers; its clock and ours differ by {offset} ms"
 

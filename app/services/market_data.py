@@ -197,12 +197,13 @@ class MarketDataService:
             UnknownName: the symbol is not in the venue's catalogue.
             Unavailable: no price is known at all.
         """
-        now = self._market_clock.now_ms(exchange)
         cached = self._prices.get(exchange, symbol)
-        if cached is not None and now - cached.timestamp <= self._stale_after_ms:
-            return self._aged(cached, PriceSource.LIVE, now)
-        with self._units.read() as unit:
-            unit.instruments.get(exchange, symbol)
+        if cached is not None:
+            now = self._market_clock.now_ms(exchange)
+            if now - cached.timestamp <= self._stale_after_ms:
+                return self._aged(cached, PriceSource.LIVE, now)
+        self.instrument(exchange, symbol)  # first: a venue that is unknown has no clock to ask
+        now = self._market_clock.now_ms(exchange)
         try:
             asked = self._markets(exchange).ticker(symbol)
         except VenueError as error:

@@ -47,6 +47,7 @@ class RiskService:
         Raises:
             InvalidInput: the scope is malformed.
             NotFound: it names an account or instance that does not exist.
+            UnknownName: it names a symbol that the venue's catalogue does not hold.
         """
 
         def work(unit: Unit) -> TradingHaltRow:
@@ -138,7 +139,10 @@ def _check_scope(unit: Unit, scope: str) -> None:
         unit.accounts.get(name)
     elif kind == "instance" and name:
         unit.instances.get(name)
-    elif not (kind == "symbol" and name.count(":") >= 1):
+    elif kind == "symbol" and ":" in name:
+        exchange, _, symbol = name.partition(":")
+        unit.instruments.get(exchange, symbol)  # a halt of a misspelt symbol would stop nothing
+    else:
         raise InvalidInput(
             f"scope {scope[:60]!r} is not known; use global, account:<id>, instance:<id> or "
             "symbol:<exchange>:<symbol>"

@@ -15,6 +15,8 @@ PERIODS: Final = {
     "maintenance.follow_plans": 10_000,
     "maintenance.evaluate_running": 5_000,
     "maintenance.snapshot_equity": 60_000,
+    # A change of the venue's filters is known within five minutes, the answer's time included.
+    "maintenance.refresh_catalogues": 240_000,
     "maintenance.prune": 3_600_000,
 }
 _KEEP_SLOTS_MS: Final = 24 * 3_600_000

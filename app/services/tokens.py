@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+from typing import Final
 
 from app.core.ports import Ids
 from app.core.security.tokens import PREFIX, TOKEN_BYTES, digest
 from app.models import ApiTokenRow
 from app.repositories.unit import Unit, Units
+
+# ``TOKEN_BYTES`` in Base64, as `create` writes them.
+_TOKEN: Final = re.compile(re.escape(PREFIX) + r"[A-Za-z0-9_-]{43}", re.ASCII)
 
 
 class TokenService:
@@ -20,19 +25,25 @@ class TokenService:
     def create(self, name: str) -> str:
         """A new token; its text, which cannot be read again."""
         token = PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
-
-        def work(unit: Unit) -> None:
-            unit.system.add_token(
-                ApiTokenRow(
-                    id=self._ids.new(),
-                    name=name[:64],
-                    digest=digest(token),
-                    created_at=unit.now_ms,
-                )
-            )
-
-        self._units.run(work)
+        self._units.run(lambda unit: self._add(unit, name, token))
         return token
+
+    def adopt(self, name: str, token: str) -> bool:
+        """Let a token that another record has made hold here too.
+
+        Returns:
+            False where its text is no token's, or this record has revoked it.
+        """
+        if not _TOKEN.fullmatch(token):
+            return False
+
+        def work(unit: Unit) -> bool:
+            if unit.system.knew_token(digest(token)):
+                return False
+            self._add(unit, name, token)
+            return True
+
+        return self._units.run(work)
 
     def exists(self) -> bool:
         """Whether any token is in force."""
@@ -44,3 +55,13 @@ class TokenService:
         with self._units.read() as unit:
             row = unit.system.token_by_digest(digest(token))
         return row.name if row else None
+
+    def _add(self, unit: Unit, name: str, token: str) -> None:
+        unit.system.add_token(
+            ApiTokenRow(
+                id=self._ids.new(),
+                name=name[:64],
+                digest=digest(token),
+                created_at=unit.now_ms,
+            )
+        )

@@ -23,14 +23,17 @@ from app.adapters.clock import SystemClock
 from app.adapters.ids import Uuid7
 from app.adapters.market_clock import SimulatorTime, VenueClocks, VenueTime, WallTime
 from app.adapters.simulator import SimulatorControl
+from app.adapters.venue_clock import MeasuredClock
 from app.config import Settings
 from app.core.exchanges.factory import VENUES, market_adapter
-from app.core.ports import Bus, MarketAdapter, Queue, RequestBudget
+from app.core.ports import Bus, MarketAdapter, Queue, RequestBudget, Skew
 from app.core.security.vault import SealedVault
 from app.repositories.database import open_engine, open_probe
 from app.repositories.unit import Units
 from app.services.accounts import AccountService
 from app.services.backtests import BacktestService
+from app.services.catalogue import CatalogueRefresher
+from app.services.clocks import ClockWatch
 from app.services.collection import CollectionService
 from app.services.dead_letters import DeadLetterService
 from app.services.frame_cache import FrameCache
@@ -117,6 +120,7 @@ class Container:
         self._can_read_keys = can_read_keys
         self._checkpoint = checkpoint
         self._markets: dict[str, MarketAdapter] = {}
+        self._venue_clocks: dict[str, MeasuredClock] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self.clock = SystemClock()
@@ -211,13 +215,17 @@ class Container:
     def _venue_time(self, exchange: str) -> VenueTime:
         if self.settings.simulator_url:
             return SimulatorTime(self.settings.simulator_url, self.clock)
-        return WallTime(self.clock, lambda: self.market(exchange).server_time_ms())
+        return WallTime(self.venue_clock(exchange))
 
-    def clock_offset_ms(self, exchange: str) -> int:
-        """The venue's wall clock minus ours; a simulator lives on this machine's clock."""
-        if self.settings.simulator_url:
-            return 0
-        return self.market_clock.now_ms(exchange) - self.clock.now_ms()
+    def venue_clock(self, exchange: str) -> MeasuredClock:
+        """The wall clock of a venue, by which requests are signed."""
+        with self._lock:
+            known = self._venue_clocks.get(exchange)
+            if known is None:
+                known = self._venue_clocks[exchange] = MeasuredClock(
+                    exchange, self.clock, lambda: self.market(exchange).server_time_ms()
+                )
+        return known
 
     @cached_property
     def vault(self) -> SealedVault:
@@ -252,6 +260,11 @@ class Container:
             self.ids,
             stale_after_ms=self.settings.max_price_age_ms,
         )
+
+    @cached_property
+    def catalogue_refresher(self) -> CatalogueRefresher:
+        """Keeps the venues' catalogues up to date."""
+        return CatalogueRefresher(self.units, self.market, self.ids, self.clock, self.owner)
 
     @cached_property
     def collection(self) -> CollectionService:
@@ -307,6 +320,7 @@ class Container:
             self.market_clock,
             FrameCache(self.market_data),
             self.runtime,
+            self.settings.max_signals_per_bar,
         )
 
     @cached_property
@@ -457,6 +471,23 @@ class Container:
         """Says when periodic work stops."""
         return ScheduleWatch(self.units, self.clock)
 
+    @cached_property
+    def clock_watch(self) -> ClockWatch:
+        """Looks after this machine's clock."""
+        return ClockWatch(
+            self.units,
+            self.clock,
+            self._skews,
+            socket.gethostname()[:64],
+            self.timing.reply_deadline_ms,
+        )
+
+    def _skews(self) -> dict[str, Skew]:
+        with self._lock:
+            known = dict(self._venue_clocks)
+        found = {exchange: clock.skew() for exchange, clock in known.items()}
+        return {exchange: skew for exchange, skew in found.items() if skew is not None}
+
     def interrupt(self) -> None:
         """End what may run for minutes, so that the process can stop; its rows bring it back."""
         runtime = self.__dict__.get("runtime")
@@ -465,7 +496,7 @@ class Container:
 
     def start_background(self) -> None:
         """Start what runs beside the tasks: marking sent events, twice a second, and watching
-        whether periodic work is done."""
+        the clock and whether periodic work is done."""
         for name in _SHARED:
             getattr(self, name)
 
@@ -475,15 +506,16 @@ class Container:
                 self._mark_sent()
                 turns += 1
                 if turns % _MARKS_PER_LOOK == 0:
-                    self._look_at_schedule()
+                    self._look_around()
 
         threading.Thread(target=mark, name="outbox-marks", daemon=True).start()
 
-    def _look_at_schedule(self) -> None:
-        try:
-            self.schedule_watch.look()
-        except Exception:  # noqa: BLE001 - while the database is down it is looked at in vain
-            _log.warning("schedule_not_watched", exc_info=True)
+    def _look_around(self) -> None:
+        for watch in (self.clock_watch, self.schedule_watch):
+            try:
+                watch.look()
+            except Exception:  # noqa: BLE001 - while the database is down it looks in vain
+                _log.warning("not_watched", watch=type(watch).__name__, exc_info=True)
 
     def _mark_sent(self) -> None:
         try:

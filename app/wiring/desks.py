@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from app.core.exchanges.trading import trade_adapter
+from app.core.exchanges.trading import QUERY_WINDOW_MS, trade_adapter
 from app.core.ports import TradeAdapter
 from app.services.orders.ports import TradingDesk
 
@@ -23,6 +23,13 @@ class Desks:
 
     def open(self, account_id: str) -> TradingDesk:
         """The desk of an account; see ``app.services.orders.ports.TradingDesks``."""
+        return self._desk(account_id, self._container.timing.recv_window_ms)
+
+    def cancel_desk(self, account_id: str) -> TradingDesk:
+        """The same desk: its adapter pays for cancels and queries from their own share."""
+        return self._desk(account_id, QUERY_WINDOW_MS)
+
+    def _desk(self, account_id: str, window_ms: int) -> TradingDesk:
         with self._lock:
             known = self._kept.get(account_id)
         if known is None:
@@ -31,11 +38,9 @@ class Desks:
                 known = self._kept.setdefault(account_id, known)
         exchange, adapter = known
         adapter.prepare()
-        return TradingDesk(adapter, self._container.clock_offset_ms(exchange))
-
-    def cancel_desk(self, account_id: str) -> TradingDesk:
-        """The same desk: its adapter pays for cancels and queries from their own share."""
-        return self.open(account_id)
+        clock = self._container.venue_clock(exchange)
+        clock.synchronise(window_ms // 2)
+        return TradingDesk(adapter, clock.now_ms)
 
     def _built(self, account_id: str) -> tuple[str, TradeAdapter]:
         container = self._container
@@ -49,6 +54,6 @@ class Desks:
             container.clock,
             base_url=container.settings.simulator_url or None,
             timeout_s=container.settings.venue_timeout_s,
-            offset_ms=lambda: container.clock_offset_ms(account.exchange),
+            venue_clock=container.venue_clock(account.exchange),
         )
         return account.exchange, adapter

@@ -21,7 +21,10 @@ def build_streams(container: Container) -> StreamService:
         with container.units.read() as unit:
             account = unit.accounts.get(account_id)
         opened = container.vault.open(account_id, account.sealed_credentials)
-        return AccountKeys(account.exchange, opened, container.clock_offset_ms(account.exchange))
+        clock = container.venue_clock(account.exchange)
+        clock.look()
+        offset_ms = clock.now_ms() - container.clock.now_ms()
+        return AccountKeys(account.exchange, opened, offset_ms)
 
     base_url = container.settings.simulator_url or None
     return StreamService(

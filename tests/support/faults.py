@@ -163,10 +163,15 @@ class Trader:
 
 
 class Stack:
-    """The installation of a rehearsal; see ``standing``."""
+    """The installation of a rehearsal; see ``standing``.
 
-    def __init__(self, home: Path) -> None:
+    Args:
+        journal: the venue's, which is not ours; in ``home`` where None.
+    """
+
+    def __init__(self, home: Path, journal: Path | None = None) -> None:
         self.home = home
+        self._journal = journal or home / "venue.jsonl"
         self.data_dir = home / "var"
         self.services = Services(self.data_dir / "services", detached=False)
         self.proxies: dict[str, FaultProxy] = {}
@@ -256,7 +261,7 @@ class Stack:
             seed=7,
             weight_limit=0,
             port=self._venue_port,
-            state=self.home / "venue.jsonl",
+            state=self._journal,
         )
         self.venue.start()
 
@@ -436,9 +441,9 @@ class Stack:
 
 
 @contextmanager
-def standing(home: Path) -> Iterator[Stack]:
+def standing(home: Path, journal: Path | None = None) -> Iterator[Stack]:
     """A stack that trades and collects; killed with all it started at the end."""
-    stack = Stack(home)
+    stack = Stack(home, journal)
     try:
         stack.start()
         stack.begin()

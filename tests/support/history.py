@@ -62,7 +62,7 @@ def write_history(engine: Engine) -> None:
         for model, rows in _tables():
             batch: list[dict[str, Any]] = []
             for row in rows:
-                batch.append(_filled(model, row))
+                batch.append(filled(model, row))
                 if len(batch) == _BATCH:
                     connection.execute(insert(model), batch)
                     batch = []
@@ -220,7 +220,7 @@ def _order(number: int) -> dict[str, Any]:
     }
 
 
-def _filled(model: type[Base], given: dict[str, Any]) -> dict[str, Any]:
+def filled(model: type[Base], given: dict[str, Any]) -> dict[str, Any]:
     """A row with something in every column that must not be empty."""
     row = dict(given)
     for column in model.__table__.columns:

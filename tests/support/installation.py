@@ -135,7 +135,7 @@ class Installation:
 
     def catch_up(self) -> None:
         """Let as much time pass as has really passed: the venue's pauses are in real time."""
-        self.clock.advance(max(0, SystemClock().now_ms() - self.clock.now_ms()))
+        self.clock.advance(max(0, SystemClock().now_ms() - self.clock.true_ms))
 
     def sync(self, account: AccountRow) -> None:
         """Compare an account with the venue."""
@@ -375,6 +375,11 @@ class Installation:
     def alarms(self, kind: str) -> list[dict[str, Any]]:
         """Alarm events of one kind."""
         return [body for body in self.bus.on("risk.alert.") if body["kind"] == kind]
+
+    def told(self, kind: str) -> list[dict[str, Any]]:
+        """Alarm events of one kind by the record, where each is once; the bus may have it twice."""
+        with self.parts.units.read() as unit:
+            return [row.body for row in unit.audit.alerts() if row.body["kind"] == kind]
 
     def check(self, account: AccountRow) -> None:
         """What must hold at any time: the ledger balances, and the venue holds the same."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 from app.adapters.budget import InProcessBudget
 from app.adapters.clock import SystemClock
 from app.adapters.local_bus import LocalBus
+from app.adapters.venue_clock import MeasuredClock
 from app.config import Settings
 from app.core.exchanges.trading import trade_adapter
 from app.core.orders.types import OrderRequest, OrderResponse
@@ -74,10 +75,10 @@ class Carried:
 
 
 class Desks:
-    """Gateways whose queries are signed with real time.
+    """Gateways whose queries are signed with real time, and whose orders are carried into it.
 
     Attributes:
-        offset_ms: the venue's wall clock less ours, as the services are told.
+        offset_ms: the venue's wall clock less that of the test's world.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -90,11 +91,17 @@ class Desks:
         if account_id not in self._kept:
             self._kept[account_id] = self._built(account_id)
         self._kept[account_id].prepare()
-        return TradingDesk(self._kept[account_id], self.offset_ms)
+        clock = self._parts.venue_clock(EXCHANGE)
+        clock.synchronise(self._parts.timing.recv_window_ms // 2)
+        return TradingDesk(self._kept[account_id], clock.now_ms)
 
     def cancel_desk(self, account_id: str) -> TradingDesk:
         """The same."""
         return self.open(account_id)
+
+    def venue_ms(self) -> int:
+        """What the venue's clock shows in the test's world."""
+        return self._parts.manual_clock.true_ms + self.offset_ms
 
     def _built(self, account_id: str) -> TradeAdapter:
         parts = self._parts
@@ -109,7 +116,7 @@ class Desks:
                 base_url=parts.settings.simulator_url,
                 timeout_s=parts.settings.venue_timeout_s,
             ),
-            lambda: parts.clock.now_ms() + self.offset_ms,
+            self.venue_ms,
         )
         return adapter
 
@@ -144,6 +151,13 @@ class Parts(Container):
             sleep=lambda seconds: self.manual_clock.advance(int(seconds * 1000) + 1),
         )
 
+    def venue_clock(self, exchange: str) -> MeasuredClock:
+        """The venue's clock, which answers in the test's time."""
+        with self._lock:
+            return self._venue_clocks.setdefault(
+                exchange, MeasuredClock(exchange, self.clock, self.desks.venue_ms)
+            )
+
     @cached_property
     def desks(self) -> Desks:  # type: ignore[override]
         """Gateways of accounts."""
@@ -172,6 +186,7 @@ def tasks_of(parts: Container) -> dict[str, Callable[..., object]]:
         "backtests.run": parts.backtests.run,
         "collection.run_job": parts.collection.run_job,
         "collection.follow": parts.collection.follow,
+        "maintenance.refresh_catalogue": parts.catalogue_refresher.refresh,
         "strategies.evaluate": parts.evaluator.evaluate,
         "orders.accept_signal": accept_signal,
         "orders.send": parts.sender.send,
@@ -199,6 +214,7 @@ def _periodic(parts: Container) -> dict[str, Callable[..., object]]:
         "maintenance.follow_plans": (parts.collection.follow_all,),
         "maintenance.evaluate_running": (evaluate_running,),
         "maintenance.snapshot_equity": (parts.accounts.snapshot_equity,),
+        "maintenance.refresh_catalogues": (parts.catalogue_refresher.request_all,),
         "maintenance.prune": (parts.schedule.prune, parts.relay.prune),
     }
     return {task: _once_a_slot(parts, task, steps) for task, steps in work.items()}

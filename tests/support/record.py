@@ -33,11 +33,13 @@ class ManualClock:
 
     Attributes:
         cost_s: seconds that each ``monotonic()`` takes, to end slices of time without waiting.
+        stepped: how far the wall clock was set by hand, ms; the world's time is without it.
     """
 
     now: int = START_MS
     seconds: float = 0.0
     cost_s: float = 0.0
+    stepped: int = 0
 
     def now_ms(self) -> int:
         """Wall time."""
@@ -52,6 +54,16 @@ class ManualClock:
         """Let time pass, on both clocks."""
         self.now += ms
         self.seconds += ms / 1000
+
+    def step(self, ms: int) -> None:
+        """Set the wall clock on, or back; no time passes."""
+        self.now += ms
+        self.stepped += ms
+
+    @property
+    def true_ms(self) -> int:
+        """Wall time of a machine whose clock nobody set."""
+        return self.now - self.stepped
 
 
 class CountingIds:

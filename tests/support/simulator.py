@@ -94,6 +94,16 @@ class SimulatorControl:
         body = {"account": account, "asset": asset, "amount": amount}
         self.call("POST", "/deposit", json=body)
 
+    def change_instrument(self, symbol: str, **changes: str) -> dict[str, str]:
+        """Change filters (tick, step, min_quantity, …) and status; the instrument as it is now."""
+        body = {"symbol": symbol, **changes}
+        result: dict[str, str] = self.call("POST", "/instruments", json=body)
+        return result
+
+    def maintain(self, mode: str) -> None:
+        """Maintenance: ``trading``, ``all``, or ``none`` to come back."""
+        self.call("POST", "/maintenance", json={"mode": mode})
+
     def add_fault(self, **rule: Any) -> int:
         """Add a fault rule; returns its id."""
         return int(self.call("POST", "/faults", json=rule)["id"])

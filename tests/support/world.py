@@ -74,12 +74,13 @@ class World:
         with self._parts.units.read() as unit:
             now = unit.now_ms + 1
             return not (
-                unit.audit.stuck_orders(now)
-                or unit.audit.stuck_signals(now)
+                unit.audit.stuck_signals(now)
                 or unit.audit.unsent_events(now)
                 or any(
-                    row.status == "active" and row.reconciled_epoch < row.epoch
+                    # One that is looked at again in a second is under way as well.
+                    row.reconciled_epoch < row.epoch or unit.orders.count_unsettled(row.id)
                     for row in unit.accounts.all()
+                    if row.status == "active"
                 )
             )
 

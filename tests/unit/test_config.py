@@ -62,6 +62,9 @@ def test_a_bad_log_level_is_told_by_the_name_that_was_set(monkeypatch: pytest.Mo
         ({"simulator_url": "http://198.51.100.7:9"}, "must be on loopback"),
         ({"database_url": "postgresql://u:s3cret@db/x"}, "TIDEMARK_DATABASE_URL: use sqlite:///"),
         ({"database_url": "var/tidemark.db"}, "TIDEMARK_DATABASE_URL: use sqlite:///"),
+        ({"database_url": "mysql+pymysql://u:s3cret/x@db/y"}, "TIDEMARK_DATABASE_URL: it is no"),
+        ({"broker_url": "amqp://u:s3cret@[::1/v"}, "TIDEMARK_BROKER_URL: it is no URL"),
+        ({"data_dir": ""}, "TIDEMARK_DATA_DIR: name a directory"),
         ({"order_recv_window_ms": 5_000}, "less than or equal to 2000"),
     ],
 )
@@ -86,6 +89,16 @@ def test_dotenv_in_another_encoding_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes("TIDEMARK_API_HOST=caf\u00e9\n".encode("latin-1"))
     with pytest.raises(InvalidInput, match="\\.env is not UTF-8"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    "line", ["TIDEMARK_ENVIRONMENT: production", "TIDEMARK_API_DOCS", 'TIDEMARK_X="never closed']
+)
+def test_a_line_of_dotenv_that_sets_nothing_is_refused(tmp_path: Path, line: str) -> None:
+    (tmp_path / ".env").write_text(f"# passwords\n\nTIDEMARK_API_PORT=9001\n{line}\n")
+    with pytest.raises(InvalidInput, match=r"^the file \.env, line 4, sets nothing") as refusal:
+        load_settings()
+    assert refusal.value.error_code == "invalid-settings"
 
 
 def test_the_reason_leaves_out_how_the_parser_failed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,17 @@ def alarms() -> set[str]:
     return found - {"strategy"} | {"schedule-silent", "schedule-back"}
 
 
+def test_every_schema_of_an_event_has_its_topic() -> None:
+    sources = [path.read_text() for path in (ROOT / "app").rglob("*.py")]
+    schemas = {name for text in sources for name in re.findall(r'body\(\s*"(\w+\.v\d+)"', text)}
+    systems = {name for text in sources for name in re.findall(r'topic\("system", "(\w+)"', text)}
+    assert {"orders.v1", "klines.v1", "bans.v1"} <= schemas
+    assert {"ban", "bar_skipped"} <= systems
+    text = (DOCS / "architecture.md").read_text()
+    assert {name for name in schemas if f"`{name}`" not in text} == set()
+    assert {name for name in systems if f"`system.{name}." not in text} == set()
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_alarm_says_what_to_do(language: str) -> None:
     text = (DOCS / f"operations{language}.md").read_text()

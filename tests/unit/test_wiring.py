@@ -15,6 +15,17 @@ from app.core.errors import Unavailable
 from app.repositories.migrating import upgrade
 from app.wiring import Container
 from app.wiring.vault import open_vault
+from tests.support.simulator import ROOT
+
+#: Who may ask whether embedded or the full stack runs. The command line does the work of a
+#: runtime that is not there, and the doctor says which of the two it looked at.
+ASKING = {
+    "app/config.py",
+    "app/wiring/messaging.py",
+    "app/cli/up.py",
+    "app/cli/session.py",
+    "app/cli/probes.py",
+}
 
 
 def build(data_dir: Path, *, can_read_keys: bool = True) -> Container:
@@ -88,6 +99,12 @@ def test_of_many_processes_that_start_at_once_one_makes_the_key(tmp_path: Path) 
     sealed = vaults[0].seal("account", {"secret": "s"})
     assert all(each.open("account", sealed) == {"secret": "s"} for each in vaults)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["vault.key", "vault.key.pub"]
+
+
+def test_only_settings_differ_between_embedded_and_full() -> None:
+    sources = [path for top in ("app", "workers") for path in (ROOT / top).rglob("*.py")]
+    asking = {path for path in sources if "is_embedded" in path.read_text()}
+    assert {str(path.relative_to(ROOT)) for path in asking} == ASKING
 
 
 def test_two_processes_never_have_the_same_owner_name(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Literal
 
 from fastapi import APIRouter, Request
@@ -65,5 +64,5 @@ def get_meta(app: App, _: Principal) -> Meta:
         reporting_currency=app.reporting_currency,
         exchanges=list(VENUES),
         intervals=list(INTERVALS),
-        now=rfc3339(time.time_ns() // 1_000_000),
+        now=rfc3339(app.clock.now_ms()),
     )

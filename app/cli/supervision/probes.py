@@ -36,18 +36,6 @@ def http_answer(url_path: str, *, port: int = 0, unix: Path | None = None) -> Pr
     return probe
 
 
-def http_success(url_path: str, *, port: int = 0, unix: Path | None = None) -> Probe:
-    """Asks over HTTP until the answer is a success; for the start."""
-
-    def probe() -> str | None:
-        status = _status(url_path, port, unix)
-        if not isinstance(status, int):
-            return status
-        return None if status < 400 else f"it answers {status} to GET {url_path}"
-
-    return probe
-
-
 def _status(url_path: str, port: int, unix: Path | None) -> int | str:
     """The status of a GET, or in words why there is none."""
     connection = _UnixConnection(unix) if unix else http.client.HTTPConnection("127.0.0.1", port)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from app.cli.services.reaper import kill_session, session_members
+from workers.signs import take_back
 
 _LAUNCHER: Final = "app.cli.supervision.launcher"
 #: A log is cut at this size, and one older piece of it is kept.
@@ -40,7 +42,7 @@ class ProcessSpec:
         stop_s: how long that may take; then it is killed.
         alarm: whether its silence is an alarm of its own, as with beat.
         pass_fds: open files that it inherits.
-        heartbeat: the file of its signs of life; what an earlier process said is removed.
+        heartbeat: the file of its signs of life; what an earlier process said is taken back.
     """
 
     name: str
@@ -69,7 +71,8 @@ class RunningProcess:
         self._log = log
         rotate(log)
         if spec.heartbeat is not None:
-            spec.heartbeat.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a full disk, and then nothing was said on it
+                take_back(spec.heartbeat)
         with log.open("ab") as output:
             self._printed = output.tell()
             # A file and not a pipe: a supervisor that is stopped or slow must not block the

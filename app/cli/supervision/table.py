@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from app.cli.supervision.probes import heartbeat, http_answer, http_success
+from app.cli.supervision.probes import heartbeat, http_answer
 from app.cli.supervision.process import ProcessSpec
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ PHASE_REST: Final = 3
 #: What may follow a kill is safe, but a finished task is cheaper than one done again.
 _DRAIN_S: Final = 30.0
 
-CELERY: Final = ("-m", "celery", "-A", "workers.celery_app")
+# Quiet: a banner that finds no room on the disk would be the end of the start.
+CELERY: Final = ("-m", "celery", "-q", "-A", "workers.celery_app")
 _QUIET: Final = ("--without-gossip", "--without-mingle", "-E")
 
 
@@ -197,7 +198,8 @@ def _api(number: int, place: Place) -> ProcessSpec:
         command=_python("-m", "app.cli.serve", "--fd", str(place.api_fd), "--probe", str(probe)),
         # /health takes a thread of the pool that serves requests: it proves loop and threads.
         probe=http_answer("/health", unix=probe),
-        ready=http_success("/ready", unix=probe),
+        # Any answer: a full disk is mended by no new start, and reads are served on it.
+        ready=http_answer("/ready", unix=probe),
         stop_phase=PHASE_API,
         pass_fds=(place.api_fd,) if place.api_fd >= 0 else (),
     )

@@ -11,6 +11,7 @@ import numpy as np
 from app.core.backtest.orders import BacktestFill
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import Floats, KlineFrame, Times
+from app.core.money import canonical, from_float
 from app.core.strategies.runner import Slices
 
 
@@ -34,17 +35,25 @@ class EquityCurve:
         return len(self.close_ts)
 
     def to_json(self, max_points: int) -> dict[str, Any]:
-        """Columns as lists of at most ``max_points`` rows, the first and last bar included."""
+        """Columns as lists of at most ``max_points`` rows, the first and last bar included.
+
+        Amounts are texts; times are ms.
+        """
         total = len(self)
         rows = np.unique(np.linspace(0, total - 1, min(max_points, total)).round().astype(int))
         return {
             "bars": total,
             "thinned": len(rows) < total,
             "close_ts": self.close_ts[rows].tolist(),
-            "equity": self.equity[rows].tolist(),
-            "cash": self.cash[rows].tolist(),
-            "exposure": self.exposure[rows].tolist(),
+            "equity": _amounts(self.equity[rows]),
+            "cash": _amounts(self.cash[rows]),
+            "exposure": _amounts(self.exposure[rows]),
         }
+
+
+def _amounts(values: Floats) -> list[str]:
+    """Research figures as the amounts that they stand for: texts of at most 8 decimals."""
+    return [canonical(from_float(value)) for value in values.tolist()]
 
 
 def equity_curve(

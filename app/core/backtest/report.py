@@ -162,15 +162,17 @@ def _headline(result: BacktestResult) -> RenderableType:
 
 
 def _trades(trades: tuple[Trade, ...]) -> RenderableType:
-    table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False, padding=(0, 1))
+    table = Table(
+        box=box.SIMPLE_HEAD, expand=True, pad_edge=False, padding=(0, 1), collapse_padding=True
+    )
     several = len({trade.symbol for trade in trades}) > 1
     if several:
         table.add_column("Symbol", no_wrap=True)
     table.add_column("Entry (UTC)", no_wrap=True)
-    table.add_column("Bars", justify="right")
+    table.add_column("Bars", justify="right", no_wrap=True)
     for name in ("Price in", "Price out", "PnL", "%"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("Out by", overflow="ellipsis", no_wrap=True)
+    table.add_column("Out by")  # wraps, so that it gives way before the numbers
     for trade in trades[-_TRADES_SHOWN:]:
         tone = "green" if trade.pnl > 0 else "red"
         table.add_row(
@@ -181,7 +183,7 @@ def _trades(trades: tuple[Trade, ...]) -> RenderableType:
             _price(trade.exit_price),
             Text(_signed(trade.pnl), style=tone),
             Text(f"{trade.return_pct:+.2f}".replace("-", _MINUS), style=tone),
-            "open" if trade.is_open else trade.exit_tag,
+            Text("open" if trade.is_open else trade.exit_tag, overflow="ellipsis", no_wrap=True),
         )
     shown = min(len(trades), _TRADES_SHOWN)
     title = f"Last {shown} of {len(trades):,} trades" if shown < len(trades) else "Trades"

@@ -80,7 +80,7 @@ class BacktestResult:
         return summary.order_counts(self.orders)
 
     def to_json(self, max_points: int = 2_000, max_orders: int = 10_000) -> dict[str, Any]:
-        """The result as plain JSON: money as text, metrics as numbers or null, times in ms.
+        """The result as plain JSON: money as text, other metrics as numbers or null, times in ms.
 
         Args:
             max_points: rows of the equity curve; a longer one is thinned evenly, and says so.
@@ -92,12 +92,13 @@ class BacktestResult:
         orders = _most_telling(self.orders, max_orders)
         listed = {
             name: to_plain(getattr(self, name), blobs)
-            for name in ("params", "fills", "trades", "metrics", "dropped")
+            for name in ("params", "fills", "trades", "dropped")
         }
         return {
             "schema": "backtest.v1",
             "spec": to_plain(self.spec, blobs),
             **listed,
+            "metrics": _figures_json(self.metrics),
             "orders": to_plain(orders, blobs),
             "orders_left_out": len(self.orders) - len(orders),
             "order_counts": self.order_counts(),
@@ -112,6 +113,11 @@ class BacktestResult:
             "bars": self.bars,
             "warm_up": self.warm_up,
         }
+
+
+def _figures_json(figures: Mapping[str, Any]) -> dict[str, Any]:
+    amounts = {name: figures[name] for name in summary.AMOUNTS if figures[name] is not None}
+    return {**figures, **{name: canonical(from_float(value)) for name, value in amounts.items()}}
 
 
 def _most_telling(orders: tuple[BacktestOrder, ...], limit: int) -> tuple[BacktestOrder, ...]:

@@ -19,6 +19,8 @@ from app.core.money import canonical
 from app.core.orders.types import OrderStatus
 
 Figures = dict[str, Any]
+#: Figures that are amounts in quote units; all others are ratios, counts and times.
+AMOUNTS: Final = ("expectancy", "best_trade", "worst_trade", "traded_value", "fees")
 _MATCHING: Final = (
     ("market orders", "fill at the next bar's open"),
     ("limit orders", "fill at the open where it is better, else at the limit once it is reached"),

@@ -2,7 +2,8 @@
 
     VenueError
     ├── VenueRejected          proven not accepted; the same request will never pass
-    │   └── VenueKeyRefused    it was the key: nothing signed with it will pass
+    │   ├── VenueKeyRefused    it was the key: nothing signed with it will pass
+    │   └── VenueRulesRefused  it was a rule of the instrument: our catalogue is out of date
     ├── VenueRetryLater        proven not accepted; the same request may pass later
     │   ├── RateLimited        the venue asked to slow down
     │   ├── VenueBanned        the venue answers nobody at this IP until a stated time
@@ -60,6 +61,12 @@ class VenueKeyRefused(VenueRejected):
     """The venue refused the key itself: expired, revoked, its address or permission taken away."""
 
     code = "venue-key-refused"
+
+
+class VenueRulesRefused(VenueRejected):
+    """Refused by what the venue's catalogue states: a filter, a closed market, no such symbol."""
+
+    code = "venue-rules-refused"
 
 
 class VenueRetryLater(VenueError):

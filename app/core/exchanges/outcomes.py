@@ -25,6 +25,8 @@ class Outcome(StrEnum):
     """What the answer proves about the request."""
 
     REJECTED = "rejected"
+    #: Rejected by a rule that the venue's catalogue states: ours is out of date.
+    OUTDATED = "outdated"
     #: Rejected, and so will be everything that is signed with this key.
     KEY_REFUSED = "key_refused"
     RETRY_LATER = "retry_later"
@@ -121,6 +123,10 @@ BINANCE: Final = (
         codes=_codes(-2010),
         text="duplicate order",
     ),
+    *(
+        Rule(Outcome.OUTDATED, "closed, as exchangeInfo states", _CLIENT_ERROR, _codes(-2010), text)
+        for text in ("market is closed", "trading is not enabled")
+    ),
     Rule(Outcome.REJECTED, "refused by the matching engine", _CLIENT_ERROR, _codes(-2010)),
     Rule(
         Outcome.FINAL,
@@ -143,10 +149,16 @@ BINANCE: Final = (
         _codes(-1002, -1022, -2014, -2015, -2017),
     ),
     Rule(
-        Outcome.REJECTED,
-        "filter or order type refused: lot size, price, notional, unsupported combination",
+        Outcome.OUTDATED,
+        "filter, closed market, precision, symbol: all stated by exchangeInfo",
         _CLIENT_ERROR,
-        _codes(-1013, -1014, -1016, -1020),
+        _codes(-1013, -1111, -1121),
+    ),
+    Rule(
+        Outcome.REJECTED,
+        "order type refused: unsupported combination",
+        _CLIENT_ERROR,
+        _codes(-1014, -1016, -1020),
     ),
     Rule(
         Outcome.REJECTED,

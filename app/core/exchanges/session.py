@@ -22,6 +22,7 @@ from app.core.exchanges.errors import (
     VenueKeyRefused,
     VenueRejected,
     VenueRetryLater,
+    VenueRulesRefused,
     VenueUnknown,
     VenueUnreachable,
 )
@@ -51,8 +52,8 @@ class Call:
         purpose: which share of the budget pays; None where it was paid before.
         wait_s: how long to wait for the budget, seconds.
         limit: largest answer accepted, bytes.
-        stamp: what signing by the present time adds, from that time, ms. Asked for when nothing
-            is left to wait for: a request stamped before a wait is too old when it leaves.
+        stamp: what signing by the present time adds. Asked for when nothing is left to wait
+            for: a request stamped before a wait is too old when it leaves.
     """
 
     method: str
@@ -62,7 +63,7 @@ class Call:
     action: Action = Action.QUERY
     wait_s: float = 0.0
     limit: int = ANSWER_LIMIT
-    stamp: Callable[[int], Mapping[str, Any]] | None = None
+    stamp: Callable[[], Mapping[str, Any]] | None = None
 
 
 @dataclass(slots=True)
@@ -150,7 +151,7 @@ class VenueSession:
         self._local.limit = call.limit
         params = dict(call.params)
         if call.stamp is not None:
-            params.update(call.stamp(self.clock.now_ms()))
+            params.update(call.stamp())
         try:
             reply: _Reply = getattr(client, call.method)(params)
         except ccxt.BaseError as error:
@@ -251,6 +252,8 @@ class VenueSession:
             return self._later(refusal, reply, answered)
         if proven is Outcome.KEY_REFUSED:
             return VenueKeyRefused(self.exchange, f"{answered} and refused the key", **said)
+        if proven is Outcome.OUTDATED:
+            return VenueRulesRefused(self.exchange, f"{answered} and refused", **said)
         if proven is Outcome.REJECTED:
             return VenueRejected(self.exchange, f"{answered} and refused", **said)
         if proven is Outcome.FINAL:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any, Final
 
 from app.core.errors import InvalidInput
 from app.core.exchanges.decoding import ORDER_STATUS, Reader
-from app.core.exchanges.errors import BadVenueAnswer, OrderNotKnown
+from app.core.exchanges.errors import BadVenueAnswer, OrderNotKnown, VenueRetryLater
 from app.core.exchanges.factory import open_session
 from app.core.exchanges.markets.binance import native_id
 from app.core.exchanges.outcomes import Action
@@ -27,10 +26,12 @@ from app.core.orders.types import (
     TimeInForce,
     VenueFill,
 )
-from app.core.ports import Clock, Purpose, RequestBudget, TradeAdapter
+from app.core.ports import Clock, Purpose, RequestBudget, TradeAdapter, VenueClock
 
-# recvWindow of queries and cancels; orders bring their own.
-_QUERY_WINDOW_MS: Final = 5_000
+#: recvWindow of queries and cancels; orders bring their own.
+QUERY_WINDOW_MS: Final = 5_000
+# The request's time was outside of its window.
+_OUT_OF_TIME: Final = "-1021"
 # How long queries and cancels may wait for the budget, seconds; a send never waits.
 _WAIT_S: Final = 2.0
 _TRADES_LIMIT: Final = 1000
@@ -59,7 +60,7 @@ def trade_adapter(
     *,
     base_url: str | None = None,
     timeout_s: float = TIMEOUT_S,
-    offset_ms: Callable[[], int] = lambda: 0,
+    venue_clock: VenueClock | None = None,
 ) -> TradeAdapter:
     """One account at a venue.
 
@@ -67,13 +68,13 @@ def trade_adapter(
         credentials: ``apiKey`` and ``secret``.
         base_url: of a simulator on loopback; None is the real venue.
         timeout_s: from the send to the last byte of an answer, seconds.
-        offset_ms: the venue's wall clock minus ours, by which queries and cancels are signed.
+        venue_clock: by which queries and cancels are signed; ``clock`` where it is None.
 
     Raises:
         UnknownName: there is no adapter for the venue.
     """
     session = open_session(exchange, budget, clock, base_url, credentials, timeout_s)
-    return BinanceSpotTrade(session, offset_ms)
+    return BinanceSpotTrade(session, venue_clock)
 
 
 class BinanceSpotTrade:
@@ -83,9 +84,9 @@ class BinanceSpotTrade:
     queries and cancels change nothing when repeated and sign with the venue's present time.
     """
 
-    def __init__(self, session: VenueSession, offset_ms: Callable[[], int] = lambda: 0) -> None:
+    def __init__(self, session: VenueSession, venue_clock: VenueClock | None = None) -> None:
         self._session = session
-        self._offset_ms = offset_ms
+        self._venue_clock = venue_clock or _OwnClock(session.clock)
         self._exchange = session.exchange
         self._symbols: dict[str, str] = {}
 
@@ -230,18 +231,25 @@ class BinanceSpotTrade:
         purpose: Purpose,
         wait_s: float = _WAIT_S,
         timestamp: int | None = None,
-        window: int = _QUERY_WINDOW_MS,
+        window: int = QUERY_WINDOW_MS,
     ) -> Any:
         signed = {**params, "recvWindow": window}
         stamp = None
         if timestamp is None:
-            # Measuring the offset asks the venue now and then: before the stamp, not within it.
-            stamp = partial(_timestamp, self._offset_ms())
+            stamp = self._present
         else:
             signed["timestamp"] = timestamp
-        return self._session.send(
-            Call(method, signed, weight, purpose, action, wait_s=wait_s, stamp=stamp)
-        )
+        try:
+            return self._session.send(
+                Call(method, signed, weight, purpose, action, wait_s=wait_s, stamp=stamp)
+            )
+        except VenueRetryLater as error:
+            if error.venue_code == _OUT_OF_TIME:
+                self._venue_clock.refresh()
+            raise
+
+    def _present(self) -> dict[str, Any]:
+        return {"timestamp": self._venue_clock.now_ms()}
 
     def _order(
         self,
@@ -297,8 +305,17 @@ class BinanceSpotTrade:
         return self._symbols[native]
 
 
-def _timestamp(offset_ms: int, now_ms: int) -> dict[str, Any]:
-    return {"timestamp": now_ms + offset_ms}
+class _OwnClock:
+    """A venue's clock where none was measured: this machine's."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def now_ms(self) -> int:
+        return self._clock.now_ms()
+
+    def refresh(self) -> None:
+        """There is nothing to forget."""
 
 
 def _order_params(request: OrderRequest) -> dict[str, Any]:

@@ -185,7 +185,8 @@ def _due(proof: Mapping[str, Any], now_ms: int) -> bool:
         return True
     first, last = int(proof["first"]), int(proof["last"])
     pause = _STUBBORN_MS if last - first >= LOOKING_TIME_MS else _LOOK_AGAIN_MS
-    return now_ms - last >= pause
+    # A look that lies further ahead was stamped before the clock was set back.
+    return abs(now_ms - last) >= pause
 
 
 def _outside(span: Span, start: int, end: int) -> list[Span]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import uuid
 from typing import Final
 
 _LENGTH: Final = 26  # 130 bits of the digest
 _PREFIX: Final = "td"
+_OURS: Final = re.compile(rf"{_PREFIX}[a-z2-7]{{{_LENGTH}}}", re.ASCII)
 
 
 def signal_intent(instance_id: str, signal_key: str) -> str:
@@ -34,8 +36,7 @@ def client_order_id(account_id: str, intent_key: str, epoch: int = 0) -> str:
 
 def is_ours(client_order_id: str) -> bool:
     """Whether an id at a venue has the shape of ours."""
-    rest = client_order_id.removeprefix(_PREFIX)
-    return len(rest) == _LENGTH == len(client_order_id) - len(_PREFIX) and rest.isalnum()
+    return _OURS.fullmatch(client_order_id) is not None
 
 
 def external_intent(symbol: str, venue_order_id: str) -> str:

@@ -9,6 +9,7 @@ from app.core.money import ONE, ZERO
 from app.core.orders.types import OrderType, Side
 from app.core.portfolio.positions import exact_product
 
+_MILLIONTH: Final = Decimal("0.000001")
 #: A market or stop buy may fill above the price it was valued at.
 MARKET_BUFFER: Final = Decimal("0.01")
 #: A venue may charge its fee in quote on top of the limit price.
@@ -35,11 +36,36 @@ def reservation(
     """(asset, amount) that the order holds: base for a sell, quote with a buffer for a buy."""
     if side is Side.SELL:
         return base, quantity
-    price = reference_price
+    value = _value(type_, quantity, limit_price, reference_price)
+    return quote, exact_product(value, ONE + reserve_buffer(side, type_, limit_price))
+
+
+def held_buffer(
+    side: Side,
+    type_: OrderType,
+    quantity: Decimal,
+    limit_price: Decimal | None,
+    reference_price: Decimal,
+    reserved: Decimal,
+) -> Decimal:
+    """Part of a buy's value that its reservation held on top of it, to six decimals.
+
+    It is read off the amount, so that an old order shows the buffer of its day, and one that was
+    placed outside of Tidemark shows none.
+    """
+    value = _value(type_, quantity, limit_price, reference_price)
+    if side is Side.SELL or reserved <= value or value == 0:
+        return ZERO
+    return (reserved / value - ONE).quantize(_MILLIONTH).normalize()
+
+
+def _value(
+    type_: OrderType, quantity: Decimal, limit_price: Decimal | None, reference_price: Decimal
+) -> Decimal:
+    """Quote worth of a buy: at its limit where it can never pay more, else at the market."""
     if limit_price is not None and _is_capped(type_, limit_price):
-        price = limit_price
-    buffer = reserve_buffer(side, type_, limit_price)
-    return quote, exact_product(exact_product(price, quantity), ONE + buffer)
+        return exact_product(limit_price, quantity)
+    return exact_product(reference_price, quantity)
 
 
 def _is_capped(type_: OrderType, limit_price: Decimal | None) -> bool:

@@ -181,9 +181,14 @@ class RiskRule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the gate says of one intent."""
+    """What the gate says of one intent.
+
+    Attributes:
+        failure: what a rule raised, which is a denial; None where every rule answered.
+    """
 
     passed: bool
     rule: str
     reason: str
     checked: tuple[str, ...] = field(default=())
+    failure: Exception | None = None

@@ -23,7 +23,8 @@ def pre_trade_check(context: RiskContext, limits: Sequence[RiskRule]) -> Decisio
         try:
             result = rule.check(context)
         except Exception as error:  # noqa: BLE001 - any failure of a rule is a refusal
-            return Decision(False, rule.name, f"RULE_FAILED: {type(error).__name__}", tuple(asked))
+            reason = f"RULE_FAILED: {type(error).__name__}"
+            return Decision(False, rule.name, reason, tuple(asked), failure=error)
         if not result.passed:
             return Decision(False, rule.name, result.reason, tuple(asked))
     return Decision(True, "", "", tuple(asked))

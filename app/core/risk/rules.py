@@ -228,11 +228,15 @@ class FundsRule:
         """Deny a buy that is not paid for."""
         if context.intent.side is Side.SELL:
             return PASS
-        needed = context.quote_needed
+        needed, buffer = context.quote_needed, context.reserve_buffer
         if needed > context.quote_free:
-            return deny("BALANCE_TOO_LOW", needed=needed, free=context.quote_free)
+            return deny(
+                "BALANCE_TOO_LOW", needed=needed, reserve_buffer=buffer, free=context.quote_free
+            )
         if context.own_cash is not None and needed > context.own_cash:
-            return deny("CAPITAL_USED_UP", needed=needed, own_cash=context.own_cash)
+            return deny(
+                "CAPITAL_USED_UP", needed=needed, reserve_buffer=buffer, own_cash=context.own_cash
+            )
         return PASS
 
 

@@ -187,6 +187,7 @@ def _count_opening(row: OrderRow, account: AccountRow, fills: Sequence[VenueFill
 
 def _decide(unit: Unit, row: OrderRow, terms: OrderTerms) -> None:
     """Every order has its decision; of this one it says that the gate was not asked."""
+    is_sell = terms.side is Side.SELL
     unit.risk.add_decision(
         RiskDecisionRow(
             id=row.decision_id,
@@ -202,6 +203,8 @@ def _decide(unit: Unit, row: OrderRow, terms: OrderTerms) -> None:
                 "side": terms.side.value,
                 "type": terms.type.value,
                 "quantity": canonical(row.quantity),
+                "quote_needed": canonical(ZERO if is_sell else row.reserved_initial),
+                "reserve_buffer": canonical(ZERO),
                 "venue_order_id": row.venue_order_id,
                 "venue_type": terms.word,
             },

@@ -110,21 +110,24 @@ class OrderCanceller:
         order = unit.orders.lock(order_id)
         if response is None:
             # Acknowledged once and now not known: queries may lag. Ask again, never guess.
-            order.not_before = unit.now_ms + self._timing.retry_ms
+            order.not_before = unit.now_ms + self._patience(unit, order)
             return OrderStatus(order.status)
         apply_response(unit, self._ids, order, response, "cancel")
         if missing_quantity(order, response):
             unit.enqueue("orders.sync_account", order.account_id)
         if order.status == OrderStatus.PENDING_CANCEL:
-            order.not_before = unit.now_ms + self._timing.retry_ms
+            order.not_before = unit.now_ms + self._patience(unit, order)
         return OrderStatus(order.status)
 
     def _again_later(self, order_id: str, why: str, pause_ms: int = 0) -> OrderStatus:
         def postpone(unit: Unit) -> OrderStatus:
             order = unit.orders.lock(order_id)
             if order.status == OrderStatus.PENDING_CANCEL:
-                order.not_before = unit.now_ms + (pause_ms or self._timing.retry_ms)
+                order.not_before = unit.now_ms + (pause_ms or self._patience(unit, order))
                 order.reason = why[:300]
             return OrderStatus(order.status)
 
         return self._units.run(postpone)
+
+    def _patience(self, unit: Unit, order: OrderRow) -> int:
+        return self._timing.patience_ms(unit.now_ms - order.updated_at)

@@ -144,7 +144,8 @@ class Comparison:
             account.suspects or {},
             now_ms=unit.now_ms,
             settle_ms=self.settle_ms,
-            is_quiet=unit.now_ms - before.last_activity >= self.settle_ms,
+            # What lies further ahead was stamped before the clock was set back.
+            is_quiet=abs(unit.now_ms - before.last_activity) >= self.settle_ms,
         )
         self._post(unit, ids, account, verdict, before, theirs)
         if verdict.waiting:

@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import Protocol
 
 from app.core.errors import InvalidInput, UnknownName
-from app.core.events import body, topic
 from app.core.market.intervals import DAY_MS
 from app.core.money import ZERO, canonical, checked, shown
 from app.core.orders.identity import client_order_id, manual_intent, signal_intent
@@ -23,7 +22,13 @@ from app.repositories.unit import Unit, Units
 from app.services.orders.cancelling import request_cancel
 from app.services.orders.exposure import risk_context
 from app.services.orders.ports import OrderTiming
-from app.services.orders.records import note, signal_key, tell_signal, wake_waiting
+from app.services.orders.records import (
+    note,
+    signal_key,
+    tell_denial,
+    tell_signal,
+    wake_waiting,
+)
 from app.services.orders.turns import Turn, turn_of
 from app.services.risk import limits_for
 
@@ -279,19 +284,7 @@ class OrderIntake:
         )
         unit.risk.add_decision(row)
         if not verdict.passed:
-            unit.emit(
-                topic("risk", "alert", "warning"),
-                body(
-                    "alerts.v1",
-                    kind="denied",
-                    decision_id=row.id,
-                    instance_id=row.instance_id,
-                    symbol=request.intent.symbol,
-                    rule=verdict.rule,
-                    text=verdict.reason,
-                    at=unit.now_ms,
-                ),
-            )
+            tell_denial(unit, row, request.intent.symbol, verdict)
         return row
 
     def _write_order(
@@ -344,7 +337,16 @@ class OrderIntake:
         held = unit.accounts.lock_balances(account_id, [asset])[asset]
         unit.accounts.move(held, free=-amount, locked=amount, at=unit.now_ms)
         unit.flush()
-        note(unit, order, "created", OrderStatus.NEW, reference_price=canonical(reference.price))
+        note(
+            unit,
+            order,
+            "created",
+            OrderStatus.NEW,
+            reference_price=canonical(reference.price),
+            reserved_asset=asset,
+            reserved_amount=canonical(amount),
+            reserve_buffer=canonical(context.reserve_buffer),
+        )
         return order
 
 

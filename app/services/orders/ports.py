@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from app.core.ports import TradeAdapter
+
+# What waits is driven on within 10 s.
+_MOST_PATIENCE_MS: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +31,25 @@ class OrderTiming:
     retry_ms: int = 1_000
     max_attempts: int = 20
 
+    def patience_ms(self, asked_for_ms: int) -> int:
+        """Pause before a question is put again that was open for so long: 1 to 5 s.
+
+        A venue that is away for hours is not asked each second for each order, and one that is
+        back is asked within seconds.
+        """
+        return max(self.retry_ms, min(asked_for_ms // 5, _MOST_PATIENCE_MS))
+
 
 @dataclass(frozen=True, slots=True)
 class TradingDesk:
     """One account's gateway, ready: keys open, markets loaded, clock measured.
 
     Attributes:
-        clock_offset_ms: the venue's wall clock minus ours.
+        venue_ms: the venue's wall clock now, ms, known to half of a request's window; asks nobody.
     """
 
     adapter: TradeAdapter
-    clock_offset_ms: int
+    venue_ms: Callable[[], int]
 
 
 class TradingDesks(Protocol):
@@ -49,7 +60,8 @@ class TradingDesks(Protocol):
 
         Raises:
             VenueError: the venue cannot be reached, or its budget is used up.
-            Unavailable: the account's keys cannot be opened here.
+            Unavailable: the account's keys cannot be opened here, or the venue's time is not
+                known well enough to sign a request.
         """
         ...
 

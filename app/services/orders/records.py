@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import structlog
+
 from app.core.events import body, topic
 from app.core.money import ZERO, canonical
 from app.core.orders.reservation import remaining_reservation
 from app.core.orders.state import FINAL, require_move
 from app.core.orders.types import OrderRequest, OrderStatus, OrderType, Side, TimeInForce
-from app.models import OrderRow, SignalRow
+from app.core.risk.context import Decision
+from app.models import OrderRow, RiskDecisionRow, SignalRow
 from app.repositories.unit import Unit
 
+_log = structlog.get_logger(__name__)
 #: Order events that a strategy is told of; the others are steps of the protocol.
 TOLD: Final = frozenset(
     {
@@ -43,6 +47,32 @@ def tell_signal(unit: Unit, signal: SignalRow, **more: Any) -> None:
             status=signal.status,
             bar_ts=signal.bar_ts,
             **more,
+            at=unit.now_ms,
+        ),
+    )
+
+
+def tell_denial(unit: Unit, decision: RiskDecisionRow, symbol: str, verdict: Decision) -> None:
+    """Report a denial; a rule that failed is ours to mend, and an alarm of its own."""
+    level, kind, text = "warning", "denied", verdict.reason
+    if verdict.failure is not None:
+        level, kind = "critical", "rule-failed"
+        text = f"{verdict.reason} in risk rule {verdict.rule}, which denies until it is mended"
+        _log.error(
+            "risk_rule_failed", rule=verdict.rule, decision_id=decision.id, exc_info=verdict.failure
+        )
+    unit.emit(
+        topic("risk", "alert", level),
+        body(
+            "alerts.v1",
+            kind=kind,
+            decision_id=decision.id,
+            instance_id=decision.instance_id,
+            symbol=symbol,
+            rule=verdict.rule,
+            text=text,
+            quote_needed=decision.inputs["quote_needed"],
+            reserve_buffer=decision.inputs["reserve_buffer"],
             at=unit.now_ms,
         ),
     )

@@ -78,7 +78,7 @@ class OrderResolver:
         if order.request_ts is None:
             return False
         horizon = order.request_ts + order.recv_window_ms + self._timing.settle_ms
-        return self._clock.now_ms() + desk.clock_offset_ms > horizon
+        return desk.venue_ms() > horizon
 
     def _lookup(self, desk: TradingDesk, order: OrderRow) -> OrderResponse | None:
         """The order by client id, else among the open ones; with its trades."""
@@ -123,7 +123,8 @@ class OrderResolver:
             if row.status in _UNRESOLVED and row.attempt == order.attempt:
                 if row.status == OrderStatus.SENDING:
                     move(unit, row, OrderStatus.UNKNOWN, "unknown", reason="its sender is gone")
-                row.not_before = unit.now_ms + (pause_ms or self._timing.retry_ms)
+                open_for = unit.now_ms - row.updated_at
+                row.not_before = unit.now_ms + (pause_ms or self._timing.patience_ms(open_for))
                 row.reason = why[:300]
             return OrderStatus(row.status)
 

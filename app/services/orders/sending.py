@@ -11,11 +11,18 @@
 from __future__ import annotations
 
 from app.core.errors import TidemarkError
-from app.core.exchanges.errors import VenueError, VenueKeyRefused, VenueRejected, VenueRetryLater
+from app.core.exchanges.errors import (
+    VenueError,
+    VenueKeyRefused,
+    VenueRejected,
+    VenueRetryLater,
+    VenueRulesRefused,
+)
 from app.core.orders.types import OrderResponse, OrderStatus, Side
 from app.core.ports import Clock, Ids, MarketClock
 from app.models import OrderRow
 from app.repositories.unit import Unit, Units
+from app.services.catalogue import TASK as REFRESH
 from app.services.orders.fills import apply_response, missing_quantity
 from app.services.orders.keys import halt_for_key
 from app.services.orders.ports import (
@@ -94,7 +101,7 @@ class OrderSender:
         return desk.adapter.place_order(request_of(order))
 
     def _request_timestamp(self, desk: TradingDesk) -> int:
-        return self._clock.now_ms() + desk.clock_offset_ms
+        return desk.venue_ms()
 
     def _claim(
         self, order: OrderRow, desk: TradingDesk, market_now: int, found: OrderResponse | None
@@ -192,6 +199,9 @@ class OrderSender:
         now, reason = unit.now_ms, error.message
         if isinstance(error, VenueKeyRefused):
             halt_for_key(unit, row.account_id, error)
+        if isinstance(error, VenueRulesRefused):
+            # The gate has passed it by a catalogue that is out of date.
+            unit.enqueue(REFRESH, row.exchange, row.symbol)
         if isinstance(error, VenueRejected):
             move(unit, row, OrderStatus.REJECTED, "rejected", reason=reason)
         elif isinstance(error, VenueRetryLater):

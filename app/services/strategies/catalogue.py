@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 from app.core.errors import InvalidInput, UnknownName
 from app.core.ports import Ids
@@ -13,6 +15,8 @@ from app.models import StrategyRow, StrategyVersionRow
 from app.repositories.unit import Unit, Units
 
 _MAX_SOURCE_BYTES = 256 * 1024
+# As the API writes it in its addresses.
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
 
 
 class StrategyCatalogue:
@@ -73,8 +77,13 @@ class StrategyCatalogue:
 
         Raises:
             BadStrategyFile: it holds no usable strategy.
-            InvalidInput: it is too large, or the name is a built-in's.
+            InvalidInput: it is too large, or the name is a built-in's or none at all.
         """
+        if not _NAME.fullmatch(name):
+            raise InvalidInput(
+                f"strategy name {name[:70]!r} must begin with a letter A-Z and hold only such "
+                "letters, digits, dot, dash and underscore, at most 63; choose one with --name"
+            )
         if len(text.encode()) > _MAX_SOURCE_BYTES:
             raise InvalidInput(f"strategy file {name!r} is larger than 256 KiB")
         if name in self._registry.names():

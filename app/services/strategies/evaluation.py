@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,16 +16,16 @@ from app.core.market.instruments import Instrument
 from app.core.market.intervals import Interval
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import KlineFrame
-from app.core.money import ZERO, parse_amount
+from app.core.money import ZERO, canonical, parse_amount
 from app.core.orders.state import FINAL, WORKING
 from app.core.orders.types import OrderStatus, OrderType, Side
 from app.core.portfolio.positions import exact_product
 from app.core.ports import Ids, MarketClock
-from app.core.strategies.errors import StrategyError
+from app.core.strategies.errors import StrategyError, StrategyFailed
 from app.core.strategies.evaluation import EvaluationRequest, EvaluationResult
 from app.core.strategies.loader import StrategyRef
 from app.core.strategies.runtime import StrategyRuntime
-from app.core.strategies.signal import EmittedSignal
+from app.core.strategies.signal import EmittedSignal, Signal
 from app.core.strategies.updates import OrderUpdate, OwnOrder
 from app.models import OrderEventRow, OrderRow, SignalRow, StrategyInstanceRow
 from app.repositories.unit import Unit, Units
@@ -62,7 +63,12 @@ class _Subject:
 
 class Evaluator:
     """Evaluates instances. Two evaluations of one instance are harmless: one of them loses
-    the compare-and-set on the cursors and writes nothing."""
+    the compare-and-set on the cursors and writes nothing.
+
+    Args:
+        max_signals: that an instance may emit on one bar and the fills after it. One that emits
+            more has failed: nothing of that evaluation is written.
+    """
 
     def __init__(
         self,
@@ -71,12 +77,14 @@ class Evaluator:
         market_clock: MarketClock,
         frames: Frames,
         runtime: StrategyRuntime,
+        max_signals: int,
     ) -> None:
         self._units = units
         self._ids = ids
         self._market_clock = market_clock
         self._frames = frames
         self._runtime = runtime
+        self._max_signals = max_signals
         self._refs: dict[str, StrategyRef] = {}
 
     def evaluate(self, instance_id: str) -> int:
@@ -112,10 +120,10 @@ class Evaluator:
         request = self._request(subject, ready)
         try:
             result = self._runtime.evaluate(subject.ref, request, row.id)
+            return self._write(subject, result, skipped)
         except StrategyError as error:
             self._fail(row, error)
             return 0
-        return self._write(subject, result, skipped)
 
     def _load(self, instance_id: str) -> _Subject | None:
         with self._units.read() as unit:
@@ -225,6 +233,7 @@ class Evaluator:
             )
             if not won:
                 return 0
+            self._refuse_flood(unit, row, result.signals)
             if told:
                 unit.orders.mark_told(row.id, told)
             for emitted in result.signals:
@@ -234,6 +243,28 @@ class Evaluator:
             return len(result.signals)
 
         return self._units.run(work)
+
+    def _refuse_flood(
+        self, unit: Unit, row: StrategyInstanceRow, signals: Sequence[EmittedSignal]
+    ) -> None:
+        """Nothing, unless one bar has too many signals, those of earlier evaluations included.
+
+        Raises:
+            StrategyFailed: it has.
+        """
+        if not signals:
+            return
+        counts = Counter(each.bar_ts for each in signals)
+        counts.update(
+            ts for ts in unit.signals.latest_bars(row.id, self._max_signals) if ts in counts
+        )
+        bar_ts, most = counts.most_common(1)[0]
+        if most > self._max_signals:
+            raise StrategyFailed(
+                row.name,
+                f"emitted {most} signals on the bar of {bar_ts}, more than the {self._max_signals} "
+                "of TIDEMARK_MAX_SIGNALS_PER_BAR; none of this evaluation is taken",
+            )
 
     def _write_signal(self, unit: Unit, row: StrategyInstanceRow, emitted: EmittedSignal) -> None:
         signal = emitted.signal
@@ -254,15 +285,7 @@ class Evaluator:
             stop_price=signal.stop_price,
             time_in_force=signal.time_in_force.value,
             cancels=signal.cancels,
-            extras={
-                name: None if value is None else str(value)
-                for name, value in (
-                    ("oco_group", signal.oco_group),
-                    ("stop_loss", signal.stop_loss),
-                    ("take_profit", signal.take_profit),
-                )
-                if value is not None
-            },
+            extras=_extras(signal),
             tag=signal.tag[:64],
             valid_until=emitted.valid_until,
             status="new",
@@ -408,14 +431,20 @@ def _quote_fee(symbol: str, data: dict[str, Any]) -> Decimal:
     return exact_product(fee, parse_amount(data["price"])) if data["fee_asset"] == base else ZERO
 
 
+def _extras(signal: Signal) -> dict[str, str]:
+    """What only some signals carry, as JSON."""
+    amounts = {"stop_loss": signal.stop_loss, "take_profit": signal.take_profit}
+    given = {name: canonical(value) for name, value in amounts.items() if value is not None}
+    return given if signal.oco_group is None else {**given, "oco_group": signal.oco_group}
+
+
 def _report_skipped(unit: Unit, row: StrategyInstanceRow, bar_ts: int) -> None:
     unit.emit(
         topic("system", "bar_skipped", row.id),
         body(
-            "instances.v1",
+            "skipped_bars.v1",
             instance_id=row.id,
             name=row.name,
-            status="bar-skipped",
             bar_ts=bar_ts,
             at=unit.now_ms,
         ),

@@ -89,12 +89,14 @@ class Route:
         handler: answers a JSON value, or bytes that are JSON already.
         weight: what it costs of the request budget.
         is_order: whether it counts as a new order.
+        trades: whether it places or cancels orders.
     """
 
     handler: Handler
     weight: Weight = 1
     security: Security = Security.NONE
     is_order: bool = False
+    trades: bool = False
 
     def weigh(self, params: Mapping[str, str]) -> int:
         """Weight of a request with these parameters."""

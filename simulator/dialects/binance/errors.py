@@ -77,5 +77,15 @@ def not_required(name: str) -> BinanceError:
     return BinanceError(-1106, f"Parameter '{name}' sent when not required.")
 
 
+def offline() -> BinanceError:
+    """Any request while everything is out of service. The status of it is not documented."""
+    return BinanceError(1, "System is under maintenance.", status=503)
+
+
+def no_trading(interface: str) -> BinanceError:
+    """An order or a cancel while trading is out of service; both were seen with this code."""
+    return BinanceError(-2010, f"{interface} trading is not enabled.")
+
+
 UNKNOWN_ORDER: Final = (-2011, "Unknown order sent.")
 NO_SUCH_ORDER: Final = (-2013, "Order does not exist.")

@@ -17,8 +17,10 @@ from simulator.dialects.binance.errors import BinanceError
 from simulator.dialects.binance.filters import ORDER_TYPES, describe, eight
 from simulator.dialects.binance.klines import render
 from simulator.dialects.binance.shapes import levels, price_text, units_text
+from simulator.instruments import Status
 from simulator.market import BOOK_LEVELS, Market
 from simulator.trades import PublicTrade, latest_trades, trades_between, trades_from
+from simulator.venue import Maintenance
 
 
 def _ping(_: Call) -> Any:
@@ -36,7 +38,7 @@ def _exchange_info(call: Call) -> Any:
         "serverTime": wall_ms(),
         "rateLimits": _rate_limits(),
         "exchangeFilters": [],
-        "symbols": [_symbol(market) for market in markets],
+        "symbols": [_symbol(market, call.venue.maintenance) for market in markets],
     }
 
 
@@ -54,12 +56,13 @@ def _rate_limits() -> list[dict[str, Any]]:
     ]
 
 
-def _symbol(market: Market) -> dict[str, Any]:
+def _symbol(market: Market, maintenance: Maintenance) -> dict[str, Any]:
     spec = market.spec
+    # An outage, which is a gap of the tape, is not announced; orders meet a closed market.
+    status = market.status if maintenance is Maintenance.NONE else Status.BREAK
     return {
         "symbol": spec.native,
-        # An outage, which is a gap of the tape, is not announced; orders meet a closed market.
-        "status": "TRADING",
+        "status": status.value,
         "baseAsset": spec.base,
         "baseAssetPrecision": 8,
         "quoteAsset": spec.quote,

@@ -9,13 +9,13 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from simulator.dialects.binance import market_data, trading, wallet
+from simulator.dialects.binance import errors, market_data, trading, wallet
 from simulator.dialects.binance.api import Call, Route
 from simulator.dialects.binance.budget import Budget
 from simulator.dialects.binance.errors import BinanceError
 from simulator.dialects.binance.signing import authenticate, signed_payload
 from simulator.exchange import Account
-from simulator.venue import Venue
+from simulator.venue import Maintenance, Venue
 
 ROUTES: Final[dict[tuple[str, str], Route]] = {
     **market_data.ROUTES,
@@ -94,18 +94,36 @@ class BinanceRest:
             headers["Retry-After"] = str(error.retry_after)
         return Answer(error.status, orjson.dumps(error.body()), headers, error.code)
 
-    def call(self, route: Route, params: dict[str, str], account: Account | None) -> bytes:
+    def refuse_offline(self) -> None:
+        """Nothing, unless the whole venue is out of service.
+
+        Raises:
+            BinanceError: it is.
+        """
+        if self.venue.maintenance is Maintenance.ALL:
+            raise errors.offline()
+
+    def call(
+        self,
+        route: Route,
+        params: dict[str, str],
+        account: Account | None,
+        interface: str = "Rest API",
+    ) -> bytes:
         """Run one endpoint for a client that is known already.
 
         Raises:
             BinanceError: the endpoint refuses.
         """
+        if route.trades and self.venue.maintenance is not Maintenance.NONE:
+            raise errors.no_trading(interface)
         if route.is_order and account is not None:
             self.budget.count_order(account.name)
         made = route.handler(Call(self.venue, params, account))
         return made if isinstance(made, bytes) else orjson.dumps(made)
 
     def _body(self, request: Request) -> bytes:
+        self.refuse_offline()
         route = ROUTES.get((request.method, request.path))
         params = request.params()
         self.budget.spend(1 if route is None else route.weigh(params))

@@ -13,7 +13,7 @@ from app.core.market.intervals import INTERVALS
 from simulator.dialects.binance import events
 from simulator.faults import Faults
 from simulator.market import Book, Market
-from simulator.sockets import Connection, texts
+from simulator.sockets import Connection, refuse_offline, texts
 from simulator.trades import trades_between
 from simulator.venue import Venue
 
@@ -46,9 +46,11 @@ class Streams:
     # -- one client -----------------------------------------------------------------------
 
     async def _serve(self, request: web.Request) -> web.WebSocketResponse:
+        refuse_offline(self._venue)
         socket = web.WebSocketResponse(autoping=True, compress=False)
         await socket.prepare(request)
         connection = Connection(socket, self._faults)
+        self._venue.on_offline.append(connection.cut)
         path = request.path.removeprefix("/stream").strip("/")
         combined = not path.startswith("ws")
         names = _named(path.removeprefix("ws").strip("/"))
@@ -59,6 +61,7 @@ class Streams:
             async for message in texts(socket):
                 self._answer(connection, message, combined=combined)
         finally:
+            self._venue.on_offline.remove(connection.cut)
             self._leave(connection)
             writer.cancel()
         return socket

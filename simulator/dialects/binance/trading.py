@@ -333,8 +333,12 @@ def _span(params: Mapping[str, str]) -> tuple[int, int]:
     return start or 0, end if end is not None else 1 << 62
 
 
-def _signed(handler: Any, weight: Any, *, is_order: bool = False) -> Route:
-    return Route(handler, weight, Security.SIGNED, is_order)
+def _signed(handler: Any, weight: Any) -> Route:
+    return Route(handler, weight, Security.SIGNED)
+
+
+def _trading(handler: Any, *, is_order: bool = False) -> Route:
+    return Route(handler, 1, Security.SIGNED, is_order, trades=True)
 
 
 def _open_orders_weight(params: Mapping[str, str]) -> int:
@@ -347,13 +351,13 @@ def _my_trades_weight(params: Mapping[str, str]) -> int:
 
 ROUTES: Final = {
     ("GET", "/api/v3/account"): _signed(_account, 20),
-    ("POST", "/api/v3/order"): _signed(_new_order, 1, is_order=True),
-    ("POST", "/api/v3/order/test"): _signed(_test_order, 1),
+    ("POST", "/api/v3/order"): _trading(_new_order, is_order=True),
+    ("POST", "/api/v3/order/test"): _trading(_test_order),
     ("GET", "/api/v3/order"): _signed(_get_order, 4),
-    ("POST", "/api/v3/order/cancelReplace"): _signed(_cancel_replace, 1, is_order=True),
-    ("DELETE", "/api/v3/order"): _signed(_cancel_order, 1),
+    ("POST", "/api/v3/order/cancelReplace"): _trading(_cancel_replace, is_order=True),
+    ("DELETE", "/api/v3/order"): _trading(_cancel_order),
     ("GET", "/api/v3/openOrders"): _signed(_open_orders, _open_orders_weight),
-    ("DELETE", "/api/v3/openOrders"): _signed(_cancel_all, 1),
+    ("DELETE", "/api/v3/openOrders"): _trading(_cancel_all),
     ("GET", "/api/v3/allOrders"): _signed(_all_orders, 20),
     ("GET", "/api/v3/myTrades"): _signed(_my_trades, _my_trades_weight),
 }

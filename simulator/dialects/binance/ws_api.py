@@ -17,7 +17,7 @@ from simulator.exchange import OrderEvent
 from simulator.faults import Faults
 from simulator.ledger import Holding
 from simulator.record import Record
-from simulator.sockets import Connection, texts
+from simulator.sockets import Connection, refuse_offline, texts
 from simulator.venue import Venue
 
 _SUBSCRIBE: Final = "userDataStream.subscribe.signature"
@@ -86,14 +86,17 @@ class WsApi:
     # -- requests -------------------------------------------------------------------------
 
     async def _serve(self, request: web.Request) -> web.WebSocketResponse:
+        refuse_offline(self._venue)
         socket = web.WebSocketResponse(autoping=True, compress=False)
         await socket.prepare(request)
         connection = Connection(socket, self._faults)
+        self._venue.on_offline.append(connection.cut)
         writer = asyncio.create_task(connection.write())
         try:
             async for message in texts(socket):
                 connection.send(self._answer(connection, message))
         finally:
+            self._venue.on_offline.remove(connection.cut)
             self._leave(connection)
             writer.cancel()
         return socket
@@ -148,7 +151,7 @@ class WsApi:
             return self._subscribe(connection, account.name)
         for name in ("signature", "apiKey"):
             params.pop(name, None)
-        return orjson.loads(self._rest.call(route, params, account))
+        return orjson.loads(self._rest.call(route, params, account, "WebSocket API"))
 
     def _subscribe(self, connection: Connection, account: str) -> Any:
         number = self._next_subscription

@@ -148,3 +148,6 @@ def test_instruments_are_listed_in_pages(api: ApiClient) -> None:
 def test_a_price_says_how_old_it_is(api: ApiClient) -> None:
     found = api.get("/prices", params={"exchange": "binance", "symbol": "BTC/USDT"}).json()
     assert (found["price"], found["source"], found["is_stale"]) == ("64000", "live", False)
+    for exchange, symbol in (("okx", "BTC/USDT"), ("binance", "NO/USDT")):
+        refused = api.get("/prices", params={"exchange": exchange, "symbol": symbol})
+        assert (refused.status_code, refused.json()["code"]) == (422, "unknown-name")

@@ -33,10 +33,14 @@ def test_an_order_that_passes_is_committed_and_found_at_its_location(
     assert receipt["quantity"] == "0.01"
     assert receipt["limit_price"] == "63000.5"
     assert "idempotency-replayed" not in response.headers
+    # 0.2 % of the value on top of it, for a fee that the venue may charge in quote.
+    assert (receipt["reserved_asset"], receipt["reserve_buffer"]) == ("USDT", "0.002")
+    assert Decimal(receipt["reserved_initial"]) == Decimal("630.005") * Decimal("1.002")
     found = api.get(f"/{response.headers['location']}").json()
     assert found["order_id"] == receipt["order_id"]
     assert found["status"] == "new"  # nobody sends it here
-    assert [event["kind"] for event in found["events"]] == ["created"]
+    (created,) = found["events"]
+    assert (created["kind"], created["data"]["reserve_buffer"]) == ("created", "0.002")
     held = {each["asset"]: each for each in api.get("/accounts/demo/balances").json()["data"]}
     balance = held["USDT"]
     assert balance["total"] == "10000"
@@ -79,11 +83,14 @@ def test_a_refusal_names_the_rule_and_its_figures_and_is_replayed_too(api: ApiCl
     problem = response.json()
     assert (problem["code"], problem["rule"]) == ("risk-denied", "funds")
     assert problem["reason"].startswith("BALANCE_TOO_LOW: needed=")
+    assert "reserve_buffer=0.002" in problem["reason"]
     again = place(api, "too-much", quantity="5")
     assert again.json()["decision_id"] == problem["decision_id"]
     assert again.headers["idempotency-replayed"] == "true"
-    decisions = api.get("/risk/decisions").json()["data"]
-    assert problem["decision_id"] in [each["id"] for each in decisions]
+    decisions = {each["id"]: each for each in api.get("/risk/decisions").json()["data"]}
+    inputs = decisions[problem["decision_id"]]["inputs"]
+    assert inputs["reserve_buffer"] == "0.002"
+    assert Decimal(inputs["quote_needed"]) == 5 * Decimal(BUY["limit_price"]) * Decimal("1.002")
 
 
 def test_more_decimals_than_the_instrument_has_are_refused_and_not_rounded(

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from app.adapters.celery_queue import NoQueue
 from app.cli.locking import RuntimeLock
+from app.cli.up import ensure_token
+from app.config import load_settings
+from app.repositories.migrating import upgrade
+from app.wiring import Container
 from tests.integration.cli.conftest import Tidemark
 
 LISTS = [
@@ -114,11 +121,15 @@ def test_a_group_alone_shows_its_help_and_is_a_usage_error(tidemark: Tidemark) -
         assert "Usage:" in outcome.out + outcome.err
 
 
-def test_trading_is_halted_and_resumed_with_nothing_but_the_database(tidemark: Tidemark) -> None:
+def test_trading_is_halted_and_resumed_with_nothing_but_the_database(
+    tidemark: Tidemark, data_dir: Path
+) -> None:
     assert tidemark("risk", "status", "--json").document == {"halted": False, "halts": []}
     halted = tidemark("risk", "halt", "a drill", "--json")
     assert halted.code == 0
     assert halted.document["scope"] == "global"
+    assert f"No Tidemark runs on this record, sqlite:///{data_dir}" in halted.err
+    assert "make services" in tidemark("risk", "halt", "--full").err
     status = tidemark("risk", "status")
     assert "a drill" in status.out
     assert tidemark("risk", "status", "--json").document["halted"] is True
@@ -165,9 +176,46 @@ def test_the_token_is_made_once_shown_and_its_owners_alone(
     assert (data_dir / "api-token").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_token_of_one_record_holds_for_the_next_in_the_same_directory(
+    tidemark: Tidemark, data_dir: Path, kept: bool
+) -> None:
+    made = tidemark("system", "token", "--new").out.strip()
+    file = data_dir / "api-token"
+    if not kept:
+        file.write_text("no token\n")
+    container = Container(load_settings(database_url=f"sqlite:///{data_dir}/other.db"), NoQueue())
+    try:
+        upgrade(container.engine)
+        first = ensure_token(container)
+        assert (first is None, file.read_text().strip() == made) == (kept, kept)
+        assert container.tokens.name_of(file.read_text().strip()) == "first start"
+        assert ensure_token(container) is None
+    finally:
+        container.close()
+
+
 def test_the_schema_comes_by_itself_and_migrate_says_where_it_is(tidemark: Tidemark) -> None:
     assert tidemark("system", "migrate", "--json").document["changed"] is True
     assert tidemark("system", "migrate", "--json").document["changed"] is False
+
+
+def test_an_older_release_leaves_a_newer_record_alone_and_says_whose_it_is(
+    tidemark: Tidemark, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEMARK_SIMULATOR_URL", "http://127.0.0.1:9")
+    tidemark("system", "migrate")
+    with closing(sqlite3.connect(data_dir / "tidemark.db")) as record:
+        record.execute("UPDATE alembic_version SET version_num = '9999'")
+        record.commit()
+    for command in (("order", "list"), ("up", "--port", "0"), ("system", "migrate")):
+        outcome = tidemark(*command)
+        assert outcome.code == 1
+        assert "a newer one has migrated it; start that one" in outcome.err
+    # What runs already goes on: the newer schema holds all that it knows.
+    checks = {each["component"]: each for each in tidemark("doctor", "--json").document["checks"]}
+    assert checks["migrations"]["ok"]
+    assert "of a newer release" in checks["migrations"]["detail"]
 
 
 def test_the_doctor_names_what_is_wrong_and_exits_1(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -72,6 +73,10 @@ def test_a_job_that_fails_says_why_and_exits_1(
     )
     assert outcome.code == 1
     assert "collect" in outcome.err
+    (failed,) = tidemark("backtest", "list", "--json").document["data"]
+    assert "collect" in tidemark("backtest", "show", failed["id"]).out
+    shown = tidemark("backtest", "show", failed["id"], "--json").document
+    assert "collect" in shown["error"]["message"]
 
 
 def test_an_order_is_placed_filled_shown_and_cancelled(
@@ -88,15 +93,23 @@ def test_an_order_is_placed_filled_shown_and_cancelled(
     bought = tidemark(*buy, "--json")
     assert bought.code == 0, bought.err
     assert bought.document["status"] == "filled"
+    assert bought.document["reserve_buffer"] == "0.01"
+    value = Decimal(bought.document["reference_price"]) * Decimal("0.01")
+    assert Decimal(bought.document["reserved_initial"]) == value * Decimal("1.01")
     assert tidemark(*buy, "--json").document["order_id"] == bought.document["order_id"]
     assert len(exchange.control.orders()) == 1
+    empty = tidemark(*buy[:-1], "")
+    assert (empty.code, len(exchange.control.orders())) == (2, 1)
+    assert "idempotency key" in empty.err
     shown = tidemark("order", "show", bought.document["order_id"], "--json").document
     assert len(shown["fills"]) >= 1
-    assert tidemark("order", "show", bought.document["order_id"]).code == 0
+    said = tidemark("order", "show", bought.document["order_id"])
+    assert re.search(r"reserve_buffer +1 %", said.out)
 
     refused = tidemark("order", "place", "buy", "5", "-s", "BTC/USDT", "-a", "demo")
     assert refused.code == 1
     assert "BALANCE_TOO_LOW" in refused.err
+    assert "reserve_buffer=0.01" in refused.err
 
     far = tidemark(
         *("order", "place", "buy", "0.01", "-s", "BTC/USDT", "-a", "demo"),

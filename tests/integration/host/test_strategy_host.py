@@ -30,6 +30,7 @@ from app.core.strategies.errors import (
 )
 from app.core.strategies.evaluation import EvaluationRequest, evaluate
 from app.core.strategies.loader import StrategyRef
+from tests.support.waiting import until
 
 FRAME = gapped(1, bars=40)
 CROSS = StrategyRef("moving_average_cross")
@@ -110,7 +111,8 @@ def test_what_a_strategy_prints_does_not_reach_the_protocol(host: StrategyHost) 
         sys.stdin.read()
     """)
     assert host.evaluate(noisy, request_for()).bars == 40
-    assert "hello from the strategy" in host.output()
+    # Its words come by another pipe than its answer.
+    until(lambda: "hello from the strategy" in host.output(), 10)
 
 
 FAILURES: dict[str, tuple[str, str, int]] = {
@@ -156,6 +158,14 @@ def test_an_endless_loop_is_stopped_by_the_clock() -> None:
         with pytest.raises(StrategyTimedOut, match=r"'mine.py' did not answer within 0\.5 s"):
             own.evaluate(strategy("while True: pass"), request_for())
         assert own.inspect(CROSS).name == "moving_average_cross"
+
+
+def test_a_host_that_was_killed_before_its_child_started_starts_none() -> None:
+    """Whoever stops the process may come between the wish for a backtest and its child."""
+    with StrategyHost(HostLimits(evaluate_seconds=60)) as own:
+        own.kill()
+        with pytest.raises(StrategyCrashed, match="ended before it began"):
+            own.evaluate(strategy("while True: pass"), request_for())
 
 
 def test_a_strategy_that_ends_its_process_is_named_with_its_last_words(host: StrategyHost) -> None:
@@ -250,6 +260,26 @@ def test_a_caller_that_gives_up_ends_the_run() -> None:
         with pytest.raises(Cancelled):
             own.backtest(CROSS, spec, [FRAME], cancel)
         assert own.inspect(CROSS).name == "moving_average_cross"
+
+
+def test_a_caller_gives_up_on_a_run_that_says_nothing() -> None:
+    class Cancelled(Exception):
+        pass
+
+    seen: list[tuple[int, int]] = []
+
+    def cancel(done: int, total: int) -> None:
+        seen.append((done, total))
+        if len(seen) > 1:
+            raise Cancelled
+
+    spec = BacktestSpec(
+        strategy="x", exchange="binance", interval="1m", instruments=(instrument(),), params={}
+    )
+    endless = strategy("while True: pass")
+    with StrategyHost(HostLimits(backtest_seconds=60)) as own, pytest.raises(Cancelled):
+        own.backtest(endless, spec, [FRAME], cancel)
+    assert seen == [(0, 0), (0, 0)]
 
 
 def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:

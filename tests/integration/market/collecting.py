@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Engine
 
+from app.core.exchanges.errors import VenueRulesRefused
 from app.core.market.coverage import CoverageState, Span
 from app.core.market.instruments import Instrument, InstrumentStatus, InstrumentType
 from app.core.market.klines import KlineRow
@@ -71,6 +72,7 @@ class Venue:
         failures: raised by the next requests, first come first.
         tamper: changes each answer on its way.
         before: called at each request, before it is answered.
+        catalogues: the symbols that each request for the catalogue named; None for all.
     """
 
     exchange: str = "binance"
@@ -83,10 +85,17 @@ class Venue:
         default_factory=lambda: [instrument(SYMBOL), instrument("ETH/USDT")]
     )
     price: MarketData | None = None
+    catalogues: list[list[str] | None] = field(default_factory=list)
 
-    def instruments(self) -> list[Instrument]:
-        """The catalogue."""
-        return self.catalogue
+    def instruments(self, symbols: Collection[str] | None = None) -> list[Instrument]:
+        """The catalogue, or a part of it."""
+        self.catalogues.append(None if symbols is None else sorted(symbols))
+        if symbols is None:
+            return self.catalogue
+        found = [each for each in self.catalogue if each.symbol in symbols]
+        if len(found) < len(symbols):
+            raise VenueRulesRefused(self.exchange, "refused", venue_code="-1121")
+        return found
 
     def klines(
         self, symbol: str, interval: str, start: int, end: int, limit: int

@@ -17,6 +17,7 @@ from app.core.market.klines import KlineFrame
 from app.core.market.quotes import MarketData
 from app.core.market.resampling import resample_rows
 from app.core.risk.context import ReferencePrice
+from app.services.catalogue import CatalogueRefresher
 from app.services.market_data import MarketDataService, PriceSource, data_hash
 from tests.integration.market.collecting import SYMBOL, Collecting, M, instrument
 from tests.support.record import START_MS, record
@@ -179,6 +180,33 @@ def test_the_catalogue_follows_the_venue_and_forgets_nothing(world: Reading) -> 
         "SOL/USDT": InstrumentStatus.TRADING,
     }
     assert market.sync_instruments("binance") == 0
+
+
+def test_what_is_used_is_refreshed_by_name_and_one_that_is_gone_has_all_of_them_asked_for(
+    world: Reading,
+) -> None:
+    refresher = CatalogueRefresher(
+        world.units, lambda _: world.venue, world.ids, world.clock, "tests"
+    )
+    world.venue.catalogues.clear()
+    assert refresher.refresh("binance")
+    assert not refresher.refresh("binance"), "somebody did just now"
+    assert world.venue.catalogues == [[SYMBOL]]
+
+    world.venue.catalogue = [instrument(ETH)]
+    world.clock.advance(5_000)
+    assert refresher.refresh("binance")
+    assert world.venue.catalogues[1:] == [[SYMBOL], None]
+    known = world.read().instrument("binance", SYMBOL)
+    assert known.status is InstrumentStatus.DELISTED
+    (event,) = world.events.on("system.instruments.")
+    assert event["changes"] == [
+        {"symbol": SYMBOL, "old": {"status": "trading"}, "new": {"status": "delisted"}}
+    ]
+    # It is not asked for again; what an order was refused in is.
+    world.clock.advance(5_000)
+    assert refresher.refresh("binance", ETH)
+    assert world.venue.catalogues[3:] == [[ETH]]
 
 
 def test_the_hash_of_data_changes_with_any_bar(world: Reading) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from app.adapters.venue_clock import MeasuredClock
 from app.core.errors import InvalidInput
 from app.core.exchanges.errors import (
     BadVenueAnswer,
@@ -21,6 +22,7 @@ from app.core.exchanges.errors import (
     VenueKeyRefused,
     VenueRejected,
     VenueRetryLater,
+    VenueRulesRefused,
     VenueUnknown,
     VenueUnreachable,
 )
@@ -240,7 +242,7 @@ def test_an_answer_to_an_order_that_makes_no_sense_leaves_it_unknown(
         (Reply({"code": -1007, "msg": "Timeout waiting"}, 408), VenueUnknown),
         (Reply({"code": -2010, "msg": "Duplicate order sent."}, 400), VenueUnknown),
         (Reply({"code": -2010, "msg": "Account has insufficient balance"}, 400), VenueRejected),
-        (Reply({"code": -1013, "msg": "Filter failure: LOT_SIZE"}, 400), VenueRejected),
+        (Reply({"code": -1013, "msg": "Filter failure: LOT_SIZE"}, 400), VenueRulesRefused),
         (Reply({"code": -2015, "msg": "Invalid API-key"}, 401), VenueKeyRefused),
         (Reply({"code": -1021, "msg": "outside of the recvWindow"}, 400), VenueRetryLater),
         (Reply({"code": -1008, "msg": "overloaded"}, 503), VenueRetryLater),
@@ -475,8 +477,10 @@ def test_a_query_is_signed_when_nothing_is_left_to_wait_for(venue: StubVenue, ed
 
 
 def test_queries_and_cancels_are_signed_with_the_venues_time(venue: StubVenue, edge: Edge) -> None:
+    theirs = MeasuredClock("binance", edge.clock, lambda: edge.clock.now_ms() - 4_200)
+    theirs.synchronise(1_000)
     trade = trade_adapter(
-        "binance", KEYS, edge.budget, edge.clock, base_url=venue.url, offset_ms=lambda: -4_200
+        "binance", KEYS, edge.budget, edge.clock, base_url=venue.url, venue_clock=theirs
     )
     venue.on("GET", "/api/v3/account", Reply({"balances": []}))
     trade.get_balance()
@@ -485,3 +489,25 @@ def test_queries_and_cancels_are_signed_with_the_venues_time(venue: StubVenue, e
     venue.on("POST", ORDER, Reply(FILLED))
     trade.place_order(MARKET)
     assert venue.asked[-1].params["timestamp"] == str(MARKET.timestamp_ms)
+
+
+def test_a_refused_timestamp_has_the_venues_clock_measured_anew(
+    venue: StubVenue, edge: Edge
+) -> None:
+    asked = []
+
+    def ask() -> int:
+        asked.append(edge.clock.now_ms())
+        return edge.clock.now_ms()
+
+    theirs = MeasuredClock("binance", edge.clock, ask)
+    theirs.synchronise(1_000)
+    trade = trade_adapter(
+        "binance", KEYS, edge.budget, edge.clock, base_url=venue.url, venue_clock=theirs
+    )
+    late = {"code": -1021, "msg": "Timestamp for this request is outside of the recvWindow."}
+    venue.on("POST", ORDER, Reply(late, status=400))
+    with pytest.raises(VenueRetryLater):
+        trade.place_order(MARKET)
+    theirs.synchronise(1_000)
+    assert len(asked) == 2

@@ -29,9 +29,13 @@ class NoBans:
 
 
 class Edge:
-    """The adapters of one venue with their budget and a clock that moves by hand."""
+    """The adapters of one venue with their budget and a clock that moves by hand.
 
-    def __init__(self, url: str, *, timeout_s: float = 5.0) -> None:
+    Args:
+        url: of a simulator; None is the real venue.
+    """
+
+    def __init__(self, url: str | None, *, timeout_s: float = 5.0) -> None:
         self.clock = ManualClock()
         self.bans = NoBans()
         self.budget = InProcessBudget(self.clock, self.bans, sleep=self._sleep)

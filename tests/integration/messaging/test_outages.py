@@ -225,3 +225,20 @@ def test_a_worker_goes_on_after_its_broker_was_killed(
         until(lambda: "orders.send after" in path.read_text(), 90)
         assert process.poll() is None
     queue.close()
+
+
+def test_a_worker_takes_what_waits_though_the_broker_blocks_its_publishers(
+    broken: ProvisionedRabbitMQ, tmp_path: Path
+) -> None:
+    """Its own events, one each two seconds, wait for no word of a broker whose disk is full."""
+    path = tmp_path / "runs"
+    path.touch()
+    queue = CeleryQueue(make_celery(broken.url))
+    with worker(broken.url, path, "orders"):
+        for number in range(6):
+            until(lambda number=number: queue.publish("orders.slow", str(number)))  # type: ignore[misc]
+        until(lambda: "begin" in path.read_text(), 60)
+        with trouble(broken, "disk alarm"):
+            # Three seconds each, two at a time: it goes on taking them for nine seconds.
+            until(lambda: path.read_text().count("\nend ") == 6, 30, "what waits is done")
+    queue.close()

@@ -128,6 +128,22 @@ def test_a_429_of_one_holds_all(world: World) -> None:
     world.take(1, 1, DATA)
 
 
+def test_a_clock_that_is_set_back_prolongs_no_pause_and_no_ban_ends_early(world: World) -> None:
+    world.budgets[0].back_off("binance", START_MS + 5_000)
+    world.clock.step(-3_600_000)
+    for process in (0, 1, 0):
+        with pytest.raises(RateLimited):
+            world.take(process, 1, CANCEL)
+    world.clock.advance(5_000)
+    world.take(0, 1, CANCEL)
+    world.take(1, 1, CANCEL)
+    world.budgets[0].ban("binance", world.clock.now_ms() + 120_000, "HTTP 418")
+    world.clock.step(-3_600_000)
+    world.clock.advance(121_000)
+    with pytest.raises(VenueBanned):
+        world.take(1, 1, CANCEL)
+
+
 def test_a_ban_of_one_stops_all_at_once(world: World) -> None:
     world.take(1, 1, DATA)
     world.budgets[0].ban("binance", START_MS + 120_000, "HTTP 418")

@@ -2,23 +2,48 @@
 
 from __future__ import annotations
 
+import re
+import uuid
+from typing import Any
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import Engine, inspect, text
 
 from app.core.errors import InvalidInput, Unavailable
 from app.models import Base
+from app.models.base import Money
 from app.repositories.database import open_engine
 from app.repositories.migrating import (
     current_revision,
     downgrade,
     newest_revision,
     pending,
+    revisions,
     take_back,
     upgrade,
     upgrade_alone,
 )
+from tests.support.servers import Databases
+
+#: Columns of 32 bits: a time in ms needs 64.
+COUNTS = {
+    "attempt",
+    "epoch",
+    "id",
+    "leg",
+    "max_orders_per_day",
+    "orders_today",
+    "past_version",
+    "priority",
+    "reconciled_epoch",
+    "recv_window_ms",
+    "seq",
+    "series_id",
+    "sync_failures",
+    "version",
+}
 
 
 def test_up_down_and_up_again(database_url: str) -> None:
@@ -41,15 +66,71 @@ def test_the_migrated_schema_is_the_models(database_url: str) -> None:
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
-        if engine.dialect.name != "sqlite":
-            collations = connection.execute(
+    engine.dispose()
+
+
+def test_each_step_down_leaves_what_the_step_up_found(database_url: str) -> None:
+    engine = open_engine(database_url)
+    found = []
+    for revision in reversed(revisions()):
+        upgrade(engine, revision)
+        found.append((revision, schema_of(engine)))
+    for revision, schema in reversed(found[:-1]):
+        downgrade(engine, revision)
+        assert schema_of(engine) == schema
+    engine.dispose()
+
+
+def schema_of(engine: Engine) -> dict[str, Any]:
+    """Columns, keys and indexes of every table, by name."""
+    seen = inspect(engine)
+    return {
+        table: {
+            "columns": [
+                (each["name"], str(each["type"]), each["nullable"], each["default"])
+                for each in seen.get_columns(table)
+            ],
+            "keys": sorted(str(each) for each in seen.get_unique_constraints(table)),
+            "indexes": sorted(str(each) for each in seen.get_indexes(table)),
+            "references": sorted(str(each) for each in seen.get_foreign_keys(table)),
+        }
+        for table in seen.get_table_names()
+    }
+
+
+@pytest.mark.mysql
+def test_texts_times_and_amounts_are_stored_so_by_the_ddl_and_not_by_the_servers_defaults(
+    databases: Databases,
+) -> None:
+    """In a database whose own character set is another, as many a server's is."""
+    name = f"latin_{uuid.uuid4().hex}"
+    engine = open_engine(databases.create_database(name))
+    try:
+        with engine.begin() as connection:
+            connection.execute(text(f"ALTER DATABASE {name} CHARACTER SET latin1"))
+        upgrade(engine)
+        with engine.connect() as connection:
+            columns = connection.execute(
                 text(
-                    "SELECT DISTINCT table_collation FROM information_schema.tables "
+                    "SELECT table_name, column_name, collation_name, column_type "
+                    "FROM information_schema.columns "
                     "WHERE table_schema = DATABASE() AND table_name <> 'alembic_version'"
                 )
-            )
-            assert [row[0] for row in collations] == ["utf8mb4_bin"]
-    engine.dispose()
+            ).all()
+    finally:
+        engine.dispose()
+        databases.drop_database(name)
+    assert {collation for *_, collation, _ in columns} == {"utf8mb4_bin", None}
+    types = {(table, column): kind for table, column, _, kind in columns}
+    for table in Base.metadata.sorted_tables:
+        for column in table.columns:
+            if isinstance(column.type, Money):
+                assert types[table.name, column.name] == "decimal(36,18)"
+    kinds = {re.sub(r"\(.*", "", kind) for kind in types.values()}
+    # No FLOAT, no DATETIME, no JSON; and what is INT counts something or names a series.
+    assert kinds == {"varchar", "longtext", "decimal", "bigint", "int", "tinyint"}
+    small = {column for (_, column), kind in types.items() if kind.startswith("int")}
+    assert small == COUNTS
 
 
 def test_a_roll_back_takes_the_schema_to_the_old_release_and_the_new_one_brings_it_again(

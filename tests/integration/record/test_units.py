@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from app.core.errors import NotFound
+from app.core.events import topic
 from app.core.money import canonical
 from app.models import AccountRow
 from app.repositories.database import open_engine
@@ -81,6 +82,14 @@ def test_eight_threads_change_one_balance_and_no_change_is_lost(units: Units) ->
     with units.read() as unit:
         (balance,) = unit.accounts.balances(ACCOUNT)
     assert (balance.free, balance.locked) == (Decimal(2_600), Decimal(-2_600))
+
+
+def test_the_longest_name_of_an_instance_fits_into_a_topic(units: Units) -> None:
+    longest = topic("signals", "." * 64, "cancel")
+    assert len(longest) > 200
+    units.run(lambda unit: unit.emit(longest, {"schema": "signals.v1"}))
+    with units.read() as unit:
+        assert [event.topic for event in unit.outbox.unsent(2**62)] == [longest]
 
 
 def test_hints_and_events_leave_only_after_the_commit(

@@ -11,6 +11,7 @@ from app.core.orders.types import OrderStatus, OrderType, Side
 from app.core.portfolio.ledger import Book
 from app.core.strategies.signal import Signal, SignalAction
 from app.models import AccountRow, InstrumentLockRow, OrderRow
+from app.schemas.orders import Order
 from tests.support.installation import MINUTE, SYMBOL, Installation
 
 D = Decimal
@@ -50,6 +51,14 @@ def test_an_order_placed_by_hand_is_adopted_counted_and_left_alone(anywhere: Ins
     assert (order.side, order.type, order.price) == ("buy", "limit", D(price))
     assert (order.quantity, order.attempt, order.request_ts) == (D("0.02"), 0, None)
     assert here.balance(account, "USDT") == (5000 - D(price) * D("0.02"), D(price) * D("0.02"))
+    # It holds what the venue holds, and nothing on top of it.
+    assert Order.of(order).reserve_buffer == "0"
+    with here.parts.units.read() as unit:
+        (said,) = unit.risk.decisions_of_instance(order.instance_id, 10)
+    assert (D(said.inputs["quote_needed"]), said.inputs["reserve_buffer"]) == (
+        order.reserved_initial,
+        "0",
+    )
     decision, _ = here.submit(account, "buy", "0.01", here.away("buy"))
     assert decision.inputs["account_open_buys"] == "0.02"
     here.settle()
@@ -80,7 +89,7 @@ def test_an_adopted_order_fills_at_the_venue_and_its_fill_is_externals(
     here.by_hand(account).create_order(SYMBOL, "limit", "buy", 0.02, float(near))
     here.reconcile(account)
     while here.at_venue(account)[0]["status"] != "filled":
-        here.market(by_ms=MINUTE)
+        here.market(by_ms=60 * MINUTE)
     here.reconcile(account)
     (order,) = adopted(here, account)
     assert order.status == OrderStatus.FILLED

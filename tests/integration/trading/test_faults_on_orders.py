@@ -105,6 +105,7 @@ def test_absence_is_proven_by_the_exchanges_clock_and_not_by_ours(here: Installa
     account = here.account(USDT="5000")
     # The exchange's clock is 2.5 s behind ours, so a request lives that much longer.
     here.parts.desks.offset_ms = -2_500
+    here.parts.venue_clock(EXCHANGE).refresh()
     strike(here, account, "refuse")
     _, order = here.submit(account, "buy", "0.01", here.away("buy"))
     assert order is not None

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from app.core.errors import InvalidInput, NotFound
+from app.core.errors import InvalidInput, NotFound, UnknownName
 from app.core.orders.types import OrderStatus, OrderType, Side
 from app.core.strategies.signal import Signal, SignalAction
 from app.models import AccountRow, StrategyInstanceRow
@@ -103,6 +103,10 @@ def test_a_halt_of_nothing_known_is_refused(here: Installation) -> None:
         here.parts.risk.halt("everything", "", "me")
     with pytest.raises(NotFound):
         here.parts.risk.halt("account:nobody", "", "me")
+    for misspelt in ("binance:BTCUSDT", f"binance:{SYMBOL.lower()}", f"nowhere:{SYMBOL}"):
+        with pytest.raises(UnknownName):
+            here.parts.risk.halt(f"symbol:{misspelt}", "", "me")
+    assert here.parts.risk.halts() == []
 
 
 # -- quotas and limits --------------------------------------------------------------------

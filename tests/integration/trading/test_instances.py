@@ -227,3 +227,6 @@ def test_a_new_version_of_a_file_leaves_running_instances_with_theirs(here: Inst
         here.parts.catalogue.add_file("counter", RAISER)
     with pytest.raises(InvalidInput, match="256 KiB"):
         here.parts.catalogue.add_file("big", "#" * 300_000)
+    for name in ("", "../up", "two words", "two\nlines", "均线", "1st", "a" * 64):
+        with pytest.raises(InvalidInput, match="strategy name"):
+            here.parts.catalogue.add_file(name, RAISER)

@@ -45,8 +45,12 @@ def test_a_limit_order_rests_holds_its_funds_and_gives_them_back_when_cancelled(
     assert here.life(order)[-2:] == ["pending_cancel", "cancelled"]
     assert here.balance(account, "USDT") == (D(1000), D(0))
     assert here.at_venue(account)[0]["status"] == "canceled"
-    topics = [topic for topic, body in here.bus.events if body.get("order_id") == order.order_id]
+    events = [heard for heard in here.bus.events if heard[1].get("order_id") == order.order_id]
+    topics = [topic for topic, _ in events]
     assert topics[0] == "orders.new.binance"
+    first = events[0][1]
+    assert (first["reserved_asset"], D(first["reserved_amount"])) == ("USDT", held)
+    assert first["reserve_buffer"] == "0.002"
     assert topics[-1] == "orders.cancelled.binance"
     here.check(account)
     with pytest.raises(Conflict, match="cancelled and cannot be cancelled") as caught:
@@ -181,7 +185,7 @@ def test_what_cannot_be_an_order_is_refused_with_the_reason(here: Installation) 
         ("0.000001", None, "instrument", "QUANTITY_OFF_STEP: quantity=0.000001, step=0.00001"),
         ("0.00001", None, "instrument", "NOTIONAL_BELOW_MIN: notional="),
         ("0.01", "60000.001", "instrument", "PRICE_OFF_TICK: price=60000.001, tick=0.01"),
-        ("1", "60000", "funds", "BALANCE_TOO_LOW: needed=60120, free=1000"),
+        ("1", "60000", "funds", "BALANCE_TOO_LOW: needed=60120, reserve_buffer=0.002, free=1000"),
         ("-1", None, "instrument", "QUANTITY_NOT_POSITIVE: quantity=-1"),
     ],
 )
@@ -196,6 +200,8 @@ def test_a_refusal_names_its_figures_in_plain_numbers(
     assert "E" not in decision.reason.partition(":")[2]
     (alert,) = here.alarms("denied")
     assert alert["text"] == decision.reason
+    assert alert["quote_needed"] == decision.inputs["quote_needed"]
+    assert alert["reserve_buffer"] == ("0.01" if limit is None else "0.002")
     here.settle()
     assert here.at_venue(account) == []
     assert here.balance(account, "USDT") == (D(1000), D(0))

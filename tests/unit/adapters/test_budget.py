@@ -178,3 +178,12 @@ def test_eight_threads_together_take_no_more_than_there_is(world: World) -> None
     for thread in threads:
         thread.join()
     assert len(taken) == 60
+
+
+def test_a_clock_that_is_set_back_prolongs_no_pause(world: World) -> None:
+    world.budget.back_off("binance", START_MS + 5_000)
+    world.clock.step(-3_600_000)
+    with pytest.raises(RateLimited):
+        world.take(1, CANCEL)
+    world.clock.advance(5_000)
+    world.take(1, CANCEL)

@@ -7,10 +7,9 @@ from decimal import Decimal
 
 import pytest
 
-from app.adapters.market_clock import SimulatorTime, VenueClocks, WallTime
+from app.adapters.market_clock import SimulatorTime, VenueClocks
 from app.adapters.prices import InProcessPriceCache
 from app.core.errors import Unavailable
-from app.core.exchanges.errors import VenueUnreachable
 from app.core.market.quotes import MarketData
 from tests.support.record import START_MS, ManualClock
 
@@ -64,39 +63,6 @@ def test_a_clock_that_answers_something_else_is_unavailable(body: bytes) -> None
     time = SimulatorTime("http://127.0.0.1:1", ManualClock(), lambda _: body)
     with pytest.raises(Unavailable):
         time.now_ms()
-
-
-def test_a_real_venues_time_is_ours_and_the_offset_at_the_middle_of_the_question() -> None:
-    clock = ManualClock()
-
-    def ask() -> int:
-        clock.advance(200)  # the answer takes 200 ms; the venue reads its clock half way
-        return clock.now - 100 + 5_000
-
-    time = WallTime(clock, ask)
-    assert time.now_ms() == clock.now + 5_000
-    assert time.offset_ms == 5_000
-
-
-def test_the_offset_is_measured_every_ten_minutes_and_kept_if_that_fails() -> None:
-    clock = ManualClock()
-    offsets: list[int | None] = [700, None, 300]
-
-    def ask() -> int:
-        offset = offsets.pop(0)
-        if offset is None:
-            raise VenueUnreachable("binance", "no whole answer came")
-        return clock.now + offset
-
-    time = WallTime(clock, ask)
-    assert time.now_ms() - clock.now == 700
-    clock.advance(599_000)
-    assert time.now_ms() - clock.now == 700
-    clock.advance(2_000)
-    assert time.now_ms() - clock.now == 700
-    assert offsets == [300]
-    time.refresh()
-    assert time.now_ms() - clock.now == 300
 
 
 def test_a_venue_that_is_not_set_up_has_no_time() -> None:

@@ -29,6 +29,19 @@ def test_the_report_of_two_symbols_names_them() -> None:
     frames = [gapped(4), gapped(5, symbol="ETH/USDT")]
     text = the_report(run(MovingAverageCross, *frames, params={"fast": 3, "slow": 9}))
     assert "ETH/USDT" in text
+    assert " Bars " in text
+
+
+def test_a_long_reason_gives_way_before_the_numbers() -> None:
+    steps = {
+        1: lambda s: s.target_percent("0.9", tag="in"),
+        9: lambda s: s.target(0, tag="the close is far below the average of the last days"),
+    }
+    result = run(scripted(steps), gapped(4))
+    text = the_report(result)
+    assert f"{result.trades[0].entry_price:,.2f}" in text
+    assert f"{result.trades[0].exit_price:,.2f}" in text
+    assert "the cl" in text
 
 
 def test_a_run_without_trades_explains_itself() -> None:

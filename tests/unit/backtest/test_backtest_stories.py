@@ -27,6 +27,7 @@ from app.core.backtest.spec import BacktestSpec
 from app.core.errors import InvalidInput
 from app.core.market.instruments import InstrumentType
 from app.core.market.klines import KlineData
+from app.core.money import canonical
 from app.core.orders.types import OrderStatus
 from app.core.strategies.base import Answer, BaseStrategy
 from app.core.strategies.builtin import STRATEGIES, builtin_registry
@@ -284,7 +285,11 @@ def test_the_result_is_plain_json_and_names_every_assumption() -> None:
     assert data["schema"] == "backtest.v1"
     assert len(data["equity"]["equity"]) == 50
     assert data["equity"]["thinned"] is True
-    assert data["equity"]["equity"][-1] == float(result.equity.equity[-1])
+    assert data["equity"]["equity"][-1] == data["final_equity"] == canonical(result.final_equity)
+    fees = sum(fill.fee for fill in result.fills)
+    assert Decimal(data["metrics"]["fees"]) == pytest.approx(fees, abs=Decimal("1e-8"))
+    amounts = ("fees", "traded_value", "expectancy", "best_trade", "worst_trade")
+    assert all(isinstance(data["metrics"][name], str) for name in amounts)
     assert data["params"] == {"fast": 3, "slow": 9, "fraction": "0.95"}
     named = dict(result.assumptions)
     assert named["cash at start"] == "10000 USDT"

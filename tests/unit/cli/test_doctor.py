@@ -14,6 +14,7 @@ from app.services.doctor import Check, examine
 GIB = 1024**3
 
 NOW = 1_772_323_200_000
+KNOWN = ("0002", "0001")
 
 
 def fine() -> None:
@@ -39,8 +40,8 @@ def away() -> int:
     ("found", "mend"),
     [
         (doctor.check_database("mysql at db", refuses), "TIDEMARK_DATABASE_URL"),
-        (doctor.check_migrations(None, "0002"), "tidemark system migrate"),
-        (doctor.check_migrations("0001", "0002"), "tidemark system migrate"),
+        (doctor.check_migrations(None, "0002", KNOWN), "tidemark system migrate"),
+        (doctor.check_migrations("0001", "0002", KNOWN), "tidemark system migrate"),
         (doctor.check_broker("amqp at mq", refuses), "TIDEMARK_BROKER_URL"),
         (doctor.check_cache("redis at cache", refuses), "TIDEMARK_REDIS_URL"),
         (doctor.check_schedule(None, NOW), "tidemark up --full"),
@@ -62,7 +63,8 @@ def test_what_is_wrong_comes_with_how_to_mend_it(found: tuple[bool, str], mend: 
     "found",
     [
         doctor.check_database("sqlite", fine),
-        doctor.check_migrations("0002", "0002"),
+        doctor.check_migrations("0002", "0002", KNOWN),
+        doctor.check_migrations("0003", "0002", KNOWN),
         doctor.check_broker("amqp", fine),
         doctor.check_broker("", None),
         doctor.check_cache("redis", fine),

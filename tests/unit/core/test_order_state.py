@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.orders.identity import client_order_id, manual_intent, signal_intent
+from app.core.orders.identity import client_order_id, is_ours, manual_intent, signal_intent
 from app.core.orders.state import (
     ALLOWED,
     FINAL,
@@ -64,6 +64,23 @@ def test_client_order_ids_fit_every_venue(account: str, intent: str) -> None:
     assert made == client_order_id(account, intent)
     assert made != client_order_id(account, intent, epoch=1)
     assert made != client_order_id(account + "x", intent)
+    assert is_ours(made)
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        "",
+        "td",
+        "x-HNA2TXFJ" + "a" * 26,
+        "td" + "a" * 25,
+        "td" + "A" * 26,
+        "td" + "é" * 26,
+        "td" * 14 + "\n",
+    ],
+)
+def test_an_id_of_another_shape_is_not_ours(foreign: str) -> None:
+    assert not is_ours(foreign)
 
 
 def test_intents_of_signals_and_people_never_meet() -> None:

@@ -104,8 +104,16 @@ def test_an_order_in_order_passes_every_rule() -> None:
             "strategy_quota",
             "POSITION_QUOTA_USED_UP: used=3000, value=5000, max_position=7000",
         ),
-        ({"quote_free": D(5_000)}, "funds", "BALANCE_TOO_LOW: needed=5050, free=5000"),
-        ({"own_cash": D(5_000)}, "funds", "CAPITAL_USED_UP: needed=5050, own_cash=5000"),
+        (
+            {"quote_free": D(5_000)},
+            "funds",
+            "BALANCE_TOO_LOW: needed=5050, reserve_buffer=0.01, free=5000",
+        ),
+        (
+            {"own_cash": D(5_000)},
+            "funds",
+            "CAPITAL_USED_UP: needed=5050, reserve_buffer=0.01, own_cash=5000",
+        ),
     ],
 )
 def test_refusals_name_their_figures(change: dict[str, object], rule: str, reason: str) -> None:

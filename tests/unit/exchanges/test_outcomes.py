@@ -9,6 +9,7 @@ from app.core.exchanges.outcomes import TABLES, Action, Outcome, Refusal, outcom
 
 CREATE, CANCEL, QUERY = Action.CREATE, Action.CANCEL, Action.QUERY
 REJECTED, LATER = Outcome.REJECTED, Outcome.RETRY_LATER
+OUTDATED = Outcome.OUTDATED
 KEY = Outcome.KEY_REFUSED
 UNKNOWN, FINAL = Outcome.UNKNOWN, Outcome.FINAL
 ALL = (CREATE, CANCEL, QUERY)
@@ -44,16 +45,17 @@ TABLE = [
     # Refused for good.
     (400, "-2010", "Account has insufficient balance for requested action.", (CREATE,), REJECTED),
     (400, "-2010", "Order would immediately match and take.", (CREATE,), REJECTED),
-    (400, "-2010", "Market is closed.", (CREATE,), REJECTED),
-    (400, "-1013", "Filter failure: LOT_SIZE", (CREATE,), REJECTED),
-    (400, "-1013", "Filter failure: PRICE_FILTER", (CREATE,), REJECTED),
-    (400, "-1013", "Filter failure: PERCENT_PRICE_BY_SIDE", (CREATE,), REJECTED),
-    (400, "-1013", "Filter failure: NOTIONAL", (CREATE,), REJECTED),
-    (400, "-1013", "Filter failure: MAX_NUM_ORDERS", (CREATE,), REJECTED),
-    (400, "-1111", "Precision is over the maximum defined for this asset.", (CREATE,), REJECTED),
+    (400, "-2010", "Market is closed.", (CREATE,), OUTDATED),
+    (400, "-2010", "Rest API trading is not enabled.", (CREATE, CANCEL), OUTDATED),
+    (400, "-1013", "Filter failure: LOT_SIZE", (CREATE,), OUTDATED),
+    (400, "-1013", "Filter failure: PRICE_FILTER", (CREATE,), OUTDATED),
+    (400, "-1013", "Filter failure: PERCENT_PRICE_BY_SIDE", (CREATE,), OUTDATED),
+    (400, "-1013", "Filter failure: NOTIONAL", (CREATE,), OUTDATED),
+    (400, "-1013", "Filter failure: MAX_NUM_ORDERS", (CREATE,), OUTDATED),
+    (400, "-1111", "Precision is over the maximum defined for this asset.", (CREATE,), OUTDATED),
     (400, "-1016", "This service is no longer available.", (CREATE,), REJECTED),
     (400, "-1100", "Illegal characters found in a parameter.", ALL, REJECTED),
-    (400, "-1121", "Invalid symbol.", ALL, REJECTED),
+    (400, "-1121", "Invalid symbol.", ALL, OUTDATED),
     (400, "-1199", "the end of the family", ALL, REJECTED),
     (401, "-1002", "You are not authorized to execute this request.", ALL, KEY),
     (400, "-1022", "Signature for this request is not valid.", ALL, KEY),

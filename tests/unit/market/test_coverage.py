@@ -130,6 +130,13 @@ def test_later_looks_are_spaced_and_a_proven_gap_is_left_alone() -> None:
     assert missing(spans, 0, M, NOW + 1000 * HOUR_MS) == []
 
 
+def test_a_look_that_seems_to_be_of_an_hour_ahead_puts_no_other_off() -> None:
+    spans: list[Span] = []
+    for minutes in (0, 1, 2):
+        spans = lay(spans, *observed_absent(spans, 0, M, NOW + minutes * M))
+    assert missing(spans, 0, M, NOW + 2 * M - HOUR_MS) == [(0, M)]
+
+
 def test_a_bar_that_comes_after_all_heals_the_gap() -> None:
     spans = lay([], *observed_absent([], 0, 2 * M, NOW))
     spans = lay(spans, *present_runs([0], ONE_MINUTE))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -106,6 +107,7 @@ def test_public_trades_of_a_replayed_bar_add_up(tmp_path: Path) -> None:
 
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
+ZIPPED = gzip.compress(candles(100).to_csv(index=False).encode())
 
 
 @pytest.mark.parametrize(
@@ -153,6 +155,10 @@ def test_bad_files_are_refused_with_the_reason(tmp_path: Path, change: Change, w
         ("empty.csv", b"", "cannot be read"),
         ("binary.csv", b"\xff\xfe\x00\x01", "cannot be read"),
         ("narrow.csv", b"1,2,3\n4,5,6\n", "without a header"),
+        ("plain.csv.gz", b"date,open\n", "cannot be read"),
+        ("cut.csv.gz", ZIPPED[:-20], "cannot be read"),
+        ("damaged.csv.gz", ZIPPED[:40] + bytes(40) + ZIPPED[80:], "cannot be read"),
+        ("words.csv", b"date,open,high,low,close,volume\nnoon,1,1,1,1,1\n", "neither dates"),
     ],
 )
 def test_files_that_are_no_candles_are_refused(

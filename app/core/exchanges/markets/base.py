@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any, ClassVar, Final
@@ -36,7 +37,7 @@ class VenueMarket(ABC):
         self._session = session
 
     @abstractmethod
-    def instruments(self) -> list[Instrument]:
+    def instruments(self, symbols: Collection[str] | None = None) -> list[Instrument]:
         """See ``MarketAdapter``."""
 
     @abstractmethod

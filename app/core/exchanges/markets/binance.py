@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection
 from decimal import Decimal
 from typing import Any, Final
 
 from app.core.exchanges.decoding import Reader, kline_rows
 from app.core.exchanges.markets.base import VenueMarket
+from app.core.exchanges.session import Call
 from app.core.market.features import MarketFeatures, QuietBars
 from app.core.market.instruments import Instrument, InstrumentStatus, InstrumentType
 from app.core.market.intervals import INTERVALS
 from app.core.market.klines import KlineKind, KlineRow
 from app.core.market.quotes import MarketData, OrderBook
 from app.core.money import ZERO
+from app.core.ports import Purpose
 
 #: Bars in one answer at most; ccxt and the venue agree on it.
 KLINES_LIMIT: Final = 1000
-# exchangeInfo of all symbols has grown beyond 8 MiB; it is asked for once a day.
+# exchangeInfo of all symbols has grown beyond 8 MiB; it is seldom asked for as a whole.
 _CATALOGUE_LIMIT: Final = 48 * 1024 * 1024
 _DEPTHS: Final = ((100, 5), (500, 25), (1000, 50), (5000, 250))
 _STATUS: Final = {"TRADING": InstrumentStatus.TRADING}
@@ -36,13 +40,17 @@ class BinanceSpotMarket(VenueMarket):
         quiet_bars=QuietBars.FILLED,
     )
 
-    def instruments(self) -> list[Instrument]:
-        """All spot symbols with their filters; weight 20."""
+    def instruments(self, symbols: Collection[str] | None = None) -> list[Instrument]:
+        """All spot symbols, or some, with their filters; weight 20."""
         reader = self._reader("exchangeInfo")
+        wanted = {"permissions": "SPOT"}  # the venue takes it, or symbols, not both
+        if symbols is not None:
+            names = json.dumps(sorted(map(native_id, symbols)), ensure_ascii=False)
+            wanted = {"symbols": names.replace(" ", "")}
         answer = reader.object(
             self._get(
                 "public_get_exchangeinfo",
-                {"permissions": "SPOT", "showPermissionSets": "false"},
+                {**wanted, "showPermissionSets": "false"},
                 20,
                 limit=_CATALOGUE_LIMIT,
             )
@@ -119,9 +127,10 @@ class BinanceSpotMarket(VenueMarket):
         return OrderBook(self.exchange, symbol, reader.integer(answer, "lastUpdateId"), bids, asks)
 
     def server_time_ms(self) -> int:
-        """The venue's wall clock, ms; weight 1."""
+        """The venue's wall clock, ms; weight 1, of the orders' share, for orders wait for it."""
         reader = self._reader("time")
-        return reader.integer(reader.object(self._get("public_get_time", {}, 1)), "serverTime")
+        call = Call("public_get_time", {}, 1, purpose=Purpose.ORDER)
+        return reader.integer(reader.object(self._session.send(call)), "serverTime")
 
     def _symbol_of(self, reader: Reader, answer: Any, symbol: str) -> dict[str, Any]:
         row = reader.object(answer)
