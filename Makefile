@@ -15,6 +15,9 @@ ifdef PYTHON
 export PYTHON
 endif
 
+# A stack is a dozen processes, each of which would compile the project anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := .venv/bin
 # "0" and nothing both mean no.
 yes = $(filter-out 0 no false,$(1))

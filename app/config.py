@@ -98,6 +98,8 @@ class Settings(BaseSettings):
     api_workers: int = Field(1, ge=1, le=32)
     #: Flower's port, on loopback (full stack).
     flower_port: int = Field(5555, ge=0, le=65535)
+    #: Tasks that Flower remembers, the latest; ten thousand take 60 MB.
+    flower_max_tasks: int = Field(10_000, ge=100, le=1_000_000)
     #: Threads of each worker.
     worker_threads: int = Field(8, ge=1, le=64)
     #: Backtests at the same time, each in a process of its own (full stack).

@@ -19,6 +19,7 @@ from app.cli.services.manager import Services
 from app.cli.supervision import state
 from app.config import Settings
 from app.wiring import Container
+from tests.soak.judging import FLOWER_TASKS
 from tests.support.servers import free_port
 from tests.support.simulator import ROOT
 from tests.support.waiting import until
@@ -124,7 +125,11 @@ def running(home: Path) -> Iterator[Stack]:
             process = subprocess.Popen(
                 [sys.executable, "-m", "app.cli", "up", "--full", "--port", str(port)],
                 cwd=home,
-                env={**_environment(), "TIDEMARK_FLOWER_PORT": str(free_port())},
+                env={
+                    **_environment(),
+                    "TIDEMARK_FLOWER_PORT": str(free_port()),
+                    "TIDEMARK_FLOWER_MAX_TASKS": str(FLOWER_TASKS),
+                },
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

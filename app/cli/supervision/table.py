@@ -90,8 +90,13 @@ def beat_arguments(settings: Settings) -> tuple[str, ...]:
     return (*CELERY, "beat", "-s", str(settings.beat_file.absolute()), "--pidfile=")
 
 
-def flower_arguments(address: str, port: int) -> tuple[str, ...]:
-    """Flower, which looks and does not touch; nginx hands it out under /flower/."""
+def flower_arguments(address: str, port: int, tasks: int = 10_000) -> tuple[str, ...]:
+    """Flower, which looks and does not touch; nginx hands it out under /flower/.
+
+    Args:
+        tasks: how many of the latest it keeps. It grows by 6 kB for each, and until four times
+            as many have passed: that long Celery keeps their events for sorting.
+    """
     return (
         *("-m", "celery", "-A", "workers.monitor", "flower"),
         f"--address={address}",
@@ -101,7 +106,7 @@ def flower_arguments(address: str, port: int) -> tuple[str, ...]:
         "--read_only=True",
         # Its user may not send worker commands, so it does not try.
         "--enable_events=False",
-        "--max_tasks=10000",
+        f"--max_tasks={tasks}",
         # A worker process that was replaced is forgotten after a while.
         "--purge_offline_workers=600",
     )
@@ -221,7 +226,9 @@ def _flower(settings: Settings) -> ProcessSpec:
     queues = settings.flower_broker_api
     return ProcessSpec(
         name="flower",
-        command=_python(*flower_arguments("127.0.0.1", settings.flower_port)),
+        command=_python(
+            *flower_arguments("127.0.0.1", settings.flower_port, settings.flower_max_tasks)
+        ),
         environment={
             "TIDEMARK_BROKER_URL": settings.flower_broker_url,
             # It needs neither, so it gets neither.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,12 +14,12 @@ from sqlalchemy import Engine
 
 from app.adapters.celery_queue import CeleryQueue, make_celery
 from app.adapters.rabbit_bus import RabbitBus
-from app.cli.services.reaper import signal_session
 from app.core.errors import Unavailable
 from app.core.events import topic
 from app.repositories.unit import Units
 from app.services.outbox import OutboxPublisher, OutboxRelay
 from tests.integration.messaging.conftest import ProvisionedRabbitMQ, worker
+from tests.support.freezing import frozen
 from tests.support.record import Hints, ManualClock, record
 from tests.support.waiting import until
 
@@ -47,10 +46,12 @@ def broken() -> Iterator[ProvisionedRabbitMQ]:
 @contextmanager
 def trouble(server: ProvisionedRabbitMQ, kind: str) -> Iterator[None]:
     """The broker in trouble, and well again."""
+    if kind == "frozen":
+        with frozen(server.pid):
+            yield
+        return
     if kind == "killed":
         server.kill9()
-    elif kind == "frozen":
-        signal_session(server.pid, signal.SIGSTOP)
     elif kind == "disk alarm":
         server.control("set_disk_free_limit", "900000GB")
     else:
@@ -60,8 +61,6 @@ def trouble(server: ProvisionedRabbitMQ, kind: str) -> Iterator[None]:
     finally:
         if kind == "killed":
             server.start()
-        elif kind == "frozen":
-            signal_session(server.pid, signal.SIGCONT)
         elif kind == "disk alarm":
             server.control("set_disk_free_limit", "50MB")
         else:
