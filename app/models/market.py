@@ -65,6 +65,21 @@ class KlineSeriesRow(Base):
     created_at: Mapped[int] = mapped_column(Millis)
 
 
+class KlinePeriodRow(Base):
+    """The version of one period's past, for whoever keeps its bars outside of the database.
+
+    A period is a month of bars below an hour, else a year. It has a row since a bar of it was
+    revised, or inserted before the series' newest one.
+    """
+
+    __tablename__ = "kline_periods"
+    __table_args__ = table()
+
+    series_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    period_ts: Mapped[int] = mapped_column(Millis, primary_key=True, autoincrement=False)
+    version: Mapped[int] = mapped_column(Millis)
+
+
 class KlineRecord(Base):
     """One closed bar. No foreign key and no other unique key, so that it can be partitioned."""
 

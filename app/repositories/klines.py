@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-from sqlalchemy import Select, String, func, insert, select, type_coerce, update
+from sqlalchemy import Select, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.core.errors import NotFound
+from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import KlineFrame, KlineRow
 from app.core.market.validation import BadKline, as_text
-from app.models import KlineQuarantineRow, KlineRecord, KlineRevisionRow, KlineSeriesRow
+from app.models import (
+    KlinePeriodRow,
+    KlineQuarantineRow,
+    KlineRecord,
+    KlineRevisionRow,
+    KlineSeriesRow,
+)
 from app.repositories.base import Repository
 from app.repositories.bulk_load import BulkLoader
+from app.repositories.columns import read_columns
+from app.repositories.segments import period_of
 
 # IN lists stay below SQLite's and MySQL's comfort; a page of a venue has 1,000 bars.
 _IN_LIMIT = 500
@@ -120,26 +128,41 @@ class KlineRepository(Repository):
         return [KlineRow._make(row) for row in rows]
 
     def read(self, series: KlineSeriesRow, start: int, end: int) -> KlineFrame:
-        """Bars that open in [start, end) as float64 columns."""
-        stated = KlineRecord
-        # As the driver gives them: a Decimal for each of 1M bars' five numbers takes seconds.
-        numbers = [
-            type_coerce(column, String)
-            for column in (stated.open, stated.high, stated.low, stated.close, stated.volume)
-        ]
-        rows = self._session.execute(
-            select(stated.open_ts, *numbers)
-            .where(stated.series_id == series.id, stated.open_ts >= start, stated.open_ts < end)
-            .order_by(stated.open_ts)
-        ).all()
-        values = list(zip(*rows, strict=True)) or [()] * 6
-        return KlineFrame(
-            series.exchange,
-            series.symbol,
-            series.interval,
-            np.array(values[0], dtype=np.int64),
-            *(np.array([float(number) for number in value]) for value in values[1:]),
+        """Bars that open in [start, end) as float64 columns, from the table.
+
+        Raises:
+            Unavailable: see ``read_columns``.
+        """
+        bounds = self.bounds(series.id)
+        first, last = bounds if bounds is not None else (0, -1)
+        columns = read_columns(
+            self._session,
+            series.id,
+            interval_of(series.interval),
+            max(start, first),
+            min(end, last + 1),
         )
+        return KlineFrame(series.exchange, series.symbol, series.interval, *columns)
+
+    def bounds(self, series_id: int) -> tuple[int, int] | None:
+        """Open times of the first and the last stored bar, or None where there is none."""
+        row = self._session.execute(
+            select(func.min(KlineRecord.open_ts), func.max(KlineRecord.open_ts)).where(
+                KlineRecord.series_id == series_id
+            )
+        ).one()
+        return None if row[0] is None else (row[0], row[1])
+
+    def versions(self, series_id: int, start: int, end: int) -> dict[int, int]:
+        """Versions of the periods that open in [start, end), where their past has changed."""
+        rows = self._session.execute(
+            select(KlinePeriodRow.period_ts, KlinePeriodRow.version).where(
+                KlinePeriodRow.series_id == series_id,
+                KlinePeriodRow.period_ts >= start,
+                KlinePeriodRow.period_ts < end,
+            )
+        )
+        return {row.period_ts: row.version for row in rows}
 
     def count(self, series_id: int, start: int, end: int) -> int:
         """How many bars that open in [start, end) are stored."""
@@ -182,10 +205,11 @@ class KlineRepository(Repository):
         """
         if not rows:
             return Stored()
-        newest = self._newest(series_id)
-        stored = self._store(series_id, rows, covered, source, now_ms)
-        if newest is not None and stored.first and stored.first <= newest:
-            self._note_past_change(series_id)
+        bounds = self.bounds(series_id)
+        stored, changed = self._store(series_id, rows, covered, source, now_ms)
+        past = [ts for ts in changed if bounds is not None and ts <= bounds[1]]
+        if past:
+            self._note_past_change(series_id, past, now_ms)
         return stored
 
     def _store(
@@ -195,12 +219,13 @@ class KlineRepository(Repository):
         covered: bool,
         source: str,
         now_ms: int,
-    ) -> Stored:
+    ) -> tuple[Stored, list[int]]:
+        """What was done, and the open times of bars inserted or revised, ascending."""
         loader = BulkLoader(self._session)
         first, last = rows[0].open_ts, rows[-1].open_ts
         if not covered and self.count(series_id, first, last + 1) == 0:
             loader.insert_into_empty(series_id, rows)
-            return Stored(len(rows), first=first, last=last)
+            return Stored(len(rows), first=first, last=last), [row.open_ts for row in rows]
         known = {row.open_ts: row for row in self.read_exact(series_id, first, last + 1)}
         new = [row for row in rows if row.open_ts not in known]
         differing = [
@@ -212,25 +237,28 @@ class KlineRepository(Repository):
         for old, revised in differing:
             self._revise(series_id, old, revised, source, now_ms)
         changed = sorted([row.open_ts for row in new] + [row.open_ts for _, row in differing])
-        return Stored(
+        stored = Stored(
             len(new),
             len(differing),
             len(rows) - len(changed),
             *((changed[0], changed[-1]) if changed else ()),
         )
+        return stored, changed
 
-    def _newest(self, series_id: int) -> int | None:
-        return self._session.scalars(
-            select(func.max(KlineRecord.open_ts)).where(KlineRecord.series_id == series_id)
-        ).one()
-
-    def _note_past_change(self, series_id: int) -> None:
-        """Tell whoever keeps this series' bars in memory that they must be read again."""
-        self._session.execute(
-            update(KlineSeriesRow)
-            .where(KlineSeriesRow.id == series_id)
-            .values(past_version=KlineSeriesRow.past_version + 1)
-        )
+    def _note_past_change(self, series_id: int, changed: Sequence[int], now_ms: int) -> None:
+        """Tell whoever keeps this series' bars outside that they must be read again."""
+        row = self._session.get_one(KlineSeriesRow, series_id)
+        row.past_version += 1
+        wanted = interval_of(row.interval)
+        periods = sorted({period_of(wanted, ts) for ts in changed})
+        for period in periods:
+            known = self._session.get(KlinePeriodRow, (series_id, period), populate_existing=True)
+            if known is None:
+                known = KlinePeriodRow(series_id=series_id, period_ts=period, version=0)
+                self._session.add(known)
+            # The time, so that a database restored from a backup does not come by a version
+            # again that meant other bars.
+            known.version = max(now_ms, known.version + 1)
 
     def quarantine(self, series_id: int, bad: Sequence[BadKline], source: str, now_ms: int) -> int:
         """Keep bars that failed validation; how many were not known yet."""

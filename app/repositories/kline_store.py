@@ -1,0 +1,153 @@
+"""The kline store: long reads from mapped files, which the database vouches for.
+
+A read asks the database for the versions of the periods that it spans, one small query, and takes
+the files of exactly these versions. A bar that is healed or revised anywhere gives its period
+a new version in the same transaction, so no host reads a stale file after that commit. What was
+appended behind a file's last bar has no new version; it comes from the table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from app.core.market.intervals import Interval
+from app.core.market.intervals import interval as interval_of
+from app.core.market.klines import KlineFrame
+from app.models import KlineSeriesRow
+from app.repositories.segments import (
+    Segment,
+    SegmentFiles,
+    SegmentKey,
+    joined,
+    period_after,
+    period_of,
+)
+from app.repositories.unit import Unit, Units
+
+#: A read of fewer bars makes no file: a page of a chart should not wait for a month.
+LONG: Final = 5_000
+#: More bars than these behind a file's last one are worth a new file.
+TAIL: Final = 2_000
+# How often a period is read again that changes while it is read.
+_TRIES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """What a read spans, as the database knows it at one moment.
+
+    Attributes:
+        newest: open time of the series' last bar.
+        versions: of each period, by its open time; 0 where nothing of its past ever changed.
+    """
+
+    start: int
+    end: int
+    newest: int
+    versions: dict[int, int]
+
+
+class KlineStore:
+    """Reads of stored bars. Safe for threads.
+
+    Args:
+        files: None keeps no files, and every read asks the table.
+        long: bars of a read that makes files; shorter ones use what is there.
+        tail: bars behind a file that make a new one.
+    """
+
+    def __init__(
+        self, units: Units, files: SegmentFiles | None, *, long: int = LONG, tail: int = TAIL
+    ) -> None:
+        self._units = units
+        self._files = files
+        self._long = long
+        self._tail = tail
+
+    def read(self, series: KlineSeriesRow, start: int, end: int) -> KlineFrame:
+        """Bars that open in [start, end) as float64 columns, ascending.
+
+        Columns of a single file are views of the mapped file, which must not be written to.
+        """
+        name = (series.exchange, series.symbol, series.interval)
+        with self._units.read() as unit:
+            if self._files is None:
+                return unit.klines.read(series, start, end)
+            reach = self._reach(unit, series, start, end)
+            if reach is None:
+                return joined(name, [])
+            parts: list[KlineFrame] = []
+            for period in reach.versions:
+                parts += self._period(unit, self._files, series, period, reach)
+        return joined(name, [part for part in parts if len(part)])
+
+    def _reach(self, unit: Unit, series: KlineSeriesRow, start: int, end: int) -> _Reach | None:
+        bounds = unit.klines.bounds(series.id)
+        if bounds is None:
+            return None
+        wanted = interval_of(series.interval)
+        start, end = max(start, bounds[0]), min(end, bounds[1] + 1)
+        if start >= end:
+            return None
+        period = period_of(wanted, start)
+        known = unit.klines.versions(series.id, period, end)
+        versions = {}
+        while period < end:
+            versions[period] = known.get(period, 0)
+            period = period_after(wanted, period)
+        return _Reach(start, end, bounds[1], versions)
+
+    def _period(
+        self, unit: Unit, files: SegmentFiles, series: KlineSeriesRow, period: int, reach: _Reach
+    ) -> list[KlineFrame]:
+        """The bars of one period that the reach spans: of its file, and of the table behind it."""
+        wanted = interval_of(series.interval)
+        after = period_after(wanted, period)
+        start, end = max(reach.start, period), min(reach.end, after)
+        found = files.find(_identity(series), period, reach.versions[period])
+        is_long = (reach.end - reach.start) // wanted.length_ms >= self._long
+        if found is None and not is_long:
+            return [unit.klines.read(series, start, end)]
+        if found is None or (is_long and self._is_behind(found, wanted, after, reach)):
+            found = self._made(unit, files, series, period) or found
+        if found is None:
+            return [unit.klines.read(series, start, end)]
+        parts = [_frame(series, found).between(start, end)]
+        if not found.key.is_whole and found.key.last_ts < end - 1:
+            parts.append(unit.klines.read(series, max(start, found.key.last_ts + 1), end))
+        return parts
+
+    def _made(
+        self, unit: Unit, files: SegmentFiles, series: KlineSeriesRow, period: int
+    ) -> Segment | None:
+        """A file of the whole period as it is now; None where it never stood still."""
+        after = period_after(interval_of(series.interval), period)
+        for _ in range(_TRIES):
+            before = unit.klines.versions(series.id, period, period + 1).get(period, 0)
+            bounds = unit.klines.bounds(series.id)
+            frame = unit.klines.read(series, period, after)
+            if unit.klines.versions(series.id, period, period + 1).get(period, 0) != before:
+                continue
+            last = int(frame.open_ts[-1]) if len(frame) else -1
+            # Bars before the newest one are inserted under a new version only.
+            is_whole = bounds is not None and bounds[1] >= after
+            return files.write(SegmentKey(_identity(series), period, before, last, is_whole), frame)
+        return None
+
+    def _is_behind(self, found: Segment, wanted: Interval, after: int, reach: _Reach) -> bool:
+        """Whether a file lacks so much of its period that it should be made anew."""
+        if found.key.is_whole:
+            return False
+        behind = (reach.newest - found.key.last_ts) // wanted.length_ms
+        return reach.newest >= after or behind > self._tail
+
+
+def _frame(series: KlineSeriesRow, segment: Segment) -> KlineFrame:
+    name = (series.exchange, series.symbol, series.interval)
+    return KlineFrame(*name, segment.open_ts, *segment.columns)
+
+
+def _identity(series: KlineSeriesRow) -> str:
+    """Of the series and of the database: numbers begin at 1 in every new one."""
+    return f"{series.id}-{series.created_at}"
