@@ -23,6 +23,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     from app.adapters.celery_queue import CeleryQueue, make_celery
     from app.config import load_settings
+    from app.core.exchanges.session import load_ccxt
     from app.logs import configure_logs
     from app.main import create_app
     from app.wiring import Container
@@ -35,7 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
         settings, CeleryQueue(make_celery(settings.broker_url)), can_read_keys=False
     )
     container.start_background()
-    threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()
+    threading.Thread(target=load_ccxt, name="warm-up", daemon=True).start()
     config = uvicorn.Config(
         create_app(container),
         log_config=None,
@@ -50,11 +51,6 @@ def main(arguments: list[str] | None = None) -> None:
         uvicorn.Server(config).run(sockets=_sockets(given, settings.api_host, settings.api_port))
     finally:
         container.close()
-
-
-def _warm_up() -> None:
-    """Import ccxt, 80 MB and seconds of a core, before the first price that is asked of a venue."""
-    import ccxt  # noqa: F401
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -110,14 +110,18 @@ class Lockstep:
     def _await(self, stage: _Wait) -> None:
         started = asked = self._clock.monotonic()
         self._publish(stage)
-        while not stage.done():
+        while True:
+            looked = self._clock.monotonic()
+            if stage.done():
+                return
             now = self._clock.monotonic()
             if now - started > _GIVE_UP_S:
                 raise Unavailable(f"lockstep: {stage.name} did not settle within 60 s")
             if now - asked > _REPEAT_S:
                 self._publish(stage)
                 asked = now
-            self._sleep(_POLL_S)
+            # Twice as long as the look took: whoever is waited for has the core meanwhile.
+            self._sleep(max(_POLL_S, 2 * (now - looked)))
 
     def _publish(self, stage: _Wait) -> None:
         for task, row_id in stage.hints():

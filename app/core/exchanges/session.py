@@ -73,6 +73,11 @@ class _Reply:
     body: bytes
 
 
+def load_ccxt() -> None:
+    """Import ccxt, 80 MB and seconds of a core, before the first request to a venue needs it."""
+    import ccxt  # noqa: F401
+
+
 class VenueSession:
     """Requests to one venue, with at most one set of credentials. Safe to share by threads.
 
