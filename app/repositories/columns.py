@@ -77,7 +77,7 @@ def _chunk(connection: Connection, statement: str, arguments: tuple[int, ...]) -
     if not bool(np.all(times[1:] > times[:-1])):
         order = np.argsort(times)
         times, columns = times[order], [each[order] for each in columns]
-    return (times, *columns)  # type: ignore[return-value]
+    return (times, *columns)
 
 
 def _parsed(joined: str | bytes) -> list[Any]:

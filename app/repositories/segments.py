@@ -173,7 +173,7 @@ def _written(path: Path, segment: Segment) -> None:
     data = [np.ascontiguousarray(segment.open_ts), *map(np.ascontiguousarray, segment.columns)]
     checksum = 0
     for column in data:
-        checksum = zlib.crc32(column.view(np.uint8), checksum)
+        checksum = zlib.crc32(column.data, checksum)
     head = json.dumps({**asdict(segment.key), "rows": len(data[0]), "crc32": checksum}).encode()
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
@@ -203,7 +203,7 @@ def _opened(path: Path) -> Segment | None:
         if rows == 0:
             return Segment(key, np.empty(0, np.int64), (np.empty(0),) * 5)
         mapped = np.memmap(path, np.uint8, "r", _HEADER)
-        if zlib.crc32(mapped) != checksum:
+        if zlib.crc32(mapped.data) != checksum:
             raise ValueError("its checksum is wrong")
     except FileNotFoundError:
         return None
