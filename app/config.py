@@ -90,6 +90,9 @@ class Settings(BaseSettings):
     #: RabbitMQ's management API as Flower asks it for the queues' lengths; may be empty.
     flower_broker_api: str = ""
     database_pool_size: int = Field(10, ge=1, le=200)
+    #: Disk, MB, for klines kept in files beside the process for fast long reads; 0 keeps none.
+    #: A million bars take 48 MB.
+    segments_mb: int = Field(4_096, ge=0)
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(8700, ge=0, le=65535)
@@ -215,6 +218,11 @@ class Settings(BaseSettings):
         """Beat's state: ``celerybeat-schedule``, in the data directory where embedded."""
         name = Path("celerybeat-schedule")
         return self.data_dir.resolve() / name if self.is_embedded else name
+
+    @property
+    def segments_path(self) -> Path:
+        """Directory of the kline store's files. It may be deleted at any time."""
+        return self.data_dir.resolve() / "segments"
 
     @property
     def vault_key_path(self) -> Path:

@@ -26,7 +26,7 @@ _ROWS: Final = 100_000
 _PAGE: Final = 1_000
 
 
-class _Nobody:
+class Nobody:
     """Takes hints and forgets them."""
 
     def publish(self, task: str, *ids: str) -> bool:  # noqa: ARG002
@@ -34,7 +34,7 @@ class _Nobody:
         return True
 
 
-class _NoEvents:
+class NoEvents:
     """Takes events and forgets them."""
 
     def publish(self, rows: list[tuple[int, str, dict[str, Any]]]) -> None:
@@ -61,7 +61,7 @@ def _measured(way: str, url: str, rows: Sequence[KlineRow], *, bulk: bool) -> di
     engine = open_engine(url, local_infile=bulk)
     try:
         Base.metadata.create_all(engine)
-        units = Units(engine, SystemClock(), _Nobody(), _NoEvents())
+        units = Units(engine, SystemClock(), Nobody(), NoEvents())
         series = units.run(lambda unit: unit.klines.series("bench", uuid.uuid4().hex, "1m", 0))
         figures = {
             f"{way}_store": _speed(lambda: _store(units, series.id, rows, covered=False)),

@@ -62,6 +62,7 @@ class KlineSeriesRow(Base):
     grid_offset_ms: Mapped[int] = mapped_column(Millis, default=0)
     # Grows whenever the past changes: a bar is revised, or inserted before the newest one.
     past_version: Mapped[int] = mapped_column(Integer, default=0)
+    # In this record: a restored one begins anew, and no file of before is taken for its bars.
     created_at: Mapped[int] = mapped_column(Millis)
 
 

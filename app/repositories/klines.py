@@ -250,8 +250,7 @@ class KlineRepository(Repository):
         row = self._session.get_one(KlineSeriesRow, series_id)
         row.past_version += 1
         wanted = interval_of(row.interval)
-        periods = sorted({period_of(wanted, ts) for ts in changed})
-        for period in periods:
+        for period in sorted({period_of(wanted, ts) for ts in changed}):
             known = self._session.get(KlinePeriodRow, (series_id, period), populate_existing=True)
             if known is None:
                 known = KlinePeriodRow(series_id=series_id, period_ts=period, version=0)

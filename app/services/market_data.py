@@ -20,6 +20,7 @@ from app.core.market.resampling import resample, resample_rows
 from app.core.ports import Ids, MarketAdapter, MarketClock, PriceCache
 from app.core.risk.context import ReferencePrice
 from app.models import KlineSeriesRow
+from app.repositories.kline_store import KlineStore
 from app.repositories.unit import Unit, Units
 from app.services.catalogue import sync_catalogue
 
@@ -81,6 +82,7 @@ class MarketDataService:
     """Reads of market data; its only writes are the catalogue and the price cache.
 
     Args:
+        store: where columns of bars are read.
         markets: the market adapter of a venue; raises UnknownName for one not set up.
         stale_after_ms: of market time; an older price is not the present one.
     """
@@ -88,6 +90,7 @@ class MarketDataService:
     def __init__(
         self,
         units: Units,
+        store: KlineStore,
         markets: Callable[[str], MarketAdapter],
         market_clock: MarketClock,
         prices: PriceCache,
@@ -97,6 +100,7 @@ class MarketDataService:
     ) -> None:
         self._stale_after_ms = stale_after_ms
         self._units = units
+        self._store = store
         self._markets = markets
         self._market_clock = market_clock
         self._prices = prices
@@ -114,8 +118,7 @@ class MarketDataService:
         wanted = interval_of(interval)
         with self._units.read() as unit:
             series = self._source(unit, exchange, symbol, wanted)
-            reach = _reach(series, wanted, start, end)
-            stored = unit.klines.read(series, *reach)
+        stored = self._store.read(series, *_reach(series, wanted, start, end))
         if series.interval == interval:
             return stored
         derived = resample(stored, interval, offset_ms=series.grid_offset_ms)

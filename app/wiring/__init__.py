@@ -29,6 +29,8 @@ from app.core.exchanges.factory import VENUES, market_adapter
 from app.core.ports import Bus, MarketAdapter, Queue, RequestBudget, Skew
 from app.core.security.vault import SealedVault
 from app.repositories.database import open_engine, open_probe
+from app.repositories.kline_store import KlineStore
+from app.repositories.segments import SegmentFiles
 from app.repositories.unit import Units
 from app.services.accounts import AccountService
 from app.services.backtests import BacktestService
@@ -250,10 +252,18 @@ class Container:
         )
 
     @cached_property
+    def kline_store(self) -> KlineStore:
+        """Long reads of stored klines."""
+        room = self.settings.segments_mb * 1_000_000
+        files = SegmentFiles(self.settings.segments_path, room) if room else None
+        return KlineStore(self.units, files)
+
+    @cached_property
     def market_data(self) -> MarketDataService:
         """Klines, coverage, prices, instruments."""
         return MarketDataService(
             self.units,
+            self.kline_store,
             self.market,
             self.market_clock,
             self.prices,

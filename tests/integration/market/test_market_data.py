@@ -17,6 +17,7 @@ from app.core.market.klines import KlineFrame
 from app.core.market.quotes import MarketData
 from app.core.market.resampling import resample_rows
 from app.core.risk.context import ReferencePrice
+from app.repositories.kline_store import KlineStore
 from app.services.catalogue import CatalogueRefresher
 from app.services.market_data import MarketDataService, PriceSource, data_hash
 from tests.integration.market.collecting import SYMBOL, Collecting, M, instrument
@@ -34,7 +35,12 @@ class Reading(Collecting):
         """A service over the same record, venue and clocks."""
         self.cache = InProcessPriceCache()
         return MarketDataService(
-            self.units, lambda _: self.venue, self.market_clock, self.cache, self.ids
+            self.units,
+            KlineStore(self.units, None),
+            lambda _: self.venue,
+            self.market_clock,
+            self.cache,
+            self.ids,
         )
 
 
