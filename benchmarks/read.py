@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -135,7 +136,7 @@ class _Reads:
     def _store_rows(self) -> None:
         for position in range(0, self._rows, _PAGE):
             page = _bars(position, min(_PAGE, self._rows - position))
-            self._units.run(lambda unit, page=page: _stored(unit, self._series, page))
+            self._units.run(partial(_stored, series=self._series, page=page))
 
 
 def _stored(unit: Unit, series: KlineSeriesRow, page: list[KlineRow]) -> None:
