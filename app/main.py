@@ -41,6 +41,7 @@ def create_app(container: Container) -> FastAPI:
         instances=container.instances,
         intake=container.intake,
         jobs=container.jobs,
+        kline_pages=container.kline_pages,
         market_data=container.market_data,
         listings=Listings(container.units),
         locks=container.locks,

@@ -16,6 +16,7 @@ from app.services.backtests import BacktestService
 from app.services.collection import CollectionService
 from app.services.doctor import Check
 from app.services.jobs import JobService
+from app.services.kline_pages import KlinePages
 from app.services.listings import Listings
 from app.services.market_data import MarketDataService
 from app.services.orders.cancelling import OrderCanceller
@@ -46,6 +47,7 @@ class Services:
     instances: InstanceService
     intake: OrderIntake
     jobs: JobService
+    kline_pages: KlinePages
     market_data: MarketDataService
     listings: Listings
     locks: InstrumentLocks

@@ -70,17 +70,30 @@ class KlineStore:
 
         Columns of a single file are views of the mapped file, which must not be written to.
         """
-        name = (series.exchange, series.symbol, series.interval)
         with self._units.read() as unit:
-            if self._files is None:
-                return unit.klines.read(series, start, end)
-            reach = self._reach(unit, series, start, end)
-            if reach is None:
-                return joined(name, [])
-            parts: list[KlineFrame] = []
-            for period in reach.versions:
-                parts += self._period(unit, self._files, series, period, reach)
+            return self.read_in(unit, series, start, end)
+
+    def read_in(self, unit: Unit, series: KlineSeriesRow, start: int, end: int) -> KlineFrame:
+        """The same within a unit that has begun."""
+        if self._files is None:
+            return unit.klines.read(series, start, end)
+        name = (series.exchange, series.symbol, series.interval)
+        reach = self._reach(unit, series, start, end)
+        if reach is None:
+            return joined(name, [])
+        parts: list[KlineFrame] = []
+        for period in reach.versions:
+            parts += self._period(unit, self._files, series, period, reach)
         return joined(name, [part for part in parts if len(part)])
+
+    def stamp(self, unit: Unit, series: KlineSeriesRow, start: int, end: int) -> str:
+        """Names what a read of [start, end) would find: the same stamp, the same bars."""
+        reach = self._reach(unit, series, start, end)
+        if reach is None:
+            return f"{_identity(series)}:{start}:{end}"
+        # Bars behind the newest one have no version: that they came shows in the newest alone.
+        versions = ".".join(map(str, reach.versions.values()))
+        return f"{_identity(series)}:{reach.start}:{reach.end}:{versions}"
 
     def _reach(self, unit: Unit, series: KlineSeriesRow, start: int, end: int) -> _Reach | None:
         bounds = unit.klines.bounds(series.id)

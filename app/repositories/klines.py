@@ -63,6 +63,20 @@ class KlineRepository(Repository):
             )
         ).one_or_none()
 
+    def sources(
+        self, exchange: str, symbol: str, intervals: Sequence[str], kind: str = "trade"
+    ) -> dict[str, KlineSeriesRow]:
+        """Those of the series that exist, by interval."""
+        rows = self._session.scalars(
+            select(KlineSeriesRow).where(
+                KlineSeriesRow.exchange == exchange,
+                KlineSeriesRow.symbol == symbol,
+                KlineSeriesRow.kind == kind,
+                KlineSeriesRow.interval.in_(intervals),
+            )
+        )
+        return {row.interval: row for row in rows}
+
     def series(
         self,
         exchange: str,

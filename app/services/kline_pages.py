@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from app.core.market.intervals import Interval
+from app.core.market.intervals import interval as interval_of
+from app.core.market.klines import KlineFrame
+from app.core.market.resampling import resample
+from app.models import KlineSeriesRow
+from app.repositories.kline_store import KlineStore
+from app.repositories.unit import Units
+
+# What an interval that is not stored itself derives from, the coarsest first.
+_COARSE: Final = {"3d": ("1d", "1m"), "1w": ("1d", "1m"), "1M": ("1d", "1m")}
+_FINE: Final = ("1m",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +25,81 @@ class KlinePage:
     start: int
     end: int
     following: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPage:
+    """A page before its bars are read.
+
+    Attributes:
+        page: None where nothing is stored that it could hold.
+        stamp: names the bars: as long as it is the same, so are they.
+    """
+
+    interval: Interval
+    series: KlineSeriesRow | None
+    page: KlinePage | None
+    stamp: str
+
+
+class KlinePages:
+    """Finds and reads pages of columns. Safe for threads."""
+
+    def __init__(self, units: Units, store: KlineStore) -> None:
+        self._units = units
+        self._store = store
+
+    def find(
+        self,
+        exchange: str,
+        symbol: str,
+        interval: str,
+        start: int | None,
+        end: int | None,
+        limit: int,
+    ) -> FoundPage:
+        """The first page of ``limit`` expected bars in [start, end).
+
+        Args:
+            start: None asks for the latest bars before the end.
+
+        Raises:
+            UnknownName: no such interval, or the catalogue does not hold the symbol.
+        """
+        wanted = interval_of(interval)
+        names = sources_of(wanted)
+        with self._units.read() as unit:
+            known = unit.klines.sources(exchange, symbol, names)
+            series = next((known[name] for name in names if name in known), None)
+            bounds = None
+            if series is None:
+                unit.instruments.get(exchange, symbol)
+            else:
+                bounds = unit.klines.bounds(series.id)
+            if series is None or bounds is None:
+                return FoundPage(wanted, series, None, "nothing")
+            stored = bounds[0], interval_of(series.interval).next(bounds[1])
+            page = kline_page(wanted, stored, start, end, limit)
+            if page is None:
+                return FoundPage(wanted, series, None, f"nothing:{stored}")
+            stamp = self._store.stamp(unit, series, page.start, page.end)
+        return FoundPage(wanted, series, page, f"{stamp}:{page.following}")
+
+    def read(self, found: FoundPage) -> KlineFrame:
+        """The bars of a page; those of an interval that is not stored derive from minutes."""
+        series, page, wanted = found.series, found.page, found.interval
+        if series is None or page is None:
+            return KlineFrame.from_rows("", "", wanted.name, [])
+        stored = self._store.read(series, page.start, page.end)
+        if series.interval == wanted.name:
+            return stored
+        derived = resample(stored, wanted.name, offset_ms=series.grid_offset_ms)
+        return derived.bars.between(page.start, page.end)
+
+
+def sources_of(wanted: Interval) -> tuple[str, ...]:
+    """Intervals whose stored bars an interval is read from, the best first."""
+    return tuple(dict.fromkeys((wanted.name, *_COARSE.get(wanted.name, _FINE))))
 
 
 def kline_page(

@@ -198,15 +198,6 @@ class Listings:
             rows = unit.klines.all_series(exchange)
             return [(row.exchange, row.symbol, row.interval) for row in rows]
 
-    def check_symbol(self, exchange: str, symbol: str) -> None:
-        """Nothing, where the catalogue holds the symbol.
-
-        Raises:
-            UnknownName: it does not.
-        """
-        with self._units.read() as unit:
-            unit.instruments.get(exchange, symbol)
-
     def stored_range(self, exchange: str, symbol: str, interval: str) -> tuple[int, int] | None:
         """First and last stored time, half open, of the series that an interval's bars come from.
 

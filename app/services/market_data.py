@@ -23,13 +23,11 @@ from app.models import KlineSeriesRow
 from app.repositories.kline_store import KlineStore
 from app.repositories.unit import Unit, Units
 from app.services.catalogue import sync_catalogue
+from app.services.kline_pages import sources_of
 
 _log = structlog.get_logger(__name__)
 # A price older than this is not the present price: three times the slowest usual update.
 STALE_AFTER_MS = 10_000
-# What an interval that is not stored itself derives from, the coarsest first.
-_SOURCES = {"3d": ("1d", "1m"), "1w": ("1d", "1m"), "1M": ("1d", "1m")}
-_SOURCE = ("1m",)
 
 
 class PriceSource(StrEnum):
@@ -250,10 +248,11 @@ class MarketDataService:
         return sync_catalogue(self._units, self._markets(exchange), self._ids)
 
     def _source(self, unit: Unit, exchange: str, symbol: str, wanted: Interval) -> KlineSeriesRow:
-        for name in (wanted.name, *_SOURCES.get(wanted.name, _SOURCE)):
-            found = unit.klines.find_series(exchange, symbol, name)
-            if found is not None:
-                return found
+        names = sources_of(wanted)
+        known = unit.klines.sources(exchange, symbol, names)
+        for name in names:
+            if name in known:
+                return known[name]
         raise NotFound(
             f"no klines of {symbol[:40]} at {exchange[:40]} were collected for {wanted.name}; "
             "create a collection plan for them"

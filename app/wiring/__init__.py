@@ -41,6 +41,7 @@ from app.services.dead_letters import DeadLetterService
 from app.services.frame_cache import FrameCache
 from app.services.invariants import Invariants
 from app.services.jobs import JobService
+from app.services.kline_pages import KlinePages
 from app.services.market_data import MarketDataService
 from app.services.opening import AccountOpener
 from app.services.orders.cancelling import OrderCanceller
@@ -257,6 +258,11 @@ class Container:
         room = self.settings.segments_mb * 1_000_000
         files = SegmentFiles(self.settings.segments_path, room) if room else None
         return KlineStore(self.units, files)
+
+    @cached_property
+    def kline_pages(self) -> KlinePages:
+        """Pages of klines for the API."""
+        return KlinePages(self.units, self.kline_store)
 
     @cached_property
     def market_data(self) -> MarketDataService:

@@ -3,15 +3,25 @@ a symbol holds a slash."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
-from app.api.dependencies import App, ExchangeQuery, Principal, Services
+from app.api.dependencies import App, ExchangeQuery, Principal
 from app.api.guard import GuardedRoute
+from app.api.kline_bodies import (
+    FIELDS,
+    KlineFormat,
+    answer,
+    as_arrow,
+    as_csv,
+    columns_of,
+    tagged,
+)
 from app.api.openapi import problems
 from app.api.problems import ApiProblem
-from app.core.market.intervals import interval as interval_of
+from app.core.market.klines import KlineRow
 from app.core.money import canonical
 from app.schemas.common import (
     EXCHANGE_PATTERN,
@@ -22,7 +32,6 @@ from app.schemas.common import (
     TimeInput,
 )
 from app.schemas.market import Coverage, Instrument, Klines, Price
-from app.services.kline_pages import KlinePage, kline_page
 
 router = APIRouter(prefix="/api/v1", tags=["market data"], route_class=GuardedRoute)
 
@@ -31,7 +40,6 @@ OfSymbol = Annotated[Symbol, Query(examples=["BTC/USDT"])]
 OfInterval = Annotated[IntervalName, Query(examples=["1h"])]
 Start = Annotated[TimeInput | None, Query(description="RFC 3339 or ms; inclusive")]
 End = Annotated[TimeInput | None, Query(description="RFC 3339 or ms; exclusive")]
-_FIELDS = ("open", "high", "low", "close", "volume")
 
 
 @router.get("/instruments", summary="List instruments", responses=problems())
@@ -78,6 +86,7 @@ def get_price(app: App, _: Principal, exchange: OfExchange, symbol: OfSymbol) ->
 
 @router.get("/klines", summary="Get klines", response_model=Klines, responses=problems())
 def get_klines(
+    request: Request,
     app: App,
     _: Principal,
     exchange: OfExchange,
@@ -89,50 +98,48 @@ def get_klines(
     exact: Annotated[
         bool, Query(description="strings as the venue stated them, or their exact sums")
     ] = False,
+    form: Annotated[
+        KlineFormat,
+        Query(alias="format", description="csv and arrow say where to go on in `Next-Cursor`"),
+    ] = KlineFormat.JSON,
 ) -> Response:
     """Closed bars that open in [start, end) as columns, ascending; without a start, the latest.
 
-    Numbers are the repr of float64; `exact=true` reads the decimals of the table.
+    Numbers are the repr of float64; `exact=true` reads the decimals of the table. The answer
+    carries an `ETag`: ask again with `If-None-Match`, and 304 says that no bar has changed.
     """
+    found = app.kline_pages.find(exchange, symbol, interval, start, end, limit)
+    following = None if found.page is None else found.page.following
+
+    def body() -> bytes:
+        page = found.page
+        if exact and page is not None:
+            rows = app.market_data.rows(exchange, symbol, interval, page.start, page.end)
+            columns = _exact(rows)
+        else:
+            columns = columns_of(app.kline_pages.read(found))
+        if form is KlineFormat.CSV:
+            return as_csv(columns)
+        if form is KlineFormat.ARROW:
+            return as_arrow(columns)
+        head = {"exchange": exchange, "symbol": symbol, "interval": interval, "exact": exact}
+        return _json({**head, "columns": columns}, following)
+
+    tag = tagged(exchange, symbol, interval, found.stamp, exact, form)
+    headers = {} if following is None else {"Next-Cursor": str(following)}
+    return answer(request, tag, form, headers, body)
+
+
+def _json(body: dict[str, Any], following: int | None) -> bytes:
     import orjson
 
-    app.listings.check_symbol(exchange, symbol)
-    stored = app.listings.stored_range(exchange, symbol, interval)
-    page = None if stored is None else kline_page(interval_of(interval), stored, start, end, limit)
-    columns: dict[str, list[Any]] = {name: [] for name in ("open_ts", *_FIELDS)}
-    if page is not None:
-        read = _exact if exact else _floats
-        columns = read(app, exchange, symbol, interval, page)
-    following = None if page is None else page.following
-    body = {
-        "exchange": exchange,
-        "symbol": symbol,
-        "interval": interval,
-        "exact": exact,
-        "columns": columns,
-        "next_cursor": following,
-        "has_more": following is not None,
-    }
-    return Response(orjson.dumps(body), media_type="application/json")
+    return orjson.dumps({**body, "next_cursor": following, "has_more": following is not None})
 
 
-def _exact(
-    app: Services, exchange: str, symbol: str, interval: str, page: KlinePage
-) -> dict[str, list[Any]]:
-    rows = app.market_data.rows(exchange, symbol, interval, page.start, page.end)
+def _exact(rows: Sequence[KlineRow]) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {"open_ts": [row.open_ts for row in rows]}
-    for name in _FIELDS:
+    for name in FIELDS:
         columns[name] = [canonical(getattr(row, name)) for row in rows]
-    return columns
-
-
-def _floats(
-    app: Services, exchange: str, symbol: str, interval: str, page: KlinePage
-) -> dict[str, list[Any]]:
-    frame = app.market_data.frame(exchange, symbol, interval, page.start, page.end)
-    columns: dict[str, list[Any]] = {"open_ts": frame.open_ts.tolist()}
-    for name, column in zip(_FIELDS, frame.columns(), strict=True):
-        columns[name] = column.tolist()
     return columns
 
 

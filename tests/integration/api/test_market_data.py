@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from decimal import Decimal
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from app.core.market.coverage import CoverageState, Span
@@ -151,3 +154,55 @@ def test_a_price_says_how_old_it_is(api: ApiClient) -> None:
     for exchange, symbol in (("okx", "BTC/USDT"), ("binance", "NO/USDT")):
         refused = api.get("/prices", params={"exchange": exchange, "symbol": symbol})
         assert (refused.status_code, refused.json()["code"]) == (422, "unknown-name")
+
+
+def test_csv_and_arrow_hold_the_columns_of_json(api: ApiClient) -> None:
+    path = f"/klines?{SERIES}&start={START_MS}&limit=25"
+    expected = columns(api.get(path))
+    as_csv = api.get(f"{path}&format=csv")
+    assert as_csv.headers["content-type"] == "text/csv; charset=utf-8"
+    rows = list(csv.DictReader(io.StringIO(as_csv.text)))
+    assert [int(row["open_ts"]) for row in rows] == expected["open_ts"]
+    assert [float(row["close"]) for row in rows] == expected["close"]
+    as_arrow = api.get(f"{path}&format=arrow")
+    assert as_arrow.headers["content-type"] == "application/vnd.apache.arrow.stream"
+    with pa.ipc.open_stream(as_arrow.content) as reader:
+        assert reader.read_all().to_pydict() == expected
+    following = api.get(path).json()["next_cursor"]
+    assert as_csv.headers["next-cursor"] == as_arrow.headers["next-cursor"] == str(following)
+    exact = api.get(f"{path}&format=csv&exact=true").text.splitlines()
+    assert exact[1].split(",")[1:3] == ["64000", "64000.3"]
+
+
+def test_bars_that_have_not_changed_are_not_sent_again(api: ApiClient, day: TradingDay) -> None:
+    path = f"/klines?{SERIES}&start={START_MS}&limit=25"
+    first = api.get(path)
+    tag = first.headers["etag"]
+    again = api.get(path, headers={"If-None-Match": f'"other", {tag}'})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    assert api.get(f"{path}&format=csv").headers["etag"] != tag
+
+    def revise(unit: Unit) -> None:
+        series = unit.klines.series("binance", "BTC/USDT", "1m", unit.now_ms)
+        unit.klines.lock_series(series.id)
+        bar = _bar(3)._replace(volume=Decimal("77.7"))
+        unit.klines.store(series.id, [bar], covered=True, source="test", now_ms=unit.now_ms)
+
+    day.container.bulk_units.run(revise)
+    changed = api.get(path, headers={"If-None-Match": tag})
+    assert changed.status_code == 200
+    assert columns(changed)["volume"][3] == 77.7
+
+
+def test_a_long_answer_is_compressed_where_the_client_takes_it(api: ApiClient) -> None:
+    path = f"/klines?{SERIES}&start={START_MS}&limit=100"
+    plain = api.get(path, headers={"Accept-Encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    for accepted in ("gzip", "br, gzip;q=0.5"):
+        zipped = api.get(path, headers={"Accept-Encoding": accepted})
+        assert zipped.headers["content-encoding"] == "gzip"
+        assert zipped.headers["vary"] == "Accept-Encoding, Authorization"
+        assert zipped.json() == plain.json()
+        assert int(zipped.headers["content-length"]) < len(plain.content) / 2
+    refused = api.get(path, headers={"Accept-Encoding": "gzip;q=0"})
+    assert "content-encoding" not in refused.headers
