@@ -9,7 +9,7 @@ import typer
 from app.cli.arguments import Cursor, Limit, group
 from app.cli.output import Json, emit, facts, table
 
-app = group("Jobs: list, show, cancel.")
+app = group("Jobs: list, show, pause, resume, retry, cancel.")
 JobId = Annotated[str, typer.Argument(help="The job's id.")]
 
 
@@ -54,3 +54,37 @@ def cancel_job(job_id: JobId, as_json: Json = False) -> None:
         job = Job.of(here.container.jobs.cancel(job_id))
     more = "" if job.state == "cancelled" else ", to be cancelled"
     emit(as_json, job, lambda out: out.print(f"Job {job.id} is {job.state}{more}."))
+
+
+@app.command("pause")
+def pause_job(job_id: JobId, as_json: Json = False) -> None:
+    """Let a job rest where it is; a running one ends its slice first."""
+    from app.cli.session import session
+    from app.schemas.jobs import Job
+
+    with session() as here:
+        job = Job.of(here.container.jobs.pause(job_id))
+    again = f"resume it with: tidemark job resume {job.id}"
+    emit(as_json, job, lambda out: out.print(f"Job {job.id} rests; {again}"))
+
+
+@app.command("resume")
+def resume_job(job_id: JobId, as_json: Json = False) -> None:
+    """Let a job go on at once, be it paused or waiting for its time."""
+    from app.cli.session import session
+    from app.schemas.jobs import Job
+
+    with session() as here:
+        job = Job.of(here.container.jobs.resume(job_id))
+    emit(as_json, job, lambda out: out.print(f"Job {job.id} goes on."))
+
+
+@app.command("retry")
+def retry_job(job_id: JobId, as_json: Json = False) -> None:
+    """Do again what a job was to do that failed or was cancelled; what it stored stays."""
+    from app.cli.session import session
+    from app.schemas.jobs import Job
+
+    with session() as here:
+        job = Job.of(here.container.jobs.retry(job_id))
+    emit(as_json, job, lambda out: out.print(f"Job {job.id} goes on where {job_id} ended."))

@@ -152,7 +152,11 @@ class CollectionPlanRow(Base):
     name: Mapped[str] = mapped_column(Name)
     exchange: Mapped[str] = mapped_column(Name)
     symbols: Mapped[list[str]] = mapped_column(Json)
+    # How the symbols are chosen anew with each refresh of the catalogue; None: they are listed.
+    selection: Mapped[dict[str, Any] | None] = mapped_column(Json)
     intervals: Mapped[list[str]] = mapped_column(Json)
+    # Names of plans whose back-fill of a symbol comes before this one's.
+    after: Mapped[list[str] | None] = mapped_column(Json)
     since_ts: Mapped[int] = mapped_column(Millis)
     priority: Mapped[int] = mapped_column(Integer, default=100)
     enabled: Mapped[bool]

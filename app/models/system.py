@@ -36,6 +36,8 @@ class JobRow(Base):
     lease_owner: Mapped[str | None] = mapped_column(Name)
     lease_until: Mapped[int] = mapped_column(Millis, default=0)
     cancel_requested: Mapped[bool] = mapped_column(default=False)
+    # Nobody takes it until it is resumed; who works on it now ends its slice.
+    paused: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[int] = mapped_column(Millis)
     started_at: Mapped[int | None] = mapped_column(Millis)
     finished_at: Mapped[int | None] = mapped_column(Millis)

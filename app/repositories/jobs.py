@@ -31,6 +31,7 @@ class JobRepository(KeyedRepository[JobRow]):
             select(JobRow)
             .where(
                 JobRow.state.in_(LIVE_STATES),
+                JobRow.paused.is_(False),
                 JobRow.not_before <= now_ms,
                 JobRow.lease_until <= now_ms,
             )
@@ -54,7 +55,7 @@ class JobRepository(KeyedRepository[JobRow]):
             .with_for_update()
             .execution_options(populate_existing=True)
         ).one_or_none()
-        if job is None or job.state not in LIVE_STATES:
+        if job is None or job.state not in LIVE_STATES or job.paused:
             return None
         if job.lease_until > now_ms and job.lease_owner != owner:
             return None

@@ -25,6 +25,7 @@ class Job(Model):
     error: dict[str, Any] | None = Field(description="code and message")
     attempt: int
     cancel_requested: bool
+    paused: bool = Field(description="it rests until it is resumed")
     not_before: Time | None = Field(description="it waits until then")
     created_at: Time
     started_at: Time | None
@@ -43,6 +44,7 @@ class Job(Model):
             error=row.error,
             attempt=row.attempt,
             cancel_requested=row.cancel_requested,
+            paused=row.paused,
             not_before=rfc3339(row.not_before) if row.not_before else None,
             created_at=rfc3339(row.created_at),
             started_at=time_text(row.started_at),

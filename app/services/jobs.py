@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from app.core.errors import Conflict, TidemarkError
 from app.core.events import body, topic
-from app.core.ports import Clock, Queue
+from app.core.ports import Clock, Ids, Queue
 from app.models import JobRow
 from app.repositories.base import Page
 from app.repositories.unit import Unit, Units
@@ -15,6 +16,8 @@ from app.services.hinting import Hinter, Waiting
 #: The task that works on a job, by the job's kind.
 TASKS: Final = {"collection": "collection.run_job", "backtest": "backtests.run"}
 LIVE: Final = ("queued", "running")
+#: Kinds that work in slices from a cursor, and so can rest and be taken up again.
+_PAUSABLE: Final = frozenset({"collection"})
 
 
 def new_job(
@@ -76,11 +79,24 @@ def _emit(unit: Unit, job: JobRow) -> None:
     )
 
 
-class JobService:
-    """Reads, cancels and re-drives jobs."""
+def purpose_of(kind: str, params: Mapping[str, Any]) -> str:
+    """What a job is for: at most one live job has one purpose."""
+    return ":".join([kind, *(str(params[name]) for name in ("plan_id", "symbol", "interval"))])
 
-    def __init__(self, units: Units, queue: Queue, clock: Clock) -> None:
+
+def _live(unit: Unit, job_id: str) -> JobRow:
+    job = unit.jobs.lock(job_id)
+    if job.state not in LIVE:
+        raise Conflict(f"job {job_id} has {job.state} already", code="already-terminal")
+    return job
+
+
+class JobService:
+    """Reads, cancels, pauses and re-drives jobs."""
+
+    def __init__(self, units: Units, queue: Queue, clock: Clock, ids: Ids) -> None:
         self._units = units
+        self._ids = ids
         self._hinter = Hinter(queue, clock)
         self._clock = clock
 
@@ -107,13 +123,74 @@ class JobService:
         """
 
         def work(unit: Unit) -> JobRow:
-            job = unit.jobs.lock(job_id)
-            if job.state not in LIVE:
-                raise Conflict(f"job {job_id} has {job.state} already", code="already-terminal")
+            job = _live(unit, job_id)
             job.cancel_requested = True
             if job.lease_until <= unit.now_ms:
                 finish(unit, job, "cancelled")
             return job
+
+        return self._units.run(work)
+
+    def pause(self, job_id: str) -> JobRow:
+        """Let a job rest where it is; a running one ends its slice first.
+
+        Raises:
+            NotFound: no such job.
+            Conflict: it has ended, or it is a backtest, which cannot stop half-way.
+        """
+
+        def work(unit: Unit) -> JobRow:
+            job = _live(unit, job_id)
+            if job.kind not in _PAUSABLE:
+                raise Conflict(f"a {job.kind} job cannot rest half-way; cancel it instead")
+            job.paused = True
+            return job
+
+        return self._units.run(work)
+
+    def resume(self, job_id: str) -> JobRow:
+        """Let a job go on at once, be it paused or waiting for its time.
+
+        Raises:
+            NotFound: no such job.
+            Conflict: it has ended.
+        """
+
+        def work(unit: Unit) -> JobRow:
+            job = _live(unit, job_id)
+            job.paused, job.not_before = False, 0
+            unit.enqueue(TASKS[job.kind], job.id)
+            return job
+
+        return self._units.run(work)
+
+    def retry(self, job_id: str) -> JobRow:
+        """A new job that does again what one was to do that failed or was cancelled.
+
+        What the first one stored stays; a collection goes on where it ended.
+
+        Raises:
+            NotFound: no such job.
+            Conflict: it has not ended, it has succeeded, or another does its work already.
+        """
+
+        def work(unit: Unit) -> JobRow:
+            job = unit.jobs.lock(job_id)
+            if job.state in LIVE:
+                raise Conflict(f"job {job_id} is {job.state}; there is nothing to try again")
+            if job.state == "succeeded" or job.kind not in _PAUSABLE:
+                raise Conflict(f"a {job.kind} job that has {job.state} is not done again")
+            purpose = purpose_of(job.kind, job.params)
+            if unit.jobs.live_with(purpose) is not None:
+                raise Conflict(f"another job does the work of {job_id} already")
+            return new_job(
+                unit,
+                self._ids.new(),
+                job.kind,
+                job.params,
+                dedupe_key=purpose,
+                priority=job.priority,
+            )
 
         return self._units.run(work)
 

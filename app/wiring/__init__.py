@@ -378,7 +378,7 @@ class Container:
     @cached_property
     def jobs(self) -> JobService:
         """Jobs."""
-        return JobService(self.units, self.queue, self.clock)
+        return JobService(self.units, self.queue, self.clock, self.ids)
 
     @cached_property
     def tokens(self) -> TokenService:

@@ -39,3 +39,31 @@ def cancel_job(job_id: IdPath, app: App, _: Principal, response: Response) -> Jo
     """A queued job ends at once, a running one after its slice."""
     response.headers["Location"] = f"/api/v1/jobs/{job_id}"
     return Job.of(app.jobs.cancel(job_id))
+
+
+@router.post(
+    "/{job_id}/pause", status_code=202, summary="Pause a job", responses=problems(404, 409)
+)
+def pause_job(job_id: IdPath, app: App, _: Principal, response: Response) -> Job:
+    """It rests where it is until it is resumed; a running one ends its slice first."""
+    response.headers["Location"] = f"/api/v1/jobs/{job_id}"
+    return Job.of(app.jobs.pause(job_id))
+
+
+@router.post(
+    "/{job_id}/resume", status_code=202, summary="Resume a job", responses=problems(404, 409)
+)
+def resume_job(job_id: IdPath, app: App, _: Principal, response: Response) -> Job:
+    """It goes on at once, be it paused or waiting for its time."""
+    response.headers["Location"] = f"/api/v1/jobs/{job_id}"
+    return Job.of(app.jobs.resume(job_id))
+
+
+@router.post(
+    "/{job_id}/retry", status_code=202, summary="Try a job again", responses=problems(404, 409)
+)
+def retry_job(job_id: IdPath, app: App, _: Principal, response: Response) -> Job:
+    """A new job for what a failed or cancelled one was to do; it goes on where that ended."""
+    job = Job.of(app.jobs.retry(job_id))
+    response.headers["Location"] = f"/api/v1/jobs/{job.id}"
+    return job

@@ -14,7 +14,7 @@ from app.repositories.klines import Stored
 from app.repositories.unit import Unit, Units
 from app.services.collection.filling import Answer, Filler
 from app.services.collection.target import PAGE, Ask, Target, next_ask, target
-from app.services.jobs import finish, new_job
+from app.services.jobs import finish, new_job, purpose_of
 
 KIND: Final = "collection"
 TASK: Final = "collection.run_job"
@@ -45,18 +45,17 @@ class CollectionJobs:
 
     def ensure(self, unit: Unit, plan: CollectionPlanRow, wanted: Target) -> JobRow:
         """The live job of one series of a plan, made and announced to a worker if none is."""
-        name = wanted.interval.name
-        purpose = f"{KIND}:{plan.id}:{wanted.symbol}:{name}"
-        known = unit.jobs.live_with(purpose)
-        if known is not None:
-            return known
         params = {
             "plan_id": plan.id,
             "exchange": wanted.exchange,
             "symbol": wanted.symbol,
-            "interval": name,
+            "interval": wanted.interval.name,
             "since": wanted.since,
         }
+        purpose = purpose_of(KIND, params)
+        known = unit.jobs.live_with(purpose)
+        if known is not None:
+            return known
         return new_job(
             unit, self._ids.new(), KIND, params, dedupe_key=purpose, priority=plan.priority
         )
@@ -98,8 +97,10 @@ class CollectionJobs:
         end = self._units.run(lambda unit: self._begin(unit, job_id, token, wanted, present))
         while self._clock.monotonic() - began < _SLICE_S:
             ask, stop = self._next(job_id, wanted, end)
+            if stop == "paused":
+                break
             if stop:
-                return self._end(job_id, token, "cancelled", None)
+                return self._end(job_id, token, stop, None)
             if ask is None:
                 return self._end(job_id, token, "succeeded", None)
             page_began = self._clock.monotonic()
@@ -120,17 +121,19 @@ class CollectionJobs:
             job.progress["bars_total"] = bars
         return int(job.cursor["end"])
 
-    def _next(self, job_id: str, wanted: Target, end: int) -> tuple[Ask | None, bool]:
-        """The next request, and whether the job is to stop."""
+    def _next(self, job_id: str, wanted: Target, end: int) -> tuple[Ask | None, str]:
+        """The next request, and how the job is to stop: "", "paused" or "cancelled"."""
         with self._units.read() as unit:
             job = unit.jobs.get(job_id)
             plan = unit.plans.find(job.params["plan_id"])
             if job.cancel_requested or plan is None or not plan.enabled:
-                return None, True
+                return None, "cancelled"
+            if job.paused:
+                return None, "paused"
             series = unit.klines.find_series(wanted.exchange, wanted.symbol, wanted.interval.name)
             spans = unit.coverage.spans(series.id) if series else []
             position = int(job.cursor["position"])
-            return next_ask(wanted, spans, position, end, unit.now_ms), False
+            return next_ask(wanted, spans, position, end, unit.now_ms), ""
 
     def _keeping(
         self, job_id: str, token: str, wanted: Target, answer: Answer, page_began: float
@@ -151,7 +154,8 @@ class CollectionJobs:
     def _hand_on(self, unit: Unit, job_id: str, token: str) -> str:
         job = self._held(unit, job_id, token)
         job.state, job.lease_owner, job.lease_until = "queued", None, 0
-        unit.enqueue(TASK, job.id)
+        if not job.paused:
+            unit.enqueue(TASK, job.id)
         return job.state
 
     def _put_off(self, job_id: str, token: str, error: TidemarkError, pause_ms: int | None) -> str:

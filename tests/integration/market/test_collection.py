@@ -7,18 +7,21 @@ from decimal import Decimal
 
 import pytest
 
+from app.core.errors import Conflict
 from app.core.exchanges.errors import (
     BadVenueAnswer,
     RateLimited,
     VenueBanned,
     VenueError,
     VenueRejected,
+    VenueRetryLater,
     VenueUnreachable,
 )
 from app.core.market.coverage import CoverageState
 from app.core.market.instruments import InstrumentStatus
 from app.core.market.klines import KlineRow
 from app.repositories.unit import Unit
+from app.services.jobs import JobService
 from tests.integration.market.collecting import SYMBOL, Collecting, M, bar, instrument
 from tests.support.record import START_MS, record
 
@@ -324,6 +327,68 @@ def test_a_job_ends_when_it_or_its_plan_is_called_off(world: Collecting, how: st
     world.venue.before = call_off
     assert world.service.run_job(job_id) == "cancelled"
     assert len(world.stored()) == 1_000  # what had come is kept
+
+
+@sqlite_alone
+def test_a_paused_job_rests_where_it_is_and_goes_on_when_it_is_resumed(world: Collecting) -> None:
+    world.list_bars(range(3_000))
+    job_id = world.service.start(world.plan().id)[0].id
+    jobs = JobService(world.units, world.hints, world.clock, world.ids)
+
+    def rest() -> None:
+        world.venue.before = None
+        jobs.pause(job_id)
+
+    world.venue.before = rest
+    assert world.service.run_job(job_id) == "queued"
+    assert len(world.stored()) == 1_000
+    world.hints.sent.clear()
+    assert jobs.sweep() == 0, "nobody is asked to work on it"
+    assert world.service.run_job(job_id) == "not_claimed"
+    jobs.resume(job_id)
+    assert world.hints.sent == [("collection.run_job", job_id)]
+    assert world.finish(job_id) == "succeeded"
+    assert len(world.stored()) == 3_000
+    # The page that had come was not asked for again.
+    assert [asked[1] for asked in world.venue.asked].count(START_MS) == 1
+
+
+@sqlite_alone
+def test_a_job_that_waits_for_its_time_goes_on_at_once_when_it_is_resumed(
+    world: Collecting,
+) -> None:
+    world.list_bars(range(100))
+    job_id = world.service.start(world.plan().id)[0].id
+    world.venue.failures.append(VenueRetryLater("binance", "later", retry_after_ms=600_000))
+    assert world.service.run_job(job_id) == "queued"
+    assert world.service.run_job(job_id) == "not_claimed"
+    JobService(world.units, world.hints, world.clock, world.ids).resume(job_id)
+    assert world.finish(job_id) == "succeeded"
+
+
+@sqlite_alone
+def test_a_job_is_tried_again_by_another_that_goes_on_where_it_ended(world: Collecting) -> None:
+    world.list_bars(range(2_000))
+    plan = world.plan()
+    jobs = JobService(world.units, world.hints, world.clock, world.ids)
+    first = world.service.start(plan.id)[0].id
+    with pytest.raises(Conflict, match="nothing to try again"):
+        jobs.retry(first)
+    world.venue.before = lambda: world.venue.failures.append(
+        VenueRejected("binance", "refused", venue_code="-1121")
+    )
+    assert world.service.run_job(first) == "failed"
+    world.venue.before = None
+    world.venue.failures.clear()
+    again = jobs.retry(first)
+    assert (again.state, again.params) == ("queued", world.job(first).params)
+    with pytest.raises(Conflict, match="does the work"):
+        jobs.retry(first)
+    assert world.finish(again.id) == "succeeded"
+    assert len(world.stored()) == 2_000
+    for done in (jobs.pause, jobs.resume, jobs.retry):
+        with pytest.raises(Conflict):
+            done(again.id)
 
 
 def bad(minute: int) -> KlineRow:
