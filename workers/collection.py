@@ -15,3 +15,9 @@ def run_job(job_id: str) -> None:
 def follow(plan_id: str) -> None:
     """Bring every series of a plan up to the last closed bar."""
     container().collection.follow(plan_id)
+
+
+@task("collection.choose_symbols")
+def choose_symbols(exchange: str) -> None:
+    """Bring new listings of a venue into the plans that choose their symbols."""
+    container().collection.choose_symbols(exchange)

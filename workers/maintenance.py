@@ -64,6 +64,15 @@ def refresh_catalogue(exchange: str, symbol: str = "") -> None:
     container().catalogue_refresher.refresh(exchange, symbol)
 
 
+@task("maintenance.choose_symbols")
+def choose_symbols() -> None:
+    """Bring new listings into the plans that choose their symbols."""
+    parts = container()
+    if parts.schedule.take("maintenance.choose_symbols"):
+        for exchange in parts.collection.plans.choosing():
+            parts.queue.publish("collection.choose_symbols", exchange)
+
+
 @task("maintenance.prune")
 def prune() -> None:
     """Delete what nobody needs any more: old schedule slots and sent events."""

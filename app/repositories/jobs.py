@@ -25,6 +25,15 @@ class JobRepository(KeyedRepository[JobRow]):
             select(JobRow).where(JobRow.dedupe_key == dedupe_key)
         ).one_or_none()
 
+    def any_live(self, purpose_begins: str) -> bool:
+        """Whether a live job has a purpose that begins so."""
+        found = self._session.scalars(
+            select(JobRow.id)
+            .where(JobRow.dedupe_key.startswith(purpose_begins, autoescape=True))
+            .limit(1)
+        )
+        return found.one_or_none() is not None
+
     def due(self, now_ms: int, limit: int = 100) -> Sequence[JobRow]:
         """Live jobs that nobody works on and whose time has come, most urgent first."""
         return self._session.scalars(

@@ -17,6 +17,8 @@ PERIODS: Final = {
     "maintenance.snapshot_equity": 60_000,
     # A change of the venue's filters is known within five minutes, the answer's time included.
     "maintenance.refresh_catalogues": 240_000,
+    # A new listing is collected within the hour; its first bars are asked for later.
+    "maintenance.choose_symbols": 3_600_000,
     "maintenance.prune": 3_600_000,
 }
 _KEEP_SLOTS_MS: Final = 24 * 3_600_000

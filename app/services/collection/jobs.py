@@ -24,6 +24,8 @@ _SLICE_S: Final = 40.0
 _LEASE_MS: Final = 90_000
 _FIRST_PAUSE_MS: Final = 2_000
 _LONGEST_PAUSE_MS: Final = 15 * 60_000
+# A job that waits for those of other plans looks again so often.
+_AFTER_OTHERS_MS: Final = 5_000
 
 
 class _LostError(Exception):
@@ -89,7 +91,24 @@ class CollectionJobs:
             return self._put_off(job_id, token, error, None)
 
     def _claim(self, unit: Unit, job_id: str, token: str) -> JobRow | None:
-        return unit.jobs.claim(job_id, token, unit.now_ms, _LEASE_MS)
+        job = unit.jobs.claim(job_id, token, unit.now_ms, _LEASE_MS)
+        if job is not None and self._waits_for_others(unit, job):
+            job.state, job.lease_owner, job.lease_until = "queued", None, 0
+            job.not_before = unit.now_ms + _AFTER_OTHERS_MS
+            return None
+        return job
+
+    def _waits_for_others(self, unit: Unit, job: JobRow) -> bool:
+        """Whether a plan that comes before this job's still fills the symbol."""
+        plan = unit.plans.find(job.params["plan_id"])
+        for name in (plan.after if plan is not None else None) or ():
+            before = unit.plans.named(name)
+            if before is None:
+                continue
+            purpose = purpose_of(KIND, {**job.params, "plan_id": before.id, "interval": ""})
+            if unit.jobs.any_live(purpose):
+                return True
+        return False
 
     def _work(self, job_id: str, token: str, wanted: Target) -> str:
         began = self._clock.monotonic()

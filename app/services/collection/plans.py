@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
-from app.core.errors import Conflict, InvalidInput
+from app.core.errors import Conflict, InvalidInput, NotFound
 from app.core.market.intervals import interval
 from app.core.ports import Ids
 from app.models import CollectionPlanRow
@@ -12,6 +13,7 @@ from app.repositories.base import Page
 from app.repositories.unit import Unit, Units
 from app.services.catalogue import sync_catalogue
 from app.services.collection.filling import Markets
+from app.services.collection.selection import Selection
 
 # Longer bars, and those with months in them, are derived from stored 1d bars.
 _DERIVED = frozenset({"3d", "1w", "1M"})
@@ -35,6 +37,8 @@ class Plans:
         intervals: Sequence[str],
         since_ms: int,
         *,
+        selection: Selection | None = None,
+        after: Sequence[str] = (),
         priority: int = 100,
         enabled: bool = True,
     ) -> CollectionPlanRow:
@@ -42,28 +46,42 @@ class Plans:
 
         Args:
             since_ms: the first bar to keep opens at or after this time.
+            selection: chooses the symbols instead of a list of them.
+            after: names of plans whose back-fill of a symbol comes before this one's.
             priority: lower is more urgent.
 
         Raises:
-            InvalidInput: no symbols or intervals, too many, or an interval that is derived.
+            InvalidInput: no symbols or intervals, too many, an interval that is derived, or
+                symbols beside a selection.
             UnknownName: an interval, exchange or symbol that is not known.
+            NotFound: a plan in ``after`` that does not exist.
             Conflict: a plan of that name exists.
-            VenueError: the catalogue was empty and the venue could not be asked.
+            VenueError: the venue had to be asked and could not be.
         """
-        wanted = list(dict.fromkeys(symbols))
         names = list(dict.fromkeys(intervals))
+        if selection is not None and symbols:
+            raise InvalidInput("name symbols, or a pattern and a top, not both")
+        wanted = list(dict.fromkeys(symbols))
+        if selection is not None:
+            wanted = self._choose(exchange, selection)
         _check(name, wanted, names, since_ms)
-        self._check_symbols(exchange, wanted)
+        if selection is None:
+            self._check_symbols(exchange, wanted)
 
         def work(unit: Unit) -> CollectionPlanRow:
             if unit.plans.named(name) is not None:
                 raise Conflict(f"a collection plan named {name!r} exists already")
+            for before in after:
+                if unit.plans.named(before) is None:
+                    raise NotFound(f"no collection plan is named {before[:64]!r}")
             row = CollectionPlanRow(
                 id=self._ids.new(),
                 name=name,
                 exchange=exchange,
                 symbols=wanted,
+                selection=selection.as_row() if selection is not None else None,
                 intervals=names,
+                after=list(dict.fromkeys(after)) or None,
                 since_ts=since_ms,
                 priority=priority,
                 enabled=enabled,
@@ -122,6 +140,46 @@ class Plans:
 
         self._units.run(work)
 
+    def choose_again(self, exchange: str) -> dict[str, list[str]]:
+        """Bring new listings into the enabled plans of a venue that choose their symbols.
+
+        Returns:
+            The symbols that came in, by the name of the plan.
+
+        Raises:
+            UnknownName: the venue is not set up.
+            VenueError: it could not be asked.
+        """
+        with self._units.read() as unit:
+            plans = [plan for plan in unit.plans.enabled() if plan.exchange == exchange]
+        choosing = [plan for plan in plans if plan.selection]
+        came: dict[str, list[str]] = {}
+        for number, plan in enumerate(choosing):
+            chosen = self._choose(exchange, Selection.of(plan.selection or {}), ask=number == 0)
+            new = self._units.run(partial(_extend, plan_id=plan.id, chosen=chosen))
+            if new:
+                came[plan.name] = new
+        return came
+
+    def choosing(self) -> list[str]:
+        """Venues with enabled plans that choose their symbols."""
+        with self._units.read() as unit:
+            return sorted({plan.exchange for plan in unit.plans.enabled() if plan.selection})
+
+    def _choose(self, exchange: str, selection: Selection, *, ask: bool = True) -> list[str]:
+        market = self._markets(exchange)
+        if ask:
+            sync_catalogue(self._units, market, self._ids)
+        turnover = market.turnover() if selection.top is not None else {}
+        with self._units.read() as unit:
+            chosen = selection.choose(unit.instruments.of_exchange(exchange), turnover)
+        if not chosen:
+            raise InvalidInput(
+                f"nothing that {exchange} trades matches {selection.pattern}; "
+                "symbols look like BTC/USDT"
+            )
+        return chosen
+
     def _check_symbols(self, exchange: str, symbols: Sequence[str]) -> None:
         with self._units.read() as unit:
             empty = unit.instruments.count(exchange) == 0
@@ -130,6 +188,16 @@ class Plans:
         with self._units.read() as unit:
             for symbol in symbols:
                 unit.instruments.get(exchange, symbol)
+
+
+def _extend(unit: Unit, plan_id: str, chosen: Sequence[str]) -> list[str]:
+    """The symbols that the plan did not have yet, as far as its limit of series goes."""
+    row = unit.plans.lock(plan_id)
+    room = _SERIES_LIMIT // len(row.intervals) - len(row.symbols)
+    new = [symbol for symbol in chosen if symbol not in set(row.symbols)][: max(0, room)]
+    if new:
+        row.symbols, row.updated_at = [*row.symbols, *new], unit.now_ms
+    return new
 
 
 def _check(name: str, symbols: Sequence[str], intervals: Sequence[str], since_ms: int) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import structlog
+
 from app.core.errors import TidemarkError, Unavailable
 from app.core.exchanges.errors import VenueError
 from app.core.market.coverage import Span, missing
@@ -16,6 +18,8 @@ from app.services.collection.filling import Filler, Markets
 from app.services.collection.jobs import CollectionJobs
 from app.services.collection.plans import Plans
 from app.services.collection.target import PAGE, Target, next_ask, targets_of
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -56,7 +60,6 @@ class CollectionService:
     ) -> None:
         self._units = units
         self._market_clock = market_clock
-        self._market_clock = market_clock
         self._filler = Filler(markets, market_clock, grace_ms or {})
         self._jobs = CollectionJobs(units, self._filler, ids, clock)
         self.plans = Plans(units, markets, ids)
@@ -76,6 +79,20 @@ class CollectionService:
             return [self._jobs.ensure(unit, plan, target) for target in wanted]
 
         return self._units.run(work)
+
+    def choose_symbols(self, exchange: str) -> dict[str, list[str]]:
+        """New listings brought into the plans that choose their symbols, by the plan's name.
+
+        A venue that cannot be asked leaves them as they are: the next hour asks again.
+
+        Raises:
+            UnknownName: the venue is not set up.
+        """
+        try:
+            return self.plans.choose_again(exchange)
+        except VenueError as error:
+            _log.warning("symbols_not_chosen", exchange=exchange, why=error.message)
+            return {}
 
     def run_job(self, job_id: str) -> str:
         """Work on a job for a slice of less than a minute; the state in which it was left.

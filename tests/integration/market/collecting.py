@@ -85,6 +85,7 @@ class Venue:
         default_factory=lambda: [instrument(SYMBOL), instrument("ETH/USDT")]
     )
     price: MarketData | None = None
+    traded: dict[str, Decimal] = field(default_factory=dict)
     catalogues: list[list[str] | None] = field(default_factory=list)
 
     def instruments(self, symbols: Collection[str] | None = None) -> list[Instrument]:
@@ -109,6 +110,10 @@ class Venue:
             raise self.failures.pop(0)
         rows = [self.bars[opened] for opened in sorted(self.bars) if start <= opened < end][:limit]
         return rows if self.tamper is None else self.tamper(rows)
+
+    def turnover(self) -> dict[str, Decimal]:
+        """Quote units of a day by native id."""
+        return self.traded
 
     def ticker(self, symbol: str) -> MarketData:
         """The price that the test set."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 
 import pytest
 
 from app.core.errors import Conflict, InvalidInput, NotFound, UnknownName
 from app.core.exchanges.errors import BadVenueAnswer
-from tests.integration.market.collecting import SYMBOL, Collecting
+from app.core.market.instruments import InstrumentStatus
+from app.services.collection.selection import Selection
+from tests.integration.market.collecting import SYMBOL, Collecting, instrument
 from tests.support.record import record
 
 
@@ -67,3 +70,65 @@ def test_an_empty_catalogue_is_fetched_and_an_empty_answer_is_not_believed(
         assert unit.instruments.get("binance", SYMBOL) == kept[0]
         assert unit.instruments.of_exchange("binance", trading_only=True) == kept
         assert unit.instruments.page(None, 1, ("binance", SYMBOL)) == kept[1:]
+
+
+def test_a_plan_by_turnover_takes_the_largest_and_never_loses_one(world: Collecting) -> None:
+    world.venue.catalogue += [
+        instrument("SOL/USDT"),
+        instrument("OLD/USDT", InstrumentStatus.HALTED),
+        instrument("ETH/BTC"),
+    ]
+    traded = {"BTCUSDT": 900, "ETHUSDT": 500, "SOLUSDT": 100, "OLDUSDT": 9_999}
+    world.venue.traded = {name: Decimal(amount) for name, amount in traded.items()}
+    plan = world.plan(symbols=[], selection=Selection("*/USDT", top=2))
+    assert plan.symbols == ["BTC/USDT", "ETH/USDT"]
+    # SOL/USDT overtakes ETH/USDT: it comes in, and what has been collected goes on.
+    world.venue.traded["SOLUSDT"] = Decimal(700)
+    assert world.service.choose_symbols("binance") == {"p": ["SOL/USDT"]}
+    assert world.service.plans.get(plan.id).symbols == ["BTC/USDT", "ETH/USDT", "SOL/USDT"]
+    assert world.service.choose_symbols("binance") == {}
+
+
+def test_a_plan_by_pattern_takes_a_new_listing_in(world: Collecting) -> None:
+    plan = world.plan(symbols=[], selection=Selection("*/USDT"))
+    listed = world.plan(name="listed")
+    world.venue.catalogue.append(instrument("NEW/USDT"))
+    world.venue.catalogue.append(instrument("NEW/BTC"))
+    assert world.service.choose_symbols("binance") == {"p": ["NEW/USDT"]}
+    assert world.service.plans.get(plan.id).symbols == ["BTC/USDT", "ETH/USDT", "NEW/USDT"]
+    assert world.service.plans.get(listed.id).symbols == [SYMBOL]
+    # A venue that cannot be asked leaves the plan as it is.
+    world.venue.catalogue = []
+    assert world.service.choose_symbols("binance") == {}
+
+
+def test_a_selection_that_cannot_be_is_refused(world: Collecting) -> None:
+    for changed, sentence in (
+        ({"selection": Selection("*/USDT")}, "not both"),
+        ({"symbols": [], "selection": Selection("*/NOTHING")}, "nothing that binance trades"),
+    ):
+        with pytest.raises(InvalidInput, match=sentence):
+            world.plan(**changed)
+    world.venue.catalogue.append(instrument("ETH/BTC"))
+    with pytest.raises(InvalidInput, match="BTC, USDT, whose turnovers do not compare"):
+        world.plan(symbols=[], selection=Selection(top=5))
+    for pattern, top in (("", None), ("x" * 65, None), ("*", 0), ("*", 1_001)):
+        with pytest.raises(InvalidInput):
+            Selection(pattern, top)
+    with pytest.raises(NotFound, match="no collection plan is named 'first'"):
+        world.plan(after=["first"])
+
+
+def test_a_plan_waits_for_the_plan_that_comes_before_it(world: Collecting) -> None:
+    """Symbol by symbol: minutes first, then the hours that are checked against them."""
+    world.list_bars(range(130))
+    minutes = world.plan(name="minutes")
+    hours = world.plan(name="hours", intervals=["1h"], after=["minutes"])
+    (first,) = world.service.start(minutes.id)
+    (then,) = world.service.start(hours.id)
+    assert world.service.run_job(then.id) == "not_claimed"
+    assert world.job(then.id).state == "queued"
+    assert world.finish(first.id) == "succeeded"
+    assert world.service.run_job(then.id) == "not_claimed", "it looks again after five seconds"
+    world.clock.advance(5_000)
+    assert world.service.run_job(then.id) != "not_claimed"
