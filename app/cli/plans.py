@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.arguments import Cursor, Exchange, Limit, Symbols, time_of
+from app.cli.arguments import Cursor, Exchange, Limit, time_of
 from app.cli.output import Json, emit, table
 
 if TYPE_CHECKING:
     from app.cli.session import Session
     from app.models import CollectionPlanRow
+    from app.schemas.market import Plan
 
 app = typer.Typer(
     help="Collection plans: list, add, enable, disable, delete.",
@@ -19,6 +20,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+# More symbols make a table too wide to read.
+_NAMED = 5
 Name = Annotated[str, typer.Argument(help="The plan's name or id.")]
 
 
@@ -43,7 +46,7 @@ def list_plans(limit: Limit = 50, cursor: Cursor = "", as_json: Json = False) ->
         [
             each.name,
             each.exchange,
-            ", ".join(each.symbols),
+            _symbols_of(each),
             ", ".join(each.intervals),
             each.since,
             each.enabled,
@@ -58,9 +61,18 @@ def list_plans(limit: Limit = 50, cursor: Cursor = "", as_json: Json = False) ->
 @app.command("add")
 def add_plan(
     name: Annotated[str, typer.Argument(help="A name of your own.")],
-    symbol: Symbols,
     interval: Annotated[list[str], typer.Option("--interval", "-i", help="Repeatable.")],
     since: Annotated[str, typer.Option("--since", help="2026-01-01, RFC 3339 or ms (UTC).")],
+    symbol: Annotated[list[str], typer.Option("--symbol", "-s", help="Repeatable.")] = [],  # noqa: B006
+    pattern: Annotated[
+        str, typer.Option("--pattern", help="Symbols by a pattern, as in '*/USDT'.")
+    ] = "",
+    top: Annotated[
+        int, typer.Option("--top", min=0, help="Only so many, by turnover of 24 hours.")
+    ] = 0,
+    after: Annotated[
+        list[str], typer.Option("--after", help="Plans that fill a symbol first. Repeatable.")
+    ] = [],  # noqa: B006
     exchange: Exchange = "binance",
     priority: Annotated[int, typer.Option("--priority", min=0, max=1000)] = 100,
     as_json: Json = False,
@@ -68,7 +80,9 @@ def add_plan(
     """Say what to keep complete; a running Tidemark follows it from then on."""
     from app.cli.session import session
     from app.schemas.market import Plan
+    from app.services.collection.selection import Selection
 
+    chosen = Selection(pattern or "*", top or None) if pattern or top else None
     with session() as here:
         made = Plan.of(
             here.container.collection.plans.create(
@@ -77,6 +91,8 @@ def add_plan(
                 symbols=symbol,
                 intervals=interval,
                 since_ms=time_of("--since", since) or 0,
+                selection=chosen,
+                after=after,
                 priority=priority,
             )
         )
@@ -108,6 +124,14 @@ def delete_plan(name: Name, as_json: Json = False) -> None:
         row = plan_of(here, name)
         here.container.collection.plans.delete(row.id)
     emit(as_json, {"deleted": row.id}, lambda out: out.print(f"Plan {row.name} is deleted."))
+
+
+def _symbols_of(plan: Plan) -> str:
+    """Few by name, many by their number, chosen ones by how."""
+    how = f" ({plan.pattern}{f', top {plan.top}' if plan.top else ''})" if plan.pattern else ""
+    if len(plan.symbols) > _NAMED:
+        return f"{len(plan.symbols)} symbols{how}"
+    return ", ".join(plan.symbols) + how
 
 
 def plan_of(here: Session, name: str) -> CollectionPlanRow:

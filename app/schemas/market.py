@@ -21,6 +21,7 @@ from app.schemas.common import (
     money,
 )
 from app.schemas.times import rfc3339
+from app.services.collection.selection import Selection
 from app.services.listings import SeriesCoverage
 from app.services.market_data import LatestPrice
 
@@ -46,11 +47,40 @@ class NewPlan(Model):
         str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$", examples=["majors"])
     ]
     exchange: Exchange = "binance"
-    symbols: Annotated[list[Symbol], Field(min_length=1, max_length=500)]
+    symbols: Annotated[
+        list[Symbol],
+        Field(default_factory=list, max_length=500, description="or `pattern` and `top`"),
+    ]
+    pattern: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=64,
+            description="of symbols, `*` for any characters; new listings come in by themselves",
+            examples=["*/USDT"],
+        ),
+    ] = None
+    top: Annotated[
+        int | None, Field(ge=1, le=1000, description="only so many, by turnover of 24 hours")
+    ] = None
     intervals: Annotated[list[IntervalName], Field(min_length=1, max_length=15)]
     since: TimeInput
+    after: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=64)]],
+        Field(
+            default_factory=list,
+            max_length=20,
+            description="plans whose back-fill of a symbol comes first",
+        ),
+    ]
     priority: Annotated[int, Field(ge=0, le=1000, description="lower is more urgent")] = 100
     enabled: bool = True
+
+    def selection(self) -> Selection | None:
+        """How symbols are chosen, or None where they are listed."""
+        if self.pattern is None and self.top is None:
+            return None
+        return Selection(self.pattern or "*", self.top)
 
 
 class Plan(Model):
@@ -60,8 +90,11 @@ class Plan(Model):
     name: str
     exchange: str
     symbols: list[str]
+    pattern: str | None = Field(description="by which symbols are chosen")
+    top: int | None = Field(description="how many of them, by turnover")
     intervals: list[str]
     since: Time
+    after: list[str] = Field(description="plans whose back-fill of a symbol comes first")
     priority: int
     enabled: bool
     created_at: Time
@@ -70,13 +103,17 @@ class Plan(Model):
     @classmethod
     def of(cls, row: CollectionPlanRow) -> Plan:
         """The plan of a row."""
+        chosen = Selection.of(row.selection) if row.selection else None
         return cls(
             id=row.id,
             name=row.name,
             exchange=row.exchange,
             symbols=row.symbols,
+            pattern=chosen.pattern if chosen else None,
+            top=chosen.top if chosen else None,
             intervals=row.intervals,
             since=rfc3339(row.since_ts),
+            after=row.after or [],
             priority=row.priority,
             enabled=row.enabled,
             created_at=rfc3339(row.created_at),

@@ -28,6 +28,8 @@ def create_plan(body: NewPlan, app: App, _: Principal, response: Response) -> Pl
         symbols=body.symbols,
         intervals=body.intervals,
         since_ms=body.since,
+        selection=body.selection(),
+        after=body.after,
         priority=body.priority,
         enabled=body.enabled,
     )

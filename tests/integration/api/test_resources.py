@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from app.core.errors import Unavailable
+from tests.integration.market.collecting import Venue
 from tests.support.api import ApiClient, TradingDay
 
 NOBODY = "019cb5a0-7c00-7a11-8f22-5a3c1d9e4b10"
@@ -289,3 +290,42 @@ def test_a_part_that_is_down_is_a_503_with_a_time_to_try_again(
     response = api.get("/prices?exchange=binance&symbol=BTC/USDT")
     assert response.status_code == 503
     assert response.headers["retry-after"] == "2"
+
+
+def test_a_plan_may_choose_its_symbols(
+    api: ApiClient, day: TradingDay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    venue = Venue(catalogue=day.container.market_data.instruments("binance"))
+    monkeypatch.setitem(day.container._markets, "binance", venue)
+    wanted = {"pattern": "*/USDT", "top": 2, "intervals": ["1h"], "since": PLAN["since"]}
+    made = api.post("/plans", json={"name": "largest", **wanted})
+    assert made.status_code == 201, made.text
+    plan = made.json()
+    assert (plan["pattern"], plan["top"], plan["after"]) == ("*/USDT", 2, [])
+    assert len(plan["symbols"]) == 2
+    later = {"name": "later", "symbols": plan["symbols"], "intervals": ["1m"], "since": PLAN["since"]}
+    assert api.post("/plans", json={**later, "after": ["largest"]}).json()["after"] == ["largest"]
+    for changed, code in (
+        ({"symbols": ["BTC/USDT"]}, "invalid-input"),
+        ({"pattern": "*/NONE"}, "invalid-input"),
+        ({"top": 0}, "invalid-request"),
+        ({"after": ["nobody"]}, "not-found"),
+    ):
+        refused = api.post("/plans", json={"name": "other", **wanted, **changed})
+        assert refused.json()["code"] == code, refused.text
+
+
+def test_a_job_rests_goes_on_and_is_tried_again(api: ApiClient) -> None:
+    body = {"name": "rest", "symbols": ["BTC/USDT"], "intervals": ["1m"], "since": PLAN["since"]}
+    plan = api.post("/plans", json=body).json()["id"]
+    (job,) = api.post(f"/plans/{plan}/collect").json()["jobs"]
+    where = f"/jobs/{job['id']}"
+    assert api.post(f"{where}/pause").json()["paused"] is True
+    assert api.post(f"{where}/resume").json()["paused"] is False
+    assert api.post(f"{where}/retry").status_code == 409
+    assert api.post(f"{where}/cancel").json()["state"] == "cancelled"
+    again = api.post(f"{where}/retry")
+    assert again.status_code == 202
+    assert again.headers["location"] == f"/api/v1/jobs/{again.json()['id']}"
+    assert again.json()["params"] == job["params"]
+    assert api.post(f"{where}/pause").json()["code"] == "already-terminal"
