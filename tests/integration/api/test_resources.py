@@ -303,7 +303,7 @@ def test_a_plan_may_choose_its_symbols(
     plan = made.json()
     assert (plan["pattern"], plan["top"], plan["after"]) == ("*/USDT", 2, [])
     assert len(plan["symbols"]) == 2
-    later = {"name": "later", "symbols": plan["symbols"], "intervals": ["1m"], "since": PLAN["since"]}
+    later = {**PLAN, "name": "later", "symbols": plan["symbols"]}
     assert api.post("/plans", json={**later, "after": ["largest"]}).json()["after"] == ["largest"]
     for changed, code in (
         ({"symbols": ["BTC/USDT"]}, "invalid-input"),

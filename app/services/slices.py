@@ -1,0 +1,134 @@
+"""Jobs that work in slices: taken by one worker, killed at any point, gone on with by another."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Final
+
+from app.core.errors import InvalidInput, TidemarkError, Unavailable
+from app.core.exchanges.errors import VenueError, VenueRejected, VenueRetryLater
+from app.core.ports import Clock, Ids
+from app.models import JobRow
+from app.repositories.unit import Unit, Units
+from app.services.jobs import TASKS, finish
+
+# A task ends before 60 s; one request may take 10 s and its store some more.
+_SLICE_S: Final = 40.0
+#: Longer than a slice: a worker that lives renews it with every page.
+LEASE_MS: Final = 90_000
+_FIRST_PAUSE_MS: Final = 2_000
+_LONGEST_PAUSE_MS: Final = 15 * 60_000
+
+
+class LostError(Exception):
+    """Another worker holds the job now, or it has ended."""
+
+
+class SlicedJobs(ABC):
+    """Runs the jobs of one kind that ask a venue.
+
+    A subclass says how to work (``_work``) and what the result is (``_result``). Each step of its
+    work is one transaction that begins with ``_held``.
+    """
+
+    def __init__(self, units: Units, ids: Ids, clock: Clock) -> None:
+        self._units = units
+        self._ids = ids
+        self._clock = clock
+
+    def run(self, job_id: str) -> str:
+        """Work on a job for one slice of time; the state in which it was left.
+
+        One of queued, succeeded, failed, cancelled; ``not_claimed`` where another worker has
+        it, its time has not come or it has ended; ``lost`` where another worker took it over.
+        Delivered twice, the second call finds the lease taken and does nothing. Killed at any
+        point, the next call goes on behind the last finished step.
+        """
+        token = self._ids.new()
+        job = self._units.run(lambda unit: self._claim(unit, job_id, token))
+        if job is None:
+            return "not_claimed"
+        try:
+            return self._work(job, token)
+        except LostError:
+            return "lost"
+        except VenueRetryLater as error:
+            pause = max(error.retry_after_ms, _FIRST_PAUSE_MS)
+            return self._put_off(job_id, token, error, pause)
+        except (VenueRejected, InvalidInput) as error:
+            return self._end(job_id, token, "failed", error)
+        except (VenueError, Unavailable) as error:
+            return self._put_off(job_id, token, error, None)
+
+    @abstractmethod
+    def _work(self, job: JobRow, token: str) -> str:
+        """One slice; ends with ``_hand_on`` or ``_end``."""
+
+    @abstractmethod
+    def _result(self, unit: Unit, job: JobRow) -> dict[str, Any]:
+        """What a job that succeeded has to show."""
+
+    def _claim(self, unit: Unit, job_id: str, token: str) -> JobRow | None:
+        return unit.jobs.claim(job_id, token, unit.now_ms, LEASE_MS)
+
+    def _slice(self) -> Callable[[], bool]:
+        """Begin a slice; says whether it is over."""
+        began = self._clock.monotonic()
+        return lambda: self._clock.monotonic() - began >= _SLICE_S
+
+    def _held(self, unit: Unit, job_id: str, token: str) -> JobRow:
+        """The job, locked, if it is still this worker's; its lease begins anew.
+
+        Raises:
+            LostError: it is not.
+        """
+        job = unit.jobs.lock(job_id)
+        if job.state != "running" or job.lease_owner != token:
+            raise LostError
+        job.lease_until = unit.now_ms + LEASE_MS
+        return job
+
+    def _hand_on(self, unit: Unit, job_id: str, token: str) -> str:
+        """Let go of a job whose slice is over."""
+        job = self._held(unit, job_id, token)
+        job.state, job.lease_owner, job.lease_until = "queued", None, 0
+        if not job.paused:
+            unit.enqueue(TASKS[job.kind], job.id)
+        return job.state
+
+    def _put_off(self, job_id: str, token: str, error: TidemarkError, pause_ms: int | None) -> str:
+        """Leave the job for later: the sweeper finds it again when its time has come."""
+
+        def work(unit: Unit) -> str:
+            job = self._held(unit, job_id, token)
+            failures = int(job.cursor.get("failures", 0))
+            pause = pause_ms
+            if pause is None:
+                failures += 1
+                pause = min(_FIRST_PAUSE_MS * 2 ** min(failures, 16), _LONGEST_PAUSE_MS)
+            job.cursor = {**job.cursor, "failures": failures}
+            job.state, job.lease_owner, job.lease_until = "queued", None, 0
+            job.not_before = unit.now_ms + pause
+            job.error = {"code": error.error_code, "message": error.message}
+            return job.state
+
+        return self._finally(work)
+
+    def _end(self, job_id: str, token: str, state: str, error: TidemarkError | None) -> str:
+        def work(unit: Unit) -> str:
+            job = self._held(unit, job_id, token)
+            result, job.error = None, None
+            if state == "succeeded":
+                result = self._result(unit, job)
+                job.progress = {**job.progress, "eta_s": 0}
+            finish(unit, job, state, result=result, error=error)
+            return state
+
+        return self._finally(work)
+
+    def _finally(self, work: Callable[[Unit], str]) -> str:
+        try:
+            return self._units.run(work)
+        except LostError:
+            return "lost"
