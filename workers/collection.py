@@ -21,3 +21,9 @@ def follow(plan_id: str) -> None:
 def choose_symbols(exchange: str) -> None:
     """Bring new listings of a venue into the plans that choose their symbols."""
     container().collection.choose_symbols(exchange)
+
+
+@task("collection.verify")
+def verify(job_id: str) -> None:
+    """Work on a verification job for one slice."""
+    container().collection.run_verification(job_id)

@@ -73,6 +73,14 @@ def choose_symbols() -> None:
             parts.queue.publish("collection.choose_symbols", exchange)
 
 
+@task("maintenance.verify_days")
+def verify_days() -> None:
+    """Have yesterday's klines compared with their venues."""
+    parts = container()
+    if parts.schedule.take("maintenance.verify_days"):
+        parts.collection.verify_yesterday()
+
+
 @task("maintenance.prune")
 def prune() -> None:
     """Delete what nobody needs any more: old schedule slots and sent events."""

@@ -142,6 +142,34 @@ class KlineQuarantineRow(Base):
     seen_at: Mapped[int] = mapped_column(Millis)
 
 
+class KlineDayRow(Base):
+    """How complete and how right one UTC day of a series was when it was last verified.
+
+    ``differed`` and ``missed`` are what was wrong before the repair: bars that were stored
+    otherwise than the venue states them now, and bars that it has and the store had not.
+    """
+
+    __tablename__ = "kline_days"
+    __table_args__ = table(Index(None, "day_ts"))
+
+    series_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    day_ts: Mapped[int] = mapped_column(Millis, primary_key=True, autoincrement=False)
+    expected: Mapped[int] = mapped_column(Integer)
+    present: Mapped[int] = mapped_column(Integer)
+    exchange_side: Mapped[int] = mapped_column(Integer)
+    pending: Mapped[int] = mapped_column(Integer)
+    # Bars without volume.
+    quiet: Mapped[int] = mapped_column(Integer)
+    # Bars of the venue's answer that could be compared with stored ones.
+    compared: Mapped[int] = mapped_column(Integer)
+    differed: Mapped[int] = mapped_column(Integer)
+    missed: Mapped[int] = mapped_column(Integer)
+    # The venue's own hours and day, compared with those that derive from the minutes.
+    derived_compared: Mapped[int] = mapped_column(Integer)
+    derived_differed: Mapped[int] = mapped_column(Integer)
+    verified_at: Mapped[int] = mapped_column(Millis)
+
+
 class CollectionPlanRow(Base):
     """What to keep complete: symbols × intervals of one exchange since a date."""
 

@@ -21,6 +21,7 @@ from app.repositories.audit import AuditRepository
 from app.repositories.backtests import BacktestRepository
 from app.repositories.coverage import CoverageRepository
 from app.repositories.database import WRITES, driver_code, is_disk_full, is_mysql
+from app.repositories.days import DayRepository
 from app.repositories.instances import InstanceRepository
 from app.repositories.instruments import InstrumentRepository
 from app.repositories.jobs import JobRepository
@@ -113,6 +114,11 @@ class Unit:
     def coverage(self) -> CoverageRepository:
         """What is known of each expected bar."""
         return CoverageRepository(self.session)
+
+    @cached_property
+    def days(self) -> DayRepository:
+        """How complete and how right the days of the series are."""
+        return DayRepository(self.session)
 
     @cached_property
     def instances(self) -> InstanceRepository:

@@ -14,10 +14,18 @@ from app.repositories.unit import Unit, Units
 from app.services.hinting import Hinter, Waiting
 
 #: The task that works on a job, by the job's kind.
-TASKS: Final = {"collection": "collection.run_job", "backtest": "backtests.run"}
+TASKS: Final = {
+    "collection": "collection.run_job",
+    "verification": "collection.verify",
+    "backtest": "backtests.run",
+}
 LIVE: Final = ("queued", "running")
-#: Kinds that work in slices from a cursor, and so can rest and be taken up again.
-_PAUSABLE: Final = frozenset({"collection"})
+# Kinds that work in slices from a cursor, and so can rest and be taken up again; with the
+# parameters that say what such a job is for.
+_SLICED: Final = {
+    "collection": ("plan_id", "symbol", "interval"),
+    "verification": ("exchange", "symbol", "interval"),
+}
 
 
 def new_job(
@@ -81,7 +89,7 @@ def _emit(unit: Unit, job: JobRow) -> None:
 
 def purpose_of(kind: str, params: Mapping[str, Any]) -> str:
     """What a job is for: at most one live job has one purpose."""
-    return ":".join([kind, *(str(params[name]) for name in ("plan_id", "symbol", "interval"))])
+    return ":".join([kind, *(str(params[name]) for name in _SLICED[kind])])
 
 
 def _live(unit: Unit, job_id: str) -> JobRow:
@@ -141,7 +149,7 @@ class JobService:
 
         def work(unit: Unit) -> JobRow:
             job = _live(unit, job_id)
-            if job.kind not in _PAUSABLE:
+            if job.kind not in _SLICED:
                 raise Conflict(f"a {job.kind} job cannot rest half-way; cancel it instead")
             job.paused = True
             return job
@@ -178,7 +186,7 @@ class JobService:
             job = unit.jobs.lock(job_id)
             if job.state in LIVE:
                 raise Conflict(f"job {job_id} is {job.state}; there is nothing to try again")
-            if job.state == "succeeded" or job.kind not in _PAUSABLE:
+            if job.state == "succeeded" or job.kind not in _SLICED:
                 raise Conflict(f"a {job.kind} job that has {job.state} is not done again")
             purpose = purpose_of(job.kind, job.params)
             if unit.jobs.live_with(purpose) is not None:

@@ -19,6 +19,7 @@ PERIODS: Final = {
     "maintenance.refresh_catalogues": 240_000,
     # A new listing is collected within the hour; its first bars are asked for later.
     "maintenance.choose_symbols": 3_600_000,
+    "maintenance.verify_days": 3_600_000,
     "maintenance.prune": 3_600_000,
 }
 _KEEP_SLOTS_MS: Final = 24 * 3_600_000

@@ -67,6 +67,10 @@ class Filler:
         now = self._market_clock.now_ms(target.exchange)
         return target.interval.floor(now - self._grace_ms.get(target.exchange, 3_000))
 
+    def offers(self, exchange: str, interval_name: str) -> bool:
+        """Whether a venue has klines of an interval itself."""
+        return interval_name in self._markets(exchange).features.intervals
+
     def fetch(self, target: Target, ask: Ask) -> Answer:
         """Ask the venue; no transaction may be open meanwhile.
 

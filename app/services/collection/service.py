@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import structlog
 
 from app.core.errors import TidemarkError, Unavailable
 from app.core.exchanges.errors import VenueError
 from app.core.market.coverage import Span, missing
+from app.core.market.intervals import DAY_MS, MINUTE_MS
 from app.core.ports import Clock, Ids, MarketClock
 from app.models import CollectionPlanRow, JobRow
 from app.repositories.unit import Unit, Units
@@ -18,8 +20,11 @@ from app.services.collection.filling import Filler, Markets
 from app.services.collection.jobs import CollectionJobs
 from app.services.collection.plans import Plans
 from app.services.collection.target import PAGE, Target, next_ask, targets_of
+from app.services.collection.verifying import Verifier, series_of
 
 _log = structlog.get_logger(__name__)
+# Venues revise bars within minutes; a day is compared when that is over.
+_DAY_GRACE_MS: Final = 30 * MINUTE_MS
 
 
 @dataclass(slots=True)
@@ -62,6 +67,7 @@ class CollectionService:
         self._market_clock = market_clock
         self._filler = Filler(markets, market_clock, grace_ms or {})
         self._jobs = CollectionJobs(units, self._filler, ids, clock)
+        self._verifier = Verifier(units, self._filler, ids, clock)
         self.plans = Plans(units, markets, ids)
         self.arrivals = Arrivals(units, self._filler)
 
@@ -101,6 +107,56 @@ class CollectionService:
         it, its time has not come or it has ended; ``lost`` where another worker took it over.
         """
         return self._jobs.run(job_id)
+
+    def verify(self, wanted: Target, days: int) -> JobRow:
+        """A job that compares the latest finished days of a series with its venue.
+
+        Raises:
+            InvalidInput: nothing of it is stored, or not a number of days that makes sense.
+            Unavailable: the venue's market time is not known.
+        """
+        last = self._last_day(wanted.exchange)
+        with self._units.read() as unit:
+            series_of(unit, wanted)
+        first = last - (days - 1) * DAY_MS
+        return self._units.run(lambda unit: self._verifier.ensure(unit, wanted, first, days))
+
+    def verify_yesterday(self) -> int:
+        """Have the last finished day of every series of an enabled plan verified, unless it was;
+        how many jobs do it."""
+        with self._units.read() as unit:
+            plans = unit.plans.enabled()
+        wanted: dict[tuple[str, str, str], tuple[Target, int]] = {}
+        for plan in plans:
+            try:
+                day = self._last_day(plan.exchange)
+            except Unavailable as error:
+                _log.warning("day_not_verified", exchange=plan.exchange, why=error.message)
+                continue
+            for each in targets_of(plan):
+                if each.since <= day:
+                    wanted[each.exchange, each.symbol, each.interval.name] = each, day
+        return self._units.run(lambda unit: self._ensure_verified(unit, wanted.values()))
+
+    def _ensure_verified(self, unit: Unit, wanted: Iterable[tuple[Target, int]]) -> int:
+        started = 0
+        verified: dict[int, set[int]] = {}
+        for each, day in wanted:
+            done = verified.setdefault(day, unit.days.verified(day))
+            series = unit.klines.find_series(each.exchange, each.symbol, each.interval.name)
+            if series is not None and series.id not in done:
+                self._verifier.ensure(unit, each, day, 1)
+                started += 1
+        return started
+
+    def run_verification(self, job_id: str) -> str:
+        """Work on a verification job for a slice; as ``run_job``."""
+        return self._verifier.run(job_id)
+
+    def _last_day(self, exchange: str) -> int:
+        """00:00 UTC of the last day that is over, and whose last bars may be final."""
+        now = self._market_clock.now_ms(exchange) - _DAY_GRACE_MS
+        return now - now % DAY_MS - DAY_MS
 
     def follow(self, plan_id: str) -> Followed:
         """Bring every series of a plan up to the last closed bar.

@@ -11,9 +11,11 @@ from sqlalchemy import Engine
 
 from app.core.exchanges.errors import VenueRulesRefused
 from app.core.market.coverage import CoverageState, Span
+from app.core.market.features import MarketFeatures
 from app.core.market.instruments import Instrument, InstrumentStatus, InstrumentType
 from app.core.market.klines import KlineRow
 from app.core.market.quotes import MarketData, OrderBook
+from app.core.market.resampling import resample_rows
 from app.models import CollectionPlanRow, JobRow
 from app.services.collection import CollectionService
 from tests.support.record import (
@@ -72,6 +74,7 @@ class Venue:
         failures: raised by the next requests, first come first.
         tamper: changes each answer on its way.
         before: called at each request, before it is answered.
+        longer: the venue's own bars of longer intervals, by name.
         catalogues: the symbols that each request for the catalogue named; None for all.
     """
 
@@ -86,6 +89,13 @@ class Venue:
     )
     price: MarketData | None = None
     traded: dict[str, Decimal] = field(default_factory=dict)
+    longer: dict[str, list[KlineRow]] = field(default_factory=dict)
+
+    @property
+    def features(self) -> MarketFeatures:
+        """Minutes, and the longer intervals that the test set."""
+        return MarketFeatures(frozenset({"1m", *self.longer}), page=1_000)
+
     catalogues: list[list[str] | None] = field(default_factory=list)
 
     def instruments(self, symbols: Collection[str] | None = None) -> list[Instrument]:
@@ -102,7 +112,8 @@ class Venue:
         self, symbol: str, interval: str, start: int, end: int, limit: int
     ) -> list[KlineRow]:
         """Bars in [start, end), at most ``limit``."""
-        del interval
+        if interval in self.longer:
+            return [row for row in self.longer[interval] if start <= row.open_ts < end]
         self.asked.append((symbol, start, end, limit))
         if self.before is not None:
             self.before()
@@ -161,6 +172,17 @@ class Collecting:
             row = bar(minute)
             self.venue.bars[row.open_ts] = row
             self.market_clock.now = max(self.market_clock.now, row.open_ts + M)
+
+    def hours_of(self, minutes: Iterable[int]) -> dict[str, list[KlineRow]]:
+        """The hours and days that these minutes make."""
+        rows = [self.venue.bars[START_MS + minute * M] for minute in minutes]
+        return {name: resample_rows(rows, "1m", name).bars for name in ("1h", "1d")}
+
+    def live_job(self, kind: str) -> JobRow:
+        """The one live job of a kind."""
+        with self.units.read() as unit:
+            (found,) = [job for job in unit.jobs.due(self.clock.now_ms()) if job.kind == kind]
+        return found
 
     def plan(self, **changed: Any) -> CollectionPlanRow:
         """A plan for 1m bars of BTC/USDT from the start."""

@@ -1,0 +1,240 @@
+"""Stored days compared with the venue, bar by bar, and repaired.
+
+A venue may revise a closed bar, or have one on the second day that it had not on the first. So a
+day is asked for again once it is over: what differs becomes a revision, what was missed is
+stored, and both are counted. Hours and days that derive from the minutes are compared with the
+venue's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from app.core.errors import InvalidInput
+from app.core.market.coverage import CoverageState, count_bars
+from app.core.market.intervals import DAY_MS, interval
+from app.core.market.klines import KlineRow
+from app.core.market.resampling import resample_rows
+from app.core.ports import Clock, Ids
+from app.models import JobRow, KlineDayRow, KlineSeriesRow
+from app.repositories.unit import Unit, Units
+from app.services.collection.filling import Answer, Filler
+from app.services.collection.target import PAGE, Ask, Target, target
+from app.services.jobs import new_job, purpose_of
+from app.services.slices import SlicedJobs
+
+KIND: Final = "verification"
+#: Behind every back-fill: it asks again for what is there.
+PRIORITY: Final = 900
+# The venue's own bars that minutes are checked against.
+_DERIVED: Final = ("1h", "1d")
+_LONGEST_DAYS: Final = 3_660
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """What a day's answer says of the bars that were stored before it.
+
+    Attributes:
+        compared: bars of the answer that were stored.
+        differed: of these, the ones that were stored otherwise.
+        missed: bars of the answer that were not stored.
+    """
+
+    compared: int = 0
+    differed: int = 0
+    missed: int = 0
+
+    def __add__(self, other: _Compared) -> _Compared:
+        return _Compared(
+            self.compared + other.compared,
+            self.differed + other.differed,
+            self.missed + other.missed,
+        )
+
+
+class Verifier(SlicedJobs):
+    """Creates and runs the jobs that verify days of one series."""
+
+    def __init__(self, units: Units, filler: Filler, ids: Ids, clock: Clock) -> None:
+        super().__init__(units, ids, clock)
+        self._filler = filler
+
+    def ensure(self, unit: Unit, wanted: Target, first_day: int, days: int) -> JobRow:
+        """The live job that verifies days of a series, made if there is none.
+
+        Args:
+            first_day: 00:00 UTC of the first one, ms.
+
+        Raises:
+            InvalidInput: not a number of days that makes sense.
+        """
+        if not 0 < days <= _LONGEST_DAYS:
+            raise InvalidInput(f"verify 1 to {_LONGEST_DAYS} days at once")
+        params = {
+            "exchange": wanted.exchange,
+            "symbol": wanted.symbol,
+            "interval": wanted.interval.name,
+            "first_day": first_day - first_day % DAY_MS,
+            "days": days,
+        }
+        purpose = purpose_of(KIND, params)
+        known = unit.jobs.live_with(purpose)
+        if known is not None:
+            return known
+        return new_job(unit, self._ids.new(), KIND, params, dedupe_key=purpose, priority=PRIORITY)
+
+    def verify_day(self, wanted: Target, day: int) -> KlineDayRow:
+        """Compare one day that is over with the venue, and repair it; its figures.
+
+        Raises:
+            InvalidInput: the day is not over by the venue's clock, or nothing is stored.
+            VenueError: the venue could not be asked.
+        """
+        end = day + DAY_MS
+        if self._filler.closed_end(wanted) < wanted.interval.floor(end):
+            raise InvalidInput(f"{wanted.exchange} has not closed the last bar of that day yet")
+        found = _Compared()
+        opened = wanted.interval.ceil(day)
+        while opened < end:
+            stop = min(wanted.interval.ceil(end), opened + PAGE * wanted.interval.length_ms)
+            answer = self._filler.fetch(wanted, Ask(opened, stop, opened, opened))
+            found += self._units.run(partial(self._repair, wanted=wanted, answer=answer))
+            opened = stop
+        derived = self._derived(wanted, day) if wanted.interval.name == "1m" else _Compared()
+        return self._units.run(lambda unit: self._noted(unit, wanted, day, found, derived))
+
+    def _repair(self, unit: Unit, wanted: Target, answer: Answer) -> _Compared:
+        series = series_of(unit, wanted)
+        unit.klines.lock_series(series.id)
+        stored = {
+            row.open_ts: row
+            for row in unit.klines.read_exact(series.id, answer.ask.start, answer.ask.end)
+        }
+        self._filler.keep(unit, wanted, answer, transport="verify")
+        return _compared(stored, answer.good)
+
+    def _derived(self, wanted: Target, day: int) -> _Compared:
+        """The venue's hours and day against those of the stored minutes."""
+        found = _Compared()
+        for name in _DERIVED:
+            length = interval(name)
+            if not self._filler.offers(wanted.exchange, name):
+                continue
+            own = Target(wanted.exchange, wanted.symbol, length, 0)
+            answer = self._filler.fetch(own, Ask(day, day + DAY_MS, day, day))
+            with self._units.read() as unit:
+                series = series_of(unit, wanted)
+                minutes = unit.klines.read_exact(series.id, day, day + DAY_MS)
+            made = resample_rows(minutes, wanted.interval.name, name).bars
+            stored = {row.open_ts: _prices(row) for row in made}
+            # A bar with a hole derives from nothing: that it is missing is counted elsewhere.
+            whole = [_prices(row) for row in answer.good if row.open_ts in stored]
+            found += _compared(stored, whole)
+        return found
+
+    def _noted(
+        self, unit: Unit, wanted: Target, day: int, found: _Compared, derived: _Compared
+    ) -> KlineDayRow:
+        series = series_of(unit, wanted)
+        end = day + DAY_MS
+        counts = count_bars(unit.coverage.spans(series.id, day, end), wanted.interval, day, end)
+        rows = unit.klines.read_exact(series.id, day, end)
+        figures = KlineDayRow(
+            series_id=series.id,
+            day_ts=day,
+            expected=sum(counts.values())
+            - counts[CoverageState.BEFORE_LISTING]
+            - counts[CoverageState.AFTER_DELISTING],
+            present=counts[CoverageState.PRESENT],
+            exchange_side=counts[CoverageState.EXCHANGE_SIDE],
+            pending=counts[CoverageState.PENDING],
+            quiet=sum(not row.volume for row in rows),
+            compared=found.compared,
+            differed=found.differed,
+            missed=found.missed,
+            derived_compared=derived.compared,
+            derived_differed=derived.differed,
+            verified_at=unit.now_ms,
+        )
+        unit.days.put(figures)
+        return figures
+
+    # -- as a job ------------------------------------------------------------------------
+
+    def _work(self, job: JobRow, token: str) -> str:
+        over = self._slice()
+        wanted = target(job.params["exchange"], job.params["symbol"], job.params["interval"], 0)
+        days = int(job.params["days"])
+        done = int(job.cursor.get("done", 0))
+        while done < days and not over():
+            stop = self._stop(job.id)
+            if stop == "paused":
+                break
+            if stop:
+                return self._end(job.id, token, stop, None)
+            day = int(job.params["first_day"]) + done * DAY_MS
+            figures = self.verify_day(wanted, day)
+            done += 1
+            self._units.run(
+                partial(self._advance, job_id=job.id, token=token, done=done, figures=figures)
+            )
+        if done >= days:
+            return self._end(job.id, token, "succeeded", None)
+        return self._units.run(lambda unit: self._hand_on(unit, job.id, token))
+
+    def _stop(self, job_id: str) -> str:
+        with self._units.read() as unit:
+            job = unit.jobs.get(job_id)
+        return "cancelled" if job.cancel_requested else "paused" if job.paused else ""
+
+    def _advance(
+        self, unit: Unit, job_id: str, token: str, done: int, figures: KlineDayRow
+    ) -> None:
+        job = self._held(unit, job_id, token)
+        job.cursor = {"done": done, "failures": 0}
+        before, total = job.progress, int(job.params["days"])
+        sums = {
+            name: int(before.get(name, 0)) + int(getattr(figures, name))
+            for name in ("compared", "differed", "missed", "derived_compared", "derived_differed")
+        }
+        job.progress = {"slices_done": done, "slices_total": total, **sums}
+        job.error = None
+
+    def _result(self, unit: Unit, job: JobRow) -> dict[str, Any]:
+        del unit
+        return {name: job.progress[name] for name in job.progress if name != "eta_s"}
+
+
+def series_of(unit: Unit, wanted: Target) -> KlineSeriesRow:
+    """The stored series.
+
+    Raises:
+        InvalidInput: nothing of it is stored.
+    """
+    series = unit.klines.find_series(wanted.exchange, wanted.symbol, wanted.interval.name)
+    if series is None:
+        raise InvalidInput(
+            f"nothing of {wanted.symbol} {wanted.interval.name} is stored; collect it first"
+        )
+    return series
+
+
+def _compared(stored: Mapping[int, Any], stated: Iterable[Any]) -> _Compared:
+    compared = differed = missed = 0
+    for row in stated:
+        known = stored.get(row[0])
+        if known is None:
+            missed += 1
+        else:
+            compared += 1
+            differed += known != row
+    return _Compared(compared, differed, missed)
+
+
+def _prices(row: KlineRow) -> Sequence[Any]:
+    """What must agree: a venue's own quote volume of an hour is rounded another way."""
+    return row[:6]

@@ -1,0 +1,127 @@
+"""Days that are over are compared with the venue, repaired, and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+
+from app.core.errors import InvalidInput
+from app.core.market.intervals import DAY_MS
+from app.models import KlineDayRow
+from app.services.collection.target import Target, target
+from tests.integration.market.collecting import SYMBOL, Collecting, M, bar
+from tests.support.record import START_MS, record
+
+MINUTES = 1_440
+
+
+@pytest.fixture
+def world(database_url: str) -> Iterator[Collecting]:
+    """Two days of minutes, collected; the third has begun."""
+    with record(database_url, local_infile=True) as engine:
+        world = Collecting(engine, range(2 * MINUTES + 60))
+        world.finish(world.service.start(world.plan().id)[0].id)
+        yield world
+
+
+def minutes() -> Target:
+    return target("binance", SYMBOL, "1m", 0)
+
+
+def figures(world: Collecting) -> list[KlineDayRow]:
+    with world.units.read() as unit:
+        series = unit.klines.find_series("binance", SYMBOL, "1m")
+        assert series is not None
+        return list(unit.days.of_series(series.id, 0, 2**60))
+
+
+def verify(world: Collecting, days: int = 1) -> list[KlineDayRow]:
+    job = world.service.verify(minutes(), days)
+    for _ in range(20):
+        state = world.service.run_verification(job.id)
+        if state == "succeeded":
+            return figures(world)
+    raise AssertionError(state)
+
+
+def test_a_day_that_is_right_says_so(world: Collecting) -> None:
+    (day,) = verify(world)
+    assert START_MS % DAY_MS == 0
+    assert day.day_ts == START_MS + DAY_MS
+    assert (day.expected, day.present, day.pending, day.exchange_side) == (MINUTES, MINUTES, 0, 0)
+    assert (day.compared, day.differed, day.missed) == (MINUTES, 0, 0)
+    assert day.quiet == sum(bar(minute).volume == 0 for minute in range(MINUTES, 2 * MINUTES))
+
+
+def test_what_the_venue_states_otherwise_is_revised_and_what_was_missed_is_stored(
+    world: Collecting,
+) -> None:
+    """Three bars revised on the second day; one comes on the first that was not there."""
+    for minute in (1_500, 2_000, 2_879):
+        world.venue.bars[START_MS + minute * M] = bar(minute, close=150)
+    world.venue.bars[START_MS + 77 * M] = bar(77)
+    first, second = verify(world, days=2)
+    assert (second.compared, second.differed, second.missed) == (MINUTES, 3, 0)
+    assert (first.compared, first.differed, first.missed) == (MINUTES, 0, 0)
+    stored = {row.open_ts: row for row in world.stored()}
+    assert stored[START_MS + 2_000 * M].close == Decimal(150)
+    with world.units.read() as unit:
+        series = unit.klines.find_series("binance", SYMBOL, "1m")
+        assert series is not None
+        found = unit.klines.revisions(series.id)
+    assert {row.open_ts for row in found} == {START_MS + n * M for n in (1_500, 2_000, 2_879)}
+    assert {row.source for row in found} == {"verify:binance"}
+    # Once more, and all is right: the figures are of the last verification.
+    assert [day.differed for day in verify(world, days=2)] == [0, 0]
+
+
+def test_a_bar_that_was_lost_is_found_and_stored(database_url: str) -> None:
+    """Its minute was asked for and given up as missing at the venue; now the venue has it."""
+    with record(database_url, local_infile=True) as engine:
+        world = Collecting(engine, [n for n in range(MINUTES + 60) if n != 700])
+        world.finish(world.service.start(world.plan().id)[0].id)
+        world.list_bars([700])
+        (day,) = verify(world)
+        assert (day.expected, day.present, day.compared, day.missed) == (1_440, 1_440, 1_439, 1)
+        assert len(world.stored()) == MINUTES + 60
+
+
+def test_hours_and_the_day_of_the_venue_are_compared_with_those_of_the_minutes(
+    world: Collecting,
+) -> None:
+    whole = world.hours_of(range(MINUTES, 2 * MINUTES))
+    world.venue.longer = whole
+    (day,) = verify(world)
+    assert (day.derived_compared, day.derived_differed) == (25, 0)
+    wrong = whole["1h"][5]
+    whole["1h"][5] = wrong._replace(high=wrong.high + 1)
+    (day,) = verify(world)
+    assert (day.derived_compared, day.derived_differed) == (25, 1)
+
+
+def test_yesterday_is_verified_once_by_itself(world: Collecting) -> None:
+    assert world.service.verify_yesterday() == 1
+    job = world.live_job("verification")
+    assert world.service.verify_yesterday() == 1, "the job is not doubled"
+    assert world.live_job("verification").id == job.id
+    assert world.service.run_verification(job.id) == "succeeded"
+    assert world.job(job.id).result == {
+        "slices_done": 1,
+        "slices_total": 1,
+        "compared": MINUTES,
+        "differed": 0,
+        "missed": 0,
+        "derived_compared": 0,
+        "derived_differed": 0,
+    }
+    assert world.service.verify_yesterday() == 0
+
+
+def test_what_cannot_be_verified_is_refused(world: Collecting) -> None:
+    with pytest.raises(InvalidInput, match="collect it first"):
+        world.service.verify(target("binance", "ETH/USDT", "1m", 0), 1)
+    for days in (0, 5_000):
+        with pytest.raises(InvalidInput, match="days at once"):
+            world.service.verify(minutes(), days)
