@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from app.core.market.coverage import CoverageState, count_bars, missing
+from app.core.market.intervals import DAY_MS
 from app.core.ports import Clock, Ids
 from app.models import CollectionPlanRow, JobRow
 from app.repositories.klines import Stored
@@ -18,6 +19,8 @@ from app.services.slices import SlicedJobs
 KIND: Final = "collection"
 # A job that waits for those of other plans looks again so often.
 _AFTER_OTHERS_MS: Final = 5_000
+# Longer than any pause between two looks at a gap.
+_EVERY_PAUSE_MS: Final = 3_660 * DAY_MS
 
 
 class CollectionJobs(SlicedJobs):
@@ -31,14 +34,21 @@ class CollectionJobs(SlicedJobs):
         super().__init__(units, ids, clock)
         self._filler = filler
 
-    def ensure(self, unit: Unit, plan: CollectionPlanRow, wanted: Target) -> JobRow:
-        """The live job of one series of a plan, made and announced to a worker if none is."""
+    def ensure(
+        self, unit: Unit, plan: CollectionPlanRow, wanted: Target, *, heal: bool = False
+    ) -> JobRow:
+        """The live job of one series of a plan, made and announced to a worker if none is.
+
+        Args:
+            heal: ask for every pending bar now, however often it was asked for in vain.
+        """
         params = {
             "plan_id": plan.id,
             "exchange": wanted.exchange,
             "symbol": wanted.symbol,
             "interval": wanted.interval.name,
             "since": wanted.since,
+            **({"heal": True} if heal else {}),
         }
         purpose = purpose_of(KIND, params)
         known = unit.jobs.live_with(purpose)
@@ -92,7 +102,7 @@ class CollectionJobs(SlicedJobs):
         if "end" not in job.cursor:
             series = unit.klines.find_series(wanted.exchange, wanted.symbol, wanted.interval.name)
             spans = unit.coverage.spans(series.id) if series else []
-            ranges = missing(spans, wanted.since, max(end, wanted.since), unit.now_ms)
+            ranges = missing(spans, wanted.since, max(end, wanted.since), _looking_at(unit, job))
             bars = sum(wanted.bars(*part) for part in ranges)
             job.cursor = {"position": wanted.since, "end": end, "failures": 0}
             job.progress = _progress(0, -(-bars // PAGE), Stored(), 0, None)
@@ -111,7 +121,7 @@ class CollectionJobs(SlicedJobs):
             series = unit.klines.find_series(wanted.exchange, wanted.symbol, wanted.interval.name)
             spans = unit.coverage.spans(series.id) if series else []
             position = int(job.cursor["position"])
-            return next_ask(wanted, spans, position, end, unit.now_ms), ""
+            return next_ask(wanted, spans, position, end, _looking_at(unit, job)), ""
 
     def _keeping(
         self, job_id: str, token: str, wanted: Target, answer: Answer, page_began: float
@@ -137,6 +147,11 @@ class CollectionJobs(SlicedJobs):
         counts = count_bars(spans, goal.interval, goal.since, end)
         kept = {key: job.progress.get(key, 0) for key in ("rows", "revised", "quarantined")}
         return {**kept, **{state.value: counts[state] for state in CoverageState}}
+
+
+def _looking_at(unit: Unit, job: JobRow) -> int:
+    """The time by which a gap is due again; for one who heals, every gap is."""
+    return unit.now_ms + (_EVERY_PAUSE_MS if job.params.get("heal") else 0)
 
 
 def _target_of(job: JobRow) -> Target:

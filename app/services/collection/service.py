@@ -10,7 +10,7 @@ import structlog
 
 from app.core.errors import TidemarkError, Unavailable
 from app.core.exchanges.errors import VenueError
-from app.core.market.coverage import Span, missing
+from app.core.market.coverage import CoverageState, Span, count_bars, missing
 from app.core.market.intervals import DAY_MS, MINUTE_MS
 from app.core.ports import Clock, Ids, MarketClock
 from app.models import CollectionPlanRow, JobRow
@@ -71,18 +71,22 @@ class CollectionService:
         self.plans = Plans(units, markets, ids)
         self.arrivals = Arrivals(units, self._filler)
 
-    def start(self, plan_id: str) -> list[JobRow]:
+    def start(self, plan_id: str, *, heal: bool = False) -> list[JobRow]:
         """One job for each series of a plan that lacks any bar; live ones are not doubled.
+
+        Args:
+            heal: also where every missing bar was asked for so often that the next look is due
+                later only.
 
         Raises:
             NotFound: no such plan.
             Unavailable: the venue's market time is not known.
         """
         plan = self.plans.get(plan_id)
-        wanted = [target for target in targets_of(plan) if self._lacks(target)]
+        wanted = [target for target in targets_of(plan) if self._lacks(target, heal)]
 
         def work(unit: Unit) -> list[JobRow]:
-            return [self._jobs.ensure(unit, plan, target) for target in wanted]
+            return [self._jobs.ensure(unit, plan, target, heal=heal) for target in wanted]
 
         return self._units.run(work)
 
@@ -218,9 +222,12 @@ class CollectionService:
     def _end(self, target: Target) -> int:
         return max(self._filler.closed_end(target), target.since)
 
-    def _lacks(self, target: Target) -> bool:
+    def _lacks(self, target: Target, heal: bool) -> bool:
         end = self._end(target)
         spans, now = self._spans(target)
+        if heal:
+            known = count_bars(spans, target.interval, target.since, end)
+            return bool(known[CoverageState.PENDING])
         return bool(missing(spans, target.since, end, now))
 
     def _spans(self, target: Target) -> tuple[list[Span], int]:

@@ -125,3 +125,19 @@ def test_what_cannot_be_verified_is_refused(world: Collecting) -> None:
     for days in (0, 5_000):
         with pytest.raises(InvalidInput, match="days at once"):
             world.service.verify(minutes(), days)
+
+
+def test_healing_asks_at_once_for_what_was_asked_for_in_vain(database_url: str) -> None:
+    """Three looks, and the next is due in an hour only; but the venue has mended its gap."""
+    with record(database_url, local_infile=True) as engine:
+        world = Collecting(engine, [n for n in range(300) if not 100 <= n < 110])
+        plan = world.plan()
+        for _ in range(3):
+            world.finish(world.service.start(plan.id)[0].id)
+        assert world.service.start(plan.id) == []
+        world.list_bars(range(100, 110))
+        assert world.service.start(plan.id) == []
+        (job,) = world.service.start(plan.id, heal=True)
+        assert world.finish(job.id) == "succeeded"
+        assert len(world.stored()) == 300
+        assert world.service.start(plan.id, heal=True) == []
