@@ -23,6 +23,7 @@ from app.services.orders.cancelling import OrderCanceller
 from app.services.orders.intake import OrderIntake
 from app.services.orders.locking import InstrumentLocks
 from app.services.orders.trust import TradingGate
+from app.services.quality import QualityService
 from app.services.risk import RiskService
 from app.services.strategies.catalogue import StrategyCatalogue
 from app.services.strategies.instances import InstanceService
@@ -51,6 +52,7 @@ class Services:
     market_data: MarketDataService
     listings: Listings
     locks: InstrumentLocks
+    quality: QualityService
     risk: RiskService
     tokens: TokenService
     readiness: tuple[Check, ...]

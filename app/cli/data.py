@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.cli import quality
 from app.cli.arguments import Cursor, End, Exchange, Interval, Limit, Start, Symbol, group, time_of
 from app.cli.output import Json, emit, facts, table
 from app.cli.plans import plan_of
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from app.cli.session import Session
     from app.models import CollectionPlanRow
 
-app = group("Market data: plans, collect, coverage, instruments, klines.")
+app = group("Market data: plans, collect, coverage, verify, heal, instruments, klines.")
+app.command("verify")(quality.verify)
+app.command("heal")(quality.heal)
+app.command("quality")(quality.quality)
 #: Bars that an export holds in memory at once.
 _CHUNK = 5_000
 _COLUMNS = ("open_ts", "open", "high", "low", "close", "volume")

@@ -111,6 +111,9 @@ def _show(progress: Progress, bars: dict[str, TaskID], row: JobRow) -> None:
     if row.kind == "backtest":
         done, total = state.get("bars_done", 0), state.get("bars_total") or None
         text = "bars"
+    elif row.kind == "verification":
+        done, total = state.get("slices_done", 0), state.get("slices_total")
+        text = f"days · {state.get('differed', 0):,} bars differed"
     else:
         done, total = state.get("slices_done", 0), state.get("slices_total")
         text = f"pages · {state.get('rows', 0):,} rows · {state.get('rows_per_s') or 0:,} rows/s"
@@ -123,7 +126,7 @@ def _show(progress: Progress, bars: dict[str, TaskID], row: JobRow) -> None:
 
 def _title(row: JobRow) -> str:
     params = row.params
-    if row.kind == "collection":
+    if row.kind in ("collection", "verification"):
         return f"{params['symbol']} {params['interval']}"
     return row.kind
 
@@ -193,6 +196,7 @@ class _Worker:
         container = self._session.container
         slices: dict[str, Callable[[str], Any]] = {
             "collection": container.collection.run_job,
+            "verification": container.collection.run_verification,
             "backtest": container.backtests.run,
         }
         while not self._stop.is_set():

@@ -14,7 +14,9 @@ from app.schemas.jobs import Job
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], route_class=GuardedRoute)
 
-Kind = Annotated[str | None, Query(pattern="^(collection|backtest)$", description="only this kind")]
+Kind = Annotated[
+    str | None, Query(pattern="^(collection|verification|backtest)$", description="only this kind")
+]
 
 
 @router.get("", summary="List jobs", responses=problems())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
 
 from app.api.dependencies import App, Cursor, IdPath, Limit, Principal
 from app.api.guard import GuardedRoute
@@ -74,9 +76,17 @@ def delete_plan(plan_id: IdPath, app: App, _: Principal) -> None:
     summary="Start collection",
     responses=problems(404, 409, 503),
 )
-def collect_plan(plan_id: IdPath, app: App, _: Principal, response: Response) -> StartedJobs:
+def collect_plan(
+    plan_id: IdPath,
+    app: App,
+    _: Principal,
+    response: Response,
+    heal: Annotated[
+        bool, Query(description="ask at once also for what was asked for in vain")
+    ] = False,
+) -> StartedJobs:
     """One job for each series that lacks any bar; a series that has one keeps it."""
-    jobs = app.collection.start(plan_id)
+    jobs = app.collection.start(plan_id, heal=heal)
     path = f"/api/v1/jobs/{jobs[0].id}" if len(jobs) == 1 else "/api/v1/jobs?kind=collection"
     response.headers["Location"] = path
     return StartedJobs(jobs=[Job.of(row) for row in jobs])

@@ -12,7 +12,10 @@ import pyarrow as pa
 import pytest
 
 from app.core.market.coverage import CoverageState, Span
+from app.core.market.intervals import DAY_MS
 from app.core.market.klines import KlineRow
+from app.core.market.validation import BadKline
+from app.models import KlineDayRow
 from app.repositories.unit import Unit
 from tests.support.api import ApiClient, TradingDay
 from tests.support.record import START_MS
@@ -206,3 +209,77 @@ def test_a_long_answer_is_compressed_where_the_client_takes_it(api: ApiClient) -
         assert int(zipped.headers["content-length"]) < len(plain.content) / 2
     refused = api.get(path, headers={"Accept-Encoding": "gzip;q=0"})
     assert "content-encoding" not in refused.headers
+
+
+def test_a_gap_is_told_with_its_proof(api: ApiClient) -> None:
+    (gap,) = api.get(f"/gaps?{SERIES}").json()["data"]
+    assert (gap["start"], gap["end"]) == (
+        START_MS + GAP.start * MINUTE,
+        START_MS + GAP.stop * MINUTE,
+    )
+    assert (gap["state"], gap["bars"]) == ("exchange_side", len(GAP))
+    inside = api.get(f"/gaps?{SERIES}&start={gap['start'] + MINUTE}&end={gap['end']}").json()
+    assert inside["data"][0]["bars"] == len(GAP) - 1
+    nothing = api.get("/gaps?exchange=binance&symbol=ETH/USDT&interval=1m")
+    assert (nothing.status_code, nothing.json()["code"]) == (404, "not-found")
+
+
+def test_a_revision_shows_old_and_new_and_a_refused_bar_its_reason(
+    api: ApiClient, day: TradingDay
+) -> None:
+    def change(unit: Unit) -> None:
+        series = unit.klines.series("binance", "BTC/USDT", "1m", unit.now_ms)
+        unit.klines.lock_series(series.id)
+        bar = _bar(9)._replace(volume=Decimal("5.5"))
+        unit.klines.store(series.id, [bar], covered=True, source="rest:binance", now_ms=unit.now_ms)
+        bad = BadKline(START_MS, ["1", "nan"], "a price is not above 0")
+        unit.klines.quarantine(series.id, [bad], "rest:binance", unit.now_ms)
+
+    day.container.bulk_units.run(change)
+    revision = api.get(f"/revisions?{SERIES}&limit=1").json()[0]
+    assert revision["open_ts"] == START_MS + 9 * MINUTE
+    assert (revision["old"]["volume"], revision["new"]["volume"]) == ("10.5", "5.5")
+    assert revision["source"] == "rest:binance"
+    (refused,) = api.get(f"/quarantine?{SERIES}").json()
+    assert (refused["row"], refused["reason"]) == (["1", "nan"], "a price is not above 0")
+
+
+def test_daily_figures_are_added_up(api: ApiClient, day: TradingDay) -> None:
+    def verified(unit: Unit) -> None:
+        series = unit.klines.series("binance", "BTC/USDT", "1m", unit.now_ms)
+        for number, differed in ((1, 0), (2, 3)):
+            unit.days.put(
+                KlineDayRow(
+                    series_id=series.id,
+                    day_ts=START_MS - number * DAY_MS,
+                    expected=1_440,
+                    present=1_420,
+                    exchange_side=10,
+                    pending=10,
+                    quiet=7,
+                    compared=1_420,
+                    differed=differed,
+                    missed=0,
+                    derived_compared=25,
+                    derived_differed=0,
+                    verified_at=unit.now_ms,
+                )
+            )
+
+    day.container.units.run(verified)
+    found = api.get(f"/quality?{SERIES}&start={START_MS - 5 * DAY_MS}&end={START_MS}").json()
+    assert [each["differed"] for each in found["days"]] == [3, 0]
+    assert found["success_rate"] == pytest.approx(2_840 / 2_860)
+    assert found["accuracy"] == pytest.approx(1 - 3 / 2_840)
+    empty = api.get(f"/quality?{SERIES}&start=0&end=1").json()
+    assert (empty["success_rate"], empty["accuracy"], empty["days"]) == (None, None, [])
+
+
+def test_a_verification_is_a_job(api: ApiClient) -> None:
+    body = {"exchange": "binance", "symbol": "BTC/USDT", "interval": "1m", "days": 3}
+    made = api.post("/verifications", json=body)
+    assert made.status_code == 202, made.text
+    assert made.headers["location"] == f"/api/v1/jobs/{made.json()['id']}"
+    assert made.json()["params"]["days"] == 3
+    refused = api.post("/verifications", json={**body, "symbol": "ETH/USDT"})
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid-input")

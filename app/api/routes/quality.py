@@ -1,0 +1,101 @@
+"""Gaps, revisions, refused bars, and how complete and right the days are."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from app.api.dependencies import App, Principal
+from app.api.guard import GuardedRoute
+from app.api.openapi import problems
+from app.api.routes.market import End, OfExchange, OfInterval, OfSymbol, Start
+from app.core.market.intervals import DAY_MS
+from app.schemas.common import Listing
+from app.schemas.jobs import Job
+from app.schemas.quality import Gap, NewVerification, Quality, Quarantined, Revision
+from app.services.collection.target import target
+
+router = APIRouter(prefix="/api/v1", tags=["market data"], route_class=GuardedRoute)
+Most = Annotated[int, Query(ge=1, le=1000)]
+_DAYS = 30
+
+
+@router.get("/gaps", summary="List gaps", responses=problems(404))
+def list_gaps(
+    app: App,
+    _: Principal,
+    exchange: OfExchange,
+    symbol: OfSymbol,
+    interval: OfInterval,
+    start: Start = None,
+    end: End = None,
+    limit: Most = 100,
+) -> Listing[Gap]:
+    """What is expected and not stored, ascending, and how it is known."""
+    found = app.quality.gaps(exchange, symbol, interval, start, end)
+    more = len(found) > limit
+    return Listing[Gap](
+        data=[Gap.of(each) for each in found[:limit]],
+        # The next page begins at a time: give it as `start`.
+        next_cursor=str(found[limit].start) if more else None,
+        has_more=more,
+    )
+
+
+@router.get("/revisions", summary="List revisions", responses=problems(404))
+def list_revisions(
+    app: App,
+    _: Principal,
+    exchange: OfExchange,
+    symbol: OfSymbol,
+    interval: OfInterval,
+    limit: Most = 100,
+) -> list[Revision]:
+    """Closed bars that were later stated differently, newest first: old and new."""
+    return [Revision.of(row) for row in app.quality.revisions(exchange, symbol, interval, limit)]
+
+
+@router.get("/quarantine", summary="List refused bars", responses=problems(404))
+def list_quarantine(
+    app: App,
+    _: Principal,
+    exchange: OfExchange,
+    symbol: OfSymbol,
+    interval: OfInterval,
+    limit: Most = 100,
+) -> list[Quarantined]:
+    """Bars that failed validation, as they came, with the reason, newest first."""
+    return [
+        Quarantined.of(row) for row in app.quality.quarantined(exchange, symbol, interval, limit)
+    ]
+
+
+@router.get("/quality", summary="Get the daily figures", responses=problems(404))
+def get_quality(
+    app: App,
+    _: Principal,
+    exchange: OfExchange,
+    symbol: OfSymbol,
+    interval: OfInterval,
+    start: Start = None,
+    end: End = None,
+) -> Quality:
+    """How complete and how right verified days are; without a range, the latest 30."""
+    stop = app.clock.now_ms() + DAY_MS if end is None else end
+    first = stop - (_DAYS + 1) * DAY_MS if start is None else start
+    return Quality.of(app.quality.quality(exchange, symbol, interval, first, stop))
+
+
+@router.post(
+    "/verifications",
+    status_code=202,
+    summary="Verify days",
+    responses=problems(503, body=True),
+)
+def verify(body: NewVerification, app: App, _: Principal, response: Response) -> Job:
+    """A job that compares stored days with the venue, bar by bar, and repairs them."""
+    wanted = target(body.exchange, body.symbol, body.interval, 0)
+    job = Job.of(app.collection.verify(wanted, body.days))
+    response.headers["Location"] = f"/api/v1/jobs/{job.id}"
+    return job

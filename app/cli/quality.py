@@ -1,0 +1,111 @@
+"""``tidemark data verify|heal|gaps|quality``: how complete and how right stored klines are."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from app.cli.arguments import End, Exchange, Interval, Start, Symbol, time_of
+from app.cli.output import Json, emit, facts, table
+from app.cli.plans import plan_of
+
+Days = Annotated[int, typer.Option("--days", min=1, help="The latest finished days, so many.")]
+_MONTH_DAYS = 30
+
+
+def verify(
+    symbol: Symbol,
+    interval: Interval = "1m",
+    exchange: Exchange = "binance",
+    days: Days = 1,
+    as_json: Json = False,
+) -> None:
+    """Compare stored days with the exchange, bar by bar, and repair what differs."""
+    from app.cli.driving import finish_jobs, require_success
+    from app.cli.session import session
+    from app.services.collection.target import target
+
+    with session() as here:
+        wanted = target(exchange, symbol, interval, 0)
+        job = here.container.collection.verify(wanted, days)
+        done = finish_jobs(here, [job.id])
+        require_success(done)
+    found: dict[str, Any] = done[0].result or {}
+    rows = {
+        "days": found["slices_total"],
+        "bars compared": found["compared"],
+        "differed, revised now": found["differed"],
+        "missed, stored now": found["missed"],
+        "hours and days compared": found["derived_compared"],
+        "hours and days that differ": found["derived_differed"],
+    }
+    emit(as_json, found, lambda out: facts(out, rows.items()))
+
+
+def heal(
+    plan: Annotated[str, typer.Argument(help="A plan's name or id.")], as_json: Json = False
+) -> None:
+    """Ask at once for every missing bar, also for those that were asked for in vain."""
+    from app.cli.driving import finish_jobs, require_success
+    from app.cli.session import session
+    from app.schemas.jobs import Job
+
+    with session() as here:
+        row = plan_of(here, plan)
+        started = here.container.collection.start(row.id, heal=True)
+        done = finish_jobs(here, [job.id for job in started]) if started else []
+        require_success(done)
+    jobs = [Job.of(job) for job in done]
+    rows = (
+        [job.params["symbol"], job.params["interval"], *map((job.result or {}).get, _COUNTS)]
+        for job in jobs
+    )
+    columns = ("symbol", "interval", "healed>", "pending>", "missing at venue>")
+    emit(
+        as_json,
+        {"plan": row.name, "jobs": [job.model_dump(mode="json") for job in jobs]},
+        lambda out: table(out, columns, rows, f"Plan {row.name} lacks nothing."),
+    )
+
+
+_COUNTS = ("rows", "pending", "exchange_side")
+
+
+def quality(
+    symbol: Symbol,
+    interval: Interval = "1m",
+    exchange: Exchange = "binance",
+    start: Start = "",
+    end: End = "",
+    as_json: Json = False,
+) -> None:
+    """Show how complete and how right verified days are; without a range, the latest 30."""
+    from app.cli.session import session
+    from app.core.market.intervals import DAY_MS
+    from app.schemas.quality import Quality
+    from app.services.quality import QualityService
+
+    with session() as here:
+        stop = time_of("--end", end) or here.container.clock.now_ms() + DAY_MS
+        first = time_of("--start", start)
+        begin = stop - (_MONTH_DAYS + 1) * DAY_MS if first is None else first
+        service = QualityService(here.container.units)
+        found = Quality.of(service.quality(exchange, symbol, interval, begin, stop))
+    columns = ("day", "expected", "present", "exchange_side", "pending", "quiet", "differed")
+    names = (columns[0], *(f"{name.replace('_', ' ')}>" for name in columns[1:]))
+
+    def human(out: Any) -> None:
+        rows = ([getattr(day, column) for column in columns] for day in found.days)
+        table(out, names, rows, "No day was verified yet; do it with: tidemark data verify")
+        if found.days:
+            out.print(
+                f"stored of what the exchange has: {_percent(found.success_rate)}; "
+                f"right when compared: {_percent(found.accuracy)}"
+            )
+
+    emit(as_json, found, human)
+
+
+def _percent(part: float | None) -> str:
+    return "unknown" if part is None else f"{100 * part:.4f} %"

@@ -1,0 +1,156 @@
+"""Gaps, revisions and the daily figures of stored klines."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
+
+from app.models import KlineDayRow, KlineQuarantineRow, KlineRevisionRow
+from app.schemas.common import Exchange, IntervalName, Model, Symbol, Time
+from app.schemas.times import rfc3339
+from app.services.quality import Gap as GapFound
+from app.services.quality import Quality as QualityFound
+
+
+class NewVerification(Model):
+    """Which days to compare with the venue: the latest finished ones of a series."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"exchange": "binance", "symbol": "BTC/USDT", "interval": "1m", "days": 7}]
+        }
+    )
+
+    exchange: Exchange = "binance"
+    symbol: Symbol
+    interval: IntervalName
+    days: Annotated[int, Field(ge=1, le=3660)] = 1
+
+
+class Gap(Model):
+    """Expected bars that are not stored."""
+
+    start: int = Field(description="open time of the first one, ms")
+    end: int = Field(description="exclusive")
+    state: str = Field(description="pending, exchange_side, before_listing or after_delisting")
+    bars: int
+    proof: dict[str, Any] = Field(
+        description="how it is known: first and last look, how many looks",
+        examples=[{"first": 1772323200000, "last": 1772326800000, "looks": 3}],
+    )
+
+    @classmethod
+    def of(cls, found: GapFound) -> Gap:
+        """The gap as the service found it."""
+        return cls(
+            start=found.start,
+            end=found.end,
+            state=found.state.value,
+            bars=found.bars,
+            proof=found.proof,
+        )
+
+
+class Revision(Model):
+    """A closed bar that was later stated differently."""
+
+    open_ts: int
+    old: dict[str, Any]
+    new: dict[str, Any]
+    source: str = Field(examples=["verify:binance"])
+    seen_at: Time
+
+    @classmethod
+    def of(cls, row: KlineRevisionRow) -> Revision:
+        """The revision of a row."""
+        return cls(
+            open_ts=row.open_ts,
+            old=row.old,
+            new=row.new,
+            source=row.source,
+            seen_at=rfc3339(row.seen_at),
+        )
+
+
+class Quarantined(Model):
+    """A bar that was refused, as it came."""
+
+    open_ts: int | None
+    row: list[Any]
+    reason: str
+    source: str
+    seen_at: Time
+
+    @classmethod
+    def of(cls, row: KlineQuarantineRow) -> Quarantined:
+        """The bar of a row."""
+        return cls(
+            open_ts=row.open_ts,
+            row=list(row.row),
+            reason=row.reason,
+            source=row.source,
+            seen_at=rfc3339(row.seen_at),
+        )
+
+
+class QualityDay(Model):
+    """One verified day of a series."""
+
+    day: Time
+    expected: int
+    present: int
+    exchange_side: int = Field(description="proven to be missing at the venue")
+    pending: int
+    quiet: int = Field(description="bars without volume")
+    compared: int = Field(description="bars of the venue's answer that were stored")
+    differed: int = Field(description="of these, stored otherwise; revised since")
+    missed: int = Field(description="bars of the venue's answer that were not stored; stored since")
+    derived_compared: int = Field(description="the venue's own hours and day")
+    derived_differed: int
+    verified_at: Time
+
+    @classmethod
+    def of(cls, row: KlineDayRow) -> QualityDay:
+        """The day of a row."""
+        return cls(
+            day=rfc3339(row.day_ts),
+            expected=row.expected,
+            present=row.present,
+            exchange_side=row.exchange_side,
+            pending=row.pending,
+            quiet=row.quiet,
+            compared=row.compared,
+            differed=row.differed,
+            missed=row.missed,
+            derived_compared=row.derived_compared,
+            derived_differed=row.derived_differed,
+            verified_at=rfc3339(row.verified_at),
+        )
+
+
+class Quality(Model):
+    """Figures of verified days together, and each of them."""
+
+    expected: int = Field(description="bars between listing and delisting")
+    obtainable: int = Field(description="without those proven to be missing at the venue")
+    present: int
+    success_rate: float | None = Field(description="present / obtainable")
+    compared: int
+    differed: int
+    accuracy: float | None = Field(description="1 - differed / compared")
+    days: list[QualityDay]
+
+    @classmethod
+    def of(cls, found: QualityFound) -> Quality:
+        """The figures as the service found them."""
+        return cls(
+            expected=found.expected,
+            obtainable=found.obtainable,
+            present=found.present,
+            success_rate=found.success,
+            compared=found.compared,
+            differed=found.differed,
+            accuracy=found.accuracy,
+            days=[QualityDay.of(day) for day in found.days],
+        )
