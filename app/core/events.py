@@ -41,16 +41,26 @@ def body(schema: str, **fields: Any) -> dict[str, Any]:
 
 
 def kline_event(
-    exchange: str, symbol: str, interval: str, first: int, last: int, count: int
+    exchange: str,
+    symbol: str,
+    interval: str,
+    first: int,
+    last: int,
+    count: int,
+    *,
+    kind: str = "trade",
 ) -> tuple[str, dict[str, Any]]:
     """Topic and body of "bars were stored".
 
     Args:
         first, last: open times of the first and last stored bar, ms.
         count: how many bars were new or changed.
+        kind: ``trade``, ``mark`` or ``index``; bars of trades are on ``market.kline``.
     """
-    return topic("market", "kline", exchange, symbol, interval), body(
+    name = "kline" if kind == "trade" else str(kind)
+    return topic("market", name, exchange, symbol, interval), body(
         "klines.v1",
+        kind=str(kind),
         exchange=exchange,
         symbol=symbol,
         interval=interval,

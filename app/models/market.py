@@ -180,6 +180,8 @@ class CollectionPlanRow(Base):
     name: Mapped[str] = mapped_column(Name)
     exchange: Mapped[str] = mapped_column(Name)
     symbols: Mapped[list[str]] = mapped_column(Json)
+    # What the prices of the bars are: trade, mark or index.
+    kind: Mapped[str] = mapped_column(Word, default="trade")
     # How the symbols are chosen anew with each refresh of the catalogue; None: they are listed.
     selection: Mapped[dict[str, Any] | None] = mapped_column(Json)
     intervals: Mapped[list[str]] = mapped_column(Json)

@@ -24,7 +24,7 @@ LIVE: Final = ("queued", "running")
 # parameters that say what such a job is for.
 _SLICED: Final = {
     "collection": ("plan_id", "symbol", "interval"),
-    "verification": ("exchange", "symbol", "interval"),
+    "verification": ("exchange", "symbol", "interval", "kind"),
 }
 
 

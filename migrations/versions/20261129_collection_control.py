@@ -1,4 +1,4 @@
-"""collection control: jobs that are paused; plans that choose their symbols and wait for others."""
+"""collection control: jobs that rest; plans with a kind, a choice of symbols, an order."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ depends_on = None
 def upgrade() -> None:
     """Apply."""
     op.add_column("jobs", sa.Column("paused", sa.Boolean(), nullable=False, server_default="0"))
+    op.add_column(
+        "collection_plans",
+        sa.Column("kind", sa.String(length=32), nullable=False, server_default="trade"),
+    )
     # Nullable, for MySQL gives a text no default.
     op.add_column("collection_plans", sa.Column("selection", LONG_TEXT, nullable=True))
     op.add_column("collection_plans", sa.Column("after", LONG_TEXT, nullable=True))
@@ -24,5 +28,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Take back."""
     op.drop_column("collection_plans", "after")
+    op.drop_column("collection_plans", "kind")
     op.drop_column("collection_plans", "selection")
     op.drop_column("jobs", "paused")

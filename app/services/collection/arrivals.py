@@ -12,7 +12,7 @@ from app.core.market.klines import KlineRow
 from app.core.market.validation import BadKline, as_text, kline_fault
 from app.repositories.unit import Unit, Units
 from app.services.collection.filling import Answer, Filler
-from app.services.collection.target import Ask, Target
+from app.services.collection.target import Ask, Target, kept_by
 
 # A bar said to be closed this long before it could be is not believed: venues' clocks do not
 # disagree with themselves by more than the rounding of a frame's time.
@@ -115,7 +115,7 @@ class Arrivals:
 
     def _lacks_before(self, unit: Unit, target: Target, first: int, last: int) -> bool:
         """Whether the bar before is not here, or one between those that came."""
-        series = unit.klines.find_series(target.exchange, target.symbol, target.interval.name)
+        series = unit.klines.find_series(*target.key)
         assert series is not None  # noqa: S101 - bars of it have just been stored
         before = target.interval.floor(first - 1)
         spans = unit.coverage.spans(series.id, before, last)
@@ -127,8 +127,7 @@ def hint_catch_up(unit: Unit, series: set[tuple[str, str, str]]) -> None:
     if not series:
         return
     for plan in unit.plans.enabled():
-        kept = {(plan.exchange, symbol, name) for symbol in plan.symbols for name in plan.intervals}
-        if kept & series:
+        if kept_by(plan) & series:
             unit.enqueue("collection.follow", plan.id)
 
 

@@ -16,7 +16,7 @@ from app.core.market.coverage import (
     refused,
 )
 from app.core.market.instruments import InstrumentStatus
-from app.core.market.klines import KlineRow
+from app.core.market.klines import KlineKind, KlineRow
 from app.core.market.validation import BadKline, check_klines
 from app.core.ports import MarketAdapter, MarketClock
 from app.repositories.klines import Stored
@@ -79,14 +79,14 @@ class Filler:
         """
         market = self._markets(target.exchange)
         name = target.interval.name
-        rows = market.klines(target.symbol, name, ask.start, ask.end, PAGE)
+        rows = market.klines(target.symbol, name, ask.start, ask.end, PAGE, target.kind)
         checked = check_klines(
             rows, target.interval, start=ask.start, end=ask.end, closed_by=ask.end
         )
         earliest = None
         first = checked.good[0].open_ts if checked.good else ask.end
         if ask.stored_until is None and first > ask.wanted_from:
-            oldest = market.klines(target.symbol, name, 0, ask.end, 1)
+            oldest = market.klines(target.symbol, name, 0, ask.end, 1, target.kind)
             probe = check_klines(oldest, target.interval, start=0, end=ask.end, closed_by=ask.end)
             earliest = probe.good[0].open_ts if probe.good else None
         return Answer(
@@ -105,7 +105,10 @@ class Filler:
             Unavailable: the bulk load did not store exactly these rows; roll back.
         """
         name = target.interval.name
-        series = unit.klines.series(target.exchange, target.symbol, name, unit.now_ms)
+        kind = target.kind
+        series = unit.klines.series(
+            target.exchange, target.symbol, name, unit.now_ms, kind=kind.value
+        )
         unit.klines.lock_series(series.id)
         ask, good = answer.ask, answer.good
         before = unit.coverage.spans(series.id, ask.start, ask.end)
@@ -123,10 +126,9 @@ class Filler:
         unit.coverage.save(series.id, before, after)
         if stored.changed:
             first, last = stored.first, stored.last
-            unit.emit(
-                *kline_event(target.exchange, target.symbol, name, first, last, stored.changed)
-            )
-            for row in unit.instances.running_on(target.exchange, target.symbol, name):
+            names = (target.exchange, target.symbol, name)
+            unit.emit(*kline_event(*names, first, last, stored.changed, kind=kind))
+            for row in unit.instances.running_on(*names) if kind is KlineKind.TRADE else ():
                 unit.enqueue("strategies.evaluate", row.id)
         return stored
 

@@ -48,6 +48,7 @@ class CollectionJobs(SlicedJobs):
             "symbol": wanted.symbol,
             "interval": wanted.interval.name,
             "since": wanted.since,
+            "kind": wanted.kind.value,
             **({"heal": True} if heal else {}),
         }
         purpose = purpose_of(KIND, params)
@@ -100,7 +101,7 @@ class CollectionJobs(SlicedJobs):
         """Fix the job's end and estimate, in its first slice; the end."""
         job = self._held(unit, job_id, token)
         if "end" not in job.cursor:
-            series = unit.klines.find_series(wanted.exchange, wanted.symbol, wanted.interval.name)
+            series = unit.klines.find_series(*wanted.key)
             spans = unit.coverage.spans(series.id) if series else []
             ranges = missing(spans, wanted.since, max(end, wanted.since), _looking_at(unit, job))
             bars = sum(wanted.bars(*part) for part in ranges)
@@ -118,7 +119,7 @@ class CollectionJobs(SlicedJobs):
                 return None, "cancelled"
             if job.paused:
                 return None, "paused"
-            series = unit.klines.find_series(wanted.exchange, wanted.symbol, wanted.interval.name)
+            series = unit.klines.find_series(*wanted.key)
             spans = unit.coverage.spans(series.id) if series else []
             position = int(job.cursor["position"])
             return next_ask(wanted, spans, position, end, _looking_at(unit, job)), ""
@@ -141,7 +142,7 @@ class CollectionJobs(SlicedJobs):
     def _result(self, unit: Unit, job: JobRow) -> dict[str, Any]:
         """Counts of the job's whole range, by state, and what was stored."""
         goal = _target_of(job)
-        series = unit.klines.find_series(goal.exchange, goal.symbol, goal.interval.name)
+        series = unit.klines.find_series(*goal.key)
         spans = unit.coverage.spans(series.id) if series else []
         end = max(int(job.cursor["end"]), goal.since)
         counts = count_bars(spans, goal.interval, goal.since, end)
@@ -156,7 +157,9 @@ def _looking_at(unit: Unit, job: JobRow) -> int:
 
 def _target_of(job: JobRow) -> Target:
     wanted = job.params
-    return target(wanted["exchange"], wanted["symbol"], wanted["interval"], wanted["since"])
+    names = (wanted["exchange"], wanted["symbol"], wanted["interval"])
+    # A job of an older release says no kind.
+    return target(*names, wanted["since"], wanted.get("kind", "trade"))
 
 
 def _progress(

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from app.core.errors import Conflict, InvalidInput, NotFound
+from app.core.market.features import MarketFeatures
 from app.core.market.intervals import interval
+from app.core.market.klines import KlineKind
 from app.core.ports import Ids
 from app.models import CollectionPlanRow
 from app.repositories.base import Page
@@ -37,6 +39,7 @@ class Plans:
         intervals: Sequence[str],
         since_ms: int,
         *,
+        kind: str = KlineKind.TRADE,
         selection: Selection | None = None,
         after: Sequence[str] = (),
         priority: int = 100,
@@ -46,6 +49,7 @@ class Plans:
 
         Args:
             since_ms: the first bar to keep opens at or after this time.
+            kind: ``trade``, ``mark`` or ``index``.
             selection: chooses the symbols instead of a list of them.
             after: names of plans whose back-fill of a symbol comes before this one's.
             priority: lower is more urgent.
@@ -65,6 +69,7 @@ class Plans:
         if selection is not None:
             wanted = self._choose(exchange, selection)
         _check(name, wanted, names, since_ms)
+        _check_venue(self._markets(exchange).features, exchange, names, kind)
         if selection is None:
             self._check_symbols(exchange, wanted)
 
@@ -79,6 +84,7 @@ class Plans:
                 name=name,
                 exchange=exchange,
                 symbols=wanted,
+                kind=KlineKind(kind).value,
                 selection=selection.as_row() if selection is not None else None,
                 intervals=names,
                 after=list(dict.fromkeys(after)) or None,
@@ -212,3 +218,17 @@ def _check(name: str, symbols: Sequence[str], intervals: Sequence[str], since_ms
     for entry in intervals:
         if interval(entry).name in _DERIVED:
             raise InvalidInput(f"{entry} is derived from stored 1d bars; collect 1d instead")
+
+
+def _check_venue(
+    features: MarketFeatures, exchange: str, intervals: Sequence[str], kind: str
+) -> None:
+    if kind not in features.kinds:
+        has = ", ".join(sorted(features.kinds))
+        raise InvalidInput(f"{exchange} has no {kind[:20]} klines; it has {has}")
+    lacking = [name for name in intervals if name not in features.intervals]
+    if lacking:
+        raise InvalidInput(
+            f"{exchange} has no klines of {', '.join(lacking)}; collect a shorter interval, "
+            "from which they derive"
+        )

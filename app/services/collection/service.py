@@ -147,7 +147,7 @@ class CollectionService:
         verified: dict[int, set[int]] = {}
         for each, day in wanted:
             done = verified.setdefault(day, unit.days.verified(day))
-            series = unit.klines.find_series(each.exchange, each.symbol, each.interval.name)
+            series = unit.klines.find_series(*each.key)
             if series is not None and series.id not in done:
                 self._verifier.ensure(unit, each, day, 1)
                 started += 1
@@ -233,7 +233,7 @@ class CollectionService:
     def _spans(self, target: Target) -> tuple[list[Span], int]:
         """Coverage of a series, and the wall time of the look."""
         with self._units.read() as unit:
-            series = unit.klines.find_series(target.exchange, target.symbol, target.interval.name)
+            series = unit.klines.find_series(*target.key)
             return unit.coverage.spans(series.id) if series else [], unit.now_ms
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from app.core.market.coverage import CoverageState, Span, missing
 from app.core.market.intervals import Interval, interval
+from app.core.market.klines import KlineKind
 from app.models import CollectionPlanRow
 
 #: Bars asked for at once; the venue's own limit.
@@ -19,12 +20,19 @@ class Target:
 
     Attributes:
         since: open time of the first bar to keep, ms, on the grid.
+        kind: what the prices are.
     """
 
     exchange: str
     symbol: str
     interval: Interval
     since: int
+    kind: KlineKind = KlineKind.TRADE
+
+    @property
+    def key(self) -> tuple[str, str, str, KlineKind]:
+        """Exchange, symbol, interval and kind: what ``find_series`` takes."""
+        return self.exchange, self.symbol, self.interval.name, self.kind
 
     def bars(self, start: int, end: int) -> int:
         """Expected bars in [start, end)."""
@@ -50,16 +58,25 @@ class Ask:
 def targets_of(plan: CollectionPlanRow) -> list[Target]:
     """Every series of a plan."""
     return [
-        target(plan.exchange, symbol, name, plan.since_ts)
+        target(plan.exchange, symbol, name, plan.since_ts, plan.kind)
         for symbol in plan.symbols
         for name in plan.intervals
     ]
 
 
-def target(exchange: str, symbol: str, interval_name: str, since_ts: int) -> Target:
+def target(
+    exchange: str, symbol: str, interval_name: str, since_ts: int, kind: str = KlineKind.TRADE
+) -> Target:
     """A series from its names; ``since_ts`` moves up to the grid."""
     length = interval(interval_name)
-    return Target(exchange, symbol, length, length.ceil(since_ts))
+    return Target(exchange, symbol, length, length.ceil(since_ts), KlineKind(kind))
+
+
+def kept_by(plan: CollectionPlanRow) -> set[tuple[str, str, str]]:
+    """Series of trades that a plan keeps: exchange, symbol, interval."""
+    if plan.kind != KlineKind.TRADE:
+        return set()
+    return {(plan.exchange, symbol, name) for symbol in plan.symbols for name in plan.intervals}
 
 
 def next_ask(

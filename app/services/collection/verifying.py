@@ -78,6 +78,7 @@ class Verifier(SlicedJobs):
             "exchange": wanted.exchange,
             "symbol": wanted.symbol,
             "interval": wanted.interval.name,
+            "kind": wanted.kind.value,
             "first_day": first_day - first_day % DAY_MS,
             "days": days,
         }
@@ -124,7 +125,7 @@ class Verifier(SlicedJobs):
             length = interval(name)
             if not self._filler.offers(wanted.exchange, name):
                 continue
-            own = Target(wanted.exchange, wanted.symbol, length, 0)
+            own = Target(wanted.exchange, wanted.symbol, length, 0, wanted.kind)
             answer = self._filler.fetch(own, Ask(day, day + DAY_MS, day, day))
             with self._units.read() as unit:
                 series = series_of(unit, wanted)
@@ -167,7 +168,9 @@ class Verifier(SlicedJobs):
 
     def _work(self, job: JobRow, token: str) -> str:
         over = self._slice()
-        wanted = target(job.params["exchange"], job.params["symbol"], job.params["interval"], 0)
+        asked = job.params
+        names = (asked["exchange"], asked["symbol"], asked["interval"])
+        wanted = target(*names, 0, asked["kind"])
         days = int(job.params["days"])
         done = int(job.cursor.get("done", 0))
         while done < days and not over():
@@ -215,7 +218,7 @@ def series_of(unit: Unit, wanted: Target) -> KlineSeriesRow:
     Raises:
         InvalidInput: nothing of it is stored.
     """
-    series = unit.klines.find_series(wanted.exchange, wanted.symbol, wanted.interval.name)
+    series = unit.klines.find_series(*wanted.key)
     if series is None:
         raise InvalidInput(
             f"nothing of {wanted.symbol} {wanted.interval.name} is stored; collect it first"

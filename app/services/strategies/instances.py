@@ -20,6 +20,7 @@ from app.core.strategies.runtime import StrategyRuntime
 from app.models import StrategyInstanceRow, StrategyQuotaRow
 from app.repositories.base import Page
 from app.repositories.unit import Unit, Units
+from app.services.collection.target import kept_by
 from app.services.orders.cancelling import request_cancel
 from app.services.orders.triggers import cancel_triggers
 from app.services.strategies.catalogue import StrategyCatalogue, ref_of
@@ -267,9 +268,9 @@ def _instruments(unit: Unit, exchange: str, symbols: Sequence[str]) -> tuple[Ins
 def _check_collected(unit: Unit, row: StrategyInstanceRow) -> None:
     """Somebody must bring the klines, or the instance would run and never do anything."""
     wanted = {row.interval, "1m", *(("1d",) if row.interval in ("3d", "1w", "1M") else ())}
-    plans = [plan for plan in unit.plans.enabled() if plan.exchange == row.exchange]
+    kept = set().union(*map(kept_by, unit.plans.enabled()))
     for symbol in row.symbols:
-        if not any(symbol in plan.symbols and wanted & set(plan.intervals) for plan in plans):
+        if not any((row.exchange, symbol, name) in kept for name in wanted):
             raise Conflict(
                 f"no plan collects klines of {symbol} from which {row.interval} can be had; add "
                 f"one: tidemark data plans add NAME -s {symbol} -i 1m --since DATE",

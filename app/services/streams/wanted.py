@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from app.core.exchanges.streaming_frames import Feed, FeedKind
+from app.core.market.klines import KlineKind
 from app.repositories.unit import Unit
+from app.services.collection.target import kept_by
 
 #: Sockets among which a venue's symbols are divided, whatever the number of processes.
 SHARDS: Final = 4
@@ -62,11 +64,17 @@ def shard_of(symbol: str, shards: int) -> int:
 
 def _feeds(unit: Unit, venues: frozenset[str]) -> set[tuple[str, Feed]]:
     found: set[tuple[str, Feed]] = set()
-    kept = {(row.exchange, row.symbol, row.interval) for row in unit.klines.all_series()}
+    kept = {
+        (row.exchange, row.symbol, row.interval)
+        for row in unit.klines.all_series()
+        if row.kind == KlineKind.TRADE
+    }
     for plan in unit.plans.enabled():
-        pairs = [(symbol, name) for symbol in plan.symbols for name in plan.intervals]
-        kept |= {(plan.exchange, *pair) for pair in pairs}
-        found |= {(plan.exchange, Feed(FeedKind.KLINE, *pair)) for pair in pairs}
+        planned = kept_by(plan)
+        kept |= planned
+        found |= {
+            (exchange, Feed(FeedKind.KLINE, symbol, name)) for exchange, symbol, name in planned
+        }
     for row in unit.instances.running():
         for symbol in row.symbols:
             # Bars that are derived must stay so: a series of their own, with no past, would be

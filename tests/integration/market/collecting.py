@@ -13,7 +13,7 @@ from app.core.exchanges.errors import VenueRulesRefused
 from app.core.market.coverage import CoverageState, Span
 from app.core.market.features import MarketFeatures
 from app.core.market.instruments import Instrument, InstrumentStatus, InstrumentType
-from app.core.market.klines import KlineRow
+from app.core.market.klines import KlineKind, KlineRow
 from app.core.market.quotes import MarketData, OrderBook
 from app.core.market.resampling import resample_rows
 from app.models import CollectionPlanRow, JobRow
@@ -46,6 +46,11 @@ def bar(minute: int, close: int = 0) -> KlineRow:
         Decimal(minute),
         minute % 11,
     )
+
+
+def _higher(row: KlineRow) -> KlineRow:
+    prices = {name: getattr(row, name) + 1 for name in ("open", "high", "low", "close")}
+    return row._replace(**prices, volume=Decimal(0), quote_volume=None, trade_count=None)
 
 
 def instrument(symbol: str, status: InstrumentStatus = InstrumentStatus.TRADING) -> Instrument:
@@ -94,7 +99,10 @@ class Venue:
     @property
     def features(self) -> MarketFeatures:
         """Minutes, and the longer intervals that the test set."""
-        return MarketFeatures(frozenset({"1m", *self.longer}), page=1_000)
+        kinds = frozenset({KlineKind.TRADE, KlineKind.MARK})
+        return MarketFeatures(
+            frozenset({"1m", "5m", "1h", "1d", *self.longer}), page=1_000, kinds=kinds
+        )
 
     catalogues: list[list[str] | None] = field(default_factory=list)
 
@@ -109,9 +117,18 @@ class Venue:
         return found
 
     def klines(
-        self, symbol: str, interval: str, start: int, end: int, limit: int
+        self,
+        symbol: str,
+        interval: str,
+        start: int,
+        end: int,
+        limit: int,
+        kind: KlineKind = KlineKind.TRADE,
     ) -> list[KlineRow]:
-        """Bars in [start, end), at most ``limit``."""
+        """Bars in [start, end), at most ``limit``; those of the mark price are 1 higher."""
+        if kind is KlineKind.MARK:
+            trades = [bar for at, bar in sorted(self.bars.items()) if start <= at < end]
+            return [_higher(bar) for bar in trades[:limit]]
         if interval in self.longer:
             return [row for row in self.longer[interval] if start <= row.open_ts < end]
         self.asked.append((symbol, start, end, limit))
@@ -119,7 +136,10 @@ class Venue:
             self.before()
         if self.failures:
             raise self.failures.pop(0)
-        rows = [self.bars[opened] for opened in sorted(self.bars) if start <= opened < end][:limit]
+        rows = [self.bars[opened] for opened in sorted(self.bars) if start <= opened < end]
+        if interval in ("1h", "1d"):
+            rows = resample_rows(rows, "1m", interval).bars
+        rows = rows[:limit]
         return rows if self.tamper is None else self.tamper(rows)
 
     def turnover(self) -> dict[str, Decimal]:

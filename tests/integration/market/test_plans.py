@@ -11,7 +11,7 @@ from app.core.errors import Conflict, InvalidInput, NotFound, UnknownName
 from app.core.exchanges.errors import BadVenueAnswer
 from app.core.market.instruments import InstrumentStatus
 from app.services.collection.selection import Selection
-from tests.integration.market.collecting import SYMBOL, Collecting, instrument
+from tests.integration.market.collecting import SYMBOL, Collecting, bar, instrument
 from tests.support.record import record
 
 
@@ -132,3 +132,25 @@ def test_a_plan_waits_for_the_plan_that_comes_before_it(world: Collecting) -> No
     assert world.service.run_job(then.id) == "not_claimed", "it looks again after five seconds"
     world.clock.advance(5_000)
     assert world.service.run_job(then.id) != "not_claimed"
+
+
+def test_bars_of_the_mark_price_are_a_series_of_their_own(world: Collecting) -> None:
+    world.list_bars(range(50))
+    trades, marks = world.plan(), world.plan(name="marks", kind="mark")
+    for plan in (trades, marks):
+        (job,) = world.service.start(plan.id)
+        assert world.finish(job.id) == "succeeded"
+    assert world.stored() == [bar(minute) for minute in range(50)]
+    with world.units.read() as unit:
+        series = unit.klines.find_series("binance", SYMBOL, "1m", "mark")
+        assert series is not None
+        found = unit.klines.read_exact(series.id, 0, 2**60)
+    assert [row.close for row in found] == [bar(minute).close + 1 for minute in range(50)]
+    assert {name for name, _ in world.events.sent if name.startswith("market")} == {
+        "market.kline.binance.BTC/USDT.1m",
+        "market.mark.binance.BTC/USDT.1m",
+    }
+    with pytest.raises(InvalidInput, match="binance has no index klines; it has mark, trade"):
+        world.plan(name="index", kind="index")
+    with pytest.raises(InvalidInput, match="binance has no klines of 8h"):
+        world.plan(name="eight", intervals=["8h"])
