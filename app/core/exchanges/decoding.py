@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 from app.core.errors import InvalidInput
 from app.core.exchanges.errors import BadVenueAnswer
 from app.core.market.klines import KlineRow
-from app.core.money import checked
+from app.core.money import ZERO, checked
 from app.core.orders.types import OrderStatus
 
 # Texts of numbers from a venue have at most some 30 characters; int() and Decimal() of a text
@@ -118,6 +118,12 @@ class Reader:
             self.bad(f"{key} is not a positive integer")
         return value
 
+    def moment(self, value: Any, name: str) -> int:
+        """A time in ms, or a count, which some venues write as a number and others as text."""
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+            return int(value)
+        return self.integer({name: value}, name)
+
     def id(self, row: dict[str, Any], key: str) -> str:
         """An id, number or text, as text."""
         value = row.get(key)
@@ -169,6 +175,25 @@ def kline_rows(reader: Reader, answer: Any) -> list[KlineRow]:
     """
     rows: Sequence[Any] = reader.list(answer)
     return [_kline(reader, row) for row in rows]
+
+
+def price_rows(reader: Reader, answer: Any) -> list[KlineRow]:
+    """Rows of a mark or index price: time, open, high, low, close, and nothing that was traded."""
+    return [price_row(reader, row) for row in reader.list(answer)]
+
+
+def price_row(reader: Reader, row: Any) -> KlineRow:
+    """One bar of a mark or index price; its volume is 0."""
+    if not isinstance(row, list) or len(row) < 5:
+        reader.bad("a row has fewer than 5 columns")
+    return KlineRow(
+        reader.moment(row[0], "open time"),
+        reader.loose(row[1], "open"),
+        reader.loose(row[2], "high"),
+        reader.loose(row[3], "low"),
+        reader.loose(row[4], "close"),
+        ZERO,
+    )
 
 
 def _kline(reader: Reader, row: Any) -> KlineRow:

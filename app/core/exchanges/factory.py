@@ -9,12 +9,19 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from app.core.errors import UnknownName
+from app.core.exchanges.markets.base import VenueMarket
 from app.core.exchanges.markets.binance import BinanceSpotMarket
+from app.core.exchanges.markets.binanceusdm import BinanceUsdmMarket
 from app.core.exchanges.session import TIMEOUT_S, VenueSession
 from app.core.ports import Clock, MarketAdapter, RequestBudget
 
-#: Venues that have adapters.
-VENUES: Final = ("binance",)
+#: Venues that have market adapters of their own.
+VENUES: Final[Mapping[str, type[VenueMarket]]] = {
+    "binance": BinanceSpotMarket,
+    "binanceusdm": BinanceUsdmMarket,
+}
+#: Venues at which accounts trade, and whose live streams are read.
+TRADED: Final = ("binance",)
 
 
 def market_adapter(
@@ -34,7 +41,8 @@ def market_adapter(
     Raises:
         UnknownName: there is no adapter for the venue.
     """
-    return BinanceSpotMarket(open_session(exchange, budget, clock, base_url, None, timeout_s))
+    session = open_session(exchange, budget, clock, base_url, None, timeout_s)
+    return VENUES[exchange](session)
 
 
 def open_session(

@@ -40,6 +40,10 @@ class BinanceSpotMarket(VenueMarket):
         quiet_bars=QuietBars.FILLED,
     )
 
+    def native_id(self, symbol: str) -> str:
+        """``BTC/USDT`` is ``BTCUSDT``."""
+        return native_id(symbol)
+
     def instruments(self, symbols: Collection[str] | None = None) -> list[Instrument]:
         """All spot symbols, or some, with their filters; weight 20."""
         reader = self._reader("exchangeInfo")
