@@ -56,19 +56,6 @@ def decode(exchange: str, body: bytes) -> dict[str, Any] | list[Any]:
     return answer
 
 
-def error_of(answer: dict[str, Any] | list[Any]) -> tuple[str, str] | None:
-    """The venue's (code, text) where the answer is Binance's error object; else None.
-
-    Errors are below 0, but for maintenance, which is 1; 0 and 200 are how successes are worded.
-    """
-    if not isinstance(answer, dict) or "msg" not in answer:
-        return None
-    code, text = answer.get("code"), answer["msg"]
-    if not isinstance(code, int) or isinstance(code, bool) or code in (0, 200):
-        return None
-    return str(code), text if isinstance(text, str) else ""
-
-
 class Reader:
     """Typed access to the parts of one answer.
 
