@@ -12,6 +12,7 @@ from app.core.errors import UnknownName
 from app.core.exchanges.markets.base import VenueMarket
 from app.core.exchanges.markets.binance import BinanceSpotMarket
 from app.core.exchanges.markets.binanceusdm import BinanceUsdmMarket
+from app.core.exchanges.markets.bybit import BybitMarket
 from app.core.exchanges.markets.okx import OkxMarket
 from app.core.exchanges.session import TIMEOUT_S, VenueSession
 from app.core.ports import Clock, MarketAdapter, RequestBudget
@@ -21,6 +22,7 @@ VENUES: Final[Mapping[str, type[VenueMarket]]] = {
     "binance": BinanceSpotMarket,
     "binanceusdm": BinanceUsdmMarket,
     "okx": OkxMarket,
+    "bybit": BybitMarket,
 }
 #: Venues at which accounts trade, and whose live streams are read.
 TRADED: Final = ("binance",)
