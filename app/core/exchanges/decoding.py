@@ -34,17 +34,20 @@ ORDER_STATUS: Final = {
 }
 
 
-def decode(exchange: str, body: bytes) -> dict[str, Any] | list[Any]:
+def decode(
+    exchange: str, body: bytes, *, numbers_as_text: bool = False
+) -> dict[str, Any] | list[Any]:
     """The object or array that ``body`` holds as JSON.
 
     Refused besides broken JSON: NaN and Infinity, an object with one key twice (two readers
-    would see two different answers), and a bare text or number. Fractions become Decimal.
+    would see two different answers), and a bare text or number. Fractions become Decimal, or
+    all numbers the text that stood there, which is how ccxt's own parsers expect them.
     """
     try:
         answer = json.loads(
             body.decode("utf-8"),
-            parse_float=_fraction,
-            parse_int=_integer,
+            parse_float=_short if numbers_as_text else _fraction,
+            parse_int=_short if numbers_as_text else _integer,
             parse_constant=_constant,
             object_pairs_hook=_object,
         )
@@ -211,15 +214,17 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _fraction(text: str) -> Decimal:
-    if len(text) > _NUMBER_LIMIT:
-        raise ValueError("a number is too long")
-    return Decimal(text)
+    return Decimal(_short(text))
 
 
 def _integer(text: str) -> int:
+    return int(_short(text))
+
+
+def _short(text: str) -> str:
     if len(text) > _NUMBER_LIMIT:
         raise ValueError("a number is too long")
-    return int(text)
+    return text
 
 
 def _constant(text: str) -> NoReturn:

@@ -36,17 +36,27 @@ def market_adapter(
     base_url: str | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> MarketAdapter:
-    """Public market data of a venue.
+    """Public market data of a venue: by an adapter of its own, or by ccxt's unified calls.
 
     Args:
         base_url: of a simulator on loopback; None is the real venue.
         timeout_s: from the send to the last byte of an answer, seconds.
 
     Raises:
-        UnknownName: there is no adapter for the venue.
+        UnknownName: ccxt knows no such exchange, or the simulator does not.
     """
-    session = open_session(exchange, budget, clock, base_url, None, timeout_s)
-    return VENUES[exchange](session)
+    own = VENUES.get(exchange)
+    if own is not None:
+        return own(open_session(exchange, budget, clock, base_url, None, timeout_s))
+    if base_url is not None:
+        raise UnknownName(
+            f"exchange {exchange[:40]!r} is not simulated; use one of {', '.join(VENUES)}"
+        )
+    from app.core.exchanges.markets.generic import GenericMarket, check_known
+    from app.core.exchanges.unified import UnifiedSession
+
+    check_known(exchange)
+    return GenericMarket(UnifiedSession(exchange, budget, clock, timeout_s=timeout_s))
 
 
 def open_session(

@@ -183,13 +183,18 @@ class VenueSession:
         if self._bind is not None:
             self._bind(client)
 
+        client.fetch = self._fetcher(client)
+        return client
+
+    def _fetcher(self, client: Any) -> Callable[..., Any]:
+        """What stands in for the client's own ``fetch``."""
+
         def fetch(
             url: str, method: str = "GET", headers: Any = None, body: str | None = None
         ) -> Reply:
             return self._transport(client, url, method, headers, body)
 
-        client.fetch = fetch
-        return client
+        return fetch
 
     def _transport(
         self, client: Any, url: str, method: str, headers: Any, body: str | None

@@ -155,6 +155,8 @@ class NewestFirstMarket(VenueMarket):
         ``end`` or later where there is none.
         """
         for name in _LADDER:
+            if name not in self.features.intervals:
+                continue
             if INTERVALS[name].length_ms <= series.interval.length_ms or start >= end:
                 break
             longer = series._replace(interval=INTERVALS[name])
