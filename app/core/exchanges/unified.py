@@ -28,6 +28,16 @@ from app.core.exchanges.session import Call, Reply, VenueSession
 # What ccxt's parsers raise over JSON that is not the venue's.
 _PARSER_FAULTS: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _MINUTE_MS: Final = 60_000
+# ccxt's classes and ours; the first that fits.
+_JUDGED: Final[tuple[tuple[str, type[VenueError]], ...]] = (
+    ("OperationFailed", VenueRetryLater),
+    ("BadSymbol", VenueRulesRefused),
+    ("BadResponse", BadVenueAnswer),
+    ("AuthenticationError", VenueKeyRefused),
+    ("BadRequest", VenueRejected),
+    ("NotSupported", VenueRejected),
+    ("OperationRejected", VenueRejected),
+)
 
 
 class UnifiedSession(VenueSession):
@@ -112,19 +122,13 @@ class UnifiedSession(VenueSession):
         import ccxt
 
         said = f"ccxt says {type(error).__name__}"
-        text = {"venue_text": str(error).removeprefix(self.exchange).strip() or None}
+        text = str(error).removeprefix(self.exchange).strip() or None
         if isinstance(error, ccxt.DDoSProtection | ccxt.RateLimitExceeded):
             now = self.clock.now_ms()
             pause = _MINUTE_MS - now % _MINUTE_MS
             self._budget.back_off(self.exchange, now + pause)
-            return RateLimited(self.exchange, said, retry_after_ms=pause, **text)
-        for kinds, made in (
-            ((ccxt.OperationFailed,), VenueRetryLater),
-            ((ccxt.BadSymbol,), VenueRulesRefused),
-            ((ccxt.BadResponse,), BadVenueAnswer),
-            ((ccxt.AuthenticationError,), VenueKeyRefused),
-            ((ccxt.BadRequest, ccxt.NotSupported, ccxt.OperationRejected), VenueRejected),
-        ):
-            if isinstance(error, kinds):
-                return made(self.exchange, said, **text)
-        return VenueUnknown(self.exchange, said, **text)
+            return RateLimited(self.exchange, said, retry_after_ms=pause, venue_text=text)
+        for name, made in _JUDGED:
+            if isinstance(error, getattr(ccxt, name)):
+                return made(self.exchange, said, venue_text=text)
+        return VenueUnknown(self.exchange, said, venue_text=text)

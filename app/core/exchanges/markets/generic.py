@@ -26,7 +26,7 @@ from app.core.exchanges.markets.newest_first import (
     NewestFirstMarket,
     Series,
 )
-from app.core.exchanges.session import Call
+from app.core.exchanges.session import ANSWER_LIMIT, Call
 from app.core.exchanges.unified import UnifiedSession
 from app.core.market.instruments import Instrument
 from app.core.market.intervals import INTERVALS
@@ -240,5 +240,5 @@ class GenericMarket(NewestFirstMarket):
     def _ask(self, method: str, params: dict[str, Any]) -> Any:
         return self._unified.call(self._call(method, params), self._catalogue())
 
-    def _call(self, method: str, params: dict[str, Any], **limits: int) -> Call:
-        return Call(method, params, self._weight, wait_s=_WAIT_S, **limits)
+    def _call(self, method: str, params: dict[str, Any], limit: int = ANSWER_LIMIT) -> Call:
+        return Call(method, params, self._weight, wait_s=_WAIT_S, limit=limit)

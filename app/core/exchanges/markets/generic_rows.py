@@ -81,8 +81,10 @@ def kline(reader: Reader, row: Any) -> KlineRow:
     if not isinstance(row, list) or len(row) < 6:
         reader.bad("a row has fewer than 6 columns")
     names = ("open", "high", "low", "close", "volume")
-    values = (reader.loose(_text(row[n]), name) for n, name in enumerate(names, 1))
-    return KlineRow(reader.moment(row[0], "time"), *values)
+    opened, high, low, close, volume = (
+        reader.loose(_text(value), name) for name, value in zip(names, row[1:6], strict=True)
+    )
+    return KlineRow(reader.moment(row[0], "time"), opened, high, low, close, volume)
 
 
 def instrument(exchange: str, reader: Reader, market: Any, mode: int) -> Instrument | None:
