@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from app.core.exchanges.decoding import Reader, kline_rows, price_rows
+from app.core.exchanges.errors import VenueRejected
 from app.core.exchanges.markets.base import VenueMarket
 from app.core.exchanges.session import Call
 from app.core.exchanges.symbols import joined
@@ -29,6 +30,8 @@ _FUNDING_LIMIT: Final = 1000
 _INTEREST_LIMIT: Final = 500
 # It answers only for the last 30 days; a day less, for its clock is not ours.
 _INTEREST_MS: Final = 29 * DAY_MS
+# "parameter 'startTime' is invalid": it lies before what is kept.
+_TOO_OLD: Final = "-1130"
 _INTEREST_PERIODS: Final = ("5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")
 _STATUS: Final = {
     "TRADING": InstrumentStatus.TRADING,
@@ -150,7 +153,8 @@ class BinanceUsdmMarket(VenueMarket):
         """
         length = self._period(_INTEREST_PERIODS, interval).length_ms
         found: list[OpenInterest] = []
-        start = max(start, self._session.clock.now_ms() - _INTEREST_MS)
+        # A market's time may lie behind ours, at a simulator; what is asked for never lies ahead.
+        start = max(start, min(end, self._session.clock.now_ms()) - _INTEREST_MS)
         for first, last in self._windows(start, end, _INTEREST_LIMIT * length):
             found += self._interest(symbol, interval, first, last)
             if len(found) >= limit:
@@ -203,17 +207,19 @@ class BinanceUsdmMarket(VenueMarket):
 
     def _interest(self, symbol: str, interval: str, start: int, end: int) -> list[OpenInterest]:
         reader = self._reader(f"open interest of {symbol}")
-        answer = self._get(
-            "fapidata_get_openinteresthist",
-            {
-                "symbol": joined(symbol),
-                "period": interval,
-                "startTime": start,
-                "endTime": end - 1,
-                "limit": _INTEREST_LIMIT,
-            },
-            1,
-        )
+        params = {
+            "symbol": joined(symbol),
+            "period": interval,
+            "startTime": start,
+            "endTime": end - 1,
+            "limit": _INTEREST_LIMIT,
+        }
+        try:
+            answer = self._get("fapidata_get_openinteresthist", params, 1)
+        except VenueRejected as error:
+            if error.venue_code != _TOO_OLD:
+                raise
+            return []
         found = [
             OpenInterest(
                 reader.moment(row.get("timestamp"), "timestamp"),

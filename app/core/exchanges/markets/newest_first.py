@@ -136,7 +136,7 @@ class NewestFirstMarket(VenueMarket):
         pages = climbs = 0
         while start < end and len(found) < limit:
             page = self.page_of(series, start)
-            stop = min(end, _after(series.interval, start, page))
+            stop = min(end, after(series.interval, start, page))
             found += self.window(series, start, stop)
             pages += page
             if found and pages >= limit:
@@ -167,7 +167,7 @@ class NewestFirstMarket(VenueMarket):
         """Open time of the first bar that closes after ``start``; ``end`` where there is none."""
         first = series.interval.floor(start)
         while first < end:
-            last = _after(series.interval, first, self.page_of(series, first))
+            last = after(series.interval, first, self.page_of(series, first))
             bars = self.window(series, first, min(last, end))
             if bars:
                 return bars[0].row.open_ts
@@ -179,11 +179,11 @@ class NewestFirstMarket(VenueMarket):
         low, high = start, end
         while low < high:
             middle = series.interval.floor((low + high) // 2)
-            after = _after(series.interval, middle, self.page_of(series, middle))
-            if self.window(series, middle, min(after, end)):
+            stop = after(series.interval, middle, self.page_of(series, middle))
+            if self.window(series, middle, min(stop, end)):
                 high = middle
             else:
-                low = after
+                low = stop
         return series.interval.ceil(max(start, low))
 
     def _next_month(self, symbol: str, start: int, end: int) -> int:
@@ -217,14 +217,14 @@ class NewestFirstMarket(VenueMarket):
         A row outside the window is no answer to what was asked.
         """
         times = [bar.row.open_ts for bar in bars]
-        if any(after >= before for before, after in pairwise(times)):
+        if any(older >= newer for newer, older in pairwise(times)):
             reader.bad("the rows are not newest first, or one came twice")
         if any(not start <= ts < end for ts in times):
             reader.bad("a row lies outside the range that was asked for")
         return bars[::-1]
 
 
-def _after(length: Interval, start: int, bars: int) -> int:
+def after(length: Interval, start: int, bars: int) -> int:
     """Open time of the bar that is ``bars`` after the one that opens at ``start``."""
     if not length.is_month:
         return start + bars * length.length_ms

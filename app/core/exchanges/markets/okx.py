@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from app.core.exchanges.decoding import Reader
-from app.core.exchanges.markets.newest_first import Bar, NewestFirstMarket, Series
+from app.core.exchanges.markets.newest_first import Bar, NewestFirstMarket, Series, after
 from app.core.exchanges.markets.okx_rows import (
     bar,
     contract_size,
@@ -109,23 +109,35 @@ class OkxMarket(NewestFirstMarket):
         return PAGE if recent else _HISTORY_PAGE
 
     def window(self, series: Series, start: int, end: int) -> list[Bar]:
-        """Bars that open in [start, end), ascending; weight 1 to 4."""
+        """Bars that open in [start, end), ascending; weight 1 to 4, for each page.
+
+        The endpoint of the latest bars begins where its memory does. What it leaves out at the
+        beginning is asked of the history, which has all that closed.
+        """
+        if not self._is_recent(series.interval, start):
+            return self._candles(series, start, end, is_recent=False)
+        bars = self._candles(series, start, end, is_recent=True)
+        known = bars[0].row.open_ts if bars else end
+        older: list[Bar] = []
+        while start < known:
+            stop = min(known, after(series.interval, start, _HISTORY_PAGE))
+            older += self._candles(series, start, stop, is_recent=False)
+            start = stop
+        return older + bars
+
+    def _candles(self, series: Series, start: int, end: int, *, is_recent: bool) -> list[Bar]:
         symbol, length, kind = series
-        method, weight = _CANDLES[kind][0 if self._is_recent(length, start) else 1]
+        method, weight = _CANDLES[kind][0 if is_recent else 1]
         name = dashed(symbol.partition(":")[0]) if kind is KlineKind.INDEX else dashed(symbol)
         reader = self._reader(f"{kind} klines of {symbol}")
-        rows = self._data(
-            reader,
-            f"public_get_market_{method}",
-            {
-                "instId": name,
-                "bar": _BARS[length.name],
-                "before": start - 1,  # newer than this
-                "after": end,  # and older than this
-                "limit": self.page_of(series, start),
-            },
-            weight,
-        )
+        params = {
+            "instId": name,
+            "bar": _BARS[length.name],
+            "before": start - 1,  # newer than this
+            "after": end,  # and older than this
+            "limit": PAGE if is_recent and kind is KlineKind.TRADE else _HISTORY_PAGE,
+        }
+        rows = self._data(reader, f"public_get_market_{method}", params, weight)
         return self._turned(reader, [bar(reader, row, series) for row in rows], start, end)
 
     def payments(self, symbol: str, start: int, end: int) -> list[FundingRate]:
@@ -146,7 +158,7 @@ class OkxMarket(NewestFirstMarket):
 
     def funding_rates(self, symbol: str, start: int, end: int, limit: int) -> list[FundingRate]:
         """Up to ``limit`` payments of the last three months in [start, end), ascending."""
-        kept = self._session.clock.now_ms() - _FUNDING_MS
+        kept = min(end, self._session.clock.now_ms()) - _FUNDING_MS
         return super().funding_rates(symbol, max(start, kept), end, limit)
 
     def open_interest(
@@ -155,7 +167,8 @@ class OkxMarket(NewestFirstMarket):
         """Up to ``limit`` of the latest 1440 observations that lie in [start, end)."""
         self._check_swap(symbol, "open interest")
         length = self._period(_INTEREST_PERIODS, interval).length_ms
-        start = max(start, self._session.clock.now_ms() - _RECENT_BARS * length)
+        # A market's time may lie behind ours, at a simulator; what is asked for never lies ahead.
+        start = max(start, min(end, self._session.clock.now_ms()) - _RECENT_BARS * length)
         found: list[OpenInterest] = []
         for first, last in self._windows(start, end, _INTEREST_PAGE * length):
             found += self._interest(symbol, interval, first, last)
