@@ -16,7 +16,7 @@ from app.core.market.klines import KlineKind, KlineRow
 from app.core.market.points import FundingRate, OpenInterest
 from tests.support.market_edge import NO_DATA, MarketEdge, capture
 from tests.support.record import START_MS
-from tests.support.stub_venue import StubVenue
+from tests.support.stub_venue import Reply, StubVenue
 
 D = Decimal
 T = START_MS
@@ -170,6 +170,17 @@ def test_open_interest_is_asked_for_in_parts_of_the_last_30_days(edge: MarketEdg
     ]
     with pytest.raises(InvalidInput, match="use one of 5m, 15m"):
         edge.market.open_interest(BTC, "1m", T, T + DAY_MS, 1)
+
+
+def test_open_interest_that_the_venue_keeps_no_longer_is_none(edge: MarketEdge) -> None:
+    edge.clock.now = T + 400 * DAY_MS
+    path = "/futures/data/openInterestHist"
+    refused = {"code": -1130, "msg": "parameter 'startTime' is invalid."}
+    edge.stub.on("GET", path, Reply(refused, 400))
+    assert edge.market.open_interest(BTC, "1h", T, T + DAY_MS, 9) == []
+    edge.stub.on("GET", path, Reply({"code": -1121, "msg": "Invalid symbol."}, 400))
+    with pytest.raises(VenueRulesRefused):
+        edge.market.open_interest(BTC, "1h", T, T + DAY_MS, 9)
 
 
 DAY = {

@@ -228,32 +228,43 @@ def test_open_interest_before_the_listing_is_not_asked_for_day_by_day(edge: Mark
 TICKER = {
     "symbol": "BTCUSDT",
     "lastPrice": "100.5",
-    "bid1Price": "100",
-    "ask1Price": "101",
+    "bid1Price": "98",
+    "ask1Price": "102",
     "volume24h": "7",
     "turnover24h": "700",
 }
 
 
-def test_a_ticker_has_the_time_of_its_answer(edge: MarketEdge) -> None:
+def book(**changed: Any) -> dict[str, Any]:
+    result = {"s": "BTCUSDT", "b": [["100", "1"], ["99", "2"]], "a": [["101", "1"]], "ts": T}
+    return {**said(), "result": {**result, "u": 5277055, **changed}}
+
+
+def test_a_ticker_has_the_time_of_the_book(edge: MarketEdge) -> None:
     edge.serve(f"{MARKET}/tickers", said(TICKER))
+    edge.serve(f"{MARKET}/orderbook", book(cts=T - 3))
     price = edge.market.ticker(SWAP)
     assert (price.timestamp, price.price, price.bid, price.ask, price.volume_24h) == (
-        T,
+        T - 3,
         D("100.5"),
         D(100),
         D(101),
         D(7),
     )
-    assert edge.asked()[0][1] == {"category": "linear", "symbol": "BTCUSDT"}
+    asked = {"category": "linear", "symbol": "BTCUSDT"}
+    assert edge.asked() == [
+        (f"{MARKET}/tickers", asked),
+        (f"{MARKET}/orderbook", {**asked, "limit": "1"}),
+    ]
+    edge.serve(f"{MARKET}/orderbook", book(a=[]))
+    edge.serve(f"{MARKET}/tickers", said(TICKER, category="spot"))
+    price = edge.market.ticker(SPOT)
+    assert (price.timestamp, price.bid, price.ask) == (T, D(100), None)
+
+
+def test_turnover_of_a_name_is_that_of_both_its_markets(edge: MarketEdge) -> None:
+    edge.serve(f"{MARKET}/tickers", said(TICKER, category="spot"), said(TICKER))
     assert edge.market.turnover() == {"BTCUSDT": D(1400)}
-    edge.serve(f"{MARKET}/tickers", said({**TICKER, "ask1Price": ""}))
-    assert edge.market.ticker(SPOT).ask is None
-
-
-def book(**changed: Any) -> dict[str, Any]:
-    result = {"s": "BTCUSDT", "b": [["100", "1"], ["99", "2"]], "a": [["101", "1"]], "ts": T}
-    return {**said(), "result": {**result, "u": 5277055, **changed}}
 
 
 def test_a_book_is_as_deep_as_its_market_allows(edge: MarketEdge) -> None:
@@ -361,11 +372,10 @@ def test_funding_that_cannot_be_is_refused(edge: MarketEdge, rows: list[Any]) ->
         {"lastPrice": "0"},
         {"lastPrice": None},
         {"volume24h": "-1"},
-        {"bid1Price": "102"},
-        {"ask1Price": "Infinity"},
     ],
 )
 def test_a_ticker_that_cannot_be_is_refused(edge: MarketEdge, changed: dict[str, Any]) -> None:
+    edge.serve(f"{MARKET}/orderbook", book())
     edge.serve(f"{MARKET}/tickers", said({**TICKER, **changed}))
     with pytest.raises(BadVenueAnswer):
         edge.market.ticker(SWAP)
@@ -379,13 +389,16 @@ def test_a_ticker_that_cannot_be_is_refused(edge: MarketEdge, changed: dict[str,
         {"b": [["101", "1"]]},
         {"a": [["101", "0"]]},
         {"a": None},
-        {"u": None},
+        {"u": None, "ts": None},
     ],
 )
 def test_a_book_that_cannot_be_is_refused(edge: MarketEdge, changed: dict[str, Any]) -> None:
+    edge.serve(f"{MARKET}/tickers", said(TICKER))
     edge.serve(f"{MARKET}/orderbook", book(**changed))
     with pytest.raises(BadVenueAnswer):
         edge.market.order_book(SWAP, 9)
+    with pytest.raises(BadVenueAnswer):
+        edge.market.ticker(SWAP)
 
 
 def refused(edge: MarketEdge, reply: Reply) -> Exception:

@@ -161,7 +161,8 @@ def test_a_bar_that_has_not_closed_is_not_returned(edge: MarketEdge) -> None:
     ("interval", "bar"), [("1h", "1H"), ("6h", "6Hutc"), ("1d", "1Dutc"), ("1w", "1Wutc")]
 )
 def test_long_bars_are_those_that_open_in_utc(edge: MarketEdge, interval: str, bar: str) -> None:
-    edge.serve(f"{MARKET}/candles", said())
+    for path in ("candles", "history-candles"):
+        edge.serve(f"{MARKET}/{path}", said())
     edge.market.klines(SPOT, interval, T, T + 7 * DAY_MS, 1)
     assert edge.asked()[0][1]["bar"] == bar
     with pytest.raises(InvalidInput, match="no klines of 8h"):
@@ -181,6 +182,24 @@ def test_old_bars_come_by_the_hundred_from_the_history(edge: MarketEdge) -> None
         (str(start + n * MINUTE_MS - 1), "100") for n in (0, 100, 200)
     ]
     assert edge.budget.used("okx") == 6
+
+
+def test_what_the_latest_bars_leave_out_at_the_beginning_comes_from_the_history(
+    edge: MarketEdge,
+) -> None:
+    # The venue's memory of the latest bars begins later than our clock has it.
+    minutes = [T + n * MINUTE_MS for n in range(5)]
+    edge.serve(f"{MARKET}/candles", said(*map(candle, reversed(minutes[3:]))))
+    edge.serve(f"{MARKET}/history-candles", said(*map(candle, reversed(minutes[:3]))))
+    rows = edge.market.klines(SPOT, "1m", T, T + 5 * MINUTE_MS, 300)
+    assert [row.open_ts for row in rows] == minutes
+    (_, _), (path, asked) = edge.asked()
+    assert (path, asked["before"], asked["after"], asked["limit"]) == (
+        f"{MARKET}/history-candles",
+        str(T - 1),
+        str(T + 3 * MINUTE_MS),
+        "100",
+    )
 
 
 @pytest.mark.parametrize(
@@ -232,10 +251,11 @@ def test_funding_is_asked_for_three_months_back_and_no_further(edge: MarketEdge)
     paid = {"instId": "BTC-USDT-SWAP", "realizedRate": "0.0001"}
     since = T + HOUR - 92 * DAY_MS
     hourly = [{**paid, "fundingTime": str(since + n * HOUR)} for n in reversed(range(120))]
-    edge.serve(f"{PUBLIC}/funding-rate-history", said(*hourly[:100]), said(*hourly[100:]))
-    rates = edge.market.funding_rates(SWAP, 0, since + 5 * DAY_MS, 500)
+    pages = said(*hourly[:100]), said(*hourly[100:]), said()
+    edge.serve(f"{PUBLIC}/funding-rate-history", *pages)
+    rates = edge.market.funding_rates(SWAP, 0, T + HOUR, 500)
     assert [rate.ts for rate in rates] == [since + n * HOUR for n in range(120)]
-    first, second = (asked for _, asked in edge.asked())
+    first, second, *_ = (asked for _, asked in edge.asked())
     assert first["before"] == second["before"] == str(since - 1)
     assert second["after"] == str(since + 20 * HOUR)
 

@@ -133,25 +133,24 @@ class BybitMarket(NewestFirstMarket):
         return self._history(symbol, start, end, _HISTORY_PAGE * length, seen, limit)
 
     def ticker(self, symbol: str) -> MarketData:
-        """Best bid and ask, last price, 24 hours' volume, at market time."""
+        """Best bid and ask, last price, 24 hours' volume, at market time; two requests.
+
+        The ticker itself has no time but that of its answer, which is the book's to tell.
+        """
         reader = self._reader(f"ticker of {symbol}")
-        envelope = self._envelope(
-            reader, "tickers", {"category": _category(symbol), "symbol": of_bybit(symbol)}
-        )
-        rows = reader.list(_result(reader, envelope).get("list"))
+        rows = self._rows(reader, "tickers", symbol, {})
         if len(rows) != 1:
             reader.bad(f"one row was expected, not {len(rows)}")
         row = self._row_of(reader, rows[0], symbol)
-        bid, ask = _side(reader, row, "bid1Price"), _side(reader, row, "ask1Price")
-        if bid and ask and ask < bid:
-            reader.bad("the best bid is above the best ask")
+        book = self._book(reader, symbol, 1)
+        bids, asks = self._sides(reader, book.get("b"), book.get("a"))
         return MarketData(
             self.exchange,
             symbol,
-            reader.moment(envelope.get("time"), "time"),
+            reader.moment(book.get("cts", book.get("ts")), "cts"),
             reader.positive(row, "lastPrice"),
-            bid,
-            ask,
+            bids[0][0] if bids else None,
+            asks[0][0] if asks else None,
             reader.not_negative(row, "volume24h"),
         )
 
@@ -171,13 +170,9 @@ class BybitMarket(NewestFirstMarket):
 
     def order_book(self, symbol: str, depth: int) -> OrderBook:
         """Up to ``depth`` levels (at most 200 of spot, 500 of perpetuals), best first."""
-        category, name = _category(symbol), of_bybit(symbol)
         reader = self._reader(f"order book of {symbol}")
-        depth = min(max(depth, 1), _DEEPEST[category])
-        params = {"category": category, "symbol": name, "limit": depth}
-        book = _result(reader, self._envelope(reader, "orderbook", params))
-        if book.get("s") != name:
-            reader.bad("the answer speaks of another symbol")
+        depth = min(max(depth, 1), _DEEPEST[_category(symbol)])
+        book = self._book(reader, symbol, depth)
         bids, asks = self._sides(reader, book.get("b"), book.get("a"))
         return OrderBook(self.exchange, symbol, reader.integer(book, "u"), bids, asks)
 
@@ -235,6 +230,14 @@ class BybitMarket(NewestFirstMarket):
             reader.bad("the answer speaks of another symbol")
         return reader.list(result.get("list"))
 
+    def _book(self, reader: Reader, symbol: str, depth: int) -> dict[str, Any]:
+        name = of_bybit(symbol)
+        params = {"category": _category(symbol), "symbol": name, "limit": depth}
+        book = _result(reader, self._envelope(reader, "orderbook", params))
+        if book.get("s") != name:
+            reader.bad("the answer speaks of another symbol")
+        return book
+
     def _row_of(self, reader: Reader, answer: Any, symbol: str) -> dict[str, Any]:
         row = reader.object(answer)
         if row.get("symbol") != of_bybit(symbol):
@@ -253,8 +256,3 @@ def _result(reader: Reader, envelope: dict[str, Any]) -> dict[str, Any]:
     if str(envelope.get("retCode")) != "0":
         reader.bad("the answer has no retCode")
     return reader.object(envelope.get("result"))
-
-
-def _side(reader: Reader, row: dict[str, Any], key: str) -> Decimal | None:
-    """The best price of a side; the venue writes nothing, or 0, for an empty one."""
-    return reader.not_negative(row, key) or None if row.get(key) != "" else None

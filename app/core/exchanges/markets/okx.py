@@ -78,8 +78,8 @@ class OkxMarket(NewestFirstMarket):
         lacks=(
             "Klines have no number of trades.",
             "Funding rates reach back three months, and do not say the mark price.",
-            "Open interest has no value in the quote currency; it reaches back 5 days in steps "
-            "of 5m, 60 days in steps of 1h.",
+            "Open interest has no value in the quote currency.",
+            "Open interest reaches back 5 days in steps of 5m, 60 days in steps of 1h.",
         ),
     )
     funding_page = _FUNDING_PAGE
@@ -97,10 +97,10 @@ class OkxMarket(NewestFirstMarket):
 
         Inverse perpetuals are left out, and so are those that have not opened yet.
         """
-        asked: tuple[str, ...] = ("SPOT", "SWAP")
+        kinds = {"SPOT", "SWAP"}
         if symbols is not None:
-            asked = tuple(sorted({"SWAP" if is_swap(symbol) else "SPOT" for symbol in symbols}))
-        found = [entry for kind in asked for entry in self._listed({"instType": kind})]
+            kinds = {"SWAP" if is_swap(symbol) else "SPOT" for symbol in symbols}
+        found = [entry for kind in sorted(kinds) for entry in self._listed(kind)]
         return self._chosen(found, symbols)
 
     def page_of(self, series: Series, start: int) -> int:
@@ -179,7 +179,7 @@ class OkxMarket(NewestFirstMarket):
     def ticker(self, symbol: str) -> MarketData:
         """Best bid and ask, last price, 24 hours' volume, at market time; weight 2."""
         reader = self._reader(f"ticker of {symbol}")
-        row = self._row(reader, "public_get_market_ticker", symbol, 2)
+        row = self._row(reader, "public_get_market_ticker", symbol, 2, {})
         bid, ask = side(reader, row, "bidPx"), side(reader, row, "askPx")
         if bid and ask and ask < bid:
             reader.bad("the best bid is above the best ask")
@@ -236,9 +236,7 @@ class OkxMarket(NewestFirstMarket):
         reader = self._reader("time")
         call = Call("public_get_public_time", {}, 4, purpose=Purpose.ORDER)
         rows = data_of(reader, self._session.send(call))
-        if len(rows) != 1:
-            reader.bad("one row was expected")
-        return reader.moment(reader.object(rows[0]).get("ts"), "ts")
+        return reader.moment(reader.object(rows[0] if rows else None).get("ts"), "ts")
 
     def _is_recent(self, length: Interval, start: int) -> bool:
         return start >= self._session.clock.now_ms() - _RECENT_BARS * length.length_ms
@@ -259,9 +257,9 @@ class OkxMarket(NewestFirstMarket):
         self._ascending(reader, [point.ts for point in found], start, end)
         return found
 
-    def _listed(self, wanted: dict[str, Any]) -> list[Instrument]:
+    def _listed(self, kind: str) -> list[Instrument]:
         reader = self._reader("instruments")
-        rows = self._data(reader, "public_get_public_instruments", wanted, 2)
+        rows = self._data(reader, "public_get_public_instruments", {"instType": kind}, 2)
         read = (instrument(self.exchange, reader, reader.object(row)) for row in rows)
         found = [entry for entry in read if entry is not None]
         self._sizes.update((entry.symbol, entry.contract_size) for entry in found)
@@ -269,24 +267,17 @@ class OkxMarket(NewestFirstMarket):
 
     def _size(self, symbol: str) -> Decimal:
         """Base units of one contract; 1 for spot."""
-        if not is_swap(symbol):
-            return ONE
-        if symbol not in self._sizes:
+        if is_swap(symbol) and symbol not in self._sizes:
             reader = self._reader(f"contract of {symbol}")
-            params = {"instType": "SWAP"}
-            row = self._row(reader, "public_get_public_instruments", symbol, 2, params)
+            wanted = {"instType": "SWAP"}
+            row = self._row(reader, "public_get_public_instruments", symbol, 2, wanted)
             self._sizes[symbol] = contract_size(reader, row)
-        return self._sizes[symbol]
+        return self._sizes[symbol] if is_swap(symbol) else ONE
 
     def _row(
-        self,
-        reader: Reader,
-        method: str,
-        symbol: str,
-        weight: int,
-        params: dict[str, Any] | None = None,
+        self, reader: Reader, method: str, symbol: str, weight: int, params: dict[str, Any]
     ) -> dict[str, Any]:
-        rows = self._rows(reader, method, symbol, params or {}, weight)
+        rows = self._rows(reader, method, symbol, params, weight)
         if len(rows) != 1:
             reader.bad(f"one row was expected, not {len(rows)}")
         return rows[0]
