@@ -75,18 +75,11 @@ class UnifiedSession(VenueSession):
             ) from None
 
     def _made(self) -> Any:
-        import ccxt
-
         client = super()._made()
         client.number = Decimal
-        if type(client).parse_ohlcvs is not ccxt.Exchange.parse_ohlcvs:
-            return client  # an exchange whose klines are no list of rows
-
-        def parse_ohlcvs(rows: Any, market: Any = None, *_: Any, **__: Any) -> list[Any]:
-            # ccxt's own drops rows that have no time, without a word.
-            return [client.parse_ohlcv(row, market) for row in rows]
-
-        client.parse_ohlcvs = parse_ohlcvs
+        # ccxt's own drop rows that have no time, without a word; who asked cuts what comes.
+        client.filter_by_since_limit = _unfiltered
+        client.filter_by_symbol_since_limit = _unfiltered
         return client
 
     def _fetcher(self, client: Any) -> Callable[..., Any]:
@@ -132,3 +125,7 @@ class UnifiedSession(VenueSession):
             if isinstance(error, getattr(ccxt, name)):
                 return made(self.exchange, said, venue_text=text)
         return VenueUnknown(self.exchange, said, venue_text=text)
+
+
+def _unfiltered(rows: list[Any], *_: Any, **__: Any) -> list[Any]:
+    return rows

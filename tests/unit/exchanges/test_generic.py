@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
+import ccxt
 import pytest
 
 from app.adapters.budget import InProcessBudget
@@ -23,11 +24,12 @@ from app.core.exchanges.errors import (
 )
 from app.core.exchanges.factory import market_adapter
 from app.core.exchanges.markets.generic import GenericMarket
-from app.core.exchanges.markets.generic_rows import instrument
+from app.core.exchanges.markets.generic_rows import features_of, instrument
 from app.core.exchanges.unified import UnifiedSession
 from app.core.market.instruments import InstrumentStatus, InstrumentType
 from app.core.market.intervals import DAY_MS, MINUTE_MS
 from app.core.market.klines import KlineKind, KlineRow
+from app.core.market.points import FundingRate
 from tests.support.market_edge import NO_DATA, Bans
 from tests.support.record import START_MS, ManualClock
 from tests.support.stub_venue import Reply, StubVenue
@@ -55,17 +57,19 @@ XBTUSD = {
 
 
 class Edge:
-    """Kraken's adapter, led to a venue that the test scripts."""
+    """An exchange's adapter, Kraken's mostly, led to a venue that the test scripts."""
 
-    def __init__(self, stub: StubVenue) -> None:
+    def __init__(self, stub: StubVenue, exchange: str = "kraken") -> None:
         self.stub = stub
         self.clock = ManualClock(now=T + HOUR)
         self.budget = InProcessBudget(self.clock, Bans(), sleep=self._sleep)
 
         def bind(client: Any) -> None:
-            client.urls["api"] = dict.fromkeys(client.urls["api"], stub.url)
+            # Some of ccxt's addresses end in a slash, and all paths follow them directly.
+            slash = {name: "/" * url.endswith("/") for name, url in client.urls["api"].items()}
+            client.urls["api"] = {name: stub.url + end for name, end in slash.items()}
 
-        session = UnifiedSession("kraken", self.budget, self.clock, bind=bind, timeout_s=5.0)
+        session = UnifiedSession(exchange, self.budget, self.clock, bind=bind, timeout_s=5.0)
         self.market = GenericMarket(session)
         self.say(PAIRS, {"XXBTZUSD": XBTUSD})
 
@@ -99,6 +103,13 @@ def test_what_cannot_be_had_is_said_in_plain_sentences(edge: Edge) -> None:
     assert "Of each interval the latest 720 klines are given alone." in features.lacks
     assert "There are no funding rates." in features.lacks
     assert all(said.endswith(".") for said in features.lacks)
+
+
+@pytest.mark.parametrize("exchange", ccxt.exchanges)
+def test_every_exchange_that_ccxt_knows_can_be_described(exchange: str) -> None:
+    features = features_of(getattr(ccxt, exchange)())
+    assert 60 <= features.page <= 1000
+    assert features.intervals or "There are no klines." in features.lacks
 
 
 def test_markets_become_instruments(edge: Edge) -> None:
@@ -304,6 +315,53 @@ def test_a_server_that_fails_proves_nothing(edge: Edge) -> None:
     edge.stub.on("GET", OHLC, Reply({"error": [], "result": {}}, cut_after=9))
     with pytest.raises(VenueUnreachable):
         edge.market.klines("BTC/USD", "1m", T, T + HOUR, 9)
+
+
+RATE = {"timestamp": "2026-03-01T04:00:00.000Z", "relativeFundingRate": "-0.00006077996"}
+
+
+@pytest.fixture
+def futures() -> Iterator[Edge]:
+    with StubVenue() as stub:
+        found = Edge(stub, "krakenfutures")
+        contract = {
+            "symbol": "PF_XBTUSD",
+            "type": "flexible_futures",
+            "tradeable": True,
+            "tickSize": 0.5,
+            "contractSize": 1,
+            "contractValueTradePrecision": 4,
+        }
+        stub.on("GET", "/v3/instruments", Reply({"result": "success", "instruments": [contract]}))
+        yield found
+
+
+def test_funding_comes_from_an_exchange_that_has_it(futures: Edge) -> None:
+    path = "/v4/historicalfundingrates"
+    earlier = {**RATE, "timestamp": "2026-02-28T20:00:00.000Z"}
+    futures.stub.on("GET", path, Reply({"result": "success", "rates": [RATE, earlier]}))
+    assert futures.market.features.has_funding
+    assert futures.market.funding_rates("BTC/USD:USD", T, T + DAY_MS, 9) == [
+        FundingRate(T + 4 * HOUR, D("-0.00006077996"))
+    ]
+    with pytest.raises(InvalidInput, match="name a perpetual"):
+        futures.market.funding_rates("BTC/USD", T, T + DAY_MS, 9)
+
+
+@pytest.mark.parametrize(
+    "rates",
+    [
+        [{**RATE, "timestamp": None}],
+        [{**RATE, "relativeFundingRate": None}],
+        [{**RATE, "relativeFundingRate": "NaN"}],
+        [RATE, RATE],
+    ],
+)
+def test_funding_that_cannot_be_is_refused(futures: Edge, rates: list[Any]) -> None:
+    path = "/v4/historicalfundingrates"
+    futures.stub.on("GET", path, Reply({"result": "success", "rates": rates}))
+    with pytest.raises(BadVenueAnswer):
+        futures.market.funding_rates("BTC/USD:USD", T, T + DAY_MS, 9)
 
 
 def test_a_name_that_is_nearly_right_is_recognised() -> None:

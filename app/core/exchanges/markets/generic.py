@@ -119,8 +119,6 @@ class GenericMarket(NewestFirstMarket):
             "limit": self.features.page,
         }
         rows = [kline(reader, row) for row in reader.list(self._ask("fetch_ohlcv", params))]
-        if rows and rows[0].open_ts > rows[-1].open_ts:
-            rows.reverse()
         if any(after.open_ts <= before.open_ts for before, after in pairwise(rows)):
             reader.bad("a bar came twice, or the bars are not in order")
         return [Bar(row) for row in rows if start <= row.open_ts < end]
