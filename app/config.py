@@ -112,7 +112,8 @@ class Settings(BaseSettings):
     simulator_url: str = ""
     #: Seconds a venue may take to answer.
     venue_timeout_s: float = Field(10.0, gt=0, le=60)
-    #: Request weight per minute of each venue and address; Binance allows 6000.
+    #: Request weight per minute and address at Binance, which allows 6000; that of other venues
+    #: is changed in proportion.
     venue_weight: int = Field(6_000, ge=1)
     #: Raw X25519 key; made on first use where it is missing.
     vault_key_file: Path = Path("vault.key")

@@ -100,16 +100,26 @@ class WallTime:
 
 
 class VenueClocks:
-    """Market time of every venue; implements ``MarketClock``."""
+    """Market time of every venue; implements ``MarketClock``.
 
-    def __init__(self, venues: Mapping[str, VenueTime]) -> None:
+    Args:
+        venues: the clocks of some.
+        make: a clock for any other; None where there are no others.
+    """
+
+    def __init__(
+        self, venues: Mapping[str, VenueTime], make: Callable[[str], VenueTime] | None = None
+    ) -> None:
         self._venues = dict(venues)
+        self._make = make
+        self._lock = threading.Lock()
 
     def now_ms(self, exchange: str) -> int:
         """The venue's time, ms.
 
         Raises:
             Unavailable: the venue is not set up, or its clock cannot be asked.
+            UnknownName: there is no such venue.
         """
         return self._venue(exchange).now_ms()
 
@@ -118,10 +128,13 @@ class VenueClocks:
         self._venue(exchange).refresh()
 
     def _venue(self, exchange: str) -> VenueTime:
-        try:
-            return self._venues[exchange]
-        except KeyError:
-            raise Unavailable(f"no clock is set up for the exchange {exchange[:40]!r}") from None
+        with self._lock:
+            known = self._venues.get(exchange)
+            if known is None:
+                if self._make is None:
+                    raise Unavailable(f"no clock is set up for the exchange {exchange[:40]!r}")
+                known = self._venues[exchange] = self._make(exchange)
+        return known
 
 
 def _http_get(url: str) -> bytes:

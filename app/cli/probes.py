@@ -152,7 +152,7 @@ def _cache(container: Container) -> Check:
 
 
 def _exchanges(container: Container) -> tuple[Check, ...]:
-    from app.core.exchanges.factory import VENUES
+    from app.core.exchanges.factory import TRADED
 
     settings = container.settings
     if settings.simulator_url:
@@ -174,7 +174,7 @@ def _exchanges(container: Container) -> tuple[Check, ...]:
             lambda: doctor.check_exchange(exchange, lambda: asked(exchange)),
         )
 
-    return tuple(check(exchange) for exchange in VENUES)
+    return tuple(check(exchange) for exchange in TRADED)
 
 
 def _market(container: Container, exchange: str) -> MarketAdapter:

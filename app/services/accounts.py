@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Final, Protocol
 
 from app.core.errors import Conflict, InvalidInput, UnknownName
-from app.core.exchanges.factory import VENUES
+from app.core.exchanges.factory import TRADED
 from app.core.money import ONE, ZERO
 from app.core.portfolio.positions import exact_product, unrealized_pnl
 from app.core.ports import Ids, KeyVault, MarketClock
@@ -101,9 +101,9 @@ class AccountService:
             Conflict: an account of that name exists.
             Unavailable: no simulated exchange runs here.
         """
-        if exchange not in VENUES:
+        if exchange not in TRADED:
             raise UnknownName(
-                f"exchange {exchange[:40]!r} is not supported; use one of {', '.join(VENUES)}"
+                f"exchange {exchange[:40]!r} is not supported; use one of {', '.join(TRADED)}"
             )
         opening = self._check_name(name)
         if opening is not None:

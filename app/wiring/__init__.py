@@ -213,7 +213,7 @@ class Container:
     @cached_property
     def market_clock(self) -> VenueClocks:
         """Market time of each venue."""
-        return VenueClocks({exchange: self._venue_time(exchange) for exchange in VENUES})
+        return VenueClocks({}, self._venue_time)
 
     def _venue_time(self, exchange: str) -> VenueTime:
         if self.settings.simulator_url:

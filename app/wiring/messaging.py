@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Final, Protocol
 
-from app.adapters.budget import BanStore, InProcessBudget
+from app.adapters.budget import DEFAULT_WEIGHT, WEIGHTS, BanStore, InProcessBudget
 from app.adapters.local_bus import LocalBus
 from app.adapters.prices import InProcessPriceCache
 from app.config import Settings
 from app.core.ports import Bus, Clock, DeadLetters, PriceCache, RequestBudget, Ticks
+
+# The venue whose weight the setting states.
+_REFERENCE: Final = WEIGHTS["binance"]
 
 
 class LivePrices(PriceCache, Ticks, Protocol):
@@ -47,7 +50,11 @@ def make_budget(
     settings: Settings, clock: Clock, bans: BanStore, venues: Iterable[str]
 ) -> RequestBudget:
     """The request budget: of all processes where there is a Redis, else of this one."""
-    weights = dict.fromkeys(venues, settings.venue_weight)
+    # The setting speaks of Binance; the weights of the others grow and shrink with it.
+    weights = {
+        venue: max(1, WEIGHTS.get(venue, DEFAULT_WEIGHT) * settings.venue_weight // _REFERENCE)
+        for venue in venues
+    }
     if not settings.redis_url:
         return InProcessBudget(clock, bans, weights=weights)
     from app.adapters.redis_budget import RedisBudget

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from app.core.exchanges.factory import VENUES
+from app.core.exchanges.factory import TRADED
 from app.core.exchanges.streaming import market_streams
 from app.services.streams.ports import AccountKeys
 from app.services.streams.service import StreamParts, StreamService
@@ -38,7 +38,7 @@ def build_streams(container: Container) -> StreamService:
             market_clock=container.market_clock,
             ids=container.ids,
             markets=container.market,
-            venues={exchange: market_streams(exchange, base_url) for exchange in VENUES},
+            venues={exchange: market_streams(exchange, base_url) for exchange in TRADED},
             keys=keys,
             on_prices=container.triggers.watch,
             owner=container.owner,

@@ -12,9 +12,15 @@ import pytest
 from app.adapters.celery_queue import NoQueue
 from app.config import Settings
 from app.core.errors import Unavailable
+from app.core.exchanges.errors import BudgetExhausted
+from app.core.exchanges.factory import VENUES
+from app.core.ports import Purpose
 from app.repositories.migrating import upgrade
 from app.wiring import Container
+from app.wiring.messaging import make_budget
 from app.wiring.vault import open_vault
+from tests.support.market_edge import Bans
+from tests.support.record import ManualClock
 from tests.support.simulator import ROOT
 
 #: Who may ask whether embedded or the full stack runs. The command line does the work of a
@@ -55,6 +61,19 @@ def test_the_api_can_write_keys_and_only_the_worker_can_read_them(tmp_path: Path
     with pytest.raises(Unavailable, match=r"copy vault\.key\.pub"):
         build(tmp_path, can_read_keys=False).vault.seal("account", {"secret": "s"})
     assert not key.exists()
+
+
+@pytest.mark.parametrize(
+    ("exchange", "most"),
+    # Data may use 60 % of a minute; the setting is Binance's, and half of what it allows.
+    [("binance", 1800), ("binanceusdm", 720), ("okx", 360), ("bybit", 180), ("kraken", 720)],
+)
+def test_each_venue_has_a_budget_of_its_own(tmp_path: Path, exchange: str, most: int) -> None:
+    settings = Settings(data_dir=tmp_path, environment="testing", venue_weight=3_000)
+    budget = make_budget(settings, ManualClock(), Bans(), VENUES)
+    budget.acquire(exchange, most, Purpose.DATA, 0.0)
+    with pytest.raises(BudgetExhausted):
+        budget.acquire(exchange, 1, Purpose.DATA, 0.0)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")

@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 from app.core.errors import InvalidInput
 from app.core.exchanges.errors import BadVenueAnswer
 from app.core.market.klines import KlineRow
-from app.core.money import checked
+from app.core.money import ZERO, checked
 from app.core.orders.types import OrderStatus
 
 # Texts of numbers from a venue have at most some 30 characters; int() and Decimal() of a text
@@ -34,17 +34,20 @@ ORDER_STATUS: Final = {
 }
 
 
-def decode(exchange: str, body: bytes) -> dict[str, Any] | list[Any]:
+def decode(
+    exchange: str, body: bytes, *, numbers_as_text: bool = False
+) -> dict[str, Any] | list[Any]:
     """The object or array that ``body`` holds as JSON.
 
     Refused besides broken JSON: NaN and Infinity, an object with one key twice (two readers
-    would see two different answers), and a bare text or number. Fractions become Decimal.
+    would see two different answers), and a bare text or number. Fractions become Decimal, or
+    all numbers the text that stood there, which is how ccxt's own parsers expect them.
     """
     try:
         answer = json.loads(
             body.decode("utf-8"),
-            parse_float=_fraction,
-            parse_int=_integer,
+            parse_float=_short if numbers_as_text else _fraction,
+            parse_int=_short if numbers_as_text else _integer,
             parse_constant=_constant,
             object_pairs_hook=_object,
         )
@@ -54,19 +57,6 @@ def decode(exchange: str, body: bytes) -> dict[str, Any] | list[Any]:
     if not isinstance(answer, dict | list):
         raise BadVenueAnswer(exchange, "the answer is neither an object nor a list")
     return answer
-
-
-def error_of(answer: dict[str, Any] | list[Any]) -> tuple[str, str] | None:
-    """The venue's (code, text) where the answer is Binance's error object; else None.
-
-    Errors are below 0, but for maintenance, which is 1; 0 and 200 are how successes are worded.
-    """
-    if not isinstance(answer, dict) or "msg" not in answer:
-        return None
-    code, text = answer.get("code"), answer["msg"]
-    if not isinstance(code, int) or isinstance(code, bool) or code in (0, 200):
-        return None
-    return str(code), text if isinstance(text, str) else ""
 
 
 class Reader:
@@ -117,6 +107,12 @@ class Reader:
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
             self.bad(f"{key} is not a positive integer")
         return value
+
+    def moment(self, value: Any, name: str) -> int:
+        """A time in ms, or a count, which some venues write as a number and others as text."""
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+            return int(value)
+        return self.integer({name: value}, name)
 
     def id(self, row: dict[str, Any], key: str) -> str:
         """An id, number or text, as text."""
@@ -171,6 +167,25 @@ def kline_rows(reader: Reader, answer: Any) -> list[KlineRow]:
     return [_kline(reader, row) for row in rows]
 
 
+def price_rows(reader: Reader, answer: Any) -> list[KlineRow]:
+    """Rows of a mark or index price: time, open, high, low, close, and nothing that was traded."""
+    return [price_row(reader, row) for row in reader.list(answer)]
+
+
+def price_row(reader: Reader, row: Any) -> KlineRow:
+    """One bar of a mark or index price; its volume is 0."""
+    if not isinstance(row, list) or len(row) < 5:
+        reader.bad("a row has fewer than 5 columns")
+    return KlineRow(
+        reader.moment(row[0], "open time"),
+        reader.loose(row[1], "open"),
+        reader.loose(row[2], "high"),
+        reader.loose(row[3], "low"),
+        reader.loose(row[4], "close"),
+        ZERO,
+    )
+
+
 def _kline(reader: Reader, row: Any) -> KlineRow:
     if not isinstance(row, list) or len(row) < 9:
         reader.bad("a row has fewer than 9 columns")
@@ -199,15 +214,17 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _fraction(text: str) -> Decimal:
-    if len(text) > _NUMBER_LIMIT:
-        raise ValueError("a number is too long")
-    return Decimal(text)
+    return Decimal(_short(text))
 
 
 def _integer(text: str) -> int:
+    return int(_short(text))
+
+
+def _short(text: str) -> str:
     if len(text) > _NUMBER_LIMIT:
         raise ValueError("a number is too long")
-    return int(text)
+    return text
 
 
 def _constant(text: str) -> NoReturn:

@@ -92,9 +92,14 @@ class VenueRetryLater(VenueError):
 
 
 class RateLimited(VenueRetryLater):
-    """The venue answered that we ask too often."""
+    """The venue answered that we ask too often.
+
+    Attributes:
+        orders_only: it counted orders alone, so that everything else may go on.
+    """
 
     code = "rate-limited"
+    orders_only = False
 
 
 class VenueBanned(VenueRetryLater):

@@ -9,12 +9,23 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from app.core.errors import UnknownName
+from app.core.exchanges.markets.base import VenueMarket
 from app.core.exchanges.markets.binance import BinanceSpotMarket
+from app.core.exchanges.markets.binanceusdm import BinanceUsdmMarket
+from app.core.exchanges.markets.bybit import BybitMarket
+from app.core.exchanges.markets.okx import OkxMarket
 from app.core.exchanges.session import TIMEOUT_S, VenueSession
 from app.core.ports import Clock, MarketAdapter, RequestBudget
 
-#: Venues that have adapters.
-VENUES: Final = ("binance",)
+#: Venues that have market adapters of their own.
+VENUES: Final[Mapping[str, type[VenueMarket]]] = {
+    "binance": BinanceSpotMarket,
+    "binanceusdm": BinanceUsdmMarket,
+    "okx": OkxMarket,
+    "bybit": BybitMarket,
+}
+#: Venues at which accounts trade, and whose live streams are read.
+TRADED: Final = ("binance",)
 
 
 def market_adapter(
@@ -25,16 +36,27 @@ def market_adapter(
     base_url: str | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> MarketAdapter:
-    """Public market data of a venue.
+    """Public market data of a venue: by an adapter of its own, or by ccxt's unified calls.
 
     Args:
         base_url: of a simulator on loopback; None is the real venue.
         timeout_s: from the send to the last byte of an answer, seconds.
 
     Raises:
-        UnknownName: there is no adapter for the venue.
+        UnknownName: ccxt knows no such exchange, or the simulator does not.
     """
-    return BinanceSpotMarket(open_session(exchange, budget, clock, base_url, None, timeout_s))
+    own = VENUES.get(exchange)
+    if own is not None:
+        return own(open_session(exchange, budget, clock, base_url, None, timeout_s))
+    if base_url is not None:
+        raise UnknownName(
+            f"exchange {exchange[:40]!r} is not simulated; use one of {', '.join(VENUES)}"
+        )
+    from app.core.exchanges.markets.generic import GenericMarket, check_known
+    from app.core.exchanges.unified import UnifiedSession
+
+    check_known(exchange)
+    return GenericMarket(UnifiedSession(exchange, budget, clock, timeout_s=timeout_s))
 
 
 def open_session(

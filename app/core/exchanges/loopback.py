@@ -34,6 +34,17 @@ VENUE_HOSTS: Final[dict[str, frozenset[str]]] = {
             "dapi.binance.com",
         }
     ),
+    "binanceusdm": frozenset(
+        {
+            "fapi.binance.com",
+            "fstream.binance.com",
+            "ws-fapi.binance.com",
+            # Its account and its key are those of Binance.
+            "api.binance.com",
+        }
+    ),
+    "okx": frozenset({"www.okx.com", "ws.okx.com"}),
+    "bybit": frozenset({"api.bybit.com", "stream.bybit.com"}),
 }
 # ccxt opens its spot market streams at stream.binance.com:9443/ws/N.
 _STREAM_HOSTS: Final = frozenset({"stream.binance.com", "data-stream.binance.vision"})

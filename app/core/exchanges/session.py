@@ -12,22 +12,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.core.exchanges.decoding import decode, error_of
+from app.core.exchanges.decoding import decode
+from app.core.exchanges.envelopes import error_of
 from app.core.exchanges.errors import (
     BadVenueAnswer,
-    OrderNotKnown,
     RateLimited,
     VenueBanned,
     VenueError,
-    VenueKeyRefused,
     VenueRejected,
-    VenueRetryLater,
-    VenueRulesRefused,
-    VenueUnknown,
     VenueUnreachable,
 )
-from app.core.exchanges.limits import ban_end, retry_after_ms
-from app.core.exchanges.outcomes import Action, Outcome, Refusal, outcome
+from app.core.exchanges.judging import judged
+from app.core.exchanges.limits import exhausted_until, used_weight
+from app.core.exchanges.outcomes import Action, Refusal
 from app.core.ports import Clock, Purpose, RequestBudget
 
 # Far above the largest documented answer that we ask for (1,000 klines: 0.2 MB).
@@ -36,9 +33,7 @@ ANSWER_LIMIT: Final = 8 * 1024 * 1024
 # server which sends a byte every few seconds would hold the thread for ever.
 TIMEOUT_S: Final = 10.0
 _CONNECT_TIMEOUT_S: Final = 5.0
-_ORDER_PAUSE_MS: Final = 10_000
 _CHUNK: Final = 64 * 1024
-_USED_WEIGHT: Final = "X-MBX-USED-WEIGHT-1M"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +62,9 @@ class Call:
 
 
 @dataclass(slots=True)
-class _Reply:
+class Reply:
+    """An answer as it came."""
+
     status: int
     headers: Mapping[str, str]
     body: bytes
@@ -132,7 +129,7 @@ class VenueSession:
         if reply.status != 200:
             raise self._refused(call, reply)
         answer = decode(self.exchange, reply.body)
-        failure = error_of(answer)
+        failure = error_of(self.exchange, answer)
         if failure is not None:
             raise self._judged(call, Refusal(200, *failure), reply)
         return answer
@@ -149,7 +146,7 @@ class VenueSession:
         if call.purpose is not None:
             self._budget.acquire(self.exchange, call.weight, call.purpose, call.wait_s)
 
-    def _exchange(self, call: Call) -> _Reply:
+    def _exchange(self, call: Call) -> Reply:
         import ccxt
 
         client = self._client()
@@ -158,7 +155,7 @@ class VenueSession:
         if call.stamp is not None:
             params.update(call.stamp())
         try:
-            reply: _Reply = getattr(client, call.method)(params)
+            reply: Reply = getattr(client, call.method)(params)
         except ccxt.BaseError as error:
             # The transport raises only our own errors, so this came before anything was sent.
             raise VenueRejected(
@@ -186,17 +183,22 @@ class VenueSession:
         if self._bind is not None:
             self._bind(client)
 
+        client.fetch = self._fetcher(client)
+        return client
+
+    def _fetcher(self, client: Any) -> Callable[..., Any]:
+        """What stands in for the client's own ``fetch``."""
+
         def fetch(
             url: str, method: str = "GET", headers: Any = None, body: str | None = None
-        ) -> _Reply:
+        ) -> Reply:
             return self._transport(client, url, method, headers, body)
 
-        client.fetch = fetch
-        return client
+        return fetch
 
     def _transport(
         self, client: Any, url: str, method: str, headers: Any, body: str | None
-    ) -> _Reply:
+    ) -> Reply:
         import requests
         import urllib3
 
@@ -214,7 +216,7 @@ class VenueSession:
                 stream=True,
             ) as response:
                 content = self._read(response, deadline)
-                return _Reply(response.status_code, response.headers, content)
+                return Reply(response.status_code, response.headers, content)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             # Only the class: the text of a requests error holds the signed URL.
             raise VenueUnreachable(
@@ -236,63 +238,29 @@ class VenueSession:
             parts.append(chunk)
         return b"".join(parts)
 
-    def _learn(self, reply: _Reply) -> None:
-        used = reply.headers.get(_USED_WEIGHT, "")
-        if used.isascii() and used.isdigit() and len(used) < 10:
-            self._budget.correct(self.exchange, int(used))
+    def _learn(self, reply: Reply) -> None:
+        used = used_weight(self.exchange, reply.headers)
+        if used is not None:
+            self._budget.correct(self.exchange, used)
+        until = exhausted_until(self.exchange, reply.headers, self.clock.now_ms())
+        if until is not None:
+            self._budget.back_off(self.exchange, until)
 
-    def _refused(self, call: Call, reply: _Reply) -> VenueError:
+    def _refused(self, call: Call, reply: Reply) -> VenueError:
         try:
-            failure = error_of(decode(self.exchange, reply.body))
+            failure = error_of(self.exchange, decode(self.exchange, reply.body))
         except BadVenueAnswer:
             failure = None
         code, text = failure or (None, "")
         return self._judged(call, Refusal(reply.status, code, text), reply)
 
-    def _judged(self, call: Call, refusal: Refusal, reply: _Reply) -> VenueError:
-        proven = outcome(self.exchange, call.action, refusal)
-        said = {"venue_code": refusal.code, "venue_text": refusal.text or None}
-        answered = f"answered HTTP {refusal.status}"
-        if proven is Outcome.RETRY_LATER:
-            return self._later(refusal, reply, answered)
-        if proven is Outcome.KEY_REFUSED:
-            return VenueKeyRefused(self.exchange, f"{answered} and refused the key", **said)
-        if proven is Outcome.OUTDATED:
-            return VenueRulesRefused(self.exchange, f"{answered} and refused", **said)
-        if proven is Outcome.REJECTED:
-            return VenueRejected(self.exchange, f"{answered} and refused", **said)
-        if proven is Outcome.FINAL:
-            return OrderNotKnown(self.exchange, f"{answered}: no such order", **said)
-        return VenueUnknown(self.exchange, f"{answered}, which proves nothing", **said)
-
-    def _later(self, refusal: Refusal, reply: _Reply, answered: str) -> VenueError:
+    def _judged(self, call: Call, refusal: Refusal, reply: Reply) -> VenueError:
         now = self.clock.now_ms()
-        wait = retry_after_ms(reply.headers.get("Retry-After"))
-        end = ban_end(refusal, now, wait)
-        kind: type[VenueRetryLater]
-        if end is not None:
-            self._budget.ban(self.exchange, end, f"HTTP {refusal.status} {refusal.text}"[:200])
-            return VenueBanned(
-                self.exchange,
-                f"{answered}: banned",
-                until_ms=end,
-                retry_after_ms=end - now,
-                venue_code=refusal.code,
-                venue_text=refusal.text,
-            )
-        if refusal.code == "-1015":
-            # Too many orders, counted over 10 seconds: everything else may go on.
-            pause, kind = wait or _ORDER_PAUSE_MS, RateLimited
-        elif refusal.status == 429 or refusal.code == "-1003":
-            # Asking on after a 429 is what earns a ban. Binance counts by the minute.
-            pause, kind = wait or 60_000 - now % 60_000, RateLimited
-            self._budget.back_off(self.exchange, now + pause)
-        else:
-            pause, kind = wait or 0, VenueRetryLater
-        return kind(
-            self.exchange,
-            f"{answered}: try again later",
-            retry_after_ms=pause,
-            venue_code=refusal.code,
-            venue_text=refusal.text or None,
-        )
+        error = judged(self.exchange, call.action, refusal, reply.headers, now)
+        if isinstance(error, VenueBanned):
+            why = f"HTTP {refusal.status} {refusal.text}"[:200]
+            self._budget.ban(self.exchange, error.until_ms, why)
+        elif isinstance(error, RateLimited) and not error.orders_only:
+            # Asking on is what earns a ban.
+            self._budget.back_off(self.exchange, now + error.retry_after_ms)
+        return error

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from app.core.errors import InvalidInput
+from app.core.errors import InvalidInput, UnknownName
 from app.core.exchanges.decoding import ORDER_STATUS, Reader
 from app.core.exchanges.errors import BadVenueAnswer, OrderNotKnown, VenueRetryLater
-from app.core.exchanges.factory import open_session
+from app.core.exchanges.factory import TRADED, open_session
 from app.core.exchanges.markets.binance import native_id
 from app.core.exchanges.outcomes import Action
 from app.core.exchanges.session import TIMEOUT_S, Call, VenueSession
@@ -73,6 +73,10 @@ def trade_adapter(
     Raises:
         UnknownName: there is no adapter for the venue.
     """
+    if exchange not in TRADED:
+        raise UnknownName(
+            f"orders at {exchange[:40]!r} are not supported; use one of {', '.join(TRADED)}"
+        )
     session = open_session(exchange, budget, clock, base_url, credentials, timeout_s)
     return BinanceSpotTrade(session, venue_clock)
 

@@ -84,3 +84,23 @@ def test_an_older_price_does_not_replace_a_newer_one() -> None:
     assert cache.get("binance", "BTC/USDT") == price(START_MS, "101")
     assert cache.get("binance", "ETH/USDT") is None
     assert cache.get("okx", "BTC/USDT") is None
+
+
+def test_the_clock_of_a_venue_is_made_when_it_is_asked_for() -> None:
+    made: list[str] = []
+
+    class Time:
+        def now_ms(self) -> int:
+            return 7
+
+        def refresh(self) -> None:
+            """Nothing is kept."""
+
+    def make(exchange: str) -> Time:
+        made.append(exchange)
+        return Time()
+
+    clocks = VenueClocks({}, make)
+    assert made == []
+    assert [clocks.now_ms("kraken"), clocks.now_ms("kraken"), clocks.now_ms("okx")] == [7, 7, 7]
+    assert made == ["kraken", "okx"]

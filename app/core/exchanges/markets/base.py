@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from decimal import Decimal
 from itertools import pairwise
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from app.core.errors import InvalidInput
 from app.core.exchanges.decoding import Reader
+from app.core.exchanges.errors import VenueRulesRefused
 from app.core.exchanges.session import ANSWER_LIMIT, Call, VenueSession
 from app.core.market.features import MarketFeatures
 from app.core.market.instruments import Instrument
+from app.core.market.intervals import INTERVALS, Interval
 from app.core.market.klines import KlineKind, KlineRow
 from app.core.market.points import FundingRate, OpenInterest
 from app.core.market.quotes import MarketData, OrderBook
@@ -30,11 +32,15 @@ class VenueMarket(ABC):
     and refuses what it does not understand.
     """
 
-    features: ClassVar[MarketFeatures]
+    features: MarketFeatures
 
     def __init__(self, session: VenueSession) -> None:
         self.exchange = session.exchange
         self._session = session
+
+    @abstractmethod
+    def native_id(self, symbol: str) -> str:
+        """The venue's own name of a unified symbol."""
 
     @abstractmethod
     def instruments(self, symbols: Collection[str] | None = None) -> list[Instrument]:
@@ -79,6 +85,40 @@ class VenueMarket(ABC):
         """None: venues that have it say how."""
         del interval, start, end, limit
         raise InvalidInput(f"{self.exchange} has no open interest of {symbol[:40]}")
+
+    def _chosen(
+        self, listed: list[Instrument], symbols: Collection[str] | None
+    ) -> list[Instrument]:
+        """Those of the symbols, where the venue gives its whole catalogue at once."""
+        if symbols is None:
+            return listed
+        found = {instrument.symbol: instrument for instrument in listed}
+        strange = sorted(set(symbols) - set(found))
+        if strange:
+            names = ", ".join(strange)[:200]
+            raise VenueRulesRefused(self.exchange, f"the venue does not list {names}")
+        return [found[symbol] for symbol in sorted(set(symbols))]
+
+    def _windows(self, start: int, end: int, span_ms: int) -> Iterator[tuple[int, int]]:
+        """[start, end) in consecutive parts of at most ``span_ms``, ascending."""
+        for first in range(start, end, span_ms):
+            yield first, min(first + span_ms, end)
+
+    def _period(self, periods: Collection[str], interval: str) -> Interval:
+        """The interval of an open interest history, which few intervals have."""
+        if interval not in periods:
+            raise InvalidInput(
+                f"{self.exchange} has no open interest at {interval[:20]}; "
+                f"use one of {', '.join(periods)}"
+            )
+        return INTERVALS[interval]
+
+    def _ascending(self, reader: Reader, times: Sequence[int], start: int, end: int) -> None:
+        """Refuse a history that leaves the range asked for, or does not ascend."""
+        if any(not start <= ts < end for ts in times):
+            reader.bad("a row lies outside the range that was asked for")
+        if any(after <= before for before, after in pairwise(times)):
+            reader.bad("the rows are not in order, or one came twice")
 
     def _get(
         self, method: str, params: dict[str, Any], weight: int, limit: int = ANSWER_LIMIT

@@ -10,6 +10,7 @@ from typing import Any, Final
 from app.core.exchanges.decoding import Reader, kline_rows
 from app.core.exchanges.markets.base import VenueMarket
 from app.core.exchanges.session import Call
+from app.core.exchanges.symbols import joined
 from app.core.market.features import MarketFeatures, QuietBars
 from app.core.market.instruments import Instrument, InstrumentStatus, InstrumentType
 from app.core.market.intervals import INTERVALS
@@ -28,7 +29,7 @@ _STATUS: Final = {"TRADING": InstrumentStatus.TRADING}
 
 def native_id(symbol: str) -> str:
     """Binance's name of a spot symbol: ``BTC/USDT`` is ``BTCUSDT``."""
-    return symbol.replace("/", "")
+    return joined(symbol)
 
 
 class BinanceSpotMarket(VenueMarket):
@@ -39,6 +40,10 @@ class BinanceSpotMarket(VenueMarket):
         page=KLINES_LIMIT,
         quiet_bars=QuietBars.FILLED,
     )
+
+    def native_id(self, symbol: str) -> str:
+        """``BTC/USDT`` is ``BTCUSDT``."""
+        return native_id(symbol)
 
     def instruments(self, symbols: Collection[str] | None = None) -> list[Instrument]:
         """All spot symbols, or some, with their filters; weight 20."""
