@@ -44,6 +44,7 @@ _SCHEMA_TRIES = 60
 # An index over a hundred million bars takes so long.
 _SCHEMA_S = 3_600
 _LOCK_WAIT_TIMEOUT = 1205
+_DEADLOCK = 1213
 # 1114: InnoDB could not make a table's file longer. 1021: another file of the server's.
 _DISK_FULL = frozenset({1021, 1114})
 
@@ -102,12 +103,24 @@ def _execute_again_and_again(cursor: Any, statement: str, parameters: Any, _cont
         try:
             cursor.execute(statement, parameters)
         except Exception as error:
-            if driver_code(error) != _LOCK_WAIT_TIMEOUT or attempt == _SCHEMA_TRIES - 1:
+            if not _has_waited_in_vain(error, statement) or attempt == _SCHEMA_TRIES - 1:
                 raise
             time.sleep(_SCHEMA_PAUSE_S)
         else:
             break
     return True
+
+
+def _has_waited_in_vain(error: Exception, statement: str) -> bool:
+    """Whether a statement only lost its turn, and nothing of what went before it was lost.
+
+    A change of a table may be the victim of a deadlock with those who use it. It has committed
+    what was before it; another statement's transaction would be gone.
+    """
+    code = driver_code(error)
+    if code == _DEADLOCK:
+        return statement.lstrip().upper().startswith(("ALTER ", "CREATE ", "DROP "))
+    return code == _LOCK_WAIT_TIMEOUT
 
 
 def _mysql(url: URL, pool_size: int, local_infile: bool, answer_s: int | None = None) -> Engine:

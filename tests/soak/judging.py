@@ -14,7 +14,6 @@ from tests.soak.sampling import Sample, slope_per_hour
 WARM_UP_S: Final = 120.0
 #: Flower keeps the latest tasks, here a thousand at some three a second, and the events of four
 #: times as many: it grows until it has them.
-FLOWER_TASKS: Final = 1_000
 WARM_UPS_S: Final = {"flower": 1_500.0}
 #: The simulator keeps every request and order in memory: it is the record that ours is compared
 #: with. Its memory is shown and not judged.

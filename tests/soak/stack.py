@@ -19,7 +19,6 @@ from app.cli.services.manager import Services
 from app.cli.supervision import state
 from app.config import Settings
 from app.wiring import Container
-from tests.soak.judging import FLOWER_TASKS
 from tests.support.servers import free_port
 from tests.support.simulator import ROOT
 from tests.support.waiting import until
@@ -27,6 +26,8 @@ from tests.support.waiting import until
 # On a machine that others use too; the supervisor starts late ones again and again meanwhile.
 _START_S: Final = 900.0
 _STOP_S: Final = 120.0
+# See the warm-up of Flower in `judging`.
+_FLOWER_TASKS: Final = 1_000
 
 
 class Stack:
@@ -128,7 +129,7 @@ def running(home: Path) -> Iterator[Stack]:
                 env={
                     **_environment(),
                     "TIDEMARK_FLOWER_PORT": str(free_port()),
-                    "TIDEMARK_FLOWER_MAX_TASKS": str(FLOWER_TASKS),
+                    "TIDEMARK_FLOWER_MAX_TASKS": str(_FLOWER_TASKS),
                 },
                 stdout=log,
                 stderr=subprocess.STDOUT,
