@@ -28,6 +28,7 @@ from app.models import (
     FillRow,
     InstrumentLockRow,
     JobRow,
+    KlineDayRow,
     OrderRow,
     OrderTriggerRow,
     PostingRow,
@@ -110,6 +111,8 @@ def _strategies(unit: Unit) -> None:
 def _jobs_and_backtests(unit: Unit) -> None:
     _keyed(unit.jobs, row(JobRow, state="queued", dedupe_key="d"))
     assert [unit.jobs.live_with("d")] == unit.jobs.due(NOW)
+    assert unit.jobs.any_live("d")
+    assert not unit.jobs.any_live("_"), "a wildcard of LIKE is a character here"
     assert unit.jobs.claim(ID, "me", NOW, 1) is not None
     unit.jobs.free_leases()
     assert [unit.jobs.live_with("d")] == unit.jobs.due(NOW)
@@ -249,6 +252,7 @@ def _klines(unit: Unit) -> None:
     series = unit.klines.series("binance", SYMBOL, "1m", NOW)
     assert unit.klines.find_series("binance", SYMBOL, "1m") is series
     assert unit.klines.all_series() == unit.klines.all_series("binance") == [series]
+    assert unit.klines.sources("binance", SYMBOL, ["1h", "1m"]) == {"1m": series}
     assert unit.klines.lock_series(series.id) is series
     bars = [KlineRow(minute * 60_000, ONE, ONE, ONE, ONE, ONE) for minute in range(1, 4)]
     how: dict[str, Any] = {"source": "test", "now_ms": NOW}
@@ -266,6 +270,19 @@ def _klines(unit: Unit) -> None:
     bad = BadKline(240_000, [240_000, "NaN"], "not finite")
     assert unit.klines.quarantine(series.id, [bad], "test", NOW) == 1
     assert len(unit.klines.quarantined(series.id)) == 1
+
+
+def _days(unit: Unit) -> None:
+    figures = ("expected", "present", "exchange_side", "pending", "quiet", "compared", "differed")
+    counts = dict.fromkeys((*figures, "missed", "derived_compared", "derived_differed"), 1)
+    for differed in (1, 2):
+        day = KlineDayRow(series_id=1, day_ts=NOW, verified_at=NOW, **counts)
+        day.differed = differed
+        unit.days.put(day)
+    (kept,) = unit.days.of_series(1, NOW, NOW + 1)
+    assert kept.differed == 2
+    assert [kept] == unit.days.between(NOW, NOW + 1)
+    assert unit.days.verified(NOW) == {1}
 
 
 def _coverage(unit: Unit) -> None:
@@ -366,6 +383,7 @@ STORIES: tuple[Callable[[Unit], None], ...] = (
     _triggers,
     _catalogue,
     _klines,
+    _days,
     _coverage,
     _plans,
     _schedule_and_leases,
