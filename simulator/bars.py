@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from app.core.market.intervals import Interval
 from simulator.instruments import DECIMALS
@@ -78,6 +79,10 @@ class Bars:
         """The ten columns in the order of ``Bar``."""
         return tuple(getattr(self, name) for name in _COLUMNS)
 
+    def prices(self) -> tuple[Ints, Ints, Ints, Ints]:
+        """Open, high, low and close."""
+        return self.open, self.high, self.low, self.close
+
     def _with(self, columns: Iterable[Ints]) -> Bars:
         return _made(columns, self)
 
@@ -93,6 +98,28 @@ class Bars:
     def bar(self, index: int) -> Bar:
         """The bar at a position."""
         return Bar(*(int(column[index]) for column in self.columns()))
+
+    def where(self, mask: npt.NDArray[np.bool_]) -> Bars:
+        """The bars at which a mask is true."""
+        return self._with([column[mask] for column in self.columns()])
+
+    def traded(self) -> Bars:
+        """The bars in which anything was traded."""
+        mask = self.trades > 0
+        return self if mask.all() else self.where(mask)
+
+    def newest_first(self) -> Bars:
+        """The same bars in the order in which some venues list them."""
+        return self._with([column[::-1] for column in self.columns()])
+
+    def rounded(self, tick: int) -> Bars:
+        """These bars with every price on a coarser tick, given in the price unit.
+
+        Rounding is monotone: bars of bars are the same whether they are rounded before or after.
+        """
+        prices = [np.maximum((column + tick // 2) // tick, 1) * tick for column in self.prices()]
+        rest = self.columns()
+        return self._with([rest[0], *prices, *rest[5:]])
 
     def joined(self, *others: Bars) -> Bars:
         """This and the others, which must follow it in time and share its units."""
@@ -113,11 +140,15 @@ class Bars:
         """A price column's count as an amount."""
         return Decimal(units).scaleb(-self.price_decimals)
 
-    def aggregated(self, interval: Interval) -> Bars:
-        """Bars of a coarser interval; the last may be incomplete."""
+    def aggregated(self, interval: Interval, ahead_ms: int = 0) -> Bars:
+        """Bars of a coarser interval; the last may be incomplete.
+
+        Args:
+            ahead_ms: how far the clock by which the bars open is ahead of UTC.
+        """
         if len(self) == 0:
             return self
-        opens = grid_floor(self.open_ts, interval)
+        opens = grid_floor(self.open_ts + ahead_ms, interval) - ahead_ms
         starts = np.flatnonzero(np.r_[True, opens[1:] != opens[:-1]])
         ends = np.r_[starts[1:], len(opens)] - 1
         sums = [

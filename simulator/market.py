@@ -15,6 +15,7 @@ from simulator.bars import Bar, Bars, no_bars
 from simulator.instruments import DECIMALS, Spec, Status
 from simulator.noise import Ints
 from simulator.tape import Tape
+from simulator.window import Listed, WindowTape
 
 BOOK_LEVELS: Final = 100
 # With no spread the first level holds everything: a market order fills at exactly the price.
@@ -70,27 +71,56 @@ class Market:
     Attributes:
         spec: the filters that orders meet now; they may change. The tape keeps the tick and step
             that it was made with.
-        status: whether orders are taken and matched.
+        tape: the bars; another window of it when the venue lists or delists the instrument.
+        delisted_ms: from when on the venue no longer lists it, or None.
     """
 
     def __init__(self, seed: int, spec: Spec, tape: Tape, spread_bps: float) -> None:
         self.spec = spec
-        self.status = Status.TRADING
+        self.delisted_ms: int | None = None
+        # (from when on, status); the last that has begun is in force.
+        self._statuses: list[tuple[int, Status]] = [(0, Status.TRADING)]
         self._made_with = spec
         self.tape = tape
+        self._whole = tape
+        self._listed = Listed(tape.first_ts)
         self._spread = spread_bps / 10_000
         self._path_key = noise.key(seed, spec.symbol, "path")
         self._book_key = noise.key(seed, spec.symbol, "book")
         self._last_book: Book | None = None
 
     def is_listed(self, ts: int) -> bool:
-        """Whether the venue knows the instrument by then."""
+        """Whether the venue knows the instrument by then; it still knows a delisted one."""
         return ts >= self.tape.first_ts
+
+    def is_delisted(self, ts: int) -> bool:
+        """Whether the venue has taken the instrument off its list by then."""
+        return self.delisted_ms is not None and ts >= self.delisted_ms
+
+    def status(self, ts: int) -> Status:
+        """Whether orders are taken and matched at a time; a delisted symbol is at a break."""
+        if self.is_delisted(ts):
+            return Status.BREAK
+        return next(status for since, status in reversed(self._statuses) if since <= ts)
+
+    def set_status(self, status: Status, since: int) -> None:
+        """Change the status from a time on, whatever was ordered for later times."""
+        kept = [(begun, old) for begun, old in self._statuses if begun < since]
+        self._statuses = [*kept, (since, status)]
+
+    def list_between(self, since: int | None, until: int | None) -> None:
+        """Move the listing or the delisting; None leaves it where it was."""
+        self._listed = Listed(
+            self._listed.since if since is None else since,
+            self._listed.until if until is None else until,
+        )
+        self.delisted_ms = self._listed.until
+        self.tape = WindowTape(self._whole, self._listed)
 
     def is_open(self, ts: int) -> bool:
         """Whether orders are taken: while it trades and there is a tape, which there is not
         before listing, in a gap or at the end."""
-        return self.status is Status.TRADING and self.tape.bar_at(ts) is not None
+        return self.status(ts) is Status.TRADING and self.tape.bar_at(ts) is not None
 
     def price(self, ts: int) -> Decimal | None:
         """Price at a time; the last close in a gap; None before the first bar.
@@ -136,8 +166,14 @@ class Market:
         if start is not None and start >= stop:
             return no_bars()
         if start is None:
-            begin = interval.floor(stop - 1) - (limit - 1) * _longest(interval)
-            return self._until(interval, begin, stop, now, limit, newest=True)
+            reach = limit * _longest(interval)
+            begin = interval.floor(stop - 1) - reach + _longest(interval)
+            while True:
+                bars = self._until(interval, begin, stop, now, limit, newest=True)
+                if len(bars) == limit or begin <= self.tape.first_ts:
+                    return bars
+                reach *= 2  # a gap of the tape, or quiet bars, took part of the range
+                begin -= reach
         begin = max(start, self.tape.first_ts - _longest(interval))
         far = interval.floor(begin) + (limit + 1) * _longest(interval)
         while True:
@@ -228,7 +264,7 @@ class Market:
         finest = self.tape.finest
         whole = self.tape.between(finest, open_ts, finest.floor(now))
         found = self.tape.bar_at(now)
-        if found is not None:
+        if found is not None and not (self.tape.omits_quiet and found[1].trades == 0):
             part = self._partial(found[0], found[1], now)
             whole = (whole if len(whole) else no_bars(found[0])).with_bar(part)
         if len(whole) == 0:

@@ -7,10 +7,12 @@ from typing import Final
 from aiohttp import web
 
 from simulator.control import Control
+from simulator.dialects.binance import rest as binance
 from simulator.dialects.binance.budget import Budget
-from simulator.dialects.binance.rest import PREFIXES, BinanceRest
 from simulator.dialects.binance.streams import Streams
 from simulator.dialects.binance.ws_api import WsApi
+from simulator.dialects.http import Dialect
+from simulator.dialects.usdm import rest as usdm
 from simulator.faults import Faults
 from simulator.faulty import RestServer
 from simulator.options import Options
@@ -26,11 +28,24 @@ def build_app(venue: Venue, options: Options) -> web.Application:
     record = Record()
     faults = Faults(venue.seed)
     Control(venue, record, faults).add_routes(app)
-    api = BinanceRest(venue, Budget(options.weight_limit))
-    rest = RestServer(venue, api, record, faults)
+    spot = binance.BinanceRest(venue, Budget(options.weight_limit))
     Streams(venue, faults).add_routes(app)
-    WsApi(venue, api, record, faults).add_routes(app)
-    app.on_shutdown.append(lambda _: rest.close())
-    for prefix in PREFIXES:
-        app.router.add_route("*", prefix + "{rest:.*}", rest.handle)
+    WsApi(venue, spot, record, faults).add_routes(app)
+    for prefixes, dialect in _dialects(venue, options, spot):
+        rest = RestServer(venue, dialect, record, faults)
+        app.on_shutdown.append(lambda _, rest=rest: rest.close())
+        for prefix in prefixes:
+            app.router.add_route("*", prefix + "{rest:.*}", rest.handle)
     return app
+
+
+def _dialects(
+    venue: Venue, options: Options, spot: binance.BinanceRest
+) -> list[tuple[tuple[str, ...], Dialect]]:
+    """REST interfaces by the beginnings of their paths, the longer beginning first."""
+    # Who asks for no limit at the first venue asks for none at any.
+    usdm_limit = options.usdm_weight_limit if options.weight_limit else 0
+    return [
+        (usdm.PREFIXES, usdm.usdm_rest(venue, usdm_limit)),
+        (binance.PREFIXES, spot),
+    ]

@@ -35,7 +35,7 @@ class Streams:
         # Start of the stretch that is not published yet; None if all of it is.
         self._begun: int | None = None
         venue.on_step.append(self._step)
-        venue.has_audience = lambda: bool(self._listeners)
+        venue.audiences.append(lambda: bool(self._listeners))
 
     def add_routes(self, app: web.Application) -> None:
         """Mount the streams where clients look for them."""
