@@ -84,7 +84,7 @@ class Bars:
         return self.open, self.high, self.low, self.close
 
     def _with(self, columns: Iterable[Ints]) -> Bars:
-        return _made(columns, self)
+        return made_like(self, columns)
 
     def cut(self, start: int, stop: int) -> Bars:
         """Bars by position, [start, stop)."""
@@ -166,12 +166,27 @@ class Bars:
         return self._with([opens[starts], self.open[starts], high, low, self.close[ends], *sums])
 
 
-def _made(columns: Iterable[Ints], like: Bars | None) -> Bars:
+def from_columns(
+    columns: Iterable[Ints],
+    *,
+    price_decimals: int = DECIMALS,
+    volume_decimals: int = DECIMALS,
+    quote_decimals: int = DECIMALS,
+) -> Bars:
+    """Bars of ten columns in the order of ``Bar``."""
     named: dict[str, Any] = dict(zip(_COLUMNS, columns, strict=True))
-    if like is None:
-        return Bars(**named)
     return Bars(
         **named,
+        price_decimals=price_decimals,
+        volume_decimals=volume_decimals,
+        quote_decimals=quote_decimals,
+    )
+
+
+def made_like(like: Bars, columns: Iterable[Ints]) -> Bars:
+    """Bars of ten columns in the units of other bars."""
+    return from_columns(
+        columns,
         price_decimals=like.price_decimals,
         volume_decimals=like.volume_decimals,
         quote_decimals=like.quote_decimals,
@@ -180,7 +195,8 @@ def _made(columns: Iterable[Ints], like: Bars | None) -> Bars:
 
 def no_bars(like: Bars | None = None) -> Bars:
     """An empty set of bars, in the units of ``like``."""
-    return _made([np.zeros(0, dtype=np.int64)] * len(_COLUMNS), like)
+    nothing = [np.zeros(0, dtype=np.int64)] * len(_COLUMNS)
+    return from_columns(nothing) if like is None else made_like(like, nothing)
 
 
 def grid_floor(times: Ints, interval: Interval) -> Ints:

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 
 from app.core.market.intervals import Interval
 from simulator import noise
-from simulator.bars import Bars
+from simulator.bars import Bars, from_columns, made_like
+from simulator.instruments import DECIMALS
 from simulator.noise import Floats, Ints
 
 _MOST_STRETCHES: Final = 64
 # Perpetuals trade about this many times the spot market's volume.
 _VOLUME: Final = 2.5
+# Turnover has the decimals of a quantity and of a price with two.
+_QUOTE_DECIMALS: Final = 2
 _MARKS_PER_MINUTE: Final = 60
 
 
 class Days(Protocol):
     """Markets by the day."""
 
-    def day(self, symbol: str, day: int) -> Bars:
+    def day(self, symbol: str, day: int, /) -> Bars:
         """The finest bars of a day (days since 1970-01-01)."""
         ...
 
@@ -50,7 +53,7 @@ class Above:
         else:
             ends = opens + finest.length_ms
         before, after = 1.0 + self.premium(opens), 1.0 + self.premium(ends)
-        tick = self.tick * 10 ** (below.price_decimals - 8)
+        tick = self.tick * 10 ** (below.price_decimals - DECIMALS)
         prices = (
             _on_tick(below.open * before, tick),
             _on_tick(below.high * np.maximum(before, after), tick),
@@ -67,26 +70,21 @@ class Above:
     def _marked(below: Bars, prices: tuple[Ints, ...]) -> Bars:
         nothing = np.zeros(len(below), dtype=np.int64)
         count = np.full(len(below), _MARKS_PER_MINUTE, dtype=np.int64)
-        return Bars(
-            below.open_ts, *prices, nothing, nothing, count, nothing, nothing,
-            price_decimals=below.price_decimals,
-        )  # fmt: skip
+        columns = [below.open_ts, *prices, nothing, nothing, count, nothing, nothing]
+        return from_columns(columns, price_decimals=below.price_decimals)
 
-    def _traded(self, below: Bars, prices: tuple[Ints, ...], decimals: int) -> Bars:
+    @staticmethod
+    def _traded(below: Bars, prices: tuple[Ints, ...], decimals: int) -> Bars:
         amounts = below.volume * (_VOLUME * 10.0 ** (decimals - below.volume_decimals))
         steps = np.where(below.volume > 0, np.maximum(np.floor(amounts), 4), 0).astype(np.int64)
         share = below.taker_volume / np.maximum(below.volume, 1)
         taker = np.floor(steps * share).astype(np.int64)
-        quote = min(8, decimals + 2)
-        typical = np.mean(prices, axis=0) * 10.0 ** (quote - decimals - below.price_decimals)
-        return Bars(
-            below.open_ts,
-            *prices,
-            steps,
-            np.round(steps * typical).astype(np.int64),
-            below.trades * 2,
-            taker,
-            np.round(taker * typical).astype(np.int64),
+        quote = min(DECIMALS, decimals + _QUOTE_DECIMALS)
+        typical = sum(prices) / 4.0 * 10.0 ** (quote - decimals - below.price_decimals)
+        turnover = np.round(steps * typical).astype(np.int64)
+        taken = np.round(taker * typical).astype(np.int64)
+        return from_columns(
+            [below.open_ts, *prices, steps, turnover, below.trades * 2, taker, taken],
             price_decimals=below.price_decimals,
             volume_decimals=decimals,
             quote_decimals=quote,
@@ -102,7 +100,7 @@ class DerivedDays:
         self._made = made
         self._finest = finest
 
-    def day(self, symbol: str, day: int) -> Bars:
+    def day(self, _: str, day: int, /) -> Bars:
         """See ``Days.day``."""
         return self._made.bars(self._source.day(self._followed, day), self._finest)
 
@@ -127,14 +125,7 @@ class QuietDays:
         columns = bars.columns()
         prices = [np.where(quiet, flat, column) for column in bars.prices()]
         rest = [np.where(quiet, 0, column) for column in columns[5:]]
-        return Bars(
-            bars.open_ts,
-            *prices,
-            *rest,
-            price_decimals=bars.price_decimals,
-            volume_decimals=bars.volume_decimals,
-            quote_decimals=bars.quote_decimals,
-        )
+        return made_like(bars, [bars.open_ts, *prices, *rest])
 
 
 def _stretches(key: int, count: int) -> np.ndarray:
@@ -152,7 +143,7 @@ def _stretches(key: int, count: int) -> np.ndarray:
     return quiet
 
 
-def _on_tick(prices: Floats, tick: int) -> Ints:
+def _on_tick(prices: Any, tick: int) -> Ints:
     ticks = np.round(prices / tick).astype(np.int64)
     result: Ints = np.maximum(ticks, 1) * tick
     return result

@@ -51,7 +51,7 @@ class RestServer:
             content_type=answer.content_type,
         )
 
-    async def close(self) -> None:
+    async def close(self, _: web.Application) -> None:
         """Forget requests that were to be accepted late."""
         for task in self._late:
             task.cancel()

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from app.core.errors import InvalidInput
 from app.core.market.intervals import INTERVALS
 from simulator.derived import Above, Days, DerivedDays, QuietDays
@@ -131,4 +133,4 @@ class Perpetuals:
 
 def _nothing(times: Ints) -> Floats:
     """No premium: the index is the spot price."""
-    return times * 0.0
+    return np.zeros(len(times))

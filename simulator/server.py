@@ -11,7 +11,9 @@ from simulator.dialects.binance import rest as binance
 from simulator.dialects.binance.budget import Budget
 from simulator.dialects.binance.streams import Streams
 from simulator.dialects.binance.ws_api import WsApi
+from simulator.dialects.bybit import rest as bybit
 from simulator.dialects.http import Dialect
+from simulator.dialects.okx import rest as okx
 from simulator.dialects.usdm import rest as usdm
 from simulator.faults import Faults
 from simulator.faulty import RestServer
@@ -33,7 +35,7 @@ def build_app(venue: Venue, options: Options) -> web.Application:
     WsApi(venue, spot, record, faults).add_routes(app)
     for prefixes, dialect in _dialects(venue, options, spot):
         rest = RestServer(venue, dialect, record, faults)
-        app.on_shutdown.append(lambda _, rest=rest: rest.close())
+        app.on_shutdown.append(rest.close)
         for prefix in prefixes:
             app.router.add_route("*", prefix + "{rest:.*}", rest.handle)
     return app
@@ -45,7 +47,10 @@ def _dialects(
     """REST interfaces by the beginnings of their paths, the longer beginning first."""
     # Who asks for no limit at the first venue asks for none at any.
     usdm_limit = options.usdm_weight_limit if options.weight_limit else 0
+    is_limited = options.weight_limit > 0
     return [
+        (bybit.PREFIXES, bybit.BybitRest(venue, is_limited=is_limited)),
+        (okx.PREFIXES, okx.OkxRest(venue, is_limited=is_limited)),
         (usdm.PREFIXES, usdm.usdm_rest(venue, usdm_limit)),
         (binance.PREFIXES, spot),
     ]

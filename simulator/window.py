@@ -39,9 +39,16 @@ class RoundedTape:
             return None
         bars, bar = found
         tick = self._units(bars)
-        prices = (bar.open, bar.high, bar.low, bar.close)
-        on_tick = [max((price + tick // 2) // tick, 1) * tick for price in prices]
-        return bars, Bar(bar.open_ts, *on_tick, *bar[5:])
+
+        def rounded(price: int) -> int:
+            return max((price + tick // 2) // tick, 1) * tick
+
+        return bars, bar._replace(
+            open=rounded(bar.open),
+            high=rounded(bar.high),
+            low=rounded(bar.low),
+            close=rounded(bar.close),
+        )
 
     def last_before(self, ts: int) -> int | None:
         """See ``Tape.last_before``."""
