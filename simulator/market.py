@@ -264,9 +264,10 @@ class Market:
         finest = self.tape.finest
         whole = self.tape.between(finest, open_ts, finest.floor(now))
         found = self.tape.bar_at(now)
-        if found is not None and not (self.tape.omits_quiet and found[1].trades == 0):
+        if found is not None:
             part = self._partial(found[0], found[1], now)
-            whole = (whole if len(whole) else no_bars(found[0])).with_bar(part)
+            if part.trades or not self.tape.omits_quiet:
+                whole = (whole if len(whole) else no_bars(found[0])).with_bar(part)
         if len(whole) == 0:
             return bars
         made = whole.aggregated(interval)
