@@ -67,7 +67,7 @@ class Field:
         if self._width > 1:
             self._mask_leading(keep, begin, end)
         if self._trims:
-            self._mask_trailing(keep, end)
+            self._mask_trailing(keep, end, digits)
 
     def _mask_leading(self, keep: _Mask, begin: int, end: int) -> None:
         units = 10**self._decimals
@@ -77,13 +77,12 @@ class Field:
             places = np.arange(self._width, 0, -1)
             keep[:, begin:end] = shown[:, None] >= places
 
-    def _mask_trailing(self, keep: _Mask, dot: int) -> None:
-        for place in range(self._decimals):
-            # Whether anything but zeros stands at this place or behind it.
-            rest = self._values % 10 ** (self._decimals - place) != 0
-            keep[:, dot + 1 + place] = rest
-            if place == 0:
-                keep[:, dot] = rest
+    def _mask_trailing(self, keep: _Mask, dot: int, digits: _Bytes) -> None:
+        """Keep a place where anything but zeros stands at it or behind it."""
+        backwards = digits[:, : self._width - 1 : -1] != ord("0")
+        kept = np.logical_or.accumulate(backwards, axis=1)[:, ::-1]
+        keep[:, dot + 1 : dot + 1 + self._decimals] = kept
+        keep[:, dot] = kept[:, 0]
 
 
 def rows(fields: Sequence[Field], count: int) -> bytes:
