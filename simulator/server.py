@@ -11,10 +11,15 @@ from simulator.dialects.binance import rest as binance
 from simulator.dialects.binance.budget import Budget
 from simulator.dialects.binance.streams import Streams
 from simulator.dialects.binance.ws_api import WsApi
+from simulator.dialects.broadcast import Broadcast
 from simulator.dialects.bybit import rest as bybit
+from simulator.dialects.bybit.instruments import LINEAR, SPOT
+from simulator.dialects.bybit.streams import BybitStreams
 from simulator.dialects.http import Dialect
 from simulator.dialects.okx import rest as okx
+from simulator.dialects.okx.streams import BUSINESS, PUBLIC, OkxStreams
 from simulator.dialects.usdm import rest as usdm
+from simulator.dialects.usdm.streams import UsdmStreams
 from simulator.faults import Faults
 from simulator.faulty import RestServer
 from simulator.options import Options
@@ -31,7 +36,8 @@ def build_app(venue: Venue, options: Options) -> web.Application:
     faults = Faults(venue.seed)
     Control(venue, record, faults).add_routes(app)
     spot = binance.BinanceRest(venue, Budget(options.weight_limit))
-    Streams(venue, faults).add_routes(app)
+    for streams in _streams(venue, faults):
+        streams.add_routes(app)
     WsApi(venue, spot, record, faults).add_routes(app)
     for prefixes, dialect in _dialects(venue, options, spot):
         rest = RestServer(venue, dialect, record, faults)
@@ -53,4 +59,15 @@ def _dialects(
         (okx.PREFIXES, okx.OkxRest(venue, is_limited=is_limited)),
         (usdm.PREFIXES, usdm.usdm_rest(venue, usdm_limit)),
         (binance.PREFIXES, spot),
+    ]
+
+
+def _streams(venue: Venue, faults: Faults) -> list[Broadcast]:
+    """Every venue's streams; OKX's addresses lie below one of Binance's and go first."""
+    return [
+        OkxStreams(venue, faults, PUBLIC),
+        OkxStreams(venue, faults, BUSINESS),
+        *(BybitStreams(venue, faults, category) for category in (SPOT, LINEAR)),
+        UsdmStreams(venue, faults),
+        Streams(venue, faults),
     ]

@@ -52,9 +52,10 @@ class Broadcast(ABC):
 
     def _opened(self, connection: Connection, request: web.Request) -> None:
         """A client has come, whose address may name streams."""
+        del connection, request
 
     @abstractmethod
-    def _heard(self, connection: Connection, request: web.Request, text: str) -> None:
+    def _heard(self, connection: Connection, request: web.Request, text: str, /) -> None:
         """Answer what a client sent."""
 
     @abstractmethod
@@ -108,6 +109,7 @@ class Broadcast(ABC):
 
     def _forgotten(self, name: str) -> None:
         """Nobody listens to a stream any more."""
+        del name
 
     def _leave(self, connection: Connection) -> None:
         for name in self._of(connection):

@@ -26,7 +26,7 @@ class NamedStreams(Broadcast):
         """The path without what stands before ``/ws`` or ``/stream``."""
         return request.path
 
-    def _heard(self, connection: Connection, request: web.Request, text: str) -> None:
+    def _heard(self, connection: Connection, request: web.Request, text: str, /) -> None:
         message = decoded(text)
         if message is None:
             connection.send({"error": {"code": 3, "msg": "Invalid JSON: expected value"}})

@@ -12,6 +12,7 @@ from simulator.dialects.okx import errors, instruments
 from simulator.dialects.okx.bars import GRIDS
 from simulator.dialects.okx.instruments import SWAP, Instrument
 from simulator.dialects.web import Call
+from simulator.listings import Perpetual
 from simulator.premium import FUNDING_MS
 
 _MOST_RATES: Final = 400
@@ -22,33 +23,34 @@ _KEPT_MARKS: Final = 1440
 
 
 def funding_rate(call: Call) -> Any:
-    """``public/funding-rate``: the payment that is due next, as it stands."""
-    each = instruments.contract(call)
-    due = call.now - call.now % FUNDING_MS + FUNDING_MS
-    rate = canonical(each.premium.predicted(call.now))
-    mark, index = price_at(each.mark, call.now), price_at(each.index, call.now)
+    """``public/funding-rate``."""
+    return [funding_row(instruments.contract(call), call.now)]
+
+
+def funding_row(each: Perpetual, now: int) -> dict[str, str]:
+    """The payment that is due next, as it stands, and the last one."""
+    due = now - now % FUNDING_MS + FUNDING_MS
+    mark, index = price_at(each.mark, now), price_at(each.index, now)
     (paid,) = each.premium.rates([due - FUNDING_MS])
-    return [
-        {
-            "formulaType": "noRate",
-            "fundingRate": rate,
-            "fundingTime": str(due),
-            "impactValue": "20000",
-            "instId": each.spec.native,
-            "instType": SWAP,
-            "interestRate": "0.0001",
-            "maxFundingRate": "0.003",
-            "method": "current_period",
-            "minFundingRate": "-0.003",
-            "nextFundingRate": "",
-            "nextFundingTime": str(due + FUNDING_MS),
-            "premium": f"{mark / index - 1:.16f}",
-            "prevFundingTime": str(due - FUNDING_MS),
-            "settFundingRate": canonical(paid),
-            "settState": "settled",
-            "ts": str(call.now),
-        }
-    ]
+    return {
+        "formulaType": "noRate",
+        "fundingRate": canonical(each.premium.predicted(now)),
+        "fundingTime": str(due),
+        "impactValue": "20000",
+        "instId": each.spec.native,
+        "instType": SWAP,
+        "interestRate": "0.0001",
+        "maxFundingRate": "0.003",
+        "method": "current_period",
+        "minFundingRate": "-0.003",
+        "nextFundingRate": "",
+        "nextFundingTime": str(due + FUNDING_MS),
+        "premium": f"{mark / index - 1:.16f}",
+        "prevFundingTime": str(due - FUNDING_MS),
+        "settFundingRate": canonical(paid),
+        "settState": "settled",
+        "ts": str(now),
+    }
 
 
 def funding_rate_history(call: Call) -> Any:

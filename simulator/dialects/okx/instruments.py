@@ -104,7 +104,7 @@ def contract(call: Call) -> Perpetual:
 
 
 def index(call: Call) -> Market:
-    """The index that ``instId`` names, as in ``BTC-USDT``.
+    """The index that ``instId`` names.
 
     Raises:
         VenueError: missing, or there is no such index.
@@ -112,8 +112,17 @@ def index(call: Call) -> Market:
     name = call.params.get("instId", "")
     if not name:
         raise errors.empty("instId")
-    found = listing(call.venue).perpetuals.get(f"{name}-SWAP")
-    if found is None or not found.index.is_listed(call.now):
+    return index_of(call.venue, name)
+
+
+def index_of(venue: Venue, name: str) -> Market:
+    """The index of a name, as in ``BTC-USDT``.
+
+    Raises:
+        VenueError: there is none.
+    """
+    found = listing(venue).perpetuals.get(f"{name}-SWAP")
+    if found is None or not found.index.is_listed(venue.clock.now()):
         raise errors.no_instrument()
     return found.index
 
