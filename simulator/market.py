@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from app.core.market.intervals import Interval
 from simulator import noise
 from simulator.bars import Bar, Bars, no_bars
-from simulator.instruments import DECIMALS, Spec, Status
-from simulator.noise import Ints
+from simulator.book import Book, BookMaker
+from simulator.instruments import Spec, Status
 from simulator.tape import Tape
 from simulator.window import Listed, WindowTape
-
-BOOK_LEVELS: Final = 100
-# With no spread the first level holds everything: a market order fills at exactly the price.
-_BOTTOMLESS: Final = 10**6
-
 
 _Path = tuple[int, int, int, int]
 
@@ -32,33 +26,6 @@ class Ohlc(NamedTuple):
     high: Decimal
     low: Decimal
     close: Decimal
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Book:
-    """The order book of one market second.
-
-    Attributes:
-        update_id: grows with market time; the same second has the same id and levels.
-        bids, asks: (prices, quantities), best first, in counts of the units below.
-    """
-
-    update_id: int
-    bids: tuple[Ints, Ints]
-    asks: tuple[Ints, Ints]
-    price_decimals: int
-    volume_decimals: int
-
-    def levels(self, *, asks: bool, limit: int = BOOK_LEVELS) -> list[tuple[Decimal, Decimal]]:
-        """(price, quantity) of one side, best first."""
-        prices, sizes = self.asks if asks else self.bids
-        return [
-            (
-                Decimal(int(price)).scaleb(-self.price_decimals),
-                Decimal(int(size)).scaleb(-self.volume_decimals),
-            )
-            for price, size in zip(prices[:limit], sizes[:limit], strict=True)
-        ]
 
 
 class Market:
@@ -84,9 +51,8 @@ class Market:
         self.tape = tape
         self._whole = tape
         self._listed = Listed(tape.first_ts)
-        self._spread = spread_bps / 10_000
+        self._books = BookMaker(noise.key(seed, spec.symbol, "book"), spread_bps)
         self._path_key = noise.key(seed, spec.symbol, "path")
-        self._book_key = noise.key(seed, spec.symbol, "book")
         self._last_book: Book | None = None
 
     def is_listed(self, ts: int) -> bool:
@@ -201,7 +167,8 @@ class Market:
         last = self._last_book
         if last is not None and last.update_id == update_id:
             return last
-        book = self._last_book = self._make_book(price, second, update_id)
+        size = self.tape.typical_volume
+        book = self._last_book = self._books.made(self.spec, price, second, update_id, size)
         return book
 
     def price_units(self, bars: Bars, bar: Bar, ts: int) -> int:
@@ -290,43 +257,6 @@ class Market:
             taker_volume=bar.taker_volume * elapsed // length // step * step,
             taker_quote_volume=bar.taker_quote_volume * elapsed // length,
         )
-
-    # -- order book -----------------------------------------------------------------------
-
-    def _make_book(self, price: Decimal, second: int, update_id: int) -> Book:
-        tick = self.spec.tick_units
-        units = int(price.scaleb(DECIMALS))
-        key = noise.key(self._book_key, second)
-        bid, ask = self._touch(units, tick, noise.uniform(key, 0))
-        return Book(
-            update_id,
-            self._side(key ^ 1, bid, -tick),
-            self._side(key ^ 2, ask, tick),
-            DECIMALS,
-            DECIMALS,
-        )
-
-    def _touch(self, units: int, tick: int, draw: float) -> tuple[int, int]:
-        if self._spread == 0:
-            return units, units
-        half = units * self._spread * (0.25 + 0.5 * draw)
-        bid = int((units - half) // tick) * tick
-        ask = -int(-(units + half) // tick) * tick
-        return max(bid, tick), max(ask, bid + tick)
-
-    def _side(self, key: int, best: int, tick: int) -> tuple[Ints, Ints]:
-        positions = np.arange(BOOK_LEVELS, dtype=np.int64)
-        jumps = 1 + (noise.uniforms(key, positions) ** 3 * 6).astype(np.int64)
-        jumps[0] = 0
-        prices = best + tick * np.cumsum(jumps)
-        scale = self.tape.typical_volume / self.spec.step_units / 8
-        sizes = scale * np.exp(noise.normals(key ^ 4, positions))
-        steps = np.maximum(1, sizes.astype(np.int64))
-        if self._spread == 0:
-            most = (1 << 62) // self.spec.step_units
-            steps[0] = min(most, max(int(steps[0]), int(scale * _BOTTOMLESS)))
-        kept = prices > 0
-        return prices[kept], (steps * self.spec.step_units)[kept]
 
 
 def _longest(interval: Interval) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +13,7 @@ import numpy as np
 from app.core.errors import InvalidInput
 from app.core.market.intervals import INTERVALS
 from simulator.derived import Above, Days, DerivedDays, QuietDays
-from simulator.instruments import UNITS, Spec
+from simulator.instruments import DECIMALS, UNITS, Spec
 from simulator.listings import (
     PERPETUALS,
     TAPE_STEP_DECIMALS,
@@ -54,6 +56,7 @@ class Perpetuals:
         self._process = process
         self._markets = markets
         self._replays = dict(options.replays)
+        self._file_ticks: dict[str, Decimal] = {}
         self._tapes = {symbol: self._make(symbol) for symbol in PERPETUALS}
 
     def at(self, venue: str, symbol: str) -> Perpetual:
@@ -64,7 +67,13 @@ class Perpetuals:
         marked = mark_spec(venue, spec)
         seed, spread = self._options.seed, self._options.spread_bps
         ordinary = _OPEN_DAYS * spot.daily_quote_volume / float(spot.reference_price)
-        rounded = traded if symbol in self._replays else RoundedTape(traded, spec.tick)
+        rounded: Tape
+        if symbol in self._replays:
+            # Never coarser than the file's prices, which the venue then shows as they are.
+            spec = replace(spec, tick=min(spec.tick, self._file_ticks[symbol]))
+            rounded = traded
+        else:
+            rounded = RoundedTape(traded, spec.tick)
         return Perpetual(
             market=Market(seed, spec, rounded, spread),
             mark=Market(seed, marked, RoundedTape(mark, marked.tick), 0.0),
@@ -97,7 +106,7 @@ class Perpetuals:
             traded = self._over_process(symbol, made[0], typical, is_traded=True)
             mark, index = (self._over_process(symbol, above, typical) for above in made[1:])
         if symbol in self._replays:
-            traded = self._replayed(self._replays[symbol])
+            traded = self._replayed(symbol, self._replays[symbol])
         return traded, mark, index
 
     def _over_process(
@@ -121,10 +130,12 @@ class Perpetuals:
         omits = self._omits and above.step_decimals is not None
         return ReplayTape(above.bars(source.bars, source.finest), source.finest, omits_quiet=omits)
 
-    def _replayed(self, path: Path) -> Tape:
+    def _replayed(self, symbol: str, path: Path) -> Tape:
         from simulator.replay import read_replay
 
-        return read_replay(path, omits_quiet=self._omits).tape
+        replay = read_replay(path, omits_quiet=self._omits)
+        self._file_ticks[symbol] = Decimal(1).scaleb(-min(replay.price_digits, DECIMALS))
+        return replay.tape
 
     @property
     def _omits(self) -> bool:

@@ -7,7 +7,8 @@ from decimal import Decimal
 
 from app.core.market.intervals import DAY_MS
 from app.core.money import ZERO
-from simulator.market import Book, Market
+from simulator.book import Book
+from simulator.market import Market
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from app.core.errors import UnknownName
 from app.core.market.intervals import DAY_MS, HOUR_MS, Interval, interval
 from simulator.bars import Bars
+from simulator.book import BOOK_LEVELS
 from simulator.clock import wall_ms
 from simulator.dialects.binance import params as read
 from simulator.dialects.binance.api import Call, Route, market_of
@@ -18,7 +19,7 @@ from simulator.dialects.binance.filters import ORDER_TYPES, describe, eight
 from simulator.dialects.binance.klines import render
 from simulator.dialects.binance.shapes import levels, price_text, units_text
 from simulator.instruments import Status
-from simulator.market import BOOK_LEVELS, Market
+from simulator.market import Market
 from simulator.trades import PublicTrade, latest_trades, trades_between, trades_from
 from simulator.venue import Maintenance
 

@@ -9,10 +9,11 @@ import orjson
 from aiohttp import web
 
 from app.core.market.intervals import INTERVALS
+from simulator.book import Book
 from simulator.dialects.binance import events
 from simulator.dialects.binance.named import NamedStreams
 from simulator.faults import Faults
-from simulator.market import Book, Market
+from simulator.market import Market
 from simulator.sockets import Connection
 from simulator.trades import trades_between
 from simulator.venue import Venue

@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from app.core.market.intervals import HOUR_MS
 from app.core.money import canonical
+from simulator.book import BOOK_LEVELS
 from simulator.dialects.bybit import errors, instruments
 from simulator.dialects.bybit.instruments import LINEAR, SPOT, Instrument
 from simulator.dialects.daily import Day, day_of, price_at
 from simulator.dialects.web import Call
 from simulator.listings import Perpetual
-from simulator.market import BOOK_LEVELS
 from simulator.premium import FUNDING_MS
 
 # (levels without a limit, most levels)

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from app.core.market.intervals import DAY_MS, HOUR_MS
 from app.core.money import canonical
+from simulator.book import BOOK_LEVELS, Book
 from simulator.dialects.daily import day_of, price_at
 from simulator.dialects.okx import errors, instruments
 from simulator.dialects.okx.instruments import Instrument
 from simulator.dialects.web import Call
-from simulator.market import BOOK_LEVELS, Book
 
 _MOST_LEVELS: Final = 400
 _HONG_KONG_MS: Final = 8 * HOUR_MS

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from app.core.errors import UnknownName
 from app.core.market.intervals import DAY_MS, Interval, interval
+from simulator.book import BOOK_LEVELS
 from simulator.clock import wall_ms
 from simulator.dialects.binance import params as read
 from simulator.dialects.binance.api import Call, Route
@@ -22,7 +23,7 @@ from simulator.dialects.daily import day_of
 from simulator.dialects.usdm import history, shapes
 from simulator.dialects.usdm.contracts import all_or_one, perpetual
 from simulator.listings import Perpetual
-from simulator.market import BOOK_LEVELS, Market
+from simulator.market import Market
 from simulator.venue import Maintenance, Venue
 
 PREFIXES: Final = ("/fapi/", "/futures/data/")

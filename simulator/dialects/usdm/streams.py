@@ -64,13 +64,19 @@ class UsdmStreams(NamedStreams):
         each = self._venue.listings[USDM].perpetuals.get(native.upper())
         if each is None or not each.market.is_listed(now):
             return
-        if channel.startswith("kline_"):
-            interval = INTERVALS.get(channel.removeprefix("kline_"))
-            made = () if interval is None else _klines(each, interval, before, now, is_last=is_last)
-        else:
-            made = (_event(each, channel, now),) if is_last and channel in _PLAIN else ()
-        for event in made:
+        for event in _events(each, channel, before, now, is_last=is_last):
             yield event["e"], orjson.dumps(event).decode()
+
+
+def _events(
+    each: Perpetual, channel: str, before: int, now: int, *, is_last: bool
+) -> Iterator[dict[str, Any]]:
+    if channel.startswith("kline_"):
+        interval = INTERVALS.get(channel.removeprefix("kline_"))
+        if interval is not None:
+            yield from _klines(each, interval, before, now, is_last=is_last)
+    elif is_last and channel in _PLAIN:
+        yield _event(each, channel, now)
 
 
 def _klines(
