@@ -47,12 +47,7 @@ class Above:
 
     def bars(self, below: Bars, finest: Interval) -> Bars:
         """What becomes of bars of the finest interval."""
-        opens = below.open_ts
-        if finest.is_month:
-            ends = np.array([finest.next(int(ts)) for ts in opens], dtype=np.int64)
-        else:
-            ends = opens + finest.length_ms
-        before, after = 1.0 + self.premium(opens), 1.0 + self.premium(ends)
+        before, after = self._factors(below.open_ts, finest)
         tick = self.tick * 10 ** (below.price_decimals - DECIMALS)
         prices = (
             _on_tick(below.open * before, tick),
@@ -65,6 +60,20 @@ class Above:
             if self.step_decimals is None
             else self._traded(below, prices, self.step_decimals)
         )
+
+    def _factors(self, opens: Ints, finest: Interval) -> tuple[Floats, Floats]:
+        """Price above the price below when each bar opens and when it ends."""
+        if len(opens) == 0:
+            return np.zeros(0), np.zeros(0)
+        if finest.is_month:
+            ends = np.array([finest.next(int(ts)) for ts in opens], dtype=np.int64)
+        else:
+            ends = opens + finest.length_ms
+        if (ends[:-1] == opens[1:]).all():
+            # Without a gap each end is the next opening; half the work.
+            marks = 1.0 + self.premium(np.append(opens, ends[-1]))
+            return marks[:-1], marks[1:]
+        return 1.0 + self.premium(opens), 1.0 + self.premium(ends)
 
     @staticmethod
     def _marked(below: Bars, prices: tuple[Ints, ...]) -> Bars:
