@@ -70,12 +70,12 @@ class Field:
             self._mask_trailing(keep, end, digits)
 
     def _mask_leading(self, keep: _Mask, begin: int, end: int) -> None:
-        units = 10**self._decimals
-        bounds = np.array([10**n * units for n in range(1, self._width)], dtype=np.int64)
-        shown = np.searchsorted(bounds, self._values, side="right") + 1
-        if (shown < self._width).any():
-            places = np.arange(self._width, 0, -1)
-            keep[:, begin:end] = shown[:, None] >= places
+        bounds = [10 ** (n + self._decimals) for n in range(1, self._width)]
+        if int(self._values.min()) >= bounds[-1]:
+            return  # as prices of a page mostly do, all have the same width
+        shown = np.searchsorted(np.array(bounds, dtype=np.int64), self._values, side="right") + 1
+        places = np.arange(self._width, 0, -1)
+        keep[:, begin:end] = shown[:, None] >= places
 
     def _mask_trailing(self, keep: _Mask, dot: int, digits: _Bytes) -> None:
         """Keep a place where anything but zeros stands at it or behind it."""
