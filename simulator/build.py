@@ -43,7 +43,13 @@ def build_venue(options: Options) -> Venue:
             markets[symbol] = _replayed(options, symbol, path)
     perpetuals = Perpetuals(options, process, markets)
     listings = [_listing(options, name, markets, perpetuals) for name in (USDM, OKX, BYBIT)]
-    return Venue(options.seed, markets, _clock(options, markets), options.fees, listings)
+    return Venue(
+        options.seed,
+        markets,
+        _clock(options, _file_end(options, markets, perpetuals)),
+        options.fees,
+        listings,
+    )
 
 
 def _check_quiet(options: Options, specs: dict[str, Spec]) -> None:
@@ -102,14 +108,22 @@ def _listing(
     return listing
 
 
-def _clock(options: Options, markets: dict[str, Market]) -> MarketClock:
+def _file_end(options: Options, markets: dict[str, Market], perpetuals: Perpetuals) -> int | None:
+    """Where the first replayed file ends: all of it is past, nothing of it is left to trade."""
+    if not options.replays:
+        return None
+    symbol = options.replays[0][0]
+    if symbol in PERPETUALS:
+        return perpetuals.at(USDM, symbol).market.tape.end_ts
+    return markets[symbol].tape.end_ts
+
+
+def _clock(options: Options, file_end: int | None) -> MarketClock:
     start = options.start_ms
     if start is not None and not _EARLIEST_MS <= start <= _LATEST_MS:
         raise InvalidInput(f"--start was {start}; the simulated markets span 2015 to 2034")
     if options.clock is ClockMode.RUNNING:
         return RunningClock(wall_ms() if start is None else start)
-    replayed = [markets[symbol] for symbol, _ in options.replays if symbol in markets]
-    if start is None and replayed:
-        # Where the first file ends, all of it is past and nothing of it is left to trade.
-        return SteppedClock(replayed[0].tape.end_ts or DEFAULT_START_MS)
-    return SteppedClock(DEFAULT_START_MS if start is None else start)
+    if start is None:
+        start = DEFAULT_START_MS if file_end is None else file_end
+    return SteppedClock(start)

@@ -62,8 +62,7 @@ def settlements(perpetual: Perpetual, span: Span, now: int, *, is_late: bool) ->
         is_late: whether the venue's stamps lie behind the hour; the span is of stamps.
     """
     first = _first_settlement(perpetual)
-    until = now if perpetual.market.delisted_ms is None else perpetual.market.delisted_ms
-    last = min(until, now) // FUNDING_MS * FUNDING_MS
+    last = _until(perpetual, now) // FUNDING_MS * FUNDING_MS
     dues = _picked(first, last, FUNDING_MS, _widened(span))
     late = perpetual.premium.lateness
     stamps = [due + late(due) if is_late else due for due in dues]
@@ -97,7 +96,8 @@ def open_interest(
     """
     step = period.length_ms
     first = _on_grid(perpetual.market.tape.first_ts + step - 1, step, ahead_ms)
-    times = _picked(first, _on_grid(now, step, ahead_ms), step, span)
+    last = _on_grid(_until(perpetual, now), step, ahead_ms)
+    times = _picked(first, last, step, span)
     if not times:
         return []
     amounts = perpetual.open_interest.at(np.array(times, dtype=np.int64))
@@ -111,6 +111,12 @@ def open_interest(
 
 def _first_settlement(perpetual: Perpetual) -> int:
     return (perpetual.market.tape.first_ts // FUNDING_MS + 1) * FUNDING_MS
+
+
+def _until(perpetual: Perpetual, now: int) -> int:
+    """Now, or when the contract was delisted."""
+    delisted = perpetual.market.delisted_ms
+    return now if delisted is None else min(now, delisted)
 
 
 def _on_grid(ts: int, step: int, ahead_ms: int) -> int:

@@ -118,6 +118,11 @@ class Listing:
         """The market of a symbol as in ``BTC/USDT`` or ``BTC/USDT:USDT``."""
         return next((each for each in self.markets() if each.spec.symbol == symbol), None)
 
+    def mark(self, symbol: str) -> Market | None:
+        """The mark price of a perpetual's symbol, which is listed and delisted with it."""
+        found = (each for each in self.perpetuals.values() if each.spec.symbol == symbol)
+        return next((each.mark for each in found), None)
+
 
 def spot_spec(venue: str, spec: Spec, *, is_replayed: bool) -> Spec:
     """A spot instrument as a venue lists it.

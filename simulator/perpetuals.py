@@ -112,14 +112,13 @@ class Perpetuals:
     def _over_process(
         self, symbol: str, above: Above, typical: int, *, is_traded: bool = False
     ) -> Tape:
-        spot = symbol.partition(":")[0]
+        spot, listed = symbol.partition(":")[0], PERPETUALS[symbol]
         days: Days = DerivedDays(self._process, spot, above, INTERVALS["1m"])
-        if is_traded and symbol in self._options.quiet:
+        if not is_traded:
+            return GeneratedTape(days, symbol, listed, typical, minute_days=_MARK_DAYS)
+        if symbol in self._options.quiet:
             days = QuietDays(days, self._options.seed)
-        omits = is_traded and self._omits
-        if is_traded:
-            return GeneratedTape(days, symbol, PERPETUALS[symbol], typical, omits_quiet=omits)
-        return GeneratedTape(days, symbol, PERPETUALS[symbol], typical, minute_days=_MARK_DAYS)
+        return GeneratedTape(days, symbol, listed, typical, omits_quiet=self._omits)
 
     def _over_replay(self, spot: str, above: Above) -> Tape:
         from simulator.replay import ReplayTape

@@ -127,7 +127,10 @@ class Venue:
             now = self.clock.now()
             market.set_status(change.status, now if change.from_ms is None else change.from_ms)
         if change.listed_ms is not None or change.delisted_ms is not None:
-            market.list_between(change.listed_ms, change.delisted_ms)
+            mark = None if venue == BINANCE else self.listings[venue].mark(symbol)
+            for each in (market, mark):
+                if each is not None:
+                    each.list_between(change.listed_ms, change.delisted_ms)
         return market
 
     def _market(self, venue: str, symbol: str) -> Market:

@@ -130,6 +130,14 @@ def test_before_its_listing_a_symbol_has_no_bars(simulator: Factory, door: Door)
     assert hour[1] == rows[0][1]
     if "end" in door.names:
         assert door.ask(venue, "1m", end=listed - 1) == []
+    if door.symbol == "BTC/USDT:USDT" and door.venue == "binanceusdm":
+        path = "/fapi/v1/markPriceKlines?symbol=BTCUSDT&interval=1m&limit=60"
+        marks = venue.control.raw("GET", path).json()
+        assert [row[0] for row in marks] == [row[0] for row in rows]
+        assert (
+            venue.control.raw("GET", "/fapi/v1/fundingRate?symbol=BTCUSDT").json()[0]["fundingTime"]
+            >= START
+        ), "nothing was paid before there was anybody to pay"
     for other in DOORS:
         if (other.venue, other.symbol) != (door.venue, door.symbol):
             assert len(other.ask(venue, "1m", limit=60)) == 60, "elsewhere nothing changed"
@@ -241,6 +249,15 @@ def test_a_file_is_shown_by_every_venue_to_the_last_digit(
         # OKX counts contracts first and coins behind them.
         is_in_contracts = door.venue == "okx" and door.symbol == "BTC/USDT:USDT"
         assert rows[1][6 if is_in_contracts else 5] == Decimal("2.5")
+
+
+def test_a_file_of_a_contract_alone_begins_where_it_ends(
+    simulator: Factory, tmp_path: Path
+) -> None:
+    venue = simulator(seed=7, weight_limit=0, replay={"BTC/USDT:USDT": _file(tmp_path)})
+    assert venue.control.market_ms == START
+    assert len(DOORS[1].ask(venue, "1m", limit=200)) == 119
+    assert len(DOORS[0].ask(venue, "1m", limit=200)) == 200, "the spot market is no file"
 
 
 def test_a_contract_follows_a_spot_market_that_is_a_file(
