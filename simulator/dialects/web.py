@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import orjson
 
-from simulator.clock import wall_ms
 from simulator.dialects.http import Answer, Request
 from simulator.faults import Rule
 from simulator.venue import Maintenance, Venue
@@ -91,15 +90,17 @@ class Counters:
 
     Args:
         is_limited: whether allowances hold; the counters count in any case.
+        wall: the wall clock, ms.
     """
 
-    def __init__(self, *, is_limited: bool) -> None:
+    def __init__(self, wall: Callable[[], int], *, is_limited: bool) -> None:
         self.is_limited = is_limited
+        self._wall = wall
         self._windows: dict[str, tuple[int, int]] = {}
 
     def count(self, kind: str, allowance: Allowance) -> int:
         """Charge a request; returns how many of its window are left, below 0 if too many."""
-        window = wall_ms() // allowance.window_ms
+        window = self._wall() // allowance.window_ms
         begun, used = self._windows.get(kind, (window, 0))
         used = used + 1 if begun == window else 1
         self._windows[kind] = (window, used)
@@ -112,11 +113,20 @@ class WebRest(ABC):
     Args:
         routes: the endpoints, all of them GET, by path.
         is_limited: whether too many requests are refused.
+        wall: the wall clock by which they are counted, ms.
     """
 
-    def __init__(self, venue: Venue, routes: Mapping[str, Route], *, is_limited: bool) -> None:
+    def __init__(
+        self,
+        venue: Venue,
+        routes: Mapping[str, Route],
+        wall: Callable[[], int],
+        *,
+        is_limited: bool,
+    ) -> None:
         self.venue = venue
-        self.counters = Counters(is_limited=is_limited)
+        self.wall = wall
+        self.counters = Counters(wall, is_limited=is_limited)
         self._routes = routes
 
     @abstractmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
@@ -43,8 +44,10 @@ ROUTES: Final = {
 class BybitRest(WebRest):
     """Bybit's REST interface."""
 
-    def __init__(self, venue: Venue, *, is_limited: bool) -> None:
-        super().__init__(venue, ROUTES, is_limited=is_limited)
+    def __init__(
+        self, venue: Venue, wall: Callable[[], int] = wall_ms, *, is_limited: bool
+    ) -> None:
+        super().__init__(venue, ROUTES, wall, is_limited=is_limited)
         self._banned_until = 0
 
     def envelope(self, data: bytes) -> bytes:
@@ -66,7 +69,7 @@ class BybitRest(WebRest):
 
     def charge(self, path: str, allowance: Allowance) -> dict[str, str]:
         """See ``WebRest.charge``: each endpoint has its allowance, and the IP one for all."""
-        now = wall_ms()
+        now = self.wall()
         if now < self._banned_until:
             raise errors.banned()
         if self.counters.count("", _ALL) < 0:

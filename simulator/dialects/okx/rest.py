@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
@@ -74,8 +75,10 @@ ROUTES: Final = {
 class OkxRest(WebRest):
     """OKX's REST interface."""
 
-    def __init__(self, venue: Venue, *, is_limited: bool) -> None:
-        super().__init__(venue, ROUTES, is_limited=is_limited)
+    def __init__(
+        self, venue: Venue, wall: Callable[[], int] = wall_ms, *, is_limited: bool
+    ) -> None:
+        super().__init__(venue, ROUTES, wall, is_limited=is_limited)
 
     def envelope(self, data: bytes) -> bytes:
         """See ``WebRest.envelope``."""

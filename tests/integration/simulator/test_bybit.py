@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +14,7 @@ from tests.integration.simulator.conftest import START
 from tests.support.simulator import SimulatorProcess
 from tests.support.venues import client, lacks, sample
 
+Factory = Callable[..., SimulatorProcess]
 SPOT = "BTC/USDT"
 LINEAR = "BTC/USDT:USDT"
 API = "/v5/market"
@@ -233,25 +234,23 @@ def test_no_parameter_breaks_the_server(shared: SimulatorProcess, value: str) ->
             assert answer.status_code == 200, (path, name, answer.text)
 
 
-def ask_again_and_again(exchange: Any) -> None:
-    for _ in range(2000):
-        exchange.fetch_ticker(SPOT)
-
-
-def test_an_endpoint_has_its_limit_and_whoever_goes_on_is_shut_out() -> None:
-    with SimulatorProcess(seed=7, start=START) as venue:
-        exchange = client("bybit", venue)
-        exchange.load_markets()
-        with pytest.raises(ccxt.RateLimitExceeded):
-            ask_again_and_again(exchange)
-        first = venue.control.requests(code=10006)[0]
-        assert (first["status"], first["path"]) == (200, "/v5/market/tickers")
-        for _ in range(700):
-            answer = venue.control.raw("GET", f"{API}/time")
-        assert answer.status_code == 403
-        with pytest.raises(ccxt.RateLimitExceeded):
+def test_the_client_knows_the_refusals_for_what_they_are(simulator: Factory) -> None:
+    venue = simulator(seed=7, start=START, weight_limit=0)
+    exchange = client("bybit", venue)
+    exchange.load_markets()
+    for rule, error in (
+        ({"action": "status"}, ccxt.RateLimitExceeded),
+        ({"action": "error_before", "code": 10006, "status": 200}, ccxt.RateLimitExceeded),
+        ({"action": "error_after"}, ccxt.ExchangeError),
+    ):
+        venue.control.add_fault(**rule, path="*", count=1)
+        with pytest.raises(error):
             exchange.fetch_ohlcv(SPOT, "1m", limit=1)
-        exchange.close()
+    exchange.close()
+    entries = venue.control.requests(path=f"{API}/kline")
+    assert [(entry["status"], entry["code"]) for entry in entries] == [
+        (403, 10018), (200, 10006), (200, 10000),
+    ]  # fmt: skip
 
 
 def test_equal_seeds_give_equal_answers_and_others_do_not(shared: SimulatorProcess) -> None:

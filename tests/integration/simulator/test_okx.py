@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +14,7 @@ from tests.integration.simulator.conftest import START
 from tests.support.simulator import SimulatorProcess
 from tests.support.venues import capture, client, lacks, sample
 
+Factory = Callable[..., SimulatorProcess]
 SPOT = "BTC/USDT"
 SWAP = "BTC/USDT:USDT"
 API = "/api/v5"
@@ -277,20 +278,21 @@ def test_no_parameter_breaks_the_server(shared: SimulatorProcess, value: str) ->
             assert answer.status_code in (200, 400), (path, name, answer.text)
 
 
-def ask_again_and_again(exchange: Any) -> None:
-    for _ in range(200):
-        exchange.fetch_ohlcv(SPOT, "1m", limit=1)
-
-
-def test_too_many_requests_are_refused_and_the_client_says_so() -> None:
-    with SimulatorProcess(seed=7, start=START) as venue:
-        exchange = client("okx", venue)
-        exchange.load_markets()
-        with pytest.raises(ccxt.RateLimitExceeded):
-            ask_again_and_again(exchange)
-        exchange.close()
-        last = venue.control.requests(status=429)[-1]
-        assert (last["code"], last["path"]) == (50011, "/api/v5/market/candles")
+def test_the_client_knows_the_refusals_for_what_they_are(simulator: Factory) -> None:
+    venue = simulator(seed=7, start=START, weight_limit=0)
+    exchange = client("okx", venue)
+    exchange.load_markets()
+    for action, error in (
+        ("status", ccxt.RateLimitExceeded),
+        ("error_before", ccxt.ExchangeNotAvailable),
+        ("error_after", ccxt.RequestTimeout),
+    ):
+        venue.control.add_fault(action=action, path="*", count=1)
+        with pytest.raises(error):
+            exchange.fetch_ohlcv(SPOT, "1m", limit=1)
+    exchange.close()
+    codes = [entry["code"] for entry in venue.control.requests(path=f"{API}/market/candles")]
+    assert codes == [50011, 50026, 50004]
 
 
 def test_equal_seeds_give_equal_answers_and_others_do_not(shared: SimulatorProcess) -> None:

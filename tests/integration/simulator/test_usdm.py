@@ -221,11 +221,12 @@ def test_no_parameter_breaks_the_server(shared: SimulatorProcess, value: str) ->
 
 def test_weight_is_a_bucket_of_its_own_and_overdrawing_it_ends_in_a_ban() -> None:
     with SimulatorProcess(seed=7, start=START, usdm_weight_limit=30) as venue:
-        asked = [
-            venue.control.raw("GET", "/fapi/v1/klines?symbol=BTCUSDT&interval=1m&limit=1500")
-            for _ in range(30)
-        ]
-        assert asked[2].headers["X-MBX-USED-WEIGHT-1M"] in {"30", "20", "10"}
+        path = "/fapi/v1/klines?symbol=BTCUSDT&interval=1m&limit=1500"
+        asked = [venue.control.raw("GET", path)]
+        # The count begins anew with the minute, so that a ban may take a few requests more.
+        while asked[-1].status_code != 418 and len(asked) < 100:
+            asked.append(venue.control.raw("GET", path))
+        assert asked[0].headers["X-MBX-USED-WEIGHT-1M"] == "10"
         codes = [answer.status_code for answer in asked]
         assert codes[0] == 200
         assert 429 in codes
