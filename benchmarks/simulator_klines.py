@@ -3,7 +3,9 @@
 CPU time of the server process alone, over 300 requests of 1,000 one-minute klines each. The
 pages do not overlap, so each is computed from the seed, as when a collector fetches a
 history; then the same page again and again, as when it is in the cache. Beside them: the
-naive server's work, ``json.dumps`` of the same rows, in this process.
+naive server's work, ``json.dumps`` of the same rows, in this process. The other dialects serve a
+third as many perpetual's pages each, which are computed from the spot market's; OKX gives no more
+than 300 rows at once, so that a page of it is four requests.
 """
 
 from __future__ import annotations
@@ -24,6 +26,22 @@ from app.core.market.intervals import DAY_MS, MINUTE_MS
 _PAGES: Final = 300
 _ROWS: Final = 1_000
 _START: Final = 1_735_689_600_000  # 2025-01-01
+# (path, rows that one request gives)
+_DIALECTS: Final = {
+    "binanceusdm": (
+        "/fapi/v1/klines?symbol=BTCUSDT&interval=1m&startTime={start}&limit={rows}",
+        1_000,
+    ),
+    "okx": (
+        "/api/v5/market/history-candles?instId=BTC-USDT-SWAP&before={before}&after={after}"
+        "&limit={rows}",
+        250,
+    ),
+    "bybit": (
+        "/v5/market/kline?category=linear&symbol=BTCUSDT&interval=1&start={start}&limit={rows}",
+        1_000,
+    ),
+}
 _TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -60,12 +78,17 @@ def _measure(client: httpx.Client, pid: int) -> dict[str, Any]:
     wall = time.perf_counter() - wall
     warm = _cpu_ms(pid, lambda: [page(1) for _ in range(_PAGES)])
     naive = _own_cpu_ms(lambda: [json.dumps(rows).encode() for _ in range(_PAGES)])
+    others = {
+        name: _dialect(client, pid, name, first=place * _PAGES)
+        for place, name in enumerate(_DIALECTS)
+    }
     daily = _cpu_ms(pid, lambda: [page(-1 - _PAGES, "1d", DAY_MS // _ROWS)])
     return {
         "figures": {
             "cpu_ms_per_1000_klines": round(cold / _PAGES, 3),
             "cpu_ms_per_1000_klines_cached": round(warm / _PAGES, 3),
             "json_dumps_ms_per_1000_klines": round(naive / _PAGES, 3),
+            **{f"cpu_ms_per_1000_klines_{name}": cost for name, cost in others.items()},
             "klines_per_second_one_client": round(_PAGES * _ROWS / wall),
             "cpu_ms_first_1000_daily_klines": round(daily, 1),
         },
@@ -74,6 +97,32 @@ def _measure(client: httpx.Client, pid: int) -> dict[str, Any]:
             "cached_cpu_vs_json_dumps": round(warm / naive, 3),
         },
     }
+
+
+def _dialect(client: httpx.Client, pid: int, name: str, *, first: int) -> float:
+    """CPU milliseconds for 1,000 klines of a perpetual, computed from the seed.
+
+    ``first`` is the page to begin with, one that no other dialect was asked for.
+    """
+    path, rows = _DIALECTS[name]
+    pages = max(1, _PAGES // 3)
+
+    def page(number: int) -> None:
+        for part in range(_ROWS // rows):
+            start = _START + (number * _ROWS + part * rows) * MINUTE_MS
+            span = {"start": start, "before": start - 1, "after": start + rows * MINUTE_MS}
+            answer = client.get(path.format(rows=rows, **span))
+            if answer.status_code != 200 or answer.text.count("[") < rows:
+                raise AssertionError(f"{path} answered {answer.text[:200]}")
+
+    page(first)
+
+    def every_page() -> None:
+        for number in range(first + 1, first + pages + 1):
+            page(number)
+
+    cost = _cpu_ms(pid, every_page)
+    return round(cost / pages, 3)
 
 
 def _cpu_ms(pid: int, work: Callable[[], Any]) -> float:

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from app.core.market.intervals import Interval
 from simulator.instruments import DECIMALS
@@ -78,8 +79,12 @@ class Bars:
         """The ten columns in the order of ``Bar``."""
         return tuple(getattr(self, name) for name in _COLUMNS)
 
+    def prices(self) -> tuple[Ints, Ints, Ints, Ints]:
+        """Open, high, low and close."""
+        return self.open, self.high, self.low, self.close
+
     def _with(self, columns: Iterable[Ints]) -> Bars:
-        return _made(columns, self)
+        return made_like(self, columns)
 
     def cut(self, start: int, stop: int) -> Bars:
         """Bars by position, [start, stop)."""
@@ -93,6 +98,28 @@ class Bars:
     def bar(self, index: int) -> Bar:
         """The bar at a position."""
         return Bar(*(int(column[index]) for column in self.columns()))
+
+    def where(self, mask: npt.NDArray[np.bool_]) -> Bars:
+        """The bars at which a mask is true."""
+        return self._with([column[mask] for column in self.columns()])
+
+    def traded(self) -> Bars:
+        """The bars in which anything was traded."""
+        mask = self.trades > 0
+        return self if mask.all() else self.where(mask)
+
+    def newest_first(self) -> Bars:
+        """The same bars in the order in which some venues list them."""
+        return self._with([column[::-1] for column in self.columns()])
+
+    def rounded(self, tick: int) -> Bars:
+        """These bars with every price on a coarser tick, given in the price unit.
+
+        Rounding is monotone: bars of bars are the same whether they are rounded before or after.
+        """
+        prices = [np.maximum((column + tick // 2) // tick, 1) * tick for column in self.prices()]
+        rest = self.columns()
+        return self._with([rest[0], *prices, *rest[5:]])
 
     def joined(self, *others: Bars) -> Bars:
         """This and the others, which must follow it in time and share its units."""
@@ -113,11 +140,15 @@ class Bars:
         """A price column's count as an amount."""
         return Decimal(units).scaleb(-self.price_decimals)
 
-    def aggregated(self, interval: Interval) -> Bars:
-        """Bars of a coarser interval; the last may be incomplete."""
+    def aggregated(self, interval: Interval, ahead_ms: int = 0) -> Bars:
+        """Bars of a coarser interval; the last may be incomplete.
+
+        Args:
+            ahead_ms: how far the clock by which the bars open is ahead of UTC.
+        """
         if len(self) == 0:
             return self
-        opens = grid_floor(self.open_ts, interval)
+        opens = grid_floor(self.open_ts + ahead_ms, interval) - ahead_ms
         starts = np.flatnonzero(np.r_[True, opens[1:] != opens[:-1]])
         ends = np.r_[starts[1:], len(opens)] - 1
         sums = [
@@ -135,12 +166,27 @@ class Bars:
         return self._with([opens[starts], self.open[starts], high, low, self.close[ends], *sums])
 
 
-def _made(columns: Iterable[Ints], like: Bars | None) -> Bars:
+def from_columns(
+    columns: Iterable[Ints],
+    *,
+    price_decimals: int = DECIMALS,
+    volume_decimals: int = DECIMALS,
+    quote_decimals: int = DECIMALS,
+) -> Bars:
+    """Bars of ten columns in the order of ``Bar``."""
     named: dict[str, Any] = dict(zip(_COLUMNS, columns, strict=True))
-    if like is None:
-        return Bars(**named)
     return Bars(
         **named,
+        price_decimals=price_decimals,
+        volume_decimals=volume_decimals,
+        quote_decimals=quote_decimals,
+    )
+
+
+def made_like(like: Bars, columns: Iterable[Ints]) -> Bars:
+    """Bars of ten columns in the units of other bars."""
+    return from_columns(
+        columns,
         price_decimals=like.price_decimals,
         volume_decimals=like.volume_decimals,
         quote_decimals=like.quote_decimals,
@@ -149,7 +195,8 @@ def _made(columns: Iterable[Ints], like: Bars | None) -> Bars:
 
 def no_bars(like: Bars | None = None) -> Bars:
     """An empty set of bars, in the units of ``like``."""
-    return _made([np.zeros(0, dtype=np.int64)] * len(_COLUMNS), like)
+    nothing = [np.zeros(0, dtype=np.int64)] * len(_COLUMNS)
+    return from_columns(nothing) if like is None else made_like(like, nothing)
 
 
 def grid_floor(times: Ints, interval: Interval) -> Ints:

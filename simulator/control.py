@@ -20,14 +20,16 @@ from simulator.clock import wall_ms
 from simulator.exchange import Account
 from simulator.faults import Faults
 from simulator.instruments import FILTERS, Status
+from simulator.listings import BINANCE
 from simulator.orders import Order, State
 from simulator.record import Record
-from simulator.venue import Maintenance, Venue
+from simulator.venue import Change, Maintenance, Venue
 
 _MAX_PAGE: Final = 10_000
 _REQUEST_FIELDS: Final = frozenset(
     {"path", "method", "account", "transport", "outcome", "client_order_id", "status", "code"}
 )
+_TIMES: Final = ("from_ms", "listed_ms", "delisted_ms")
 _ORDER_FIELDS: Final = frozenset({"account", "symbol", "status", "client_order_id_prefix"})
 
 Handler = Callable[[web.Request], Awaitable[Any]]
@@ -136,12 +138,23 @@ class Control:
     # -- the venue's own doings -----------------------------------------------------------
 
     async def _change_instrument(self, request: web.Request) -> Any:
-        body = await _body(request, {"symbol", "status", *FILTERS})
-        filters = {name: _amount(body[name]) for name in FILTERS if name in body}
-        status = _word(Status, body, "status") if "status" in body else None
-        market = self._venue.change_instrument(_text(body, "symbol"), filters, status)
-        facts = {name: canonical(getattr(market.spec, name)) for name in FILTERS}
-        return {"symbol": market.spec.symbol, "status": market.status.value, **facts}
+        body = await _body(request, {"symbol", "venue", "status", *FILTERS, *_TIMES})
+        times = {name: _whole(body, name) for name in _TIMES if name in body}
+        change = Change(
+            filters={name: _amount(body[name]) for name in FILTERS if name in body},
+            status=_word(Status, body, "status") if "status" in body else None,
+            **times,
+        )
+        venue = _text(body, "venue") if "venue" in body else BINANCE
+        market = self._venue.change_instrument(_text(body, "symbol"), change, venue)
+        now = self._venue.clock.now()
+        return {
+            "symbol": market.spec.symbol,
+            "status": market.status(now).value,
+            "listed_ms": market.tape.first_ts,
+            "delisted_ms": market.delisted_ms,
+            **{name: canonical(getattr(market.spec, name)) for name in FILTERS},
+        }
 
     async def _maintain(self, request: web.Request) -> Any:
         body = await _body(request, {"mode"})

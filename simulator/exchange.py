@@ -244,7 +244,7 @@ class Exchange:
     def match(self, symbol: str, start: int, end: int) -> None:
         """Fill what the tape between two times (inside one finest bar) fills."""
         market = self.markets[symbol]
-        if self.is_suspended or market.status is not Status.TRADING:
+        if self.is_suspended or market.status(start) is not Status.TRADING:
             return
         stretch = market.stretch(start, end)
         book = self._book(symbol)

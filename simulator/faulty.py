@@ -10,8 +10,7 @@ import orjson
 from aiohttp import web
 
 from simulator.clock import wall_ms
-from simulator.dialects.binance.errors import BinanceError
-from simulator.dialects.binance.rest import Answer, BinanceRest, Request
+from simulator.dialects.http import Answer, Dialect, Request
 from simulator.faults import Action, Faults, Rule
 from simulator.record import Record, RequestRecord, client_order_id
 from simulator.venue import Venue
@@ -21,9 +20,9 @@ _CUTS: Final = {Action.REFUSE, Action.LOSE_REPLY, Action.LATE_ACCEPT}
 
 
 class RestServer:
-    """Takes HTTP requests in Binance's dialect through record and faults to the venue."""
+    """Takes HTTP requests in a venue's dialect through record and faults to the venue."""
 
-    def __init__(self, venue: Venue, rest: BinanceRest, record: Record, faults: Faults) -> None:
+    def __init__(self, venue: Venue, rest: Dialect, record: Record, faults: Faults) -> None:
         self._venue = venue
         self._rest = rest
         self._record = record
@@ -52,7 +51,7 @@ class RestServer:
             content_type=answer.content_type,
         )
 
-    async def close(self) -> None:
+    async def close(self, _: web.Application) -> None:
         """Forget requests that were to be accepted late."""
         for task in self._late:
             task.cancel()
@@ -77,7 +76,7 @@ class RestServer:
             task.add_done_callback(self._late.discard)
             return None
         if decisive.action in (Action.STATUS, Action.ERROR_BEFORE):
-            answer = self._rest.refusal(_error(decisive))
+            answer = self._rest.fault(decisive)
             entry.outcome, entry.status, entry.code = "answered", answer.status, answer.code
             return answer
         return self._after(decisive, self._process(rules, request, entry), entry)
@@ -105,7 +104,7 @@ class RestServer:
             entry.outcome = "reply_lost"
             return None
         if rule.action is Action.ERROR_AFTER:
-            made = self._rest.refusal(_error(rule))
+            made = self._rest.fault(rule)
         else:
             made = _garbled(rule, answer)
         entry.status, entry.code = made.status, made.code
@@ -131,36 +130,6 @@ def _cut(http: web.Request) -> web.StreamResponse:
     if http.transport is not None:
         http.transport.abort()
     return web.Response(status=500)
-
-
-_DEFAULTS: Final = {
-    Action.STATUS: (
-        429,
-        -1003,
-        "Too much request weight used; current limit is 6000 request weight per 1 MINUTE. "
-        "Please use WebSocket Streams for live updates to avoid polling the API.",
-    ),
-    Action.ERROR_BEFORE: (503, -1000, "Service Unavailable."),
-    Action.ERROR_AFTER: (
-        503,
-        -1000,
-        "Unknown error, please check your request or try again later.",
-    ),
-}
-
-
-def _error(rule: Rule) -> BinanceError:
-    status, code, message = _DEFAULTS[rule.action]
-    status = rule.status or status
-    if status == 418 and rule.message is None:
-        until = wall_ms() + 1000 * (rule.retry_after or 120)
-        message = f"Way too much request weight used; IP banned until {until}."
-    return BinanceError(
-        code if rule.code is None else rule.code,
-        rule.message or message,
-        status=status,
-        retry_after=rule.retry_after,
-    )
 
 
 def _garbled(rule: Rule, answer: Answer) -> Answer:

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from app.core.market.intervals import Interval
 from simulator import noise
 from simulator.bars import Bar, Bars, no_bars
-from simulator.instruments import DECIMALS, Spec, Status
-from simulator.noise import Ints
+from simulator.book import Book, BookMaker
+from simulator.instruments import Spec, Status
 from simulator.tape import Tape
-
-BOOK_LEVELS: Final = 100
-# With no spread the first level holds everything: a market order fills at exactly the price.
-_BOTTOMLESS: Final = 10**6
-
+from simulator.window import Listed, WindowTape
 
 _Path = tuple[int, int, int, int]
 
@@ -33,33 +28,6 @@ class Ohlc(NamedTuple):
     close: Decimal
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Book:
-    """The order book of one market second.
-
-    Attributes:
-        update_id: grows with market time; the same second has the same id and levels.
-        bids, asks: (prices, quantities), best first, in counts of the units below.
-    """
-
-    update_id: int
-    bids: tuple[Ints, Ints]
-    asks: tuple[Ints, Ints]
-    price_decimals: int
-    volume_decimals: int
-
-    def levels(self, *, asks: bool, limit: int = BOOK_LEVELS) -> list[tuple[Decimal, Decimal]]:
-        """(price, quantity) of one side, best first."""
-        prices, sizes = self.asks if asks else self.bids
-        return [
-            (
-                Decimal(int(price)).scaleb(-self.price_decimals),
-                Decimal(int(size)).scaleb(-self.volume_decimals),
-            )
-            for price, size in zip(prices[:limit], sizes[:limit], strict=True)
-        ]
-
-
 class Market:
     """The tape of one instrument and what can be read off it at any time.
 
@@ -70,27 +38,55 @@ class Market:
     Attributes:
         spec: the filters that orders meet now; they may change. The tape keeps the tick and step
             that it was made with.
-        status: whether orders are taken and matched.
+        tape: the bars; another window of it when the venue lists or delists the instrument.
+        delisted_ms: from when on the venue no longer lists it, or None.
     """
 
     def __init__(self, seed: int, spec: Spec, tape: Tape, spread_bps: float) -> None:
         self.spec = spec
-        self.status = Status.TRADING
+        self.delisted_ms: int | None = None
+        # (from when on, status); the last that has begun is in force.
+        self._statuses: list[tuple[int, Status]] = [(0, Status.TRADING)]
         self._made_with = spec
         self.tape = tape
-        self._spread = spread_bps / 10_000
+        self._whole = tape
+        self._listed = Listed(tape.first_ts)
+        self._books = BookMaker(noise.key(seed, spec.symbol, "book"), spread_bps)
         self._path_key = noise.key(seed, spec.symbol, "path")
-        self._book_key = noise.key(seed, spec.symbol, "book")
         self._last_book: Book | None = None
 
     def is_listed(self, ts: int) -> bool:
-        """Whether the venue knows the instrument by then."""
+        """Whether the venue knows the instrument by then; it still knows a delisted one."""
         return ts >= self.tape.first_ts
+
+    def is_delisted(self, ts: int) -> bool:
+        """Whether the venue has taken the instrument off its list by then."""
+        return self.delisted_ms is not None and ts >= self.delisted_ms
+
+    def status(self, ts: int) -> Status:
+        """Whether orders are taken and matched at a time; a delisted symbol is at a break."""
+        if self.is_delisted(ts):
+            return Status.BREAK
+        return next(status for since, status in reversed(self._statuses) if since <= ts)
+
+    def set_status(self, status: Status, since: int) -> None:
+        """Change the status from a time on, whatever was ordered for later times."""
+        kept = [(begun, old) for begun, old in self._statuses if begun < since]
+        self._statuses = [*kept, (since, status)]
+
+    def list_between(self, since: int | None, until: int | None) -> None:
+        """Move the listing or the delisting; None leaves it where it was."""
+        self._listed = Listed(
+            self._listed.since if since is None else since,
+            self._listed.until if until is None else until,
+        )
+        self.delisted_ms = self._listed.until
+        self.tape = WindowTape(self._whole, self._listed)
 
     def is_open(self, ts: int) -> bool:
         """Whether orders are taken: while it trades and there is a tape, which there is not
         before listing, in a gap or at the end."""
-        return self.status is Status.TRADING and self.tape.bar_at(ts) is not None
+        return self.status(ts) is Status.TRADING and self.tape.bar_at(ts) is not None
 
     def price(self, ts: int) -> Decimal | None:
         """Price at a time; the last close in a gap; None before the first bar.
@@ -136,8 +132,14 @@ class Market:
         if start is not None and start >= stop:
             return no_bars()
         if start is None:
-            begin = interval.floor(stop - 1) - (limit - 1) * _longest(interval)
-            return self._until(interval, begin, stop, now, limit, newest=True)
+            reach = limit * _longest(interval)
+            begin = interval.floor(stop - 1) - reach + _longest(interval)
+            while True:
+                bars = self._until(interval, begin, stop, now, limit, newest=True)
+                if len(bars) == limit or begin <= self.tape.first_ts:
+                    return bars
+                reach *= 2  # a gap of the tape, or quiet bars, took part of the range
+                begin -= reach
         begin = max(start, self.tape.first_ts - _longest(interval))
         far = interval.floor(begin) + (limit + 1) * _longest(interval)
         while True:
@@ -165,7 +167,8 @@ class Market:
         last = self._last_book
         if last is not None and last.update_id == update_id:
             return last
-        book = self._last_book = self._make_book(price, second, update_id)
+        size = self.tape.typical_volume
+        book = self._last_book = self._books.made(self.spec, price, second, update_id, size)
         return book
 
     def price_units(self, bars: Bars, bar: Bar, ts: int) -> int:
@@ -230,7 +233,8 @@ class Market:
         found = self.tape.bar_at(now)
         if found is not None:
             part = self._partial(found[0], found[1], now)
-            whole = (whole if len(whole) else no_bars(found[0])).with_bar(part)
+            if part.trades or not self.tape.omits_quiet:
+                whole = (whole if len(whole) else no_bars(found[0])).with_bar(part)
         if len(whole) == 0:
             return bars
         made = whole.aggregated(interval)
@@ -253,43 +257,6 @@ class Market:
             taker_volume=bar.taker_volume * elapsed // length // step * step,
             taker_quote_volume=bar.taker_quote_volume * elapsed // length,
         )
-
-    # -- order book -----------------------------------------------------------------------
-
-    def _make_book(self, price: Decimal, second: int, update_id: int) -> Book:
-        tick = self.spec.tick_units
-        units = int(price.scaleb(DECIMALS))
-        key = noise.key(self._book_key, second)
-        bid, ask = self._touch(units, tick, noise.uniform(key, 0))
-        return Book(
-            update_id,
-            self._side(key ^ 1, bid, -tick),
-            self._side(key ^ 2, ask, tick),
-            DECIMALS,
-            DECIMALS,
-        )
-
-    def _touch(self, units: int, tick: int, draw: float) -> tuple[int, int]:
-        if self._spread == 0:
-            return units, units
-        half = units * self._spread * (0.25 + 0.5 * draw)
-        bid = int((units - half) // tick) * tick
-        ask = -int(-(units + half) // tick) * tick
-        return max(bid, tick), max(ask, bid + tick)
-
-    def _side(self, key: int, best: int, tick: int) -> tuple[Ints, Ints]:
-        positions = np.arange(BOOK_LEVELS, dtype=np.int64)
-        jumps = 1 + (noise.uniforms(key, positions) ** 3 * 6).astype(np.int64)
-        jumps[0] = 0
-        prices = best + tick * np.cumsum(jumps)
-        scale = self.tape.typical_volume / self.spec.step_units / 8
-        sizes = scale * np.exp(noise.normals(key ^ 4, positions))
-        steps = np.maximum(1, sizes.astype(np.int64))
-        if self._spread == 0:
-            most = (1 << 62) // self.spec.step_units
-            steps[0] = min(most, max(int(steps[0]), int(scale * _BOTTOMLESS)))
-        kept = prices > 0
-        return prices[kept], (steps * self.spec.step_units)[kept]
 
 
 def _longest(interval: Interval) -> int:

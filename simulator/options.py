@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,6 +21,14 @@ from simulator.exchange import FeeAsset, FeeSchedule
 DEFAULT_START_MS = 1_767_225_600_000
 
 
+class QuietBars(StrEnum):
+    """What becomes of bars without a trade."""
+
+    #: They are shown flat at the last close, as Binance, OKX and Bybit do.
+    FILLED = "filled"
+    OMITTED = "omitted"
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What the simulator was asked to be.
@@ -27,7 +36,9 @@ class Options:
     Attributes:
         start_ms: market time at the start; None lets the clock or the replay decide.
         replays: (symbol, file) pairs.
-        weight_limit: request weight per minute; 0 for no limit.
+        weight_limit: request weight per minute at Binance spot; 0 for no limit at any venue.
+        usdm_weight_limit: the same for Binance USD-M futures.
+        quiet: symbols with long stretches without trades.
     """
 
     host: str = "127.0.0.1"
@@ -41,6 +52,9 @@ class Options:
     spread_bps: float = 1.0
     reference_prices: str = ""
     weight_limit: int = 6_000
+    usdm_weight_limit: int = 2_400
+    quiet_bars: QuietBars = QuietBars.FILLED
+    quiet: tuple[str, ...] = ()
     parent_pid: int | None = None
 
 
@@ -77,6 +91,9 @@ def parse(arguments: Sequence[str]) -> Options:
         spread_bps=_spread(given.spread_bps),
         reference_prices=given.reference_prices,
         weight_limit=_count("--weight-limit", given.weight_limit),
+        usdm_weight_limit=_count("--usdm-weight-limit", given.usdm_weight_limit),
+        quiet_bars=QuietBars(given.quiet_bars),
+        quiet=tuple(given.quiet),
         parent_pid=given.parent_pid,
     )
 
@@ -96,7 +113,19 @@ def _parser() -> _Parser:
     parser.add_argument("--maker-fee", default="0.001")
     parser.add_argument("--spread-bps", default="1", help="mean spread; 0 for none")
     parser.add_argument("--reference-prices", default="", help="as in BTC/USDT=65000,…")
-    parser.add_argument("--weight-limit", default="6000", help="per minute; 0 for no limit")
+    parser.add_argument(
+        "--weight-limit", default="6000", help="per minute; 0 for none at any venue"
+    )
+    parser.add_argument("--usdm-weight-limit", default="2400", help="the same of USD-M futures")
+    parser.add_argument(
+        "--quiet-bars",
+        choices=list(QuietBars),
+        default="filled",
+        help="bars without a trade: flat at the last close, or not there",
+    )
+    parser.add_argument(
+        "--quiet", action="append", default=[], help="a symbol with long stretches without trades"
+    )
     parser.add_argument("--parent-pid", type=int, help="exit when this process is gone")
     return parser
 

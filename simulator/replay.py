@@ -38,27 +38,33 @@ _SECONDS_BELOW: Final = 100_000_000_000
 
 
 class ReplayTape:
-    """The bars of a file, and what coarser intervals derive from them."""
+    """The bars of a file, and what coarser intervals derive from them.
+
+    Attributes:
+        bars: all of them.
+    """
 
     end_ts: int | None
 
-    def __init__(self, bars: Bars, finest: Interval) -> None:
+    def __init__(self, bars: Bars, finest: Interval, *, omits_quiet: bool = False) -> None:
         self.finest = finest
+        self.omits_quiet = omits_quiet
         self.first_ts = int(bars.open_ts[0])
         self.end_ts = finest.next(int(bars.open_ts[-1]))
         traded = bars.volume[bars.volume > 0]
         unit = 10.0**-bars.volume_decimals
         typical = float(np.median(traded)) * unit if len(traded) else 1.0
         self.typical_volume = max(1, int(typical * UNITS * MINUTE_MS / finest.length_ms))
-        self._bars = bars
-        self._derived: dict[str, Bars] = {finest.name: bars}
+        self.bars = bars
+        self._shown = bars.traded() if omits_quiet else bars
+        self._derived: dict[str, Bars] = {finest.name: self._shown}
 
     def between(self, wanted: Interval, start: int, end: int) -> Bars:
         """See ``Tape.between``."""
         if wanted.length_ms < self.finest.length_ms:
             return no_bars()
         if wanted.name not in self._derived:
-            self._derived[wanted.name] = self._bars.aggregated(wanted)
+            self._derived[wanted.name] = self._shown.aggregated(wanted)
         return self._derived[wanted.name].between(start, end)
 
     def prepare(self, wanted: Interval, start: int, end: int) -> Iterator[None]:
@@ -71,12 +77,12 @@ class ReplayTape:
         opened = self.last_before(ts)
         if opened is None or ts >= self.finest.next(opened):
             return None
-        return self._bars, self._bars.bar(int(np.searchsorted(self._bars.open_ts, opened)))
+        return self.bars, self.bars.bar(int(np.searchsorted(self.bars.open_ts, opened)))
 
     def last_before(self, ts: int) -> int | None:
         """See ``Tape.last_before``."""
-        index = int(np.searchsorted(self._bars.open_ts, ts, side="right")) - 1
-        return int(self._bars.open_ts[index]) if index >= 0 else None
+        index = int(np.searchsorted(self.bars.open_ts, ts, side="right")) - 1
+        return int(self.bars.open_ts[index]) if index >= 0 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +98,11 @@ class Replay:
     volume_digits: int
 
 
-def read_replay(path: Path) -> Replay:
+def read_replay(path: Path, *, omits_quiet: bool = False) -> Replay:
     """Read and check a file of candles.
+
+    Args:
+        omits_quiet: whether bars without a trade are left out of what the tape shows.
 
     Raises:
         InvalidInput: unreadable, unknown columns, unsorted, duplicate, off its grid, or bars
@@ -106,7 +115,7 @@ def read_replay(path: Path) -> Replay:
     volumes, volume_digits = _units(path, frame, ("volume",), at_least=0)
     _check_bars(path, prices, volumes[0])
     bars = _bars(frame, times, prices, volumes[0], max(DECIMALS, price_digits), volume_digits)
-    return Replay(ReplayTape(bars, finest), price_digits, volume_digits)
+    return Replay(ReplayTape(bars, finest, omits_quiet=omits_quiet), price_digits, volume_digits)
 
 
 # -- reading ------------------------------------------------------------------------------

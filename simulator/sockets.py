@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import orjson
@@ -27,7 +28,11 @@ class Connection:
 
     def send(self, value: Any) -> None:
         """Queue an answer; faults do not touch it."""
-        self._put(orjson.dumps(value).decode())
+        self.send_text(orjson.dumps(value).decode())
+
+    def send_text(self, text: str) -> None:
+        """Queue an answer that is written already."""
+        self._put(text)
 
     def publish(self, text: str, stream: str, event: str, account: str | None = None) -> None:
         """Queue a frame of a stream, unless a fault has it otherwise."""
@@ -89,13 +94,17 @@ def refuse_offline(venue: Venue) -> None:
         raise web.HTTPServiceUnavailable(text="System is under maintenance.")
 
 
-async def texts(socket: web.WebSocketResponse) -> Any:
-    """Decoded JSON objects of a socket; anything else comes as None."""
+async def texts(socket: web.WebSocketResponse) -> AsyncIterator[str]:
+    """What a client sends as text."""
     async for message in socket:
-        if message.type is not WSMsgType.TEXT:
-            continue
-        try:
-            decoded = orjson.loads(message.data)
-        except orjson.JSONDecodeError:
-            decoded = None
-        yield decoded if isinstance(decoded, dict) else None
+        if message.type is WSMsgType.TEXT:
+            yield str(message.data)
+
+
+def decoded(text: str) -> dict[str, Any] | None:
+    """The JSON object that a client sent; None if it is none."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None

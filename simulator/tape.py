@@ -10,7 +10,7 @@ import numpy as np
 
 from app.core.market.intervals import DAY_MS, INTERVALS, MINUTE_MS, Interval, interval
 from simulator.bars import Bar, Bars, no_bars
-from simulator.process import PriceProcess
+from simulator.derived import Days
 
 _MINUTE_DAYS: Final = 192  # 115 kB each
 _HOUR_DAYS: Final = 4096  # 2 kB each
@@ -26,12 +26,14 @@ class Tape(Protocol):
         first_ts: opening of the first bar.
         end_ts: close of the last bar, or None for a market without an end.
         typical_volume: base units (as counts of the volume unit) of an ordinary minute.
+        omits_quiet: whether bars without a trade are left out, as some venues do.
     """
 
     finest: Interval
     first_ts: int
     end_ts: int | None
     typical_volume: int
+    omits_quiet: bool
 
     def between(self, wanted: Interval, start: int, end: int) -> Bars:
         """Bars of an interval that open in [start, end), each with its whole length."""
@@ -68,17 +70,32 @@ class _Lru:
 
 
 class GeneratedTape:
-    """A symbol of the price process; days are computed on demand and kept for a while."""
+    """A symbol of a price process; days are computed on demand and kept for a while.
+
+    Args:
+        typical: see ``Tape.typical_volume``.
+        minute_days: how many days of minutes are kept.
+    """
 
     finest: Interval = INTERVALS["1m"]
     end_ts: int | None = None
 
-    def __init__(self, process: PriceProcess, symbol: str, listed_ms: int, typical: int) -> None:
+    def __init__(
+        self,
+        process: Days,
+        symbol: str,
+        listed_ms: int,
+        typical: int,
+        *,
+        omits_quiet: bool = False,
+        minute_days: int = _MINUTE_DAYS,
+    ) -> None:
         self.first_ts = listed_ms
         self.typical_volume = typical
+        self.omits_quiet = omits_quiet
         self._process = process
         self._symbol = symbol
-        self._minutes = _Lru(_MINUTE_DAYS, self._compute)
+        self._minutes = _Lru(minute_days, self._compute)
         self._hours = _Lru(_HOUR_DAYS, lambda day: self._derived(day, "1h"))
         self._days = _Lru(_WHOLE_DAYS, lambda day: self._derived(day, "1d"))
 
@@ -92,6 +109,8 @@ class GeneratedTape:
         days = range(first // DAY_MS, -(-stop // DAY_MS))
         parts = [cache.get(day) for day in days]
         bars = (parts[0].joined(*parts[1:]) if len(parts) > 1 else parts[0]).between(first, stop)
+        if self.omits_quiet and source is self.finest:
+            bars = bars.traded()
         if wanted is not source:
             bars = bars.aggregated(wanted)
         return bars.between(start, end)
@@ -127,7 +146,8 @@ class GeneratedTape:
 
     def _derived(self, day: int, name: str) -> Bars:
         # A sweep over years must not push the minutes that are being traded out of the cache.
-        return self._compute(day).aggregated(interval(name))
+        minutes = self._compute(day)
+        return (minutes.traded() if self.omits_quiet else minutes).aggregated(interval(name))
 
 
 def _source(wanted: Interval) -> Interval:

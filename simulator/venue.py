@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from itertools import chain
 from typing import Final
 
-from app.core.errors import NotFound
+from app.core.errors import InvalidInput, NotFound
 from simulator.clock import MarketClock, RunningClock, check_steppable, wall_ms
 from simulator.exchange import Exchange, FeeSchedule
 from simulator.instruments import Status, with_filters
+from simulator.listings import BINANCE, Listing
 from simulator.market import Market
 
 # Steps between two turns of the event loop, so that a long advance still answers requests.
@@ -29,29 +32,56 @@ class Maintenance(StrEnum):
     ALL = "all"
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a venue changes about an instrument.
+
+    Attributes:
+        filters: what orders meet from now on, by name.
+        status: whether it trades, from ``from_ms`` on (None: from now on). Resting orders are
+            matched, or not, by the bar: by its status when the bar opens.
+        listed_ms: from when on the venue knows it, with no bar before that.
+        delisted_ms: from when on it is off the list, with no bar after that.
+    """
+
+    filters: Mapping[str, Decimal] = field(default_factory=dict)
+    status: Status | None = None
+    from_ms: int | None = None
+    listed_ms: int | None = None
+    delisted_ms: int | None = None
+
+
 class Venue:
-    """One simulated venue.
+    """One simulated venue, and the public markets of others beside it.
 
     Attributes:
         seed: of everything random in it.
+        markets: what can be traded, by symbol; Binance spot's.
+        listings: what the other venues list, by the venue's name.
         on_step: called after each step of the tape with its start and end in market ms, and
             whether time stands still after it.
-        has_audience: whether anybody listens to market streams; if nobody does and no order
+        audiences: each says whether anybody listens to its streams; if nobody does and no order
             rests, time jumps.
         maintenance: what is out of service. The tape goes on meanwhile.
         on_offline: called when everything goes out of service.
     """
 
     def __init__(
-        self, seed: int, markets: Mapping[str, Market], clock: MarketClock, fees: FeeSchedule
+        self,
+        seed: int,
+        markets: Mapping[str, Market],
+        clock: MarketClock,
+        fees: FeeSchedule,
+        listings: Iterable[Listing] = (),
     ) -> None:
         self.seed = seed
         self.markets = markets
+        self.listings = {listing.venue: listing for listing in listings}
         self.clock = clock
         self.exchange = Exchange(markets, fees, clock.now, wall_ms)
         self.by_native = {market.spec.native: market for market in markets.values()}
         self.on_step: list[Callable[[int, int, bool], None]] = []
-        self.has_audience: Callable[[], bool] = lambda: False
+        self.audiences: list[Callable[[], bool]] = []
         self.maintenance = Maintenance.NONE
         self.on_offline: list[Callable[[], None]] = []
         self._moving = asyncio.Lock()
@@ -79,23 +109,47 @@ class Venue:
             for listener in self.on_offline:
                 listener()
 
-    def change_instrument(
-        self, symbol: str, filters: Mapping[str, Decimal], status: Status | None
-    ) -> Market:
+    def change_instrument(self, symbol: str, change: Change, venue: str = BINANCE) -> Market:
         """Change what orders for an instrument meet; resting ones stay as they are.
 
         It lasts until the simulator ends.
 
         Raises:
-            NotFound: the venue does not list the symbol.
-            InvalidInput: the filters make no sense.
+            NotFound: there is no such venue, or it does not list the symbol.
+            InvalidInput: the filters or times make no sense.
         """
-        market = self.markets.get(symbol)
-        if market is None:
-            raise NotFound(f"symbol {symbol[:30]!r} is not listed")
-        market.spec = with_filters(market.spec, filters)
-        market.status = status or market.status
+        market = self._market(venue, symbol)
+        if change.from_ms is not None and change.status is None:
+            raise InvalidInput("from_ms says from when on a status holds; give the status too")
+        self._check_span(market, change)
+        market.spec = with_filters(market.spec, change.filters)
+        if change.status is not None:
+            now = self.clock.now()
+            market.set_status(change.status, now if change.from_ms is None else change.from_ms)
+        if change.listed_ms is not None or change.delisted_ms is not None:
+            mark = None if venue == BINANCE else self.listings[venue].mark(symbol)
+            for each in (market, mark):
+                if each is not None:
+                    each.list_between(change.listed_ms, change.delisted_ms)
         return market
+
+    def _market(self, venue: str, symbol: str) -> Market:
+        if venue != BINANCE and venue not in self.listings:
+            known = ", ".join((BINANCE, *self.listings))
+            raise NotFound(f"venue {venue[:30]!r} is not simulated; simulated are {known}")
+        found = (
+            self.markets.get(symbol) if venue == BINANCE else self.listings[venue].market(symbol)
+        )
+        if found is None:
+            raise NotFound(f"symbol {symbol[:30]!r} is not listed at {venue}")
+        return found
+
+    @staticmethod
+    def _check_span(market: Market, change: Change) -> None:
+        listed = market.tape.first_ts if change.listed_ms is None else change.listed_ms
+        delisted = market.delisted_ms if change.delisted_ms is None else change.delisted_ms
+        if delisted is not None and delisted <= listed:
+            raise InvalidInput(f"delisted_ms was {delisted}; it must be after the listing {listed}")
 
     async def run(self) -> None:
         """Follow the wall for as long as the clock runs; returns at once for a stepped one."""
@@ -119,12 +173,14 @@ class Venue:
 
     def _next_stop(self, now: int, to_ms: int) -> int:
         """The next boundary of a bar that matters, or the end."""
-        watched = set(self.markets) if self.has_audience() else self.exchange.active_symbols()
-        boundaries = [
-            finest.next(finest.floor(now))
-            for finest in {self.markets[symbol].tape.finest for symbol in watched}
-        ]
+        active = [self.markets[symbol] for symbol in self.exchange.active_symbols()]
+        watched = self._all_markets() if any(is_there() for is_there in self.audiences) else active
+        boundaries = {finest.next(finest.floor(now)) for finest in {m.tape.finest for m in watched}}
         return min([to_ms, *boundaries])
+
+    def _all_markets(self) -> list[Market]:
+        others = (listing.markets() for listing in self.listings.values())
+        return [*self.markets.values(), *chain.from_iterable(others)]
 
     def _match(self, begun: int, start: int, stop: int, *, is_last: bool) -> None:
         """Match resting orders over each bar, or part of a bar, that ends at ``stop``.

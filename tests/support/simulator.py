@@ -94,10 +94,14 @@ class SimulatorControl:
         body = {"account": account, "asset": asset, "amount": amount}
         self.call("POST", "/deposit", json=body)
 
-    def change_instrument(self, symbol: str, **changes: str) -> dict[str, str]:
-        """Change filters (tick, step, min_quantity, …) and status; the instrument as it is now."""
+    def change_instrument(self, symbol: str, **changes: str | int) -> dict[str, Any]:
+        """Change filters (tick, step, min_quantity, …), status, listing and delisting.
+
+        ``venue`` names another venue than Binance spot; ``from_ms``, ``listed_ms`` and
+        ``delisted_ms`` are market times. Returns the instrument as it is now.
+        """
         body = {"symbol": symbol, **changes}
-        result: dict[str, str] = self.call("POST", "/instruments", json=body)
+        result: dict[str, Any] = self.call("POST", "/instruments", json=body)
         return result
 
     def maintain(self, mode: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -90,6 +90,7 @@ class Route:
         weight: what it costs of the request budget.
         is_order: whether it counts as a new order.
         trades: whether it places or cancels orders.
+        prepare: computes in short turns what the handler will need, where that takes long.
     """
 
     handler: Handler
@@ -97,6 +98,7 @@ class Route:
     security: Security = Security.NONE
     is_order: bool = False
     trades: bool = False
+    prepare: Callable[[Call], Iterator[None]] | None = None
 
     def weigh(self, params: Mapping[str, str]) -> int:
         """Weight of a request with these parameters."""

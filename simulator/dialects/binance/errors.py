@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from simulator.clock import wall_ms
+from simulator.faults import Action, Rule
 from simulator.orders import Refusal
 
 
@@ -89,3 +91,33 @@ def no_trading(interface: str) -> BinanceError:
 
 UNKNOWN_ORDER: Final = (-2011, "Unknown order sent.")
 NO_SUCH_ORDER: Final = (-2013, "Order does not exist.")
+
+_FAULTS: Final = {
+    Action.STATUS: (
+        429,
+        -1003,
+        "Too much request weight used; current limit is 6000 request weight per 1 MINUTE. "
+        "Please use WebSocket Streams for live updates to avoid polling the API.",
+    ),
+    Action.ERROR_BEFORE: (503, -1000, "Service Unavailable."),
+    Action.ERROR_AFTER: (
+        503,
+        -1000,
+        "Unknown error, please check your request or try again later.",
+    ),
+}
+
+
+def of_rule(rule: Rule) -> BinanceError:
+    """The refusal that a fault rule orders."""
+    status, code, message = _FAULTS[rule.action]
+    status = rule.status or status
+    if status == 418 and rule.message is None:
+        until = wall_ms() + 1000 * (rule.retry_after or 120)
+        message = f"Way too much request weight used; IP banned until {until}."
+    return BinanceError(
+        code if rule.code is None else rule.code,
+        rule.message or message,
+        status=status,
+        retry_after=rule.retry_after,
+    )

@@ -8,13 +8,14 @@ from typing import Any
 from app.core.market.intervals import Interval
 from app.core.money import ZERO
 from simulator.bars import Bar, Bars
+from simulator.book import Book
 from simulator.dialects.binance.filters import eight
 from simulator.dialects.binance.market_data import day_ticker, touch
 from simulator.dialects.binance.shapes import STATUS_NAMES, TYPE_NAMES, price_text, units_text
 from simulator.exchange import OrderEvent
 from simulator.instruments import DECIMALS
 from simulator.ledger import Holding
-from simulator.market import Book, Market
+from simulator.market import Market
 from simulator.noise import Ints
 from simulator.trades import PublicTrade
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from app.core.errors import UnknownName
 from app.core.market.intervals import DAY_MS, HOUR_MS, Interval, interval
 from simulator.bars import Bars
+from simulator.book import BOOK_LEVELS
 from simulator.clock import wall_ms
 from simulator.dialects.binance import params as read
 from simulator.dialects.binance.api import Call, Route, market_of
@@ -18,7 +19,7 @@ from simulator.dialects.binance.filters import ORDER_TYPES, describe, eight
 from simulator.dialects.binance.klines import render
 from simulator.dialects.binance.shapes import levels, price_text, units_text
 from simulator.instruments import Status
-from simulator.market import BOOK_LEVELS, Market
+from simulator.market import Market
 from simulator.trades import PublicTrade, latest_trades, trades_between, trades_from
 from simulator.venue import Maintenance
 
@@ -38,7 +39,7 @@ def _exchange_info(call: Call) -> Any:
         "serverTime": wall_ms(),
         "rateLimits": _rate_limits(),
         "exchangeFilters": [],
-        "symbols": [_symbol(market, call.venue.maintenance) for market in markets],
+        "symbols": [_symbol(market, call) for market in markets],
     }
 
 
@@ -56,10 +57,11 @@ def _rate_limits() -> list[dict[str, Any]]:
     ]
 
 
-def _symbol(market: Market, maintenance: Maintenance) -> dict[str, Any]:
+def _symbol(market: Market, call: Call) -> dict[str, Any]:
     spec = market.spec
     # An outage, which is a gap of the tape, is not announced; orders meet a closed market.
-    status = market.status if maintenance is Maintenance.NONE else Status.BREAK
+    is_up = call.venue.maintenance is Maintenance.NONE
+    status = market.status(call.now) if is_up else Status.BREAK
     return {
         "symbol": spec.native,
         "status": status.value,
@@ -116,7 +118,7 @@ def _klines(call: Call) -> Any:
     return render(market.klines(wanted, start, end, limit, call.now), wanted)
 
 
-def prepare_klines(call: Call) -> Iterator[None]:
+def _prepare_klines(call: Call) -> Iterator[None]:
     """Compute the klines that a request will ask for, in short turns.
 
     Raises:
@@ -330,7 +332,7 @@ ROUTES: Final = {
     ("GET", "/api/v3/ping"): Route(_ping),
     ("GET", "/api/v3/time"): Route(_time),
     ("GET", "/api/v3/exchangeInfo"): Route(_exchange_info, 20),
-    ("GET", "/api/v3/klines"): Route(_klines, 2),
+    ("GET", "/api/v3/klines"): Route(_klines, 2, prepare=_prepare_klines),
     ("GET", "/api/v3/ticker/24hr"): Route(_ticker_24hr, _by_count(2, 2, 80)),
     ("GET", "/api/v3/ticker/price"): Route(_ticker_price, _by_count(2, 4, 4)),
     ("GET", "/api/v3/ticker/bookTicker"): Route(_book_ticker, _by_count(2, 4, 4)),

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Final
-from urllib.parse import parse_qsl
 
 import orjson
 
@@ -14,7 +13,9 @@ from simulator.dialects.binance.api import Call, Route
 from simulator.dialects.binance.budget import Budget
 from simulator.dialects.binance.errors import BinanceError
 from simulator.dialects.binance.signing import authenticate, signed_payload
+from simulator.dialects.http import Answer, Request
 from simulator.exchange import Account
+from simulator.faults import Rule
 from simulator.venue import Maintenance, Venue
 
 ROUTES: Final[dict[tuple[str, str], Route]] = {
@@ -22,46 +23,25 @@ ROUTES: Final[dict[tuple[str, str], Route]] = {
     **trading.ROUTES,
     **wallet.ROUTES,
 }
-PREFIXES: Final = ("/api/", "/sapi/", "/fapi/", "/dapi/")
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One HTTP request as it arrived, before anything was checked."""
-
-    method: str
-    path: str
-    query: str
-    body: str
-    api_key: str | None
-
-    def params(self) -> dict[str, str]:
-        """Parameters of the query and the body; the query wins, as at the venue."""
-        pairs = parse_qsl(self.body, keep_blank_values=True)
-        return dict(pairs) | dict(parse_qsl(self.query, keep_blank_values=True))
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What goes back: status, JSON and headers.
-
-    Attributes:
-        code: Binance's error code, or None.
-    """
-
-    status: int
-    body: bytes
-    headers: dict[str, str] = field(default_factory=dict)
-    code: int | None = None
-    content_type: str = "application/json"
+PREFIXES: Final = ("/api/", "/sapi/", "/dapi/")
 
 
 class BinanceRest:
-    """Checks and answers requests of one venue."""
+    """Checks and answers requests of one venue.
 
-    def __init__(self, venue: Venue, budget: Budget) -> None:
+    Args:
+        routes: the endpoints by method and path.
+    """
+
+    def __init__(
+        self,
+        venue: Venue,
+        budget: Budget,
+        routes: Mapping[tuple[str, str], Route] = ROUTES,
+    ) -> None:
         self.venue = venue
         self.budget = budget
+        self._routes = routes
 
     def owner(self, request: Request) -> str | None:
         """Name of the account whose key the request shows, whether or not it is signed."""
@@ -70,10 +50,11 @@ class BinanceRest:
 
     async def prepare(self, request: Request) -> None:
         """Do the long part of a request beforehand, without holding up the others."""
-        if request.path != "/api/v3/klines":
+        route = self._routes.get((request.method, request.path))
+        if route is None or route.prepare is None:
             return
         try:
-            for _ in market_data.prepare_klines(Call(self.venue, request.params())):
+            for _ in route.prepare(Call(self.venue, request.params())):
                 await asyncio.sleep(0)
         except BinanceError:
             return
@@ -93,6 +74,10 @@ class BinanceRest:
         if error.retry_after is not None:
             headers["Retry-After"] = str(error.retry_after)
         return Answer(error.status, orjson.dumps(error.body()), headers, error.code)
+
+    def fault(self, rule: Rule) -> Answer:
+        """See ``Dialect.fault``."""
+        return self.refusal(errors.of_rule(rule))
 
     def refuse_offline(self) -> None:
         """Nothing, unless the whole venue is out of service.
@@ -124,11 +109,11 @@ class BinanceRest:
 
     def _body(self, request: Request) -> bytes:
         self.refuse_offline()
-        route = ROUTES.get((request.method, request.path))
+        route = self._routes.get((request.method, request.path))
         params = request.params()
         self.budget.spend(1 if route is None else route.weigh(params))
         if route is None:
-            raise _not_found(request)
+            raise self._not_found(request)
         payload = signed_payload(request.query, request.body)
         account = authenticate(
             self.venue.exchange, route.security, request.api_key, params, payload
@@ -140,8 +125,7 @@ class BinanceRest:
         key = request.api_key
         return None if key is None else self.venue.exchange.account_by_key(key)
 
-
-def _not_found(request: Request) -> BinanceError:
-    if any(path == request.path for _, path in ROUTES):
-        return BinanceError(-1000, f"{request.method} is not supported here.", status=405)
-    return BinanceError(-1000, f"Path {request.path} is not simulated.", status=404)
+    def _not_found(self, request: Request) -> BinanceError:
+        if any(path == request.path for _, path in self._routes):
+            return BinanceError(-1000, f"{request.method} is not supported here.", status=405)
+        return BinanceError(-1000, f"Path {request.path} is not simulated.", status=404)

@@ -73,6 +73,5 @@ ROUTES: Final = {
     ("GET", "/sapi/v1/margin/isolated/allPairs"): Route(_no_rows, 10, Security.KEY),
     ("GET", "/sapi/v1/system/status"): Route(_system_status),
     ("GET", "/sapi/v1/account/apiRestrictions"): Route(_restrictions, 1, Security.SIGNED),
-    ("GET", "/fapi/v1/exchangeInfo"): Route(_no_symbols),
     ("GET", "/dapi/v1/exchangeInfo"): Route(_no_symbols),
 }

@@ -17,7 +17,7 @@ from simulator.exchange import OrderEvent
 from simulator.faults import Faults
 from simulator.ledger import Holding
 from simulator.record import Record
-from simulator.sockets import Connection, refuse_offline, texts
+from simulator.sockets import Connection, decoded, refuse_offline, texts
 from simulator.venue import Venue
 
 _SUBSCRIBE: Final = "userDataStream.subscribe.signature"
@@ -93,8 +93,8 @@ class WsApi:
         self._venue.on_offline.append(connection.cut)
         writer = asyncio.create_task(connection.write())
         try:
-            async for message in texts(socket):
-                connection.send(self._answer(connection, message))
+            async for text in texts(socket):
+                connection.send(self._answer(connection, decoded(text)))
         finally:
             self._venue.on_offline.remove(connection.cut)
             self._leave(connection)
