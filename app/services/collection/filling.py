@@ -21,7 +21,7 @@ from app.core.market.validation import BadKline, check_klines
 from app.core.ports import MarketAdapter, MarketClock
 from app.repositories.klines import Stored
 from app.repositories.unit import Unit
-from app.services.collection.target import PAGE, Ask, Target
+from app.services.collection.target import Ask, Target
 
 Markets = Callable[[str], MarketAdapter]
 
@@ -67,6 +67,10 @@ class Filler:
         now = self._market_clock.now_ms(target.exchange)
         return target.interval.floor(now - self._grace_ms.get(target.exchange, 3_000))
 
+    def page(self, exchange: str) -> int:
+        """Bars that a venue gives in one answer at most."""
+        return self._markets(exchange).features.page
+
     def offers(self, exchange: str, interval_name: str) -> bool:
         """Whether a venue has klines of an interval itself."""
         return interval_name in self._markets(exchange).features.intervals
@@ -79,7 +83,7 @@ class Filler:
         """
         market = self._markets(target.exchange)
         name = target.interval.name
-        rows = market.klines(target.symbol, name, ask.start, ask.end, PAGE, target.kind)
+        rows = market.klines(target.symbol, name, ask.start, ask.end, target.page, target.kind)
         checked = check_klines(
             rows, target.interval, start=ask.start, end=ask.end, closed_by=ask.end
         )

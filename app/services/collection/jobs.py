@@ -12,7 +12,7 @@ from app.models import CollectionPlanRow, JobRow
 from app.repositories.klines import Stored
 from app.repositories.unit import Unit, Units
 from app.services.collection.filling import Answer, Filler
-from app.services.collection.target import PAGE, Ask, Target, next_ask, target
+from app.services.collection.target import Ask, Target, next_ask, target
 from app.services.jobs import new_job, purpose_of
 from app.services.slices import SlicedJobs
 
@@ -81,7 +81,7 @@ class CollectionJobs(SlicedJobs):
 
     def _work(self, job: JobRow, token: str) -> str:
         job_id, over = job.id, self._slice()
-        wanted = _target_of(job)
+        wanted = self._target_of(job)
         present = self._filler.closed_end(wanted)
         end = self._units.run(lambda unit: self._begin(unit, job_id, token, wanted, present))
         while not over():
@@ -106,7 +106,7 @@ class CollectionJobs(SlicedJobs):
             ranges = missing(spans, wanted.since, max(end, wanted.since), _looking_at(unit, job))
             bars = sum(wanted.bars(*part) for part in ranges)
             job.cursor = {"position": wanted.since, "end": end, "failures": 0}
-            job.progress = _progress(0, -(-bars // PAGE), Stored(), 0, None)
+            job.progress = _progress(0, -(-bars // wanted.page), Stored(), 0, None)
             job.progress["bars_total"] = bars
         return int(job.cursor["end"])
 
@@ -139,9 +139,16 @@ class CollectionJobs(SlicedJobs):
 
         return work
 
+    def _target_of(self, job: JobRow) -> Target:
+        wanted = job.params
+        names = (wanted["exchange"], wanted["symbol"], wanted["interval"])
+        page = self._filler.page(wanted["exchange"])
+        # A job of an older release says no kind.
+        return target(*names, wanted["since"], wanted.get("kind", "trade"), page)
+
     def _result(self, unit: Unit, job: JobRow) -> dict[str, Any]:
         """Counts of the job's whole range, by state, and what was stored."""
-        goal = _target_of(job)
+        goal = self._target_of(job)
         series = unit.klines.find_series(*goal.key)
         spans = unit.coverage.spans(series.id) if series else []
         end = max(int(job.cursor["end"]), goal.since)
@@ -153,13 +160,6 @@ class CollectionJobs(SlicedJobs):
 def _looking_at(unit: Unit, job: JobRow) -> int:
     """The time by which a gap is due again; for one who heals, every gap is."""
     return unit.now_ms + (_EVERY_PAUSE_MS if job.params.get("heal") else 0)
-
-
-def _target_of(job: JobRow) -> Target:
-    wanted = job.params
-    names = (wanted["exchange"], wanted["symbol"], wanted["interval"])
-    # A job of an older release says no kind.
-    return target(*names, wanted["since"], wanted.get("kind", "trade"))
 
 
 def _progress(

@@ -19,7 +19,7 @@ from app.services.collection.arrivals import Arrivals
 from app.services.collection.filling import Filler, Markets
 from app.services.collection.jobs import CollectionJobs
 from app.services.collection.plans import Plans
-from app.services.collection.target import PAGE, Target, next_ask, targets_of
+from app.services.collection.target import Target, next_ask, targets_of
 from app.services.collection.verifying import Verifier, series_of
 
 _log = structlog.get_logger(__name__)
@@ -83,7 +83,7 @@ class CollectionService:
             Unavailable: the venue's market time is not known.
         """
         plan = self.plans.get(plan_id)
-        wanted = [target for target in targets_of(plan) if self._lacks(target, heal)]
+        wanted = [target for target in self._targets(plan) if self._lacks(target, heal)]
 
         def work(unit: Unit) -> list[JobRow]:
             return [self._jobs.ensure(unit, plan, target, heal=heal) for target in wanted]
@@ -137,7 +137,7 @@ class CollectionService:
             except Unavailable as error:
                 _log.warning("day_not_verified", exchange=plan.exchange, why=error.message)
                 continue
-            for each in targets_of(plan):
+            for each in self._targets(plan):
                 if each.since <= day:
                     wanted[each.exchange, each.symbol, each.interval.name] = each, day
         return self._units.run(lambda unit: self._ensure_verified(unit, wanted.values()))
@@ -191,7 +191,7 @@ class CollectionService:
         except Unavailable as error:
             followed.errors[plan.exchange] = _said(error)
             return
-        for target in targets_of(plan):
+        for target in self._targets(plan):
             try:
                 self._follow_series(plan, target, followed)
             except (VenueError, Unavailable) as error:
@@ -206,9 +206,9 @@ class CollectionService:
         if not ranges:
             return
         # History, however long, is a job's; the present is followed meanwhile.
-        tail = max(target.since, end - (PAGE - 1) * target.interval.length_ms)
+        tail = max(target.since, end - (target.page - 1) * target.interval.length_ms)
         recent = [part for part in ranges if part[0] > tail or part[0] == target.since]
-        if sum(target.bars(*part) for part in recent) >= PAGE:
+        if sum(target.bars(*part) for part in recent) >= target.page:
             recent = []
         if len(recent) < len(ranges):
             job = self._units.run(lambda unit: self._jobs.ensure(unit, plan, target))
@@ -218,6 +218,9 @@ class CollectionService:
             answer = self._filler.fetch(target, ask)
             stored = self._units.run(lambda unit: self._filler.keep(unit, target, answer))
             followed.rows += stored.changed
+
+    def _targets(self, plan: CollectionPlanRow) -> list[Target]:
+        return targets_of(plan, self._filler.page(plan.exchange))
 
     def _end(self, target: Target) -> int:
         return max(self._filler.closed_end(target), target.since)

@@ -10,7 +10,7 @@ from app.core.market.intervals import Interval, interval
 from app.core.market.klines import KlineKind
 from app.models import CollectionPlanRow
 
-#: Bars asked for at once; the venue's own limit.
+#: Bars asked for at once where the venue does not say.
 PAGE = 1000
 
 
@@ -21,6 +21,7 @@ class Target:
     Attributes:
         since: open time of the first bar to keep, ms, on the grid.
         kind: what the prices are.
+        page: bars asked for at once; the venue's own limit.
     """
 
     exchange: str
@@ -28,6 +29,7 @@ class Target:
     interval: Interval
     since: int
     kind: KlineKind = KlineKind.TRADE
+    page: int = PAGE
 
     @property
     def key(self) -> tuple[str, str, str, KlineKind]:
@@ -55,21 +57,26 @@ class Ask:
     stored_until: int | None
 
 
-def targets_of(plan: CollectionPlanRow) -> list[Target]:
-    """Every series of a plan."""
+def targets_of(plan: CollectionPlanRow, page: int = PAGE) -> list[Target]:
+    """Every series of a plan, to be asked for in pages of so many bars."""
     return [
-        target(plan.exchange, symbol, name, plan.since_ts, plan.kind)
+        target(plan.exchange, symbol, name, plan.since_ts, plan.kind, page)
         for symbol in plan.symbols
         for name in plan.intervals
     ]
 
 
 def target(
-    exchange: str, symbol: str, interval_name: str, since_ts: int, kind: str = KlineKind.TRADE
+    exchange: str,
+    symbol: str,
+    interval_name: str,
+    since_ts: int,
+    kind: str = KlineKind.TRADE,
+    page: int = PAGE,
 ) -> Target:
     """A series from its names; ``since_ts`` moves up to the grid."""
     length = interval(interval_name)
-    return Target(exchange, symbol, length, length.ceil(since_ts), KlineKind(kind))
+    return Target(exchange, symbol, length, length.ceil(since_ts), KlineKind(kind), page)
 
 
 def kept_by(plan: CollectionPlanRow) -> set[tuple[str, str, str]]:
@@ -96,10 +103,14 @@ def next_ask(
     start = wanted
     # A back-fill goes on where its last page ended; asked for again, that page's last bar
     # would keep every page from the empty range that loads in bulk.
-    if older and stop - wanted < PAGE * length and wanted - older[-1] < PAGE // 2 * length:
+    if (
+        older
+        and stop - wanted < target.page * length
+        and wanted - older[-1] < target.page // 2 * length
+    ):
         start = target.interval.floor(older[-1] - 1)
     for _, last in ranges[1:]:
-        if last >= start + PAGE * length:
+        if last >= start + target.page * length:
             break
         stop = last
     return Ask(start, min(end, target.interval.next(stop)), wanted, older[-1] if older else None)

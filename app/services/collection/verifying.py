@@ -22,7 +22,7 @@ from app.core.ports import Clock, Ids
 from app.models import JobRow, KlineDayRow, KlineSeriesRow
 from app.repositories.unit import Unit, Units
 from app.services.collection.filling import Answer, Filler
-from app.services.collection.target import PAGE, Ask, Target, target
+from app.services.collection.target import Ask, Target, target
 from app.services.jobs import new_job, purpose_of
 from app.services.slices import SlicedJobs
 
@@ -101,7 +101,7 @@ class Verifier(SlicedJobs):
         found = _Compared()
         opened = wanted.interval.ceil(day)
         while opened < end:
-            stop = min(wanted.interval.ceil(end), opened + PAGE * wanted.interval.length_ms)
+            stop = min(wanted.interval.ceil(end), opened + wanted.page * wanted.interval.length_ms)
             answer = self._filler.fetch(wanted, Ask(opened, stop, opened, opened))
             found += self._units.run(partial(self._repair, wanted=wanted, answer=answer))
             opened = stop
@@ -170,7 +170,8 @@ class Verifier(SlicedJobs):
         over = self._slice()
         asked = job.params
         names = (asked["exchange"], asked["symbol"], asked["interval"])
-        wanted = target(*names, 0, asked["kind"])
+        page = self._filler.page(asked["exchange"])
+        wanted = target(*names, 0, asked["kind"], page)
         days = int(job.params["days"])
         done = int(job.cursor.get("done", 0))
         while done < days and not over():
