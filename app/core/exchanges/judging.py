@@ -44,7 +44,7 @@ def _later(
 ) -> VenueRetryLater:
     wait = retry_after_ms(headers.get("Retry-After"))
     answered = f"answered HTTP {refusal.status}"
-    end = ban_end(exchange, refusal, now_ms, wait)
+    end = ban_end(refusal, now_ms, wait)
     if end is not None:
         return VenueBanned(
             exchange,

@@ -13,8 +13,9 @@ from app.core.exchanges.outcomes import Refusal
 UNSTATED_BAN_MS: Final = 10 * 60_000
 _LONGEST_BAN_MS: Final = 3 * 24 * 3_600_000
 _BANNED_UNTIL: Final = re.compile(r"banned until ([0-9]{13})\b", re.IGNORECASE)
-#: HTTP statuses by which a venue says that it answers nobody at this address.
-_BAN_STATUS: Final[Mapping[str, int]] = {"binance": 418, "binanceusdm": 418, "bybit": 403}
+#: HTTP statuses by which a venue says that it answers nobody at this address. 403 is Bybit's,
+#: and everywhere that of the firewall in front, which a client that asks on only annoys.
+_BAN_STATUSES: Final = frozenset({403, 418})
 _BINANCE: Final = frozenset({"binance", "binanceusdm"})
 # Header of the weight that Binance has counted in the present minute.
 _USED_WEIGHT: Final = "X-MBX-USED-WEIGHT-1M"
@@ -52,14 +53,14 @@ def retry_after_ms(header: str | None) -> int | None:
     return None if seconds is None else min(seconds * 1000, _LONGEST_BAN_MS)
 
 
-def ban_end(exchange: str, refusal: Refusal, now_ms: int, wait_ms: int | None) -> int | None:
+def ban_end(refusal: Refusal, now_ms: int, wait_ms: int | None) -> int | None:
     """Wall time at which the ban that ``refusal`` speaks of ends, ms; None if it is no ban.
 
     The text's own end wins over ``Retry-After``; an end in the past, or beyond the three days
     that Binance documents, is not believed.
     """
     stated = _BANNED_UNTIL.search(refusal.text)
-    if refusal.status != _BAN_STATUS.get(exchange) and stated is None:
+    if refusal.status not in _BAN_STATUSES and stated is None:
         return None
     if stated is not None and now_ms < int(stated[1]) <= now_ms + _LONGEST_BAN_MS:
         return int(stated[1])

@@ -23,7 +23,7 @@ from app.core.exchanges.errors import (
     VenueUnreachable,
 )
 from app.core.exchanges.judging import judged
-from app.core.exchanges.limits import exhausted_until, used_weight
+from app.core.exchanges.limits import ban_end, exhausted_until, retry_after_ms, used_weight
 from app.core.exchanges.outcomes import Action, Refusal
 from app.core.ports import Clock, Purpose, RequestBudget
 
@@ -257,9 +257,11 @@ class VenueSession:
     def _judged(self, call: Call, refusal: Refusal, reply: Reply) -> VenueError:
         now = self.clock.now_ms()
         error = judged(self.exchange, call.action, refusal, reply.headers, now)
-        if isinstance(error, VenueBanned):
+        # Whatever it proves of this request, the address is to be silent.
+        end = ban_end(refusal, now, retry_after_ms(reply.headers.get("Retry-After")))
+        if end is not None:
             why = f"HTTP {refusal.status} {refusal.text}"[:200]
-            self._budget.ban(self.exchange, error.until_ms, why)
+            self._budget.ban(self.exchange, end, why)
         elif isinstance(error, RateLimited) and not error.orders_only:
             # Asking on is what earns a ban.
             self._budget.back_off(self.exchange, now + error.retry_after_ms)

@@ -132,4 +132,4 @@ NOW = 1_772_323_200_000
 def test_the_end_of_a_ban(
     status: int, text: str, wait_ms: int | None, expected: int | None
 ) -> None:
-    assert ban_end("binance", Refusal(status, "-1003", text), NOW, wait_ms) == expected
+    assert ban_end(Refusal(status, "-1003", text), NOW, wait_ms) == expected
