@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, func, insert, select, update
+import numpy as np
+from sqlalchemy import Select, func, select
 from sqlalchemy.exc import IntegrityError
 
 from app.core.errors import NotFound
+from app.core.market.files.columns import KlineColumns
+from app.core.market.intervals import DAY_MS
 from app.core.market.intervals import interval as interval_of
-from app.core.market.klines import KlineFrame, KlineRow
-from app.core.market.validation import BadKline, as_text
+from app.core.market.klines import KlineFrame, KlineRow, Times
+from app.core.market.validation import BadKline
 from app.models import (
     KlinePeriodRow,
     KlineQuarantineRow,
@@ -21,7 +24,8 @@ from app.models import (
 )
 from app.repositories.base import Repository
 from app.repositories.bulk_load import BulkLoader
-from app.repositories.columns import read_columns
+from app.repositories.columns import read_columns, read_exact_columns
+from app.repositories.kline_changes import compared, revise
 from app.repositories.segments import period_of
 
 # IN lists stay below SQLite's and MySQL's comfort; a page of a venue has 1,000 bars.
@@ -207,10 +211,57 @@ class KlineRepository(Repository):
             return Stored()
         bounds = self.bounds(series_id)
         stored, changed = self._store(series_id, rows, covered, source, now_ms)
-        past = [ts for ts in changed if bounds is not None and ts <= bounds[1]]
-        if past:
-            self._note_past_change(series_id, past, now_ms)
+        self._note_changes(series_id, bounds, changed, now_ms)
         return stored
+
+    def store_columns(
+        self,
+        series_id: int,
+        columns: KlineColumns,
+        *,
+        covered: bool,
+        source: str,
+        now_ms: int,
+    ) -> Stored:
+        """``store`` for many bars at once: columns that were checked, ascending.
+
+        No object is made of a bar that comes into an empty range or that is stored already.
+
+        Raises:
+            Unavailable: as ``store``.
+        """
+        if not len(columns):
+            return Stored()
+        bounds = self.bounds(series_id)
+        first, last = int(columns.open_ts[0]), int(columns.open_ts[-1])
+        if not covered and self.count(series_id, first, last + 1) == 0:
+            BulkLoader(self._session).insert_into_empty(series_id, columns)
+            self._note_changes(series_id, bounds, columns.open_ts, now_ms)
+            return Stored(len(columns), first=first, last=last)
+        found = compared(self.read_exact_columns(series_id, first, last + 1), columns)
+        BulkLoader(self._session).insert_missing(series_id, found.new)
+        pairs = list(zip(found.old.rows(), found.revised.rows(), strict=True))
+        revise(self._session, series_id, pairs, source, now_ms)
+        changed = np.sort(np.concatenate([found.new.open_ts, found.revised.open_ts]))
+        self._note_changes(series_id, bounds, changed, now_ms)
+        return Stored(
+            len(found.new),
+            len(pairs),
+            len(columns) - len(changed),
+            *((int(changed[0]), int(changed[-1])) if len(changed) else ()),
+        )
+
+    def read_exact_columns(self, series_id: int, start: int, end: int) -> KlineColumns:
+        """Bars that open in [start, end), ascending, exactly, as columns.
+
+        Raises:
+            Unavailable: see ``read_columns``.
+        """
+        row = self._session.get_one(KlineSeriesRow, series_id)
+        first, last = self.bounds(series_id) or (0, -1)
+        wanted = interval_of(row.interval)
+        reach = (max(start, first), min(end, last + 1))
+        return read_exact_columns(self._session, series_id, wanted, *reach)
 
     def _store(
         self,
@@ -234,8 +285,7 @@ class KlineRepository(Repository):
             if row.open_ts in known and known[row.open_ts] != row
         ]
         loader.insert_missing(series_id, new)
-        for old, revised in differing:
-            self._revise(series_id, old, revised, source, now_ms)
+        revise(self._session, series_id, differing, source, now_ms)
         changed = sorted([row.open_ts for row in new] + [row.open_ts for _, row in differing])
         stored = Stored(
             len(new),
@@ -245,12 +295,29 @@ class KlineRepository(Repository):
         )
         return stored, changed
 
-    def _note_past_change(self, series_id: int, changed: Sequence[int], now_ms: int) -> None:
-        """Tell whoever keeps this series' bars outside that they must be read again."""
+    def _note_changes(
+        self,
+        series_id: int,
+        bounds: tuple[int, int] | None,
+        changed: Sequence[int] | Times,
+        now_ms: int,
+    ) -> None:
+        """Tell whoever keeps this series' bars outside which of them must be read again.
+
+        Args:
+            bounds: of the series before the change; bars behind its last one are no past.
+            changed: open times of bars inserted or revised.
+        """
+        times = np.asarray(changed, dtype=np.int64)
+        past = times[times <= bounds[1]] if bounds is not None else times[:0]
+        if not len(past):
+            return
         row = self._session.get_one(KlineSeriesRow, series_id)
         row.past_version += 1
         wanted = interval_of(row.interval)
-        periods = sorted({period_of(wanted, ts) for ts in changed})
+        # No day has two periods, and a chunk of a file has 70 days where it has 100,000 minutes.
+        days = np.unique(past // DAY_MS).tolist()
+        periods = sorted({period_of(wanted, day * DAY_MS) for day in days})
         for period in periods:
             known = self._session.get(KlinePeriodRow, (series_id, period), populate_existing=True)
             if known is None:
@@ -310,28 +377,6 @@ class KlineRepository(Repository):
             .limit(limit)
         ).all()
 
-    def _revise(
-        self, series_id: int, old: KlineRow, new: KlineRow, source: str, now_ms: int
-    ) -> None:
-        self._session.execute(
-            insert(KlineRevisionRow).values(
-                series_id=series_id,
-                open_ts=new.open_ts,
-                old=_named(old),
-                new=_named(new),
-                source=source,
-                seen_at=now_ms,
-            )
-        )
-        values = new._asdict()
-        del values["open_ts"]
-        self._session.execute(
-            update(KlineRecord)
-            .where(KlineRecord.series_id == series_id, KlineRecord.open_ts == new.open_ts)
-            .values(**values)
-            .execution_options(synchronize_session=False)
-        )
-
 
 def bars_of(series_id: int) -> Select[*tuple[Any, ...]]:
     """Every bar of a series by time, with the fields of ``KlineRow``."""
@@ -343,7 +388,3 @@ def bars_of(series_id: int) -> Select[*tuple[Any, ...]]:
 def _columns(series_id: int, start: int, end: int) -> Select[*tuple[Any, ...]]:
     row = KlineRecord
     return bars_of(series_id).where(row.open_ts >= start, row.open_ts < end)
-
-
-def _named(row: KlineRow) -> Mapping[str, Any]:
-    return dict(zip(KlineRow._fields, as_text(row), strict=True))
