@@ -1,4 +1,4 @@
-"""``tidemark data``: collect, coverage, instruments, klines."""
+"""``tidemark data``: collect, coverage, instruments, klines; files are in ``data_files``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from app.cli.session import Session
     from app.models import CollectionPlanRow
 
-app = group("Market data: plans, collect, coverage, instruments, klines.")
+app = group("Market data: plans, collect, coverage, instruments, klines, import, export.")
 #: Bars that an export holds in memory at once.
 _CHUNK = 5_000
 _COLUMNS = ("open_ts", "open", "high", "low", "close", "volume")

@@ -13,7 +13,11 @@ from app.repositories.unit import Unit, Units
 from app.services.hinting import Hinter, Waiting
 
 #: The task that works on a job, by the job's kind.
-TASKS: Final = {"collection": "collection.run_job", "backtest": "backtests.run"}
+TASKS: Final = {
+    "collection": "collection.run_job",
+    "import": "collection.import_files",
+    "backtest": "backtests.run",
+}
 LIVE: Final = ("queued", "running")
 
 

@@ -17,7 +17,6 @@ from app.core.market.files.times import TimeReader
 from app.core.market.files.trades import TradeColumns, bars_of_trades
 from app.core.market.intervals import Interval
 from app.core.market.points import FundingRate
-from app.core.money import parse_amount
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -152,6 +151,9 @@ def _counts(name: str, column: pa.Array | None, count: int) -> pa.Array:
 
 def _rate(name: str, text: str | None) -> Decimal:
     try:
-        return parse_amount(format(Decimal(text or ""), "f"))
-    except (ArithmeticError, InvalidInput):
-        raise InvalidInput(f"{name} has the funding rate {text!r}, which is no number") from None
+        rate = Decimal(text or "")
+    except ArithmeticError:
+        rate = Decimal("NaN")
+    if not rate.is_finite():
+        raise InvalidInput(f"{name} has the funding rate {text!r}, which is no number")
+    return rate
