@@ -290,7 +290,7 @@ class Container:
         settings = self.settings
         return ImportJobs(
             self.bulk_units,
-            self.market_clock,
+            self.market_clock if settings.simulator_url else None,
             Downloads(loopback_only=bool(settings.simulator_url)),
             self.ids,
             self.clock,

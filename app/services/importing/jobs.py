@@ -40,6 +40,8 @@ class ImportJobs:
 
     Args:
         units: of the engine that may load in bulk.
+        market_clock: where market time is another than wall time; None asks no venue, so that
+            files come in without a network.
         fetcher: gets files by URL.
         folder: where those lie while they are read.
     """
@@ -47,7 +49,7 @@ class ImportJobs:
     def __init__(
         self,
         units: Units,
-        market_clock: MarketClock,
+        market_clock: MarketClock | None,
         fetcher: FileFetcher,
         ids: Ids,
         clock: Clock,
@@ -102,10 +104,12 @@ class ImportJobs:
             )
 
     def _market_now(self, file: ImportFile) -> int:
+        if self._market_clock is None:
+            return self._clock.now_ms()
         try:
             return self._market_clock.now_ms(file.exchange)
         except TidemarkError:
-            # A venue that is not set up, or cannot be reached now: files need no venue.
+            # A venue that is not set up, or cannot be reached now: files need none.
             return self._clock.now_ms()
 
     def _work(self, job_id: str, token: str, order: ImportOrder) -> str:
