@@ -165,4 +165,4 @@ def test_chunks_are_bounded_and_lose_nothing() -> None:
     one = KlineColumns.of_rows([KlineRow(T, *map(Decimal, (2, 3, 1, 2, 5)))])
     parts = list(rechunked([one] * 7, most=3))
     assert [len(part) for part in parts] == [3, 3, 1]
-    assert CHUNK == 100_000
+    assert CHUNK <= 100_000

@@ -198,7 +198,7 @@ def test_a_time_is_understood_where_it_can_mean_one_thing(
         ("yesterday", "", 0, "has a time that cannot be read"),
         (None, "", None, "has no time in row 1"),
         (str(T * 1000 + 1), "", None, "which is no whole millisecond"),
-        (str(T), "iso", None, "has a time that cannot be read"),
+        (str(T), "iso", None, "bare numbers, not ISO 8601"),
         ("1", "fortnight", None, "time unit 'fortnight' is not known"),
     ],
 )  # fmt: skip

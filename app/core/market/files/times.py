@@ -71,7 +71,7 @@ class TimeReader:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        if self._unit != "iso" and pc.all(pc.match_substring_regex(column, r"^\d+$")).as_py():
+        if pc.all(pc.match_substring_regex(column, r"^\d+$")).as_py():
             return self._numbers(self._cast(column, pa.int64()), floor=floor)
         if self._unit not in ("", "iso"):
             raise InvalidInput(f"{self._name} has times that are no whole numbers of {self._unit}")
