@@ -43,9 +43,9 @@ _SEED: Final = 20_210_101
 
 
 class _Nobody:
-    """Takes hints and events and forgets them."""
+    """Takes hints and forgets them; has no file."""
 
-    def publish(self, *_: Any) -> bool:
+    def publish(self, task: str, *ids: str) -> bool:  # noqa: ARG002
         """Forget it."""
         return True
 
@@ -53,6 +53,13 @@ class _Nobody:
         """There is nothing to fetch."""
         del url, folder
         return None
+
+
+class _NoEvents:
+    """Takes events and forgets them."""
+
+    def publish(self, rows: list[tuple[int, str, dict[str, Any]]]) -> None:
+        """Forget them."""
 
 
 class _RandomIds:
@@ -163,7 +170,7 @@ def _import(url: str, path: Path) -> dict[str, Any]:
     try:
         nobody = _Nobody()
         clock = SystemClock()
-        units = Units(engine, clock, nobody, nobody)
+        units = Units(engine, clock, nobody, _NoEvents())
         jobs = ImportJobs(units, None, nobody, _RandomIds(), clock, path.parent / "fetched")
         job = jobs.start(ImportOrder(str(path), "bench", f"BTC/{uuid.uuid4().hex[:8]}"))
         began = time.perf_counter()

@@ -71,8 +71,8 @@ def read_exact_columns(
         types = [pa.int64(), *[pa.string()] * 6, pa.int64()]
         times, *amounts, counts = _parsed(joined, types)
         _require(len(times), count)
-        canonical = (exact(each, may_be_null=True).texts for each in amounts)
-        parts.append(KlineColumns(times.to_numpy(), *canonical, counts).ordered())
+        canonical = [exact(each, may_be_null=True).texts for each in amounts]
+        parts.append(KlineColumns(times.to_numpy(), *[*canonical, counts]).ordered())
     return KlineColumns.joined(parts)
 
 
@@ -110,7 +110,7 @@ def _floats(joined: str | bytes, count: int) -> Columns:
     if not bool(np.all(times[1:] > times[:-1])):
         order = np.argsort(times)
         times, columns = times[order], [each[order] for each in columns]
-    return (times, *columns)  # type: ignore[return-value]
+    return (times, *columns)
 
 
 def _require(found: int, count: int) -> None:

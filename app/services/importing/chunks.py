@@ -47,7 +47,7 @@ class Chunk:
 
 def checked_chunks(
     path: Path, file: ImportFile, order: ImportOrder, now_ms: int
-) -> Iterator[Chunk]:
+) -> Generator[Chunk]:
     """The chunks of a file, in its order; a file may descend by time as well.
 
     Args:
@@ -70,7 +70,7 @@ def checked_chunks(
         yield chunk
 
 
-def ahead(chunks: Generator[R] | Iterator[R]) -> Iterator[R]:
+def ahead(chunks: Iterator[R]) -> Iterator[R]:
     """The same, with the next one made on another thread while this one is worked on.
 
     What makes a chunk (decompressing, parsing, checking) lets go of Python's lock, and so does

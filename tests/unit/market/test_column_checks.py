@@ -74,8 +74,7 @@ def as_stated(rows: list[KlineRow]) -> KlineColumns:
     """Columns as a reader would make them: every number as the text that stands there."""
     texts = [[None if row[i] is None else str(row[i]) for row in rows] for i in range(1, 7)]
     times = np.array([row.open_ts for row in rows], dtype=np.int64)
-    found: KlineColumns = made(times, texts, [row.trade_count for row in rows])
-    return found
+    return made(times, texts, [row.trade_count for row in rows])
 
 
 def judged(columns: KlineColumns, name: str = "1m", **bounds: int) -> CheckedColumns:

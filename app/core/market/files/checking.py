@@ -75,7 +75,8 @@ def check_columns(
     bad = outside | repeated | (candidates & faults.any)
     reasons = {int(position): OUTSIDE for position in np.flatnonzero(outside)}
     reasons |= {int(position): NOT_ABOVE for position in np.flatnonzero(repeated)}
-    canonical = KlineColumns(times, *(each.texts for each in exactly), columns.trade_count)
+    texts = [each.texts for each in exactly]
+    canonical = KlineColumns(times, *[*texts, columns.trade_count])
     return CheckedColumns(
         canonical.kept(good),
         [

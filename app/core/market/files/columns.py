@@ -96,11 +96,11 @@ class KlineColumns:
         """Bars as exact rows; only of columns that were checked."""
         columns = [each.to_pylist() for each in self.arrays()]
         for opened, *amounts, quote, count in zip(self.open_ts.tolist(), *columns, strict=True):
-            quote_volume = None if quote is None else Decimal(quote)
-            yield KlineRow(opened, *map(Decimal, amounts), quote_volume, count)
+            exact = [*map(Decimal, amounts), None if quote is None else Decimal(quote), count]
+            yield KlineRow._make([opened, *exact])
 
     @classmethod
-    def of_rows(cls, rows: Iterable[KlineRow]) -> Self:
+    def of_rows(cls, rows: Iterable[KlineRow]) -> KlineColumns:
         """Columns of exact rows, amounts as canonical text.
 
         Raises:
@@ -118,12 +118,12 @@ class KlineColumns:
         )
 
     @classmethod
-    def joined(cls, parts: Sequence[Self]) -> Self:
+    def joined(cls, parts: Sequence[KlineColumns]) -> KlineColumns:
         """The bars of parts that follow each other."""
         import pyarrow as pa
 
         if not parts:
-            return made(np.empty(0, np.int64), [[]] * 6, [])  # type: ignore[return-value]
+            return made(np.empty(0, np.int64), [[]] * 6, [])
         if len(parts) == 1:
             return parts[0]
         columns = zip(*(part.arrays() for part in parts), strict=True)
@@ -131,7 +131,7 @@ class KlineColumns:
         return cls(times, *(pa.concat_arrays(list(each)) for each in columns))
 
 
-def made(times: Times, texts: Sequence[Any], counts: Any) -> Any:
+def made(times: Times, texts: Sequence[Any], counts: Any) -> KlineColumns:
     """Columns of lists or arrays: open, high, low, close, volume, quote volume; trade counts."""
     import pyarrow as pa
 
@@ -140,7 +140,8 @@ def made(times: Times, texts: Sequence[Any], counts: Any) -> Any:
             values = values.combine_chunks()
         return values if isinstance(values, pa.Array) else pa.array(values, type_)
 
-    return KlineColumns(times, *(of(each, pa.string()) for each in texts), of(counts, pa.int64()))
+    columns = [*(of(each, pa.string()) for each in texts), of(counts, pa.int64())]
+    return KlineColumns(times, *columns)
 
 
 def rechunked(parts: Iterable[KlineColumns], most: int = CHUNK) -> Iterator[KlineColumns]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from app.core.errors import InvalidInput
-from app.core.market.files.columns import AMOUNTS, KlineColumns, rechunked
+from app.core.market.files.columns import AMOUNTS, KlineColumns, made, rechunked
 from app.core.market.files.mapping import positions
 from app.core.market.files.naming import BARS, ENDINGS, FUNDING, TRADES, FileName
 from app.core.market.files.tables import Table, open_table
@@ -116,12 +116,11 @@ def _bars(name: str, table: Table, how: Reading, times: TimeReader) -> Iterator[
     fields = [each for each in ("ts", *AMOUNTS, "quote_volume", "trade_count") if each in where]
     for batch in table.batches([where[each] for each in fields]):
         columns = dict(zip(fields, batch, strict=True))
-        yield KlineColumns(
-            times.milliseconds(columns["ts"]),
-            *(as_texts(columns[each]) for each in AMOUNTS),
-            _optional(columns.get("quote_volume"), len(batch[0])),
-            _counts(name, columns.get("trade_count"), len(batch[0])),
-        )
+        count = len(batch[0])
+        texts = [as_texts(columns[each]) for each in AMOUNTS]
+        texts.append(_optional(columns.get("quote_volume"), count))
+        counts = _counts(name, columns.get("trade_count"), count)
+        yield made(times.milliseconds(columns["ts"]), texts, counts)
 
 
 def _trades(name: str, table: Table, how: Reading, times: TimeReader) -> Iterator[TradeColumns]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -81,7 +81,7 @@ def _bars(trades: TradeColumns, interval: Interval) -> KlineColumns:
     opened, close = (trades.price.take(pa.array(each)) for each in (first, last))
     nothing = pa.nulls(len(first), pa.string())
     texts = [opened, high, low, close, volume, nothing]
-    return cast("KlineColumns", made(opens[first], texts, pa.array(last - first + 1)))
+    return made(opens[first], texts, pa.array(last - first + 1))
 
 
 def _open_times(times: Times, interval: Interval) -> Times:
