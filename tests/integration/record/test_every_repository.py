@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy.dialects import sqlite
 
 from app.core.market.coverage import CoverageState, Span
+from app.core.market.files.columns import KlineColumns
 from app.core.market.klines import KlineRow
 from app.core.market.validation import BadKline
 from app.models import (
@@ -233,6 +234,7 @@ def _catalogue(unit: Unit) -> None:
     assert unit.instruments.exchanges() == ["binance"]
     assert unit.instruments.find("binance", SYMBOL) == unit.instruments.get("binance", SYMBOL)
     assert unit.instruments.of_exchange("binance") == [wanted]
+    assert unit.instruments.symbols_of_native("binance", wanted.native_id) == [wanted.symbol]
     assert unit.instruments.of_exchange("binance", trading_only=True) == [wanted]
     assert unit.instruments.page(None, 1) == [wanted]
     assert unit.instruments.page("binance", 1, ("binance", SYMBOL)) == []
@@ -260,6 +262,10 @@ def _klines(unit: Unit) -> None:
     assert unit.klines.read_exact(series.id, 0, 10**9) == bars
     assert len(unit.klines.read(series, 0, 10**9)) == unit.klines.count(series.id, 0, 10**9) == 3
     assert unit.klines.last(series.id, 10**9) == bars[2]
+    assert list(unit.klines.read_exact_columns(series.id, 0, 10**9).rows()) == bars
+    assert list(unit.klines.versions(series.id, 0, 10**9)) == [0]
+    columns = KlineColumns.of_rows(bars)
+    assert unit.klines.store_columns(series.id, columns, covered=True, **how).unchanged == 3
     assert len(unit.klines.revisions(series.id)) == 1
     bad = BadKline(240_000, [240_000, "NaN"], "not finite")
     assert unit.klines.quarantine(series.id, [bad], "test", NOW) == 1
