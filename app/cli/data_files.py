@@ -13,8 +13,6 @@ from app.cli.output import Json, emit, facts, table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from app.services.importing import ImportOrder
-
 _Source = Annotated[str, typer.Argument(metavar="PATH|URL", help="File, directory or archive.")]
 _Kind = Annotated[str, typer.Option("--kind", help="trade, mark or index.")]
 _Columns = Annotated[
@@ -77,8 +75,14 @@ def import_files(
         complete,
         trades,
     )
-    result = _imported(session, order, finish_jobs, require_success)
-    emit(as_json, result, lambda out: _show(out, result))
+    with session() as here:
+        job = here.container.importing.start(order)
+        (done,) = finish_jobs(here, [job.id])
+    result = {"job_id": done.id, **(done.result or {})}
+    if done.result is not None:
+        # What came in before a failure is in the record: the account is told all the same.
+        emit(as_json, result, lambda out: _show(out, result))
+    require_success([done])
 
 
 def export_file(
@@ -114,15 +118,6 @@ def export_file(
     emit(as_json, document, lambda out: facts(out, shown.items()))
 
 
-def _imported(session: Any, order: ImportOrder, finish: Any, require: Any) -> dict[str, Any]:
-    """The result of an import, having waited for its end."""
-    with session() as here:
-        job = here.container.importing.start(order)
-        (done,) = finish(here, [job.id])
-        require([done])
-    return {"job_id": done.id, **(done.result or {})}
-
-
 def _show(out: Console, result: dict[str, Any]) -> None:
     from app.schemas.times import rfc3339
 
@@ -144,7 +139,7 @@ def _show(out: Console, result: dict[str, Any]) -> None:
     )
     columns = ("symbol", "interval", "new>", "same>", "revised>", "refused>", "gaps>", "missing>")
     table(out, (*columns, "no volume>", "first", "last"), rows, "No bar was found.")
-    if not result["new"] and not result["revised"]:
+    if result["unchanged"] and not result["new"] and not result["revised"]:
         out.print("Every bar was stored already: nothing has changed.")
     for each in result["series"]:
         _show_gaps(out, each)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from itertools import islice
@@ -15,6 +15,7 @@ from app.core.market.intervals import HOUR_MS
 from app.core.ports import Clock, FileFetcher, Ids, MarketClock
 from app.models import JobRow
 from app.repositories.unit import Unit, Units
+from app.services.importing.account import Slice, progress_of, result_of, stamp_of
 from app.services.importing.chunks import Chunk, ahead, checked_chunks
 from app.services.importing.fetching import FilesAtHand
 from app.services.importing.keeping import SuspectError, keep_chunk, shift_of
@@ -113,7 +114,7 @@ class ImportJobs:
             return self._clock.now_ms()
 
     def _work(self, job_id: str, token: str, order: ImportOrder) -> str:
-        slice_ = _Slice(self._clock.monotonic)
+        slice_ = Slice(self._clock.monotonic)
         plan = self._plan(order)
         at = self._units.run(lambda unit: self._begin(unit, job_id, token, plan))
         for position in range(at, len(plan.files)):
@@ -122,17 +123,20 @@ class ImportJobs:
                 if path is not None and not self._work_on(job_id, token, order, file, path, slice_):
                     return self._leave(job_id, token)
             absent = path is None and not self._files.is_stored(file)
-            self._units.run(self._file_done(job_id, token, file, position, absent=absent))
+            goes_on = self._units.run(self._file_done(job_id, token, file, position, absent=absent))
+            if not goes_on or slice_.spent() > _SLICE_S:
+                return self._leave(job_id, token)
         return self._end(job_id, token, "succeeded", None)
 
     def _begin(self, unit: Unit, job_id: str, token: str, plan: ImportPlan) -> int:
         """Position of the file to go on with; the first one where the files have changed."""
         job = self._held(unit, job_id, token)
-        mark = [[file.place, *_stamp(file)] for file in plan.files]
+        mark = [[file.place, *stamp_of(file)] for file in plan.files]
         if job.cursor.get("files") != mark:
             job.cursor = {"files": mark, "file": 0, "chunks": 0, "series": {}, "absent": []}
+            job.cursor["shifts"] = []
             job.cursor["skipped"] = [list(each) for each in plan.skipped]
-            job.progress = _progress(0, len(mark), {}, 0)
+            job.progress = progress_of(0, len(mark), {}, 0)
         return int(job.cursor["file"])
 
     def _work_on(
@@ -142,7 +146,7 @@ class ImportJobs:
         order: ImportOrder,
         file: ImportFile,
         path: Path,
-        slice_: _Slice,
+        slice_: Slice,
     ) -> bool:
         """Store what is left of a file; False where the slice is over or the job is to end."""
         with self._units.read() as unit:
@@ -153,7 +157,10 @@ class ImportJobs:
             try:
                 goes_on = self._units.run(partial(keep, trusted=False))
             except SuspectError:
-                self._require_no_shift(file, chunk)
+                shift = self._shift(file, chunk)
+                if shift is not None:
+                    self._units.run(self._shifted(job_id, token, file, shift))
+                    return True
                 goes_on = self._units.run(partial(keep, trusted=True))
             if not goes_on or slice_.spent() > _SLICE_S:
                 return False
@@ -166,7 +173,7 @@ class ImportJobs:
         order: ImportOrder,
         file: ImportFile,
         chunk: Chunk,
-        slice_: _Slice,
+        slice_: Slice,
     ) -> Callable[..., bool]:
         """Store one chunk with the job's cursor, all or nothing; whether the job goes on."""
 
@@ -187,34 +194,41 @@ class ImportJobs:
             job.cursor = {**job.cursor, "chunks": job.cursor["chunks"] + 1, "series": series}
             done, total = job.progress["slices_done"], job.progress["slices_total"]
             work_ms = job.progress["work_ms"] + slice_.lap_ms()
-            job.progress = _progress(done, total, series, work_ms)
+            job.progress = progress_of(done, total, series, work_ms)
             job.lease_until = unit.now_ms + _LEASE_MS
             job.error = None
             return True
 
         return work
 
-    def _require_no_shift(self, file: ImportFile, chunk: Chunk) -> None:
+    def _shift(self, file: ImportFile, chunk: Chunk) -> int | None:
         with self._units.read() as unit:
-            shift = shift_of(unit, file, chunk.good)
-        if shift is not None:
-            hours, way = abs(shift) // HOUR_MS, "ahead of" if shift > 0 else "behind"
-            raise InvalidInput(
-                f"the bars of {file.name} are {hours} h {way} the same bars as they are stored, so "
-                f"nothing of them was kept; if the file is wrong, say --utc-offset "
-                f"{shift // HOUR_MS:+03d}:00",
-                code="shifted",
-            )
+            return shift_of(unit, file, chunk.good)
+
+    def _shifted(
+        self, job_id: str, token: str, file: ImportFile, shift: int
+    ) -> Callable[[Unit], None]:
+        """Note that a file is off by hours: from this chunk on, nothing of it is kept."""
+
+        def work(unit: Unit) -> None:
+            job = self._held(unit, job_id, token)
+            found = {"file": file.name, "series": list(file.series), "shift_ms": shift}
+            job.cursor = {**job.cursor, "shifts": [*job.cursor["shifts"], found]}
+
+        return work
 
     def _file_done(
         self, job_id: str, token: str, file: ImportFile, position: int, *, absent: bool
-    ) -> Callable[[Unit], None]:
-        def work(unit: Unit) -> None:
+    ) -> Callable[[Unit], bool]:
+        """Note that a file is done; whether the job goes on."""
+
+        def work(unit: Unit) -> bool:
             job = self._held(unit, job_id, token)
             missing = [*job.cursor["absent"], file.name] if absent else job.cursor["absent"]
             job.cursor = {**job.cursor, "file": position + 1, "chunks": 0, "absent": missing}
             job.progress = {**job.progress, "slices_done": position + 1}
             job.lease_until = unit.now_ms + _LEASE_MS
+            return not job.cancel_requested
 
         return work
 
@@ -224,7 +238,7 @@ class ImportJobs:
         def work(unit: Unit) -> str:
             job = self._held(unit, job_id, token)
             if job.cancel_requested:
-                finish(unit, job, "cancelled", result=_result(job))
+                finish(unit, job, "cancelled", result=result_of(job))
                 return "cancelled"
             job.state, job.lease_owner, job.lease_until = "queued", None, 0
             unit.enqueue(TASK, job.id)
@@ -245,10 +259,12 @@ class ImportJobs:
     def _end(self, job_id: str, token: str, state: str, error: TidemarkError | None) -> str:
         def work(unit: Unit) -> str:
             job = self._held(unit, job_id, token)
-            if error is None:
-                job.error = None
-            finish(unit, job, state, result=_result(job), error=error)
-            return state
+            job.error = None
+            shifts = job.cursor.get("shifts", [])
+            problem = error or (_told(shifts[0]) if shifts else None)
+            ended = "failed" if problem else state
+            finish(unit, job, ended, result=result_of(job), error=problem)
+            return ended
 
         return self._finally(work)
 
@@ -265,51 +281,12 @@ class ImportJobs:
         return job
 
 
-class _Slice:
-    """The time that a slice has taken, and that each of its chunks has."""
-
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
-        self._began = self._lap = monotonic()
-
-    def spent(self) -> float:
-        """Seconds since the slice began."""
-        return self._monotonic() - self._began
-
-    def lap_ms(self) -> int:
-        """Milliseconds since the last chunk; a transaction that is run again counts once more."""
-        before, self._lap = self._lap, self._monotonic()
-        return round((self._lap - before) * 1000)
-
-
-def _stamp(file: ImportFile) -> Sequence[int]:
-    """What tells a local file from the one that lay there before."""
-    if file.span is not None:
-        return ()
-    found = Path(file.place).stat()
-    return found.st_size, found.st_mtime_ns
-
-
-def _progress(done: int, total: int, series: dict[str, Any], work_ms: int) -> dict[str, Any]:
-    rows = sum(tally["rows"] for tally in series.values())
-    return {
-        "slices_done": done,
-        "slices_total": total,
-        "rows": rows,
-        "work_ms": work_ms,
-        "rows_per_s": round(rows * 1000 / work_ms) if work_ms else None,
-    }
-
-
-def _result(job: JobRow) -> dict[str, Any]:
-    """The account of the whole import."""
-    series = list(job.cursor.get("series", {}).values())
-    names = ("rows", "new", "unchanged", "revised", "bad", "quarantined")
-    return {
-        **{name: sum(tally[name] for tally in series) for name in names},
-        "rows_per_s": job.progress.get("rows_per_s"),
-        "files": job.progress.get("slices_done", 0),
-        "series": series,
-        "absent": job.cursor.get("absent", []),
-        "skipped": job.cursor.get("skipped", []),
-    }
+def _told(shift: dict[str, Any]) -> InvalidInput:
+    """A file's shift as the error of its import."""
+    hours = shift["shift_ms"] // HOUR_MS
+    way = "ahead of" if hours > 0 else "behind"
+    return InvalidInput(
+        f"the bars of {shift['file']} are {abs(hours)} h {way} the same bars as they are stored, "
+        f"and were not kept; if the file is wrong, say --utc-offset {hours:+03d}:00",
+        code="shifted",
+    )

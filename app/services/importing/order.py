@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import Any, Final, Self
 
 from app.core.errors import InvalidInput
-from app.core.market.files.archive import archive_files
+from app.core.market.files.archive import archive_files, native_of
 from app.core.market.files.naming import BARS, FUNDING, TRADES, FileName, is_data, what_name_says
 from app.core.market.files.reading import Reading, reading_of
 from app.core.market.intervals import Interval
@@ -137,6 +137,8 @@ def _directory(
             skipped.append((path.name, "it holds funding rates, which are not stored as bars"))
         elif said.holds == TRADES and not order.interval:
             skipped.append((path.name, "it holds trades; --interval says which bars to make"))
+        elif said.native and order.symbol and said.native != native_of(order.symbol):
+            skipped.append((path.name, "it is of another series"))
         else:
             found = _file(order, path, said, symbols, name_first=True)
             if order.symbol in ("", found.symbol) and order.interval in ("", found.interval.name):
@@ -157,7 +159,7 @@ def _file(
     name_first: bool = False,
 ) -> ImportFile:
     """One file. What the user said of it counts more than its name; of a folder's, less."""
-    named = (said.symbol or _symbol(said, path, symbols), said.interval)
+    named = (said.symbol or _symbol(order, said, path, symbols), said.interval)
     given = (order.symbol, order.interval)
     one, other = (named, given) if name_first else (given, named)
     symbol, name = one[0] or other[0], one[1] or other[1]
@@ -181,10 +183,17 @@ def _file(
     return ImportFile(str(path), order.exchange, symbol, interval_of(name), kind, reading)
 
 
-def _symbol(said: FileName, path: PurePath, symbols: Callable[[str], Sequence[str]]) -> str:
-    """The catalogue's symbol of a venue's own name: of the market that the folders name."""
+def _symbol(
+    order: ImportOrder,
+    said: FileName,
+    path: PurePath,
+    symbols: Callable[[str], Sequence[str]],
+) -> str:
+    """The symbol of a venue's own name, in the market that the folders name."""
     if not said.native:
         return ""
+    if order.symbol and said.native == native_of(order.symbol):
+        return order.symbol
     is_swap = "futures" in path.parts
     found = [each for each in symbols(said.native) if (":" in each) == is_swap]
     return found[0] if len(found) == 1 else ""

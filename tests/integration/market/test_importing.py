@@ -17,7 +17,8 @@ from app.core.market.klines import KlineRow
 from app.services.importing import ImportOrder
 from app.services.importing import jobs as import_jobs
 from tests.integration.market.importing import DAY, NOW, Importing
-from tests.support.record import START_MS, record
+from tests.support.catalogue import instrument
+from tests.support.record import START_MS, CountingIds, record
 
 M = 60_000
 T = START_MS
@@ -155,6 +156,10 @@ def test_a_series_off_by_an_hour_is_told_and_kept_out(world: Importing, tmp_path
     assert (job.state, (job.error or {})["code"]) == ("failed", "shifted")
     assert "are 1 h behind the same bars as they are stored" in (job.error or {})["message"]
     assert "--utc-offset -01:00" in (job.error or {})["message"]
+    assert job.result is not None
+    assert job.result["shifts"] == [
+        {"file": "late.csv", "series": ["binance", "ETH/BTC", "1m", "trade"], "shift_ms": -H}
+    ]
     assert world.stored("ETH/BTC") == before
     healed = world.result(late, "ETH/BTC", "1m", utc_offset_ms=-H)
     assert (healed["unchanged"], healed["new"], healed["revised"]) == (600, 0, 0)
@@ -266,6 +271,28 @@ def test_a_directory_is_read_by_the_names_in_it(here: Importing, tmp_path: Path)
         ],
     ]
     assert result["series"][0]["in_catalogue"] is False
+
+
+def test_a_folder_of_many_markets_gives_the_one_that_is_asked_for(
+    here: Importing, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data" / "spot" / "monthly" / "klines"
+    for native in ("BTCUSDT", "ETHUSDT"):
+        text = f"{T},100,101,99,100,7,{T + M - 1},700,3,1,1,0\n"
+        file(folder / native / "1m", text, name=f"{native}-1m-2026-03.csv")
+    result = here.result(tmp_path / "data", "ETH/USDT")
+    assert [each["symbol"] for each in result["series"]] == ["ETH/USDT"]
+    assert result["skipped"] == [["BTCUSDT-1m-2026-03.csv", "it is of another series"]]
+    with pytest.raises(InvalidInput, match=r"BTCUSDT-1m-2026-03.csv does not say .* give --symbol"):
+        here.result(tmp_path / "data")
+    here.units.run(
+        lambda unit: unit.instruments.refresh(
+            "binance", [instrument("BTC/USDT"), instrument("ETH/USDT")], CountingIds().new, T
+        )
+    )
+    both = here.result(tmp_path / "data")
+    assert [each["symbol"] for each in both["series"]] == ["BTC/USDT", "ETH/USDT"]
+    assert both["series"][0]["in_catalogue"] is True
 
 
 @pytest.mark.parametrize(

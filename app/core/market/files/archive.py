@@ -36,7 +36,7 @@ def archive_files(
     """
     market = "futures/um" if ":" in symbol else "spot"
     root = base.rstrip("/") if "/data/" in base else f"{base.rstrip('/')}/data/{market}"
-    native = symbol.partition(":")[0].replace("/", "")
+    native = native_of(symbol)
     name = interval.name.replace("M", "mo")
     folder = f"{_FOLDERS[kind]}/{native}/{name}/{native}-{name}"
     found = []
@@ -57,6 +57,11 @@ def archive_files(
         month = following
     ranges = ((url, _ms(first), _ms(last)) for url, first, last in found)
     return [each for each in ranges if each[1] < end and each[2] > start]
+
+
+def native_of(symbol: str) -> str:
+    """Binance's name of a symbol: BTCUSDT of BTC/USDT and of BTC/USDT:USDT."""
+    return symbol.partition(":")[0].replace("/", "")
 
 
 def require_checksum(path: Path, stated: str) -> None:
