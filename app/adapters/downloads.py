@@ -35,11 +35,11 @@ class Downloads:
         import httpx
 
         is_loopback = self._checked(url)
-        place = folder / hashlib.sha256(url.encode()).hexdigest()[:16]
-        path = place / url.rsplit("/", 1)[-1]
+        # Files of one name lie in several folders of an archive.
+        path = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{url.rsplit('/', 1)[-1]}"
         part = path.with_name(path.name + _PART)
         try:
-            place.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             # No redirects: the host that was allowed answers, or none does.
             with httpx.Client(timeout=self._timeout_s, trust_env=not is_loopback) as client:
                 return path if self._received(client, url, part, path) else None

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from app.core.market.coverage import CoverageState
 from app.core.market.klines import KlineRow
+from app.core.ports import FileFetcher
 from app.models import JobRow
 from app.repositories.unit import Units
 from app.services.importing import ImportJobs, ImportOrder
@@ -53,7 +54,9 @@ class Archive:
 class Importing:
     """The import service over one database."""
 
-    def __init__(self, engine: Engine, folder: Path, now: int = NOW) -> None:
+    def __init__(
+        self, engine: Engine, folder: Path, now: int = NOW, fetcher: FileFetcher | None = None
+    ) -> None:
         self.clock = ManualClock(now)
         self.hints = Hints()
         self.events = Events()
@@ -62,7 +65,7 @@ class Importing:
         self.jobs = ImportJobs(
             self.units,
             ManualMarketClock(now),
-            self.archive,
+            fetcher or self.archive,
             CountingIds(),
             self.clock,
             folder / "fetched",

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import io
+import threading
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from app.adapters.downloads import Downloads
 from app.core.errors import InvalidInput, Unavailable
 from app.core.market.coverage import CoverageState
 from app.core.market.klines import KlineRow
@@ -411,6 +417,58 @@ def test_an_archive_that_is_away_is_asked_again_later(here: Importing) -> None:
     assert waiting.error == {"code": "unavailable", "message": "away"}
     assert here.driven(job.id).state == "succeeded"
     assert len(here.stored("BTC/USDT", "1h")) == 31 * 24
+
+
+def test_an_archive_by_http_comes_in_whole(tmp_path: Path) -> None:
+    """Everything for real but the host: files, checksums, absent days and all."""
+    with record(f"sqlite:///{tmp_path / 'tidemark.db'}") as engine:
+        world = Importing(engine, tmp_path, fetcher=Downloads(loopback_only=True))
+        publish(world, "2026-01", 31 * 24, JANUARY)
+        publish(world, "2026-02-02", 24, JANUARY + 32 * DAY)
+        for url, content in world.archive.files.items():
+            path = tmp_path / "site" / url.removeprefix(f"{BASE}/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        with serving(tmp_path / "site") as base:
+            wanted = replace(order(JANUARY, JANUARY + 33 * DAY), source=base)
+            job = world.finished(wanted)
+        assert (job.state, job.error) == ("succeeded", None)
+        assert job.result is not None
+        assert job.result["new"] == 32 * 24
+        assert job.result["absent"] == ["BTCUSDT-1h-2026-02-01.zip"]
+        (series,) = job.result["series"]
+        assert series["gaps"]["ranges"] == [[JANUARY + 31 * DAY, JANUARY + 32 * DAY, 24]]
+        assert [each for each in (tmp_path / "fetched").rglob("*") if each.is_file()] == []
+
+
+def test_a_host_beyond_this_machine_is_refused_beside_a_simulated_exchange(tmp_path: Path) -> None:
+    with record(f"sqlite:///{tmp_path / 'tidemark.db'}") as engine:
+        world = Importing(engine, tmp_path, fetcher=Downloads(loopback_only=True))
+        job = world.finished(order(JANUARY, JANUARY + DAY))
+        assert job.state == "failed"
+        assert "is not this machine" in (job.error or {})["message"]
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """A folder on loopback; its URL."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *options: Any) -> None:
+            super().__init__(*options, directory=str(folder))
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def test_the_job_names_its_task() -> None:

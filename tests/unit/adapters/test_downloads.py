@@ -62,7 +62,8 @@ def served() -> Iterator[Served]:
 def test_a_file_comes_whole(served: Served, tmp_path: Path) -> None:
     path = Downloads(loopback_only=True).fetch(served.url, tmp_path)
     assert path is not None
-    assert (path.name, path.read_bytes()) == ("BTCUSDT-1m-2024-01.zip", CONTENT)
+    assert path.name.endswith("-BTCUSDT-1m-2024-01.zip")
+    assert path.read_bytes() == CONTENT
     assert Downloads(loopback_only=True).fetch(served.url + "absent", tmp_path) is None
 
 
