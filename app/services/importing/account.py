@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from app.core.errors import InvalidInput
 from app.models import JobRow
 from app.services.importing.order import ImportFile
 
@@ -28,10 +29,17 @@ class Slice:
 
 
 def stamp_of(file: ImportFile) -> Sequence[int]:
-    """What tells a local file from the one that lay there before."""
+    """What tells a local file from the one that lay there before.
+
+    Raises:
+        InvalidInput: it is gone.
+    """
     if file.span is not None:
         return ()
-    found = Path(file.place).stat()
+    try:
+        found = Path(file.place).stat()
+    except OSError as error:
+        raise InvalidInput(f"{file.name} cannot be read: {error.strerror or error}") from None
     return found.st_size, found.st_mtime_ns
 
 

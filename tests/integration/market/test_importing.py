@@ -253,6 +253,30 @@ def test_a_job_that_is_cancelled_ends_after_its_chunk(
     assert here.jobs.run(job.id) == "not_claimed"
 
 
+def test_a_file_that_is_gone_when_its_turn_comes_fails_the_job(
+    here: Importing, tmp_path: Path
+) -> None:
+    path = file(tmp_path, *walk(range(5)))
+    job = here.jobs.start(ImportOrder(str(path), "binance", "BTC/USDT", "1m"))
+    path.unlink()
+    done = here.driven(job.id)
+    assert (done.state, (done.error or {})["code"]) == ("failed", "invalid-input")
+    assert "bars.csv does not exist" in (done.error or {})["message"]
+
+
+def test_a_file_that_has_changed_is_read_from_its_beginning(
+    here: Importing, tmp_path: Path, small_chunks: int
+) -> None:
+    path = file(tmp_path, *walk(range(300)))
+    here.clock.cost_s = 50.0
+    job = here.jobs.start(ImportOrder(str(path), "binance", "BTC/USDT", "1m"))
+    assert here.jobs.run(job.id) == "queued"
+    file(tmp_path, *walk(range(400)))
+    result = here.driven(job.id).result
+    assert result is not None
+    assert (result["rows"], result["new"], result["unchanged"]) == (400, 300, 100)
+
+
 def test_a_directory_is_read_by_the_names_in_it(here: Importing, tmp_path: Path) -> None:
     rows = ",".join(f"[{text.strip()}]" for text in walk(range(5)))
     for name in (

@@ -75,9 +75,12 @@ def require_checksum(path: Path, stated: str) -> None:
     """
     expected = stated.split(maxsplit=1)[0].lower() if stated.split() else ""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    except OSError as error:
+        raise InvalidInput(f"{path.name} cannot be read: {error.strerror or error}") from None
     if digest.hexdigest() != expected:
         raise InvalidInput(
             f"{path.name} is not what its checksum says: it was damaged on its way; fetch it again"
