@@ -11,6 +11,12 @@ def run_job(job_id: str) -> None:
     container().collection.run_job(job_id)
 
 
+@task("collection.import_files")
+def import_files(job_id: str) -> None:
+    """Work on an import of files for one slice."""
+    container().importing.run(job_id)
+
+
 @task("collection.follow")
 def follow(plan_id: str) -> None:
     """Bring every series of a plan up to the last closed bar."""

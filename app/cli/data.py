@@ -1,4 +1,4 @@
-"""``tidemark data``: collect, coverage, instruments, klines."""
+"""``tidemark data``: collect, coverage, instruments, klines; files are in ``data_files``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from app.cli.session import Session
     from app.models import CollectionPlanRow
 
-app = group("Market data: plans, collect, coverage, verify, heal, instruments, klines.")
+app = group("Market data: plans, collect, import, export, coverage, verify, heal, klines.")
 app.command("verify")(quality.verify)
 app.command("heal")(quality.heal)
 app.command("quality")(quality.quality)

@@ -116,7 +116,9 @@ def _show(progress: Progress, bars: dict[str, TaskID], row: JobRow) -> None:
         text = f"days · {state.get('differed', 0):,} bars differed"
     else:
         done, total = state.get("slices_done", 0), state.get("slices_total")
-        text = f"pages · {state.get('rows', 0):,} rows · {state.get('rows_per_s') or 0:,} rows/s"
+        what = "files" if row.kind == "import" else "pages"
+        speed = state.get("rows_per_s") or 0
+        text = f"{what} · {state.get('rows', 0):,} rows · {speed:,} rows/s"
     if row.state not in LIVE:
         text = row.state if row.state != "succeeded" else text
         total = total or 1
@@ -197,6 +199,7 @@ class _Worker:
         slices: dict[str, Callable[[str], Any]] = {
             "collection": container.collection.run_job,
             "verification": container.collection.run_verification,
+            "import": container.importing.run,
             "backtest": container.backtests.run,
         }
         while not self._stop.is_set():

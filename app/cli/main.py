@@ -12,6 +12,7 @@ from app.cli import (
     accounts,
     backtests,
     data,
+    data_files,
     instances,
     jobs,
     orders,
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 data.app.add_typer(plans.app, name="plans")
+data_files.register(data.app)
 app.add_typer(strategies.app, name="strategy")
 app.add_typer(instances.app, name="instance")
 app.add_typer(backtests.app, name="backtest")

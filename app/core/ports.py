@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from app.core.market.features import MarketFeatures
@@ -106,6 +107,21 @@ class Queue(Protocol):
 
     def publish(self, task: str, *ids: str) -> bool:
         """Ask for ``task(*ids)``; False if the broker did not take it. Never raises."""
+        ...
+
+
+class FileFetcher(Protocol):
+    """Gets files by URL."""
+
+    def fetch(self, url: str, folder: Path) -> Path | None:
+        """The file below a folder, whole; None where there is none of that URL.
+
+        What an earlier call left half is gone on with.
+
+        Raises:
+            InvalidInput: the URL is none, or of a host that must not be reached.
+            Unavailable: the host cannot be reached, or does not answer as it should.
+        """
         ...
 
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Table, insert
+from sqlalchemy import CursorResult
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.core.errors import Unavailable
+from app.core.market.files.columns import KlineColumns
 from app.core.market.klines import KlineRow
-from app.core.money import canonical
 from app.models import KlineRecord
+from app.repositories.arriving import FIELDS, Arriving, ArrivingColumns, ArrivingRows
 from app.repositories.database import driver_code, is_mysql
 
 # Below this a temporary file and an extra statement cost more than they save.
@@ -28,11 +28,8 @@ BULK_MIN = 200
 # 1148 and 4166: the server or the client does not allow it; 3948: MySQL 8's own number for it.
 _FORBIDDEN = frozenset({1148, 3948, 4166})
 _REFUSED = "tidemark_local_infile_refused"
-_BATCH = 5_000
 _TEMPORARY = "klines_arriving"
-# The table, not the class: the ORM would look at every row once more.
-_KLINES = cast("Table", KlineRecord.__table__)
-_COLUMNS = "series_id, open_ts, open, high, low, close, volume, quote_volume, trade_count"
+_COLUMNS = ", ".join(FIELDS)
 
 
 class BulkLoader:
@@ -41,52 +38,54 @@ class BulkLoader:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def insert_into_empty(self, series_id: int, rows: Sequence[KlineRow]) -> None:
+    def insert_into_empty(self, series_id: int, bars: Sequence[KlineRow] | KlineColumns) -> None:
         """Insert bars into a range that coverage and a count have shown to be empty.
 
         Raises:
             Unavailable: not exactly these rows were stored, or the server warned.
         """
-        if not self._load(KlineRecord.__tablename__, series_id, rows):
-            self._execute_many(series_id, rows)
+        arriving = _arriving(series_id, bars)
+        if not self._load(KlineRecord.__tablename__, arriving):
+            self._execute_many(arriving)
 
-    def insert_missing(self, series_id: int, rows: Sequence[KlineRow]) -> None:
+    def insert_missing(self, series_id: int, bars: Sequence[KlineRow] | KlineColumns) -> None:
         """Insert bars between others that are stored already.
 
         Raises:
             Unavailable: not exactly these rows were stored, or the server warned.
         """
-        if not rows:
+        if not len(bars):
             return
-        if not self._may_load(rows):
-            self._execute_many(series_id, rows)
+        arriving = _arriving(series_id, bars)
+        if not self._may_load(arriving):
+            self._execute_many(arriving)
             return
         # Neither statement commits: MySQL excepts temporary tables from its implicit commits.
         self._driver(f"DROP TEMPORARY TABLE IF EXISTS {_TEMPORARY}")
         self._driver(f"CREATE TEMPORARY TABLE {_TEMPORARY} LIKE {KlineRecord.__tablename__}")
-        if self._load(_TEMPORARY, series_id, rows):
+        if self._load(_TEMPORARY, arriving):
             result = self._driver(
                 f"INSERT INTO klines ({_COLUMNS}) SELECT {_prefixed('a')} "  # noqa: S608
                 f"FROM {_TEMPORARY} a LEFT JOIN klines k "
                 "ON k.series_id = a.series_id AND k.open_ts = a.open_ts "
                 "WHERE k.open_ts IS NULL"
             )
-            self._counted(result, len(rows))
+            self._counted(result, len(arriving))
         else:
-            self._execute_many(series_id, rows)
+            self._execute_many(arriving)
         self._driver(f"DROP TEMPORARY TABLE IF EXISTS {_TEMPORARY}")
 
-    def _may_load(self, rows: Sequence[KlineRow]) -> bool:
+    def _may_load(self, bars: Arriving) -> bool:
         connection = self._session.connection()
-        return len(rows) >= BULK_MIN and is_mysql(connection) and not connection.info.get(_REFUSED)
+        return len(bars) >= BULK_MIN and is_mysql(connection) and not connection.info.get(_REFUSED)
 
-    def _load(self, table: str, series_id: int, rows: Sequence[KlineRow]) -> bool:
-        """Load the rows; False where this connection is not allowed to."""
-        if not self._may_load(rows):
+    def _load(self, table: str, bars: Arriving) -> bool:
+        """Load the bars; False where this connection is not allowed to."""
+        if not self._may_load(bars):
             return False
         with tempfile.TemporaryDirectory(prefix="tidemark-load-") as folder:
             path = Path(folder) / "klines.tsv"
-            path.write_text(_as_lines(series_id, rows), encoding="ascii")
+            bars.write(path)
             try:
                 # No REPLACE and no IGNORE: a row that is there already must be seen.
                 result = self._driver(
@@ -99,7 +98,7 @@ class BulkLoader:
                     raise
                 self._session.connection().info[_REFUSED] = True
                 return False
-            self._counted(result, len(rows))
+            self._counted(result, len(bars))
         return True
 
     def _counted(self, result: CursorResult[Any], expected: int) -> None:
@@ -110,16 +109,13 @@ class BulkLoader:
                 "warnings, and was rolled back"
             )
 
-    def _execute_many(self, series_id: int, rows: Sequence[KlineRow]) -> None:
-        names = KlineRow._fields
-        for position in range(0, len(rows), _BATCH):
-            self._session.execute(
-                insert(_KLINES),
-                [
-                    {"series_id": series_id, **dict(zip(names, row, strict=True))}
-                    for row in rows[position : position + _BATCH]
-                ],
-            )
+    def _execute_many(self, bars: Arriving) -> None:
+        # By the driver's own statement: SQLAlchemy would look at every value once more.
+        mark = "%s" if is_mysql(self._session.connection()) else "?"
+        marks = ", ".join([mark] * len(FIELDS))
+        statement = f"INSERT INTO klines ({_COLUMNS}) VALUES ({marks})"  # noqa: S608
+        for batch in bars.batches():
+            self._session.connection().exec_driver_sql(statement, batch)
 
     def _driver(self, statement: str, arguments: tuple[Any, ...] = ()) -> CursorResult[Any]:
         return cast(
@@ -128,17 +124,11 @@ class BulkLoader:
         )
 
 
-def _as_lines(series_id: int, rows: Sequence[KlineRow]) -> str:
-    return "".join(
-        "\t".join([str(series_id), *(_field(value) for value in row)]) + "\n" for row in rows
-    )
-
-
-def _field(value: Decimal | int | None) -> str:
-    if value is None:
-        return "\\N"
-    return canonical(value) if isinstance(value, Decimal) else str(value)
+def _arriving(series_id: int, bars: Sequence[KlineRow] | KlineColumns) -> Arriving:
+    if isinstance(bars, KlineColumns):
+        return ArrivingColumns(series_id, bars)
+    return ArrivingRows(series_id, bars)
 
 
 def _prefixed(alias: str) -> str:
-    return ", ".join(f"{alias}.{name.strip()}" for name in _COLUMNS.split(","))
+    return ", ".join(f"{alias}.{name}" for name in FIELDS)

@@ -7,13 +7,15 @@ Arrow's parser, which rounds to the nearest float64 as Python does, give several
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from app.core.errors import Unavailable
+from app.core.market.files.columns import KlineColumns
+from app.core.market.files.exact import exact
 from app.core.market.intervals import Interval
 from app.core.market.klines import Floats, Times
 from app.repositories.database import is_mysql
@@ -24,15 +26,11 @@ Columns = tuple[Times, Floats, Floats, Floats, Floats, Floats]
 _CHUNK: Final = 20_000
 _TEXT_LIMIT: Final = 12 * 1024 * 1024
 _NAMES: Final = ("open_ts", "open", "high", "low", "close", "volume")
+# Null, for which no text stands, would be left out of the line.
+_EXACT: Final = (*_NAMES, "IFNULL(quote_volume, '')", "IFNULL(trade_count, '')")
 _SELECT: Final = "SELECT COUNT(*), GROUP_CONCAT({bar}) FROM klines "
-_MYSQL: Final = (
-    _SELECT.format(bar=f"CONCAT_WS(',', {', '.join(_NAMES)}) SEPARATOR '\\n'")
-    + "WHERE series_id = %s AND open_ts >= %s AND open_ts < %s"
-)
-_SQLITE: Final = (
-    _SELECT.format(bar=" || ',' || ".join(_NAMES) + ", char(10)")
-    + "WHERE series_id = ? AND open_ts >= ? AND open_ts < ?"
-)
+_MYSQL: Final = "WHERE series_id = %s AND open_ts >= %s AND open_ts < %s"
+_SQLITE: Final = "WHERE series_id = ? AND open_ts >= ? AND open_ts < ?"
 
 
 def read_columns(
@@ -46,18 +44,10 @@ def read_columns(
     Raises:
         Unavailable: the server cut a text short.
     """
-    connection = session.connection()
-    statement = _SQLITE
-    if is_mysql(connection):
-        connection.exec_driver_sql(f"SET SESSION group_concat_max_len = {_TEXT_LIMIT}")
-        statement = _MYSQL
-    parts = []
-    step = _CHUNK * interval.length_ms
-    for begin in range(start, end, step):
-        arguments = (series_id, begin, min(begin + step, end))
-        part = _chunk(connection, statement, arguments)
-        if part is not None:
-            parts.append(part)
+    parts = [
+        _floats(joined, count)
+        for count, joined in _texts(session, _NAMES, series_id, interval, start, end)
+    ]
     if not parts:
         return (np.empty(0, np.int64), *(np.empty(0) for _ in _NAMES[1:]))  # type: ignore[return-value]
     if len(parts) == 1:
@@ -66,13 +56,56 @@ def read_columns(
     return (times, *columns)  # type: ignore[return-value]
 
 
-def _chunk(connection: Connection, statement: str, arguments: tuple[int, ...]) -> Columns | None:
-    count, joined = connection.exec_driver_sql(statement, arguments).one()
-    if not count:
-        return None
-    times, *columns = _parsed(joined)
-    if len(times) != count:
-        raise Unavailable(f"the database gave {len(times)} of {count} klines; try again")
+def read_exact_columns(
+    session: Session, series_id: int, interval: Interval, start: int, end: int
+) -> KlineColumns:
+    """The same bars exactly: every column of them, amounts as canonical text.
+
+    Raises:
+        Unavailable: as ``read_columns``.
+    """
+    import pyarrow as pa
+
+    parts = []
+    for count, joined in _texts(session, _EXACT, series_id, interval, start, end):
+        types = [pa.int64(), *[pa.string()] * 6, pa.int64()]
+        times, *amounts, counts = _parsed(joined, types)
+        _require(len(times), count)
+        canonical = [exact(each, may_be_null=True).texts for each in amounts]
+        parts.append(KlineColumns(times.to_numpy(), *[*canonical, counts]).ordered())
+    return KlineColumns.joined(parts)
+
+
+def _texts(
+    session: Session,
+    names: Sequence[str],
+    series_id: int,
+    interval: Interval,
+    start: int,
+    end: int,
+) -> Iterator[tuple[int, str | bytes]]:
+    """How many bars are in each 20,000 intervals, and one text of them, a line each."""
+    connection = session.connection()
+    if is_mysql(connection):
+        connection.exec_driver_sql(f"SET SESSION group_concat_max_len = {_TEXT_LIMIT}")
+        bar = f"CONCAT_WS(',', {', '.join(names)}) SEPARATOR '\\n'"
+        statement = _SELECT.format(bar=bar) + _MYSQL
+    else:
+        statement = _SELECT.format(bar=" || ',' || ".join(names) + ", char(10)") + _SQLITE
+    step = _CHUNK * interval.length_ms
+    for begin in range(start, end, step):
+        arguments = (series_id, begin, min(begin + step, end))
+        count, joined = connection.exec_driver_sql(statement, arguments).one()
+        if count:
+            yield count, joined
+
+
+def _floats(joined: str | bytes, count: int) -> Columns:
+    import pyarrow as pa
+
+    parsed = _parsed(joined, [pa.int64(), *[pa.float64()] * 5])
+    times, *columns = (each.to_numpy() for each in parsed)
+    _require(len(times), count)
     # The order of a group is the order of the index scan, which no standard promises.
     if not bool(np.all(times[1:] > times[:-1])):
         order = np.argsort(times)
@@ -80,15 +113,24 @@ def _chunk(connection: Connection, statement: str, arguments: tuple[int, ...]) -
     return (times, *columns)
 
 
-def _parsed(joined: str | bytes) -> list[Any]:
-    import pyarrow as pa
+def _require(found: int, count: int) -> None:
+    if found != count:
+        raise Unavailable(f"the database gave {found} of {count} klines; try again")
+
+
+def _parsed(joined: str | bytes, types: Sequence[Any]) -> list[Any]:
+    """The text's columns as Arrow arrays; an empty field is null."""
     from pyarrow import csv
 
     data = joined.encode() if isinstance(joined, str) else joined
-    types = {name: pa.float64() for name in _NAMES} | {"open_ts": pa.int64()}
+    names = [str(position) for position in range(len(types))]
     table = csv.read_csv(
         io.BytesIO(data),
-        csv.ReadOptions(column_names=_NAMES, use_threads=False),
-        convert_options=csv.ConvertOptions(column_types=types),
+        csv.ReadOptions(column_names=names, use_threads=False),
+        convert_options=csv.ConvertOptions(
+            column_types=dict(zip(names, types, strict=True)),
+            null_values=[""],
+            strings_can_be_null=True,
+        ),
     )
-    return [column.combine_chunks().to_numpy() for column in table.columns]
+    return [column.combine_chunks() for column in table.columns]

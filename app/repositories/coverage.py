@@ -10,6 +10,9 @@ from app.core.market.coverage import CoverageState, Span
 from app.models import CoverageRow
 from app.repositories.base import Repository
 
+# IN lists stay below SQLite's and MySQL's comfort.
+_IN_LIMIT = 500
+
 
 class CoverageRepository(Repository):
     """Spans of a series. Write only under the series row's lock."""
@@ -28,14 +31,17 @@ class CoverageRepository(Repository):
 
     def save(self, series_id: int, before: Sequence[Span], after: Sequence[Span]) -> None:
         """Replace the spans ``before``, as ``spans`` gave them, by ``after``."""
-        gone = [span.start for span in before if span not in after]
-        if gone:
+        known = {span.start: span for span in before}
+        wanted = {span.start: span for span in after}
+        gone = [span.start for span in before if wanted.get(span.start) != span]
+        for position in range(0, len(gone), _IN_LIMIT):
             self._session.execute(
                 delete(CoverageRow).where(
-                    CoverageRow.series_id == series_id, CoverageRow.start_ts.in_(gone)
+                    CoverageRow.series_id == series_id,
+                    CoverageRow.start_ts.in_(gone[position : position + _IN_LIMIT]),
                 )
             )
-        new = [span for span in after if span not in before]
+        new = [span for span in after if known.get(span.start) != span]
         if new:
             self._session.execute(
                 insert(CoverageRow),

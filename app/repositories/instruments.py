@@ -59,6 +59,17 @@ class InstrumentRepository(Repository):
             )
         return found
 
+    def symbols_of_native(self, exchange: str, native_id: str) -> list[str]:
+        """Symbols that the venue itself calls by that name; a spot and a swap may share one."""
+        row = InstrumentRow
+        return list(
+            self._session.scalars(
+                select(row.symbol)
+                .where(row.exchange == exchange, row.native_id == native_id)
+                .order_by(row.symbol)
+            )
+        )
+
     def of_exchange(self, exchange: str, *, trading_only: bool = False) -> list[Instrument]:
         """All instruments of a venue by symbol."""
         statement = select(InstrumentRow).where(InstrumentRow.exchange == exchange)

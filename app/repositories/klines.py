@@ -1,31 +1,23 @@
-"""Kline series, klines, revisions and quarantine."""
+"""Klines: read and stored, exactly and as columns."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
+import numpy as np
+from sqlalchemy import Select, func, select
 
-from app.core.errors import NotFound
+from app.core.market.files.columns import KlineColumns
+from app.core.market.intervals import DAY_MS
 from app.core.market.intervals import interval as interval_of
-from app.core.market.klines import KlineFrame, KlineRow
-from app.core.market.validation import BadKline, as_text
-from app.models import (
-    KlinePeriodRow,
-    KlineQuarantineRow,
-    KlineRecord,
-    KlineRevisionRow,
-    KlineSeriesRow,
-)
-from app.repositories.base import Repository
+from app.core.market.klines import KlineFrame, KlineRow, Times
+from app.models import KlinePeriodRow, KlineRecord, KlineSeriesRow
 from app.repositories.bulk_load import BulkLoader
-from app.repositories.columns import read_columns
+from app.repositories.columns import read_columns, read_exact_columns
+from app.repositories.kline_changes import compared, revise
+from app.repositories.kline_series import KlineSeriesRepository
 from app.repositories.segments import period_of
-
-# IN lists stay below SQLite's and MySQL's comfort; a page of a venue has 1,000 bars.
-_IN_LIMIT = 500
 
 
 class Stored(NamedTuple):
@@ -47,94 +39,8 @@ class Stored(NamedTuple):
         return self.inserted + self.revised
 
 
-class KlineRepository(Repository):
+class KlineRepository(KlineSeriesRepository):
     """Series by name; bars by open time. Bars change only under the series row's lock."""
-
-    def find_series(
-        self, exchange: str, symbol: str, interval: str, kind: str = "trade"
-    ) -> KlineSeriesRow | None:
-        """The series, or None where nothing was ever collected for it."""
-        return self._session.scalars(
-            select(KlineSeriesRow).where(
-                KlineSeriesRow.exchange == exchange,
-                KlineSeriesRow.symbol == symbol,
-                KlineSeriesRow.kind == kind,
-                KlineSeriesRow.interval == interval,
-            )
-        ).one_or_none()
-
-    def sources(
-        self, exchange: str, symbol: str, intervals: Sequence[str], kind: str = "trade"
-    ) -> dict[str, KlineSeriesRow]:
-        """Those of the series that exist, by interval."""
-        rows = self._session.scalars(
-            select(KlineSeriesRow).where(
-                KlineSeriesRow.exchange == exchange,
-                KlineSeriesRow.symbol == symbol,
-                KlineSeriesRow.kind == kind,
-                KlineSeriesRow.interval.in_(intervals),
-            )
-        )
-        return {row.interval: row for row in rows}
-
-    def series(
-        self,
-        exchange: str,
-        symbol: str,
-        interval: str,
-        now_ms: int,
-        *,
-        kind: str = "trade",
-        grid_offset_ms: int = 0,
-    ) -> KlineSeriesRow:
-        """The series, made if there is none."""
-        found = self.find_series(exchange, symbol, interval, kind)
-        if found is not None:
-            return found
-        row = KlineSeriesRow(
-            exchange=exchange,
-            symbol=symbol,
-            kind=kind,
-            interval=interval,
-            grid_offset_ms=grid_offset_ms,
-            created_at=now_ms,
-        )
-        try:
-            with self._session.begin_nested():
-                self._session.add(row)
-        except IntegrityError:
-            # Another worker made it between our look and our insert.
-            found = self.find_series(exchange, symbol, interval, kind)
-            if found is None:
-                raise
-            return found
-        return row
-
-    def all_series(self, exchange: str | None = None) -> Sequence[KlineSeriesRow]:
-        """Every series by exchange, symbol, interval."""
-        row = KlineSeriesRow
-        statement = select(row)
-        if exchange is not None:
-            statement = statement.where(row.exchange == exchange)
-        return self._session.scalars(
-            statement.order_by(row.exchange, row.symbol, row.interval)
-        ).all()
-
-    def lock_series(self, series_id: int) -> KlineSeriesRow:
-        """The series row, locked until the unit ends: one writer of a series at a time.
-
-        Raises:
-            NotFound: there is none.
-        """
-        row = self._session.scalars(
-            select(KlineSeriesRow)
-            .where(KlineSeriesRow.id == series_id)
-            .with_for_update()
-            .execution_options(populate_existing=True)
-        ).one_or_none()
-        if row is None:
-            raise NotFound(f"no kline series has the id {series_id}")
-        return row
 
     def read_exact(self, series_id: int, start: int, end: int) -> list[KlineRow]:
         """Bars that open in [start, end), ascending, exactly as the venue stated them."""
@@ -221,10 +127,57 @@ class KlineRepository(Repository):
             return Stored()
         bounds = self.bounds(series_id)
         stored, changed = self._store(series_id, rows, covered, source, now_ms)
-        past = [ts for ts in changed if bounds is not None and ts <= bounds[1]]
-        if past:
-            self._note_past_change(series_id, past, now_ms)
+        self._note_changes(series_id, bounds, changed, now_ms)
         return stored
+
+    def store_columns(
+        self,
+        series_id: int,
+        columns: KlineColumns,
+        *,
+        covered: bool,
+        source: str,
+        now_ms: int,
+    ) -> Stored:
+        """``store`` for many bars at once: columns that were checked, ascending.
+
+        No object is made of a bar that comes into an empty range or that is stored already.
+
+        Raises:
+            Unavailable: as ``store``.
+        """
+        if not len(columns):
+            return Stored()
+        bounds = self.bounds(series_id)
+        first, last = int(columns.open_ts[0]), int(columns.open_ts[-1])
+        if not covered and self.count(series_id, first, last + 1) == 0:
+            BulkLoader(self._session).insert_into_empty(series_id, columns)
+            self._note_changes(series_id, bounds, columns.open_ts, now_ms)
+            return Stored(len(columns), first=first, last=last)
+        found = compared(self.read_exact_columns(series_id, first, last + 1), columns)
+        BulkLoader(self._session).insert_missing(series_id, found.new)
+        pairs = list(zip(found.old.rows(), found.revised.rows(), strict=True))
+        revise(self._session, series_id, pairs, source, now_ms)
+        changed = np.sort(np.concatenate([found.new.open_ts, found.revised.open_ts]))
+        self._note_changes(series_id, bounds, changed, now_ms)
+        return Stored(
+            len(found.new),
+            len(pairs),
+            len(columns) - len(changed),
+            *((int(changed[0]), int(changed[-1])) if len(changed) else ()),
+        )
+
+    def read_exact_columns(self, series_id: int, start: int, end: int) -> KlineColumns:
+        """Bars that open in [start, end), ascending, exactly, as columns.
+
+        Raises:
+            Unavailable: see ``read_columns``.
+        """
+        row = self._session.get_one(KlineSeriesRow, series_id)
+        first, last = self.bounds(series_id) or (0, -1)
+        wanted = interval_of(row.interval)
+        reach = (max(start, first), min(end, last + 1))
+        return read_exact_columns(self._session, series_id, wanted, *reach)
 
     def _store(
         self,
@@ -248,8 +201,7 @@ class KlineRepository(Repository):
             if row.open_ts in known and known[row.open_ts] != row
         ]
         loader.insert_missing(series_id, new)
-        for old, revised in differing:
-            self._revise(series_id, old, revised, source, now_ms)
+        revise(self._session, series_id, differing, source, now_ms)
         changed = sorted([row.open_ts for row in new] + [row.open_ts for _, row in differing])
         stored = Stored(
             len(new),
@@ -259,12 +211,30 @@ class KlineRepository(Repository):
         )
         return stored, changed
 
-    def _note_past_change(self, series_id: int, changed: Sequence[int], now_ms: int) -> None:
-        """Tell whoever keeps this series' bars outside that they must be read again."""
+    def _note_changes(
+        self,
+        series_id: int,
+        bounds: tuple[int, int] | None,
+        changed: Sequence[int] | Times,
+        now_ms: int,
+    ) -> None:
+        """Tell whoever keeps this series' bars outside which of them must be read again.
+
+        Args:
+            bounds: of the series before the change; bars behind its last one are no past.
+            changed: open times of bars inserted or revised.
+        """
+        times = np.asarray(changed, dtype=np.int64)
+        past = times[times <= bounds[1]] if bounds is not None else times[:0]
+        if not len(past):
+            return
         row = self._session.get_one(KlineSeriesRow, series_id)
         row.past_version += 1
         wanted = interval_of(row.interval)
-        for period in sorted({period_of(wanted, ts) for ts in changed}):
+        # No day has two periods, and a chunk of a file has 70 days where it has 100,000 minutes.
+        days = np.unique(past // DAY_MS).tolist()
+        periods = sorted({period_of(wanted, day * DAY_MS) for day in days})
+        for period in periods:
             known = self._session.get(KlinePeriodRow, (series_id, period), populate_existing=True)
             if known is None:
                 known = KlinePeriodRow(series_id=series_id, period_ts=period, version=0)
@@ -272,78 +242,6 @@ class KlineRepository(Repository):
             # The time, so that a database restored from a backup does not come by a version
             # again that meant other bars.
             known.version = max(now_ms, known.version + 1)
-
-    def quarantine(self, series_id: int, bad: Sequence[BadKline], source: str, now_ms: int) -> int:
-        """Keep bars that failed validation; how many were not known yet."""
-        new = 0
-        for position in range(0, len(bad), _IN_LIMIT):
-            chunk = bad[position : position + _IN_LIMIT]
-            known = {
-                (row.open_ts, row.reason, tuple(row.row))
-                for row in self._session.scalars(
-                    select(KlineQuarantineRow).where(
-                        KlineQuarantineRow.series_id == series_id,
-                        KlineQuarantineRow.open_ts.in_([entry.open_ts for entry in chunk]),
-                    )
-                )
-            }
-            for entry in chunk:
-                key = (entry.open_ts, entry.reason, tuple(entry.row))
-                if key in known:
-                    continue
-                known.add(key)
-                new += 1
-                self._session.add(
-                    KlineQuarantineRow(
-                        series_id=series_id,
-                        open_ts=entry.open_ts,
-                        row=entry.row,
-                        reason=entry.reason,
-                        source=source,
-                        seen_at=now_ms,
-                    )
-                )
-        return new
-
-    def revisions(self, series_id: int, limit: int = 100) -> Sequence[KlineRevisionRow]:
-        """The latest revisions of a series, newest first."""
-        return self._session.scalars(
-            select(KlineRevisionRow)
-            .where(KlineRevisionRow.series_id == series_id)
-            .order_by(KlineRevisionRow.id.desc())
-            .limit(limit)
-        ).all()
-
-    def quarantined(self, series_id: int, limit: int = 100) -> Sequence[KlineQuarantineRow]:
-        """The latest quarantined bars of a series, newest first."""
-        return self._session.scalars(
-            select(KlineQuarantineRow)
-            .where(KlineQuarantineRow.series_id == series_id)
-            .order_by(KlineQuarantineRow.id.desc())
-            .limit(limit)
-        ).all()
-
-    def _revise(
-        self, series_id: int, old: KlineRow, new: KlineRow, source: str, now_ms: int
-    ) -> None:
-        self._session.execute(
-            insert(KlineRevisionRow).values(
-                series_id=series_id,
-                open_ts=new.open_ts,
-                old=_named(old),
-                new=_named(new),
-                source=source,
-                seen_at=now_ms,
-            )
-        )
-        values = new._asdict()
-        del values["open_ts"]
-        self._session.execute(
-            update(KlineRecord)
-            .where(KlineRecord.series_id == series_id, KlineRecord.open_ts == new.open_ts)
-            .values(**values)
-            .execution_options(synchronize_session=False)
-        )
 
 
 def bars_of(series_id: int) -> Select[*tuple[Any, ...]]:
@@ -356,7 +254,3 @@ def bars_of(series_id: int) -> Select[*tuple[Any, ...]]:
 def _columns(series_id: int, start: int, end: int) -> Select[*tuple[Any, ...]]:
     row = KlineRecord
     return bars_of(series_id).where(row.open_ts >= start, row.open_ts < end)
-
-
-def _named(row: KlineRow) -> Mapping[str, Any]:
-    return dict(zip(KlineRow._fields, as_text(row), strict=True))

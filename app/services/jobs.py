@@ -17,6 +17,7 @@ from app.services.hinting import Hinter, Waiting
 TASKS: Final = {
     "collection": "collection.run_job",
     "verification": "collection.verify",
+    "import": "collection.import_files",
     "backtest": "backtests.run",
 }
 LIVE: Final = ("queued", "running")

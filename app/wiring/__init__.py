@@ -38,7 +38,9 @@ from app.services.catalogue import CatalogueRefresher
 from app.services.clocks import ClockWatch
 from app.services.collection import CollectionService
 from app.services.dead_letters import DeadLetterService
+from app.services.exporting import Exporter
 from app.services.frame_cache import FrameCache
+from app.services.importing import ImportJobs
 from app.services.invariants import Invariants
 from app.services.jobs import JobService
 from app.services.kline_pages import KlinePages
@@ -94,6 +96,7 @@ _SHARED = (
     "desks",
     "runtime",
     "collection",
+    "importing",
     "evaluator",
     "backtests",
     "accounts",
@@ -294,6 +297,26 @@ class Container:
             self.clock,
             grace_ms=grace,
         )
+
+    @cached_property
+    def importing(self) -> ImportJobs:
+        """Market history from files."""
+        from app.adapters.downloads import Downloads
+
+        settings = self.settings
+        return ImportJobs(
+            self.bulk_units,
+            self.market_clock if settings.simulator_url else None,
+            Downloads(loopback_only=bool(settings.simulator_url)),
+            self.ids,
+            self.clock,
+            settings.data_dir.resolve() / "imports",
+        )
+
+    @cached_property
+    def exporting(self) -> Exporter:
+        """Market history into files."""
+        return Exporter(self.units)
 
     @cached_property
     def runtime(self) -> HostedRuntime:

@@ -185,6 +185,7 @@ def tasks_of(parts: Container) -> dict[str, Callable[..., object]]:
     return {
         "backtests.run": parts.backtests.run,
         "collection.run_job": parts.collection.run_job,
+        "collection.import_files": parts.importing.run,
         "collection.follow": parts.collection.follow,
         "maintenance.refresh_catalogue": parts.catalogue_refresher.refresh,
         "strategies.evaluate": parts.evaluator.evaluate,

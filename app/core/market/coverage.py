@@ -72,6 +72,28 @@ def lay(spans: Sequence[Span], *new: Span) -> list[Span]:
     return _joined(found)
 
 
+def lay_apart(spans: Sequence[Span], new: Sequence[Span]) -> list[Span]:
+    """``lay`` for many new spans that ascend and do not overlap: one pass over both.
+
+    A month of a market in which few trade has thousands of runs.
+    """
+    kept: list[Span] = []
+    begin = 0
+    for span in spans:
+        position = span.start
+        while begin < len(new) and new[begin].end <= position:
+            begin += 1
+        at = begin
+        while at < len(new) and new[at].start < span.end:
+            if new[at].start > position:
+                kept.append(span.cut(position, new[at].start))
+            position = max(position, new[at].end)
+            at += 1
+        if position < span.end:
+            kept.append(span.cut(position, span.end))
+    return _joined(sorted([*kept, *new], key=lambda span: span.start))
+
+
 def account(spans: Sequence[Span], start: int, end: int) -> list[Span]:
     """Every bar of [start, end) exactly once; what no span covers is pending without proof."""
     found = []

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +14,11 @@ from sqlalchemy import Engine, event, select, text
 
 from app.core.errors import NotFound, Unavailable
 from app.core.market.coverage import CoverageState, Span, lay
+from app.core.market.files.columns import KlineColumns
 from app.core.market.klines import KlineRow
 from app.core.market.validation import BadKline
 from app.models import KlineSeriesRow
-from app.repositories import bulk_load
+from app.repositories.arriving import ArrivingColumns, ArrivingRows
 from app.repositories.klines import KlineRepository, Stored
 from app.repositories.unit import Unit, Units
 from tests.support.record import START_MS, ManualClock, record, units_over
@@ -26,11 +28,24 @@ T = START_MS
 D = Decimal
 
 
-@pytest.fixture(params=["bulk", "plain"])
-def engine(request: pytest.FixtureRequest, database_url: str) -> Iterator[Engine]:
-    """An engine that may load files, and one that may not; the same thing on SQLite."""
-    with record(database_url, local_infile=request.param == "bulk") as opened:
+@pytest.fixture(params=["bulk", "plain", "columns-bulk", "columns-plain"])
+def engine(
+    request: pytest.FixtureRequest, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Engine]:
+    """An engine that may load files, and one that may not; the same thing on SQLite.
+
+    Bars come as rows, and as columns: what is stored of them is the same.
+    """
+    if request.param.startswith("columns"):
+        monkeypatch.setattr(KlineRepository, "store", _store_as_columns)
+    with record(database_url, local_infile=request.param.endswith("bulk")) as opened:
         yield opened
+
+
+def _store_as_columns(
+    klines: KlineRepository, series_id: int, rows: Sequence[KlineRow], **options: Any
+) -> Stored:
+    return klines.store_columns(series_id, KlineColumns.of_rows(rows), **options)
 
 
 @pytest.fixture
@@ -133,7 +148,7 @@ def test_rows_between_others_go_through_a_temporary_table(
 def test_a_server_that_forbids_local_files_still_gets_its_rows(
     units: Units, statements: list[str], request: pytest.FixtureRequest
 ) -> None:
-    if "mysql-plain" not in request.node.name and "plain-mysql" not in request.node.name:
+    if "mysql" not in request.node.name or "plain" not in request.node.name:
         pytest.skip("only MySQL has LOAD DATA")
     store(units, bars(1_000), covered=False)
     store(units, bars(500, first=1_000), covered=False)
@@ -177,19 +192,25 @@ def test_a_load_that_does_not_store_every_row_is_rolled_back(
     if "mysql" not in request.node.name or "plain" in request.node.name:
         pytest.skip("only MySQL has LOAD DATA")
     rows = bars(300)
-    lines = bulk_load._as_lines
-    damaged = {
-        "a row short": lambda series, some: lines(series, some[:-1]),
-        "a row twice": lambda series, some: lines(series, [*some[:-1], some[0]]),
-        "a number cut": lambda series, some: lines(series, some).replace("\t", "\tx", 3),
-        "a column short": lambda series, some: lines(series, some).replace("\t", "", 1),
+    kind = ArrivingColumns if "columns" in request.node.name else ArrivingRows
+    write: Callable[[Any, Path], None] = kind.write
+    damages: dict[str, Callable[[str], str]] = {
+        "a row short": lambda lines: lines[: lines.rindex("\n", 0, -1) + 1],
+        "a row twice": lambda lines: lines + lines[: lines.index("\n") + 1],
+        "a number cut": lambda lines: lines.replace("\t", "\tx", 3),
+        "a column short": lambda lines: lines.replace("\t", "", 1),
     }
-    for damage in damaged.values():
-        monkeypatch.setattr(bulk_load, "_as_lines", damage)
+    for damage in damages.values():
+
+        def damaged(bars: Any, path: Path, damage: Callable[[str], str] = damage) -> None:
+            write(bars, path)
+            path.write_text(damage(path.read_text()))
+
+        monkeypatch.setattr(kind, "write", damaged)
         with pytest.raises(Unavailable, match="rolled back"):
             store(units, rows, covered=False)
         assert stored(units) == []
-    monkeypatch.setattr(bulk_load, "_as_lines", lines)
+    monkeypatch.setattr(kind, "write", write)
     assert store(units, rows, covered=False).inserted == 300
 
 
@@ -324,3 +345,34 @@ def test_a_temporary_table_leaves_nothing_behind(units: Units, engine: Engine) -
         names = "klines_arriving" in connection.dialect.get_table_names(connection)
         assert not names
         assert connection.execute(text("select count(*) from klines")).scalar() == 600
+
+
+def test_columns_read_back_as_they_were_stored(units: Units) -> None:
+    rows = bars(500)
+    store(units, rows, covered=False)
+    with units.read() as unit:
+        found = unit.klines.read_exact_columns(series_of(units).id, T + 3 * M, T + 400 * M)
+    assert list(found.rows()) == rows[3:400]
+    expected = KlineColumns.of_rows(rows[3:400])
+    assert [each.to_pylist() for each in found.arrays()] == [
+        each.to_pylist() for each in expected.arrays()
+    ]
+
+
+def test_every_change_of_the_past_is_noted_once_for_each_period(units: Units) -> None:
+    rows = bars(300)
+    store(units, rows[100:], covered=False)
+    series = series_of(units)
+
+    def versions() -> tuple[int, dict[int, int]]:
+        with units.read() as unit:
+            return series_of(units).past_version, unit.klines.versions(series.id, 0, 2**60)
+
+    assert versions() == (0, {})
+    store(units, rows[:50], covered=False)
+    assert versions() == (1, {T: T})
+    store(units, [*rows[:60], rows[200]._replace(volume=D("26.4"))])
+    assert versions() == (2, {T: T + 1})
+    store(units, bars(10, first=300), covered=False)
+    store(units, rows[:60])
+    assert versions() == (2, {T: T + 1})

@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy.dialects import sqlite
 
 from app.core.market.coverage import CoverageState, Span
+from app.core.market.files.columns import KlineColumns
 from app.core.market.klines import KlineRow
 from app.core.market.validation import BadKline
 from app.models import (
@@ -42,6 +43,7 @@ from app.models import (
 )
 from app.repositories.base import KeyedRepository, Repository
 from app.repositories.database import open_engine
+from app.repositories.kline_series import KlineSeriesRepository
 from app.repositories.migrating import upgrade
 from app.repositories.unit import Unit, Units
 from tests.support.asking import Asked, questions, repositories
@@ -236,6 +238,7 @@ def _catalogue(unit: Unit) -> None:
     assert unit.instruments.exchanges() == ["binance"]
     assert unit.instruments.find("binance", SYMBOL) == unit.instruments.get("binance", SYMBOL)
     assert unit.instruments.of_exchange("binance") == [wanted]
+    assert unit.instruments.symbols_of_native("binance", wanted.native_id) == [wanted.symbol]
     assert unit.instruments.of_exchange("binance", trading_only=True) == [wanted]
     assert unit.instruments.page(None, 1) == [wanted]
     assert unit.instruments.page("binance", 1, ("binance", SYMBOL)) == []
@@ -266,6 +269,10 @@ def _klines(unit: Unit) -> None:
     assert unit.klines.bounds(series.id) == (60_000, 180_000)
     assert unit.klines.versions(series.id, 0, 10**9) == {0: NOW}
     assert unit.klines.last(series.id, 10**9) == bars[2]
+    assert list(unit.klines.read_exact_columns(series.id, 0, 10**9).rows()) == bars
+    assert list(unit.klines.versions(series.id, 0, 10**9)) == [0]
+    columns = KlineColumns.of_rows(bars)
+    assert unit.klines.store_columns(series.id, columns, covered=True, **how).unchanged == 3
     assert len(unit.klines.revisions(series.id)) == 1
     bad = BadKline(240_000, [240_000, "NaN"], "not finite")
     assert unit.klines.quarantine(series.id, [bad], "test", NOW) == 1
@@ -417,7 +424,8 @@ def test_every_repository_is_a_units() -> None:
         return {base}.union(*(below(each) for each in base.__subclasses__()))
 
     known = {each for each in below(Repository) if each.__module__.startswith("app.")}
-    assert known - {Repository, KeyedRepository} == set(repositories().values())
+    bases = {Repository, KeyedRepository, KlineSeriesRepository}
+    assert known - bases == set(repositories().values())
 
 
 def test_a_new_method_must_be_asked_and_must_speak_both(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,11 +16,13 @@ from app.core.market.coverage import (
     count_bars,
     gaps,
     lay,
+    lay_apart,
     missing,
     observed_absent,
     present_runs,
     refused,
 )
+from app.core.market.files.findings import present_spans
 from app.core.market.intervals import HOUR_MS, MINUTE_MS, interval
 
 M = MINUTE_MS
@@ -67,6 +70,21 @@ def test_the_latest_word_on_each_bar_counts(layers: list[Span]) -> None:
 def test_laying_twice_is_laying_once(layers: list[Span], new: Span) -> None:
     once = lay(lay([], *layers), new)
     assert lay(once, new) == once
+
+
+@given(LAYERS, LAYERS)
+def test_many_spans_that_are_apart_are_laid_at_once_as_one_after_the_other(
+    known: list[Span], layers: list[Span]
+) -> None:
+    new = lay([], *layers)
+    assert lay_apart(lay([], *known), new) == lay(lay([], *known), *new)
+
+
+@given(st.sets(st.integers(0, 60)))
+def test_runs_of_a_column_are_those_of_its_times(minutes: set[int]) -> None:
+    times = sorted(minute * M for minute in minutes)
+    column = np.array(times, dtype=np.int64)
+    assert present_spans(column, ONE_MINUTE) == present_runs(times, ONE_MINUTE)
 
 
 @given(LAYERS, st.integers(0, 40), st.integers(1, 45))

@@ -1,0 +1,162 @@
+"""``tidemark data import`` and ``tidemark data export``: market history from and to files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli.arguments import End, Exchange, Interval, Start, Symbol, time_of
+from app.cli.output import Json, emit, facts, table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_Source = Annotated[str, typer.Argument(metavar="PATH|URL", help="File, directory or archive.")]
+_Kind = Annotated[str, typer.Option("--kind", help="trade, mark or index.")]
+_Columns = Annotated[
+    str, typer.Option("--columns", help="By name or position: ts=0,open=1,high=2,…")
+]
+_Unit = Annotated[str, typer.Option("--time-unit", help="s, ms, us, ns or iso.")]
+_Offset = Annotated[
+    str, typer.Option("--utc-offset", help="How far the file's times are ahead of UTC: +08:00, 0.")
+]
+_Format = Annotated[
+    str, typer.Option("--format", help="csv, json, feather or parquet; else by the name.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to a group."""
+    app.command("import")(import_files)
+    app.command("export")(export_file)
+
+
+def import_files(
+    source: _Source,
+    exchange: Exchange = "binance",
+    symbol: Annotated[str, typer.Option("--symbol", "-s", help="Else by the file's name.")] = "",
+    interval: Annotated[
+        str, typer.Option("--interval", "-i", help="Else by the file's name; of bars of trades.")
+    ] = "",
+    kind: _Kind = "",
+    format_: _Format = "",
+    columns: _Columns = "",
+    time_unit: _Unit = "",
+    utc_offset: _Offset = "",
+    start: Start = "",
+    end: End = "",
+    trades: Annotated[bool, typer.Option("--trades", help="The rows are trades.")] = False,
+    complete: Annotated[
+        bool, typer.Option("--complete", help="A bar that the files lack does not exist.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Store the bars of files: Binance's archive, freqtrade's data, CSV, Parquet, feather."""
+    from app.cli.driving import finish_jobs, require_success
+    from app.cli.session import session
+    from app.core.market.files.mapping import columns_of
+    from app.core.market.files.times import utc_offset as offset_of
+    from app.services.importing import ImportOrder
+
+    order = ImportOrder(
+        source if "://" in source else str(Path(source).resolve()),
+        exchange,
+        symbol,
+        interval,
+        kind,
+        format_,
+        columns_of(columns),
+        time_unit,
+        offset_of(utc_offset) if utc_offset else None,
+        time_of("--start", start),
+        time_of("--end", end),
+        complete,
+        trades,
+    )
+    with session() as here:
+        job = here.container.importing.start(order)
+        (done,) = finish_jobs(here, [job.id])
+    result = {"job_id": done.id, **(done.result or {})}
+    if done.result is not None:
+        # What came in before a failure is in the record: the account is told all the same.
+        emit(as_json, result, lambda out: _show(out, result))
+    require_success([done])
+
+
+def export_file(
+    path: Annotated[Path, typer.Argument(help="As in BTC_USDT-1m.feather; replaced at once.")],
+    symbol: Symbol,
+    interval: Interval,
+    exchange: Exchange = "binance",
+    kind: _Kind = "trade",
+    format_: Annotated[str, typer.Option("--format", help="csv, parquet or feather.")] = "",
+    start: Start = "",
+    end: End = "",
+    as_json: Json = False,
+) -> None:
+    """Write stored bars to a file: Parquet, CSV, or feather as freqtrade reads it."""
+    from dataclasses import asdict
+
+    from app.cli.session import session
+    from app.schemas.times import rfc3339
+
+    with session() as here:
+        found = here.container.exporting.export(
+            path.absolute(),
+            exchange,
+            symbol,
+            interval,
+            kind=kind,
+            start=time_of("--start", start),
+            end=time_of("--end", end),
+            format_=format_,
+        )
+    document = asdict(found)
+    shown = {**document, "first": rfc3339(found.first), "last": rfc3339(found.last)}
+    emit(as_json, document, lambda out: facts(out, shown.items()))
+
+
+def _show(out: Console, result: dict[str, Any]) -> None:
+    from app.schemas.times import rfc3339
+
+    rows = (
+        [
+            each["symbol"],
+            each["interval"],
+            each["new"],
+            each["unchanged"],
+            each["revised"],
+            each["bad"],
+            each["gaps"]["count"],
+            each["gaps"]["bars"],
+            each["zero_volume"]["bars"],
+            "–" if each["first"] is None else rfc3339(each["first"]),
+            "–" if each["last"] is None else rfc3339(each["last"]),
+        ]
+        for each in result["series"]
+    )
+    columns = ("symbol", "interval", "new>", "same>", "revised>", "refused>", "gaps>", "missing>")
+    table(out, (*columns, "no volume>", "first", "last"), rows, "No bar was found.")
+    if result["unchanged"] and not result["new"] and not result["revised"]:
+        out.print("Every bar was stored already: nothing has changed.")
+    for each in result["series"]:
+        _show_gaps(out, each)
+        if not each["in_catalogue"]:
+            out.print(f"{each['symbol']} is not in the catalogue of {each['exchange']}.")
+    for name in result["absent"]:
+        out.print(f"The archive has no {name}.")
+    for name, reason in result["skipped"]:
+        out.print(f"{name} was left out: {reason}.")
+    out.print(f"{result['rows']:,} rows, {result['rows_per_s'] or 0:,} a second.")
+
+
+def _show_gaps(out: Console, series: dict[str, Any], most: int = 10) -> None:
+    from app.schemas.times import rfc3339
+
+    ranges = sorted(series["gaps"]["ranges"], key=lambda each: each[2], reverse=True)[:most]
+    rows = ([rfc3339(start), rfc3339(end), bars] for start, end, bars in sorted(ranges))
+    if ranges:
+        title = f"longest gaps of {series['symbol']} from"
+        table(out, (title, "to", "bars>"), rows, "")

@@ -1,0 +1,158 @@
+"""Files of bars, of trades and of funding rates, as chunks of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from app.core.errors import InvalidInput
+from app.core.market.files.columns import AMOUNTS, KlineColumns, made, rechunked
+from app.core.market.files.mapping import positions
+from app.core.market.files.naming import BARS, ENDINGS, FUNDING, TRADES, FileName
+from app.core.market.files.tables import Table, open_table
+from app.core.market.files.times import TimeReader
+from app.core.market.files.trades import TradeColumns, bars_of_trades
+from app.core.market.intervals import Interval
+from app.core.market.points import FundingRate
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMATS: Final = tuple(dict.fromkeys(ENDINGS.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How to read a file; what is left away is found out from its name and its beginning.
+
+    Attributes:
+        format: one of ``FORMATS``.
+        holds: ``bars``, ``trades`` or ``funding``.
+        layout: ``binance`` or ``freqtrade``, for files without a header.
+        columns: see ``mapping.columns_of``.
+        time_unit, utc_offset_ms: see ``TimeReader``.
+    """
+
+    format: str
+    holds: str = BARS
+    layout: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    time_unit: str = ""
+    utc_offset_ms: int | None = None
+
+
+def reading_of(name: FileName, path: Path, format_: str = "") -> Reading:
+    """How a file is read by its name.
+
+    Raises:
+        InvalidInput: neither the name nor ``format_`` says its format.
+    """
+    known = format_ or name.format
+    if known not in FORMATS:
+        raise InvalidInput(
+            f"{path.name} has a name that does not say its format; say it with --format, one of "
+            f"{', '.join(FORMATS)}"
+        )
+    is_aggregated = name.layout == "binance" and "-aggTrades-" in path.name
+    return Reading(known, name.holds, f"{name.layout}-aggregated" if is_aggregated else name.layout)
+
+
+def read_bars(path: Path, how: Reading, interval: Interval) -> Iterator[KlineColumns]:
+    """The bars of a file as it states them, in its order, at most ``CHUNK`` at a time.
+
+    Args:
+        interval: of the bars that trades are made into; bars are not looked at.
+
+    Raises:
+        InvalidInput: the file cannot be read; the message names it and says what to do.
+    """
+    if how.holds == FUNDING:
+        raise InvalidInput(f"{path.name} holds funding rates, not bars")
+    with open_table(path, how.format) as table:
+        times = TimeReader(path.name, how.time_unit, how.utc_offset_ms)
+        if how.holds == TRADES:
+            bars = bars_of_trades(_trades(path.name, table, how, times), interval, path.name)
+        else:
+            bars = _bars(path.name, table, how, times)
+        yield from rechunked(bars)
+
+
+def read_funding(path: Path, how: Reading) -> Iterator[FundingRate]:
+    """The funding rates of a file, in its order. Their times are as stated, off any grid.
+
+    Raises:
+        InvalidInput: as ``read_bars``.
+    """
+    with open_table(path, how.format) as table:
+        times = TimeReader(path.name, how.time_unit, how.utc_offset_ms)
+        where = positions(path.name, FUNDING, table.header, table.width, how.columns, how.layout)
+        for ts, rate in table.batches([where["ts"], where["rate"]]):
+            rates = as_texts(rate).to_pylist()
+            for moment, text in zip(times.milliseconds(ts, floor=True), rates, strict=True):
+                yield FundingRate(int(moment), _rate(path.name, text))
+
+
+def as_texts(column: pa.Array) -> pa.Array:
+    """A column of numbers as text: the shortest that reads back to the same float64."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_string(column.type):
+        return column
+    if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+        return pc.cast(column, pa.string())
+    if pa.types.is_decimal(column.type):
+        # Arrow writes small decimals with an exponent.
+        texts = [None if each is None else format(each, "f") for each in column.to_pylist()]
+        return pa.array(texts, pa.string())
+    return pc.cast(column, pa.string())
+
+
+def _bars(name: str, table: Table, how: Reading, times: TimeReader) -> Iterator[KlineColumns]:
+    where = positions(name, BARS, table.header, table.width, how.columns)
+    fields = [each for each in ("ts", *AMOUNTS, "quote_volume", "trade_count") if each in where]
+    for batch in table.batches([where[each] for each in fields]):
+        columns = dict(zip(fields, batch, strict=True))
+        count = len(batch[0])
+        texts = [as_texts(columns[each]) for each in AMOUNTS]
+        texts.append(_optional(columns.get("quote_volume"), count))
+        counts = _counts(name, columns.get("trade_count"), count)
+        yield made(times.milliseconds(columns["ts"]), texts, counts)
+
+
+def _trades(name: str, table: Table, how: Reading, times: TimeReader) -> Iterator[TradeColumns]:
+    where = positions(name, TRADES, table.header, table.width, how.columns, how.layout)
+    for ts, price, amount in table.batches([where[each] for each in ("ts", "price", "amount")]):
+        yield TradeColumns(times.milliseconds(ts, floor=True), as_texts(price), as_texts(amount))
+
+
+def _optional(column: pa.Array | None, count: int) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.nulls(count, pa.string()) if column is None else as_texts(column)
+
+
+def _counts(name: str, column: pa.Array | None, count: int) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if column is None:
+        return pa.nulls(count, pa.int64())
+    try:
+        return pc.cast(column, pa.int64())
+    except pa.ArrowInvalid as error:
+        reason = str(error).splitlines()[0][:120]
+        raise InvalidInput(f"{name} has a trade count that is no whole number: {reason}") from None
+
+
+def _rate(name: str, text: str | None) -> Decimal:
+    try:
+        rate = Decimal(text or "")
+    except ArithmeticError:
+        rate = Decimal("NaN")
+    if not rate.is_finite():
+        raise InvalidInput(f"{name} has the funding rate {text!r}, which is no number")
+    return rate

@@ -1,0 +1,156 @@
+"""Kline series, and what is kept of bars that were changed or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from app.core.errors import NotFound
+from app.core.market.validation import BadKline
+from app.models import KlineQuarantineRow, KlineRevisionRow, KlineSeriesRow
+from app.repositories.base import Repository
+
+# IN lists stay below SQLite's and MySQL's comfort; a page of a venue has 1,000 bars.
+_IN_LIMIT = 500
+
+
+class KlineSeriesRepository(Repository):
+    """Series by name, their revisions and their quarantine."""
+
+    def find_series(
+        self, exchange: str, symbol: str, interval: str, kind: str = "trade"
+    ) -> KlineSeriesRow | None:
+        """The series, or None where nothing was ever collected for it."""
+        return self._session.scalars(
+            select(KlineSeriesRow).where(
+                KlineSeriesRow.exchange == exchange,
+                KlineSeriesRow.symbol == symbol,
+                KlineSeriesRow.kind == kind,
+                KlineSeriesRow.interval == interval,
+            )
+        ).one_or_none()
+
+    def sources(
+        self, exchange: str, symbol: str, intervals: Sequence[str], kind: str = "trade"
+    ) -> dict[str, KlineSeriesRow]:
+        """Those of the series that exist, by interval."""
+        rows = self._session.scalars(
+            select(KlineSeriesRow).where(
+                KlineSeriesRow.exchange == exchange,
+                KlineSeriesRow.symbol == symbol,
+                KlineSeriesRow.kind == kind,
+                KlineSeriesRow.interval.in_(intervals),
+            )
+        )
+        return {row.interval: row for row in rows}
+
+    def series(
+        self,
+        exchange: str,
+        symbol: str,
+        interval: str,
+        now_ms: int,
+        *,
+        kind: str = "trade",
+        grid_offset_ms: int = 0,
+    ) -> KlineSeriesRow:
+        """The series, made if there is none."""
+        found = self.find_series(exchange, symbol, interval, kind)
+        if found is not None:
+            return found
+        row = KlineSeriesRow(
+            exchange=exchange,
+            symbol=symbol,
+            kind=kind,
+            interval=interval,
+            grid_offset_ms=grid_offset_ms,
+            created_at=now_ms,
+        )
+        try:
+            with self._session.begin_nested():
+                self._session.add(row)
+        except IntegrityError:
+            # Another worker made it between our look and our insert.
+            found = self.find_series(exchange, symbol, interval, kind)
+            if found is None:
+                raise
+            return found
+        return row
+
+    def all_series(self, exchange: str | None = None) -> Sequence[KlineSeriesRow]:
+        """Every series by exchange, symbol, interval."""
+        row = KlineSeriesRow
+        statement = select(row)
+        if exchange is not None:
+            statement = statement.where(row.exchange == exchange)
+        return self._session.scalars(
+            statement.order_by(row.exchange, row.symbol, row.interval)
+        ).all()
+
+    def lock_series(self, series_id: int) -> KlineSeriesRow:
+        """The series row, locked until the unit ends: one writer of a series at a time.
+
+        Raises:
+            NotFound: there is none.
+        """
+        row = self._session.scalars(
+            select(KlineSeriesRow)
+            .where(KlineSeriesRow.id == series_id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        ).one_or_none()
+        if row is None:
+            raise NotFound(f"no kline series has the id {series_id}")
+        return row
+
+    def quarantine(self, series_id: int, bad: Sequence[BadKline], source: str, now_ms: int) -> int:
+        """Keep bars that failed validation; how many were not known yet."""
+        new = 0
+        for position in range(0, len(bad), _IN_LIMIT):
+            chunk = bad[position : position + _IN_LIMIT]
+            known = {
+                (row.open_ts, row.reason, tuple(row.row))
+                for row in self._session.scalars(
+                    select(KlineQuarantineRow).where(
+                        KlineQuarantineRow.series_id == series_id,
+                        KlineQuarantineRow.open_ts.in_([entry.open_ts for entry in chunk]),
+                    )
+                )
+            }
+            for entry in chunk:
+                key = (entry.open_ts, entry.reason, tuple(entry.row))
+                if key in known:
+                    continue
+                known.add(key)
+                new += 1
+                self._session.add(
+                    KlineQuarantineRow(
+                        series_id=series_id,
+                        open_ts=entry.open_ts,
+                        row=entry.row,
+                        reason=entry.reason,
+                        source=source,
+                        seen_at=now_ms,
+                    )
+                )
+        return new
+
+    def revisions(self, series_id: int, limit: int = 100) -> Sequence[KlineRevisionRow]:
+        """The latest revisions of a series, newest first."""
+        return self._session.scalars(
+            select(KlineRevisionRow)
+            .where(KlineRevisionRow.series_id == series_id)
+            .order_by(KlineRevisionRow.id.desc())
+            .limit(limit)
+        ).all()
+
+    def quarantined(self, series_id: int, limit: int = 100) -> Sequence[KlineQuarantineRow]:
+        """The latest quarantined bars of a series, newest first."""
+        return self._session.scalars(
+            select(KlineQuarantineRow)
+            .where(KlineQuarantineRow.series_id == series_id)
+            .order_by(KlineQuarantineRow.id.desc())
+            .limit(limit)
+        ).all()

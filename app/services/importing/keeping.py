@@ -1,0 +1,125 @@
+"""One chunk of a file into the record: bars, coverage, quarantine and event together."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from app.core.events import kline_event
+from app.core.market.coverage import CoverageState, Span, account, lay_apart
+from app.core.market.files.columns import KlineColumns
+from app.core.market.files.findings import found_shift, gaps_of, present_spans
+from app.core.market.intervals import HOUR_MS
+from app.core.market.klines import KlineKind
+from app.repositories.klines import Stored
+from app.repositories.unit import Unit
+from app.services.importing.chunks import Chunk
+from app.services.importing.order import ImportFile
+
+# So many bars that differ from those stored, and more than agree, are no correction.
+_SUSPICIOUS: Final = 20
+_REACH_MS: Final = 14 * HOUR_MS
+_NAME_LIMIT: Final = 64
+
+
+class SuspectError(Exception):
+    """Most bars of a chunk differ from those stored: nothing of it was kept, look closer."""
+
+
+def keep_chunk(
+    unit: Unit,
+    file: ImportFile,
+    chunk: Chunk,
+    *,
+    complete: bool,
+    beside: Span | None,
+    trusted: bool,
+) -> tuple[Stored, int]:
+    """Store a chunk under the series row's lock; what was stored and how many newly quarantined.
+
+    A file shows what is there and says nothing of what it lacks, unless it is complete.
+
+    Args:
+        beside: between this chunk's bars and those of the file before it, where none are.
+        trusted: store bars that differ from stored ones, however many.
+
+    Raises:
+        SuspectError: most bars differ; roll back.
+        Unavailable: the bulk load did not store exactly these rows; roll back.
+    """
+    exchange, symbol, name, kind = file.series
+    series = unit.klines.series(exchange, symbol, name, unit.now_ms, kind=kind)
+    unit.klines.lock_series(series.id)
+    source = f"file:{file.name}"[:_NAME_LIMIT]
+    quarantined = unit.klines.quarantine(series.id, chunk.bad, source, unit.now_ms)
+    runs = present_spans(chunk.good.open_ts, file.interval)
+    if not runs:
+        return Stored(), quarantined
+    start = min(runs[0].start, beside.start if beside else runs[0].start)
+    end = max(runs[-1].end, beside.end if beside else runs[-1].end)
+    before = unit.coverage.spans(series.id, start, end)
+    covered = any(
+        span.state is CoverageState.PRESENT and span.start < end and span.end > start
+        for span in before
+    )
+    stored = unit.klines.store_columns(
+        series.id, chunk.good, covered=covered, source=source, now_ms=unit.now_ms
+    )
+    if not trusted and stored.revised >= max(_SUSPICIOUS, stored.unchanged + 1):
+        raise SuspectError
+    absent = _absent(before, runs, file, chunk, beside, unit.now_ms) if complete else []
+    learned = sorted([*runs, *absent], key=lambda span: span.start)
+    unit.coverage.save(series.id, before, lay_apart(before, learned))
+    if stored.changed and file.kind is KlineKind.TRADE:
+        _tell(unit, file, stored)
+    return stored, quarantined
+
+
+def shift_of(unit: Unit, file: ImportFile, bars: KlineColumns) -> int | None:
+    """By how much a chunk's bars are ahead of the same bars as stored, ms; None if they are not."""
+    exchange, symbol, name, kind = file.series
+    series = unit.klines.find_series(exchange, symbol, name, kind)
+    if series is None:
+        return None
+    first, last = int(bars.open_ts[0]), int(bars.open_ts[-1])
+    stored = unit.klines.read_exact_columns(series.id, first - _REACH_MS, last + _REACH_MS + 1)
+    return found_shift(bars, stored, file.interval)
+
+
+def _absent(
+    before: list[Span],
+    runs: list[Span],
+    file: ImportFile,
+    chunk: Chunk,
+    beside: Span | None,
+    now_ms: int,
+) -> list[Span]:
+    """Bars that a complete file lacks: no such bar exists. What it has and is bad may exist."""
+    proof: dict[str, Any] = {"proof": "file", "file": file.name[:_NAME_LIMIT], "seen_at": now_ms}
+    lacking = [(start, end) for start, end, _ in gaps_of(runs, file.interval)]
+    if beside is not None:
+        lacking.append((beside.start, beside.end))
+    bad = {file.interval.floor(entry.open_ts) for entry in chunk.bad if entry.open_ts >= 0}
+    found = []
+    for start, end in lacking:
+        unsure = [
+            Span(opened, file.interval.next(opened), CoverageState.PENDING)
+            for opened in sorted(bad)
+            if start <= opened < end
+        ]
+        whole = [Span(start, end, CoverageState.EXCHANGE_SIDE, proof)]
+        for span in lay_apart(whole, unsure):
+            if span.state is CoverageState.EXCHANGE_SIDE:
+                found += [
+                    span.cut(part.start, part.end)
+                    for part in account(before, span.start, span.end)
+                    if part.state is not CoverageState.PRESENT
+                ]
+    return found
+
+
+def _tell(unit: Unit, file: ImportFile, stored: Stored) -> None:
+    exchange, symbol, name, _ = file.series
+    facts = (stored.first, stored.last, stored.changed)
+    unit.emit(*kline_event(exchange, symbol, name, *facts))
+    for row in unit.instances.running_on(exchange, symbol, name):
+        unit.enqueue("strategies.evaluate", row.id)

@@ -1,0 +1,225 @@
+"""What an import is told, and which files of which series that means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path, PurePath
+from typing import Any, Final, Self
+
+from app.core.errors import InvalidInput
+from app.core.market.files.archive import archive_files, native_of
+from app.core.market.files.naming import BARS, FUNDING, TRADES, FileName, is_data, what_name_says
+from app.core.market.files.reading import Reading, reading_of
+from app.core.market.intervals import Interval
+from app.core.market.intervals import interval as interval_of
+from app.core.market.klines import KlineKind
+
+_URL: Final = re.compile(r"https?://", re.IGNORECASE)
+_NAME_LIMIT: Final = 64
+_CHECKSUM: Final = ".CHECKSUM"
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOrder:
+    """What to import, as the user said it; what is "" or None is found out.
+
+    Attributes:
+        source: an absolute path of a file or directory, or the URL of an archive.
+        columns: fields to names or positions, see ``mapping.columns_of``.
+        start, end: bars that open in [start, end) only, ms.
+        complete: the source is the whole truth: a bar that it lacks between others does not exist.
+        trades: a file of trades, whose name does not say so.
+    """
+
+    source: str
+    exchange: str
+    symbol: str = ""
+    interval: str = ""
+    kind: str = ""
+    format: str = ""
+    columns: dict[str, str] = field(default_factory=dict)
+    time_unit: str = ""
+    utc_offset_ms: int | None = None
+    start: int | None = None
+    end: int | None = None
+    complete: bool = False
+    trades: bool = False
+
+    def params(self) -> dict[str, Any]:
+        """As a job keeps it."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, params: dict[str, Any]) -> Self:
+        """From what a job keeps."""
+        return cls(**params)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the source is a URL."""
+        return _URL.match(self.source) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportFile:
+    """One file of one series.
+
+    Attributes:
+        place: path or URL.
+        span: [start, end) of what it can hold, ms, where its name says so.
+    """
+
+    place: str
+    exchange: str
+    symbol: str
+    interval: Interval
+    kind: KlineKind
+    reading: Reading
+    span: tuple[int, int] | None = None
+
+    @property
+    def name(self) -> str:
+        """The last part of its place."""
+        return self.place.rsplit("/", 1)[-1]
+
+    @property
+    def series(self) -> tuple[str, str, str, str]:
+        """Exchange, symbol, interval, kind."""
+        return self.exchange, self.symbol, self.interval.name, self.kind.value
+
+
+@dataclass(frozen=True, slots=True)
+class ImportPlan:
+    """The files in the order of their work, and those left out, with the reason."""
+
+    files: list[ImportFile]
+    skipped: list[tuple[str, str]]
+
+
+def plan_of(order: ImportOrder, symbols: Callable[[str], Sequence[str]], now_ms: int) -> ImportPlan:
+    """Which files the order means.
+
+    Args:
+        symbols: the catalogue's symbols for a venue's own name.
+
+    Raises:
+        InvalidInput: nothing is there, or a file's series is not known.
+    """
+    if not re.fullmatch(r"[a-z0-9_]{1,32}", order.exchange):
+        raise InvalidInput(f"exchange was {order.exchange[:40]!r}; write its id, as in binance")
+    if order.is_remote:
+        return ImportPlan(_remote(order, now_ms), [])
+    root = Path(order.source)
+    if root.is_dir():
+        return _directory(order, root, symbols)
+    if not root.is_file():
+        raise InvalidInput(f"{order.source} does not exist; give a file, a directory or a URL")
+    said = what_name_says(root)
+    if said.holds == FUNDING:
+        raise InvalidInput(f"{root.name} holds funding rates, which are not stored as bars")
+    return ImportPlan([_file(order, root, said, symbols)], [])
+
+
+def _directory(
+    order: ImportOrder, root: Path, symbols: Callable[[str], Sequence[str]]
+) -> ImportPlan:
+    files: list[ImportFile] = []
+    skipped: list[tuple[str, str]] = []
+    for path in sorted(root.rglob("*")):
+        if not path.is_file() or path.name.endswith(_CHECKSUM):
+            continue
+        said = what_name_says(path.relative_to(root.parent))
+        if not is_data(path):
+            skipped.append((path.name, "its name is not that of market data"))
+        elif said.holds == FUNDING:
+            skipped.append((path.name, "it holds funding rates, which are not stored as bars"))
+        elif said.holds == TRADES and not order.interval:
+            skipped.append((path.name, "it holds trades; --interval says which bars to make"))
+        elif said.native and order.symbol and said.native != native_of(order.symbol):
+            skipped.append((path.name, "it is of another series"))
+        else:
+            found = _file(order, path, said, symbols, name_first=True)
+            if order.symbol in ("", found.symbol) and order.interval in ("", found.interval.name):
+                files.append(found)
+            else:
+                skipped.append((path.name, "it is of another series"))
+    if not files:
+        raise InvalidInput(f"{order.source} holds no file of bars that was asked for")
+    return ImportPlan(sorted(files, key=lambda each: (each.series, each.place)), skipped)
+
+
+def _file(
+    order: ImportOrder,
+    path: Path,
+    said: FileName,
+    symbols: Callable[[str], Sequence[str]],
+    *,
+    name_first: bool = False,
+) -> ImportFile:
+    """One file. What the user said of it counts more than its name; of a folder's, less."""
+    named = (said.symbol or _symbol(order, said, path, symbols), said.interval)
+    given = (order.symbol, order.interval)
+    one, other = (named, given) if name_first else (given, named)
+    symbol, name = one[0] or other[0], one[1] or other[1]
+    options = {"--symbol": symbol, "--interval": name}
+    lacking = [option for option, value in options.items() if not value]
+    if lacking:
+        raise InvalidInput(
+            f"the name of {path.name} does not say what it holds; give {' and '.join(lacking)}"
+        )
+    if len(symbol) > _NAME_LIMIT or "/" not in symbol:
+        raise InvalidInput(f"symbol was {symbol[:40]!r}; write it as in BTC/USDT")
+    reading = replace(
+        reading_of(said, path, order.format),
+        columns=order.columns,
+        time_unit=order.time_unit,
+        utc_offset_ms=order.utc_offset_ms,
+    )
+    if order.trades:
+        reading = replace(reading, holds=TRADES)
+    kind = _kind(order.kind, said.kind)
+    return ImportFile(str(path), order.exchange, symbol, interval_of(name), kind, reading)
+
+
+def _symbol(
+    order: ImportOrder,
+    said: FileName,
+    path: PurePath,
+    symbols: Callable[[str], Sequence[str]],
+) -> str:
+    """The symbol of a venue's own name, in the market that the folders name."""
+    if not said.native:
+        return ""
+    if order.symbol and said.native == native_of(order.symbol):
+        return order.symbol
+    is_swap = "futures" in path.parts
+    found = [each for each in symbols(said.native) if (":" in each) == is_swap]
+    return found[0] if len(found) == 1 else ""
+
+
+def _kind(text: str, otherwise: KlineKind) -> KlineKind:
+    if not text:
+        return otherwise
+    try:
+        return KlineKind(text)
+    except ValueError:
+        known = ", ".join(KlineKind)
+        raise InvalidInput(f"kind was {text[:20]!r}; use one of {known}") from None
+
+
+def _remote(order: ImportOrder, now_ms: int) -> list[ImportFile]:
+    if not order.symbol or not order.interval or order.start is None:
+        raise InvalidInput(
+            "an archive by URL needs --symbol, --interval and --start, as in --start 2024-01-01"
+        )
+    length = interval_of(order.interval)
+    kind = _kind(order.kind, KlineKind.TRADE)
+    end = min(order.end if order.end is not None else now_ms, now_ms)
+    found = archive_files(order.source, order.symbol, length, kind, order.start, end)
+    reading = Reading("csv", BARS, "binance", time_unit=order.time_unit)
+    return [
+        ImportFile(url, order.exchange, order.symbol, length, kind, reading, (start, stop))
+        for url, start, stop in found
+    ]

@@ -1,0 +1,89 @@
+"""The account of an import: for each series, what came and what became of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.core.market.coverage import CoverageState, Span
+from app.core.market.files.findings import gaps_of, idle_runs, longest, present_spans
+from app.repositories.klines import Stored
+from app.services.importing.chunks import Chunk
+from app.services.importing.order import ImportFile
+
+Tally = dict[str, Any]
+
+
+def new_tally(file: ImportFile, *, in_catalogue: bool) -> Tally:
+    """The account of a series before its first bar."""
+    exchange, symbol, interval, kind = file.series
+    counts = ("rows", "new", "unchanged", "revised", "bad", "quarantined", "unfinished", "outside")
+    return {
+        "exchange": exchange,
+        "symbol": symbol,
+        "interval": interval,
+        "kind": kind,
+        "in_catalogue": in_catalogue,
+        **dict.fromkeys(counts, 0),
+        "duplicates": {"same": 0, "differing": 0},
+        "first": None,
+        "last": None,
+        "gaps": longest({}, []),
+        "zero_volume": longest({}, []),
+    }
+
+
+def beside(tally: Tally, file: ImportFile, chunk: Chunk) -> Span | None:
+    """What lies between the bars so far and those of a chunk, where no bar is; else None."""
+    if tally["first"] is None or not len(chunk.good):
+        return None
+    first, last = int(chunk.good.open_ts[0]), int(chunk.good.open_ts[-1])
+    if first > tally["last"]:
+        start, end = file.interval.next(tally["last"]), first
+    else:
+        start, end = file.interval.next(last), tally["first"]
+    return Span(start, end, CoverageState.PENDING) if start < end else None
+
+
+def counted(
+    tally: Tally,
+    file: ImportFile,
+    chunk: Chunk,
+    stored: Stored,
+    quarantined: int,
+    gap: Span | None,
+) -> Tally:
+    """The account after a chunk.
+
+    Args:
+        quarantined: how many of its bad bars were not known yet.
+        gap: as ``beside`` gave it.
+    """
+    runs = present_spans(chunk.good.open_ts, file.interval)
+    gaps = gaps_of(runs, file.interval)
+    if gap is not None:
+        gaps.append((gap.start, gap.end, file.interval.expected(gap.start, gap.end)))
+    added = {
+        "rows": chunk.rows,
+        "new": stored.inserted,
+        "unchanged": stored.unchanged,
+        "revised": stored.revised,
+        "bad": len(chunk.bad),
+        "quarantined": quarantined,
+        "unfinished": chunk.unfinished,
+        "outside": chunk.outside,
+    }
+    repeated = tally["duplicates"]
+    first = [tally["first"], runs[0].start] if runs else [tally["first"]]
+    last = [tally["last"], int(chunk.good.open_ts[-1])] if runs else [tally["last"]]
+    return {
+        **tally,
+        **{name: tally[name] + count for name, count in added.items()},
+        "duplicates": {
+            "same": repeated["same"] + chunk.same,
+            "differing": repeated["differing"] + chunk.differing,
+        },
+        "first": min((each for each in first if each is not None), default=None),
+        "last": max((each for each in last if each is not None), default=None),
+        "gaps": longest(tally["gaps"], gaps),
+        "zero_volume": longest(tally["zero_volume"], idle_runs(chunk.good, file.interval)),
+    }
