@@ -30,6 +30,7 @@ def test_the_event_of_stored_klines() -> None:
         "market.kline.binance.BTC/USDT.1m",
         {
             "schema": "klines.v1",
+            "kind": "trade",
             "exchange": "binance",
             "symbol": "BTC/USDT",
             "interval": "1m",

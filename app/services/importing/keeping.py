@@ -69,7 +69,7 @@ def keep_chunk(
     absent = _absent(before, runs, file, chunk, beside, unit.now_ms) if complete else []
     learned = sorted([*runs, *absent], key=lambda span: span.start)
     unit.coverage.save(series.id, before, lay_apart(before, learned))
-    if stored.changed and file.kind is KlineKind.TRADE:
+    if stored.changed:
         _tell(unit, file, stored)
     return stored, quarantined
 
@@ -118,8 +118,10 @@ def _absent(
 
 
 def _tell(unit: Unit, file: ImportFile, stored: Stored) -> None:
-    exchange, symbol, name, _ = file.series
+    exchange, symbol, name, kind = file.series
     facts = (stored.first, stored.last, stored.changed)
-    unit.emit(*kline_event(exchange, symbol, name, *facts))
+    unit.emit(*kline_event(exchange, symbol, name, *facts, kind=kind))
+    if file.kind is not KlineKind.TRADE:
+        return
     for row in unit.instances.running_on(exchange, symbol, name):
         unit.enqueue("strategies.evaluate", row.id)

@@ -80,7 +80,8 @@ def test_what_the_file_states_is_what_is_stored(world: Importing, tmp_path: Path
     assert world.spans("BTC/USDT") == [(T, T + 2 * M, PRESENT), (T + 3 * M, T + 4 * M, PRESENT)]
     assert world.events.on("market.kline.binance") == [
         {
-            "schema": "klines.v1", "exchange": "binance", "symbol": "BTC/USDT", "interval": "1m",
+            "schema": "klines.v1", "kind": "trade", "exchange": "binance",
+            "symbol": "BTC/USDT", "interval": "1m",
             "first": T, "last": T + 3 * M, "count": 3,
         }
     ]  # fmt: skip
