@@ -187,6 +187,8 @@ def tasks_of(parts: Container) -> dict[str, Callable[..., object]]:
         "collection.run_job": parts.collection.run_job,
         "collection.import_files": parts.importing.run,
         "collection.follow": parts.collection.follow,
+        "collection.choose_symbols": parts.collection.choose_symbols,
+        "collection.verify": parts.collection.run_verification,
         "maintenance.refresh_catalogue": parts.catalogue_refresher.refresh,
         "strategies.evaluate": parts.evaluator.evaluate,
         "orders.accept_signal": accept_signal,
@@ -209,6 +211,10 @@ def _periodic(parts: Container) -> dict[str, Callable[..., object]]:
         for instance_id in parts.instances.running_ids():
             parts.queue.publish("strategies.evaluate", instance_id)
 
+    def choose_symbols() -> None:
+        for exchange in parts.collection.plans.choosing():
+            parts.queue.publish("collection.choose_symbols", exchange)
+
     work: dict[str, tuple[Callable[[], object], ...]] = {
         "maintenance.sweep": (parts.sweeper.sweep, parts.jobs.sweep, parts.relay.relay),
         "maintenance.sync_accounts": (sync_accounts,),
@@ -216,6 +222,8 @@ def _periodic(parts: Container) -> dict[str, Callable[..., object]]:
         "maintenance.evaluate_running": (evaluate_running,),
         "maintenance.snapshot_equity": (parts.accounts.snapshot_equity,),
         "maintenance.refresh_catalogues": (parts.catalogue_refresher.request_all,),
+        "maintenance.choose_symbols": (choose_symbols,),
+        "maintenance.verify_days": (parts.collection.verify_yesterday,),
         "maintenance.prune": (parts.schedule.prune, parts.relay.prune),
     }
     return {task: _once_a_slot(parts, task, steps) for task, steps in work.items()}
