@@ -70,6 +70,9 @@ def add_plan(
     top: Annotated[
         int, typer.Option("--top", min=0, help="Only so many, by turnover of 24 hours.")
     ] = 0,
+    kind: Annotated[
+        str, typer.Option("--kind", help="trade, or mark or index of perpetuals.")
+    ] = "trade",
     after: Annotated[
         list[str], typer.Option("--after", help="Plans that fill a symbol first. Repeatable.")
     ] = [],  # noqa: B006
@@ -91,6 +94,7 @@ def add_plan(
                 symbols=symbol,
                 intervals=interval,
                 since_ms=time_of("--since", since) or 0,
+                kind=kind,
                 selection=chosen,
                 after=after,
                 priority=priority,

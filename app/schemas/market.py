@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from app.core.market.instruments import Instrument as InstrumentData
+from app.core.market.klines import KlineKind
 from app.core.money import canonical
 from app.models import CollectionPlanRow
 from app.schemas.common import (
@@ -64,6 +65,9 @@ class NewPlan(Model):
         int | None, Field(ge=1, le=1000, description="only so many, by turnover of 24 hours")
     ] = None
     intervals: Annotated[list[IntervalName], Field(min_length=1, max_length=15)]
+    kind: Annotated[
+        KlineKind, Field(description="what the prices are: of trades, the mark or the index")
+    ] = KlineKind.TRADE
     since: TimeInput
     after: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=64)]],
@@ -93,6 +97,7 @@ class Plan(Model):
     pattern: str | None = Field(description="by which symbols are chosen")
     top: int | None = Field(description="how many of them, by turnover")
     intervals: list[str]
+    kind: str = Field(description="trade, mark or index")
     since: Time
     after: list[str] = Field(description="plans whose back-fill of a symbol comes first")
     priority: int
@@ -112,6 +117,7 @@ class Plan(Model):
             pattern=chosen.pattern if chosen else None,
             top=chosen.top if chosen else None,
             intervals=row.intervals,
+            kind=row.kind,
             since=rfc3339(row.since_ts),
             after=row.after or [],
             priority=row.priority,
@@ -253,6 +259,7 @@ class Klines(Model):
     exchange: str
     symbol: str
     interval: str
+    kind: str
     exact: bool
     columns: KlineColumns
     next_cursor: int | None = Field(description="pass it as `start` for the next page")

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
+from app.core.market.klines import KlineKind
 from app.models import KlineDayRow, KlineQuarantineRow, KlineRevisionRow
 from app.schemas.common import Exchange, IntervalName, Model, Symbol, Time
 from app.schemas.times import rfc3339
@@ -25,6 +26,7 @@ class NewVerification(Model):
     exchange: Exchange = "binance"
     symbol: Symbol
     interval: IntervalName
+    kind: KlineKind = KlineKind.TRADE
     days: Annotated[int, Field(ge=1, le=3660)] = 1
 
 

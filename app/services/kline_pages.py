@@ -7,8 +7,8 @@ from typing import Final
 
 from app.core.market.intervals import Interval
 from app.core.market.intervals import interval as interval_of
-from app.core.market.klines import KlineFrame
-from app.core.market.resampling import resample
+from app.core.market.klines import KlineFrame, KlineKind, KlineRow
+from app.core.market.resampling import resample, resample_rows
 from app.models import KlineSeriesRow
 from app.repositories.kline_store import KlineStore
 from app.repositories.unit import Units
@@ -57,6 +57,7 @@ class KlinePages:
         start: int | None,
         end: int | None,
         limit: int,
+        kind: KlineKind = KlineKind.TRADE,
     ) -> FoundPage:
         """The first page of ``limit`` expected bars in [start, end).
 
@@ -69,7 +70,7 @@ class KlinePages:
         wanted = interval_of(interval)
         names = sources_of(wanted)
         with self._units.read() as unit:
-            known = unit.klines.sources(exchange, symbol, names)
+            known = unit.klines.sources(exchange, symbol, names, kind)
             series = next((known[name] for name in names if name in known), None)
             bounds = None
             if series is None:
@@ -95,6 +96,19 @@ class KlinePages:
             return stored
         derived = resample(stored, wanted.name, offset_ms=series.grid_offset_ms)
         return derived.bars.between(page.start, page.end)
+
+    def exact(self, found: FoundPage) -> list[KlineRow]:
+        """The same bars as the venue stated them, or as their exact sums."""
+        series, page, wanted = found.series, found.page, found.interval
+        if series is None or page is None:
+            return []
+        with self._units.read() as unit:
+            stored = unit.klines.read_exact(series.id, page.start, page.end)
+        if series.interval == wanted.name:
+            return stored
+        offset = series.grid_offset_ms
+        derived = resample_rows(stored, series.interval, wanted.name, offset_ms=offset)
+        return [row for row in derived.bars if page.start <= row.open_ts < page.end]
 
 
 def sources_of(wanted: Interval) -> tuple[str, ...]:

@@ -56,7 +56,13 @@ class QualityService:
         self._units = units
 
     def gaps(
-        self, exchange: str, symbol: str, interval: str, start: int | None, end: int | None
+        self,
+        exchange: str,
+        symbol: str,
+        interval: str,
+        start: int | None,
+        end: int | None,
+        kind: str = "trade",
     ) -> list[Gap]:
         """Everything in [start, end) that is not present, ascending, with its proof.
 
@@ -66,7 +72,7 @@ class QualityService:
         """
         length = interval_of(interval)
         with self._units.read() as unit:
-            series = _series(unit, exchange, symbol, interval)
+            series = _series(unit, exchange, symbol, interval, kind)
             spans = unit.coverage.spans(series.id)
         if not spans:
             return []
@@ -80,7 +86,7 @@ class QualityService:
         return [_gap(span, series) for span in absent]
 
     def revisions(
-        self, exchange: str, symbol: str, interval: str, limit: int
+        self, exchange: str, symbol: str, interval: str, limit: int, kind: str = "trade"
     ) -> Sequence[KlineRevisionRow]:
         """Closed bars that the venue later stated differently, newest first.
 
@@ -88,10 +94,10 @@ class QualityService:
             NotFound: nothing was ever collected of the series.
         """
         with self._units.read() as unit:
-            return unit.klines.revisions(_series(unit, exchange, symbol, interval).id, limit)
+            return unit.klines.revisions(_series(unit, exchange, symbol, interval, kind).id, limit)
 
     def quarantined(
-        self, exchange: str, symbol: str, interval: str, limit: int
+        self, exchange: str, symbol: str, interval: str, limit: int, kind: str = "trade"
     ) -> Sequence[KlineQuarantineRow]:
         """Bars that were refused, newest first.
 
@@ -99,16 +105,26 @@ class QualityService:
             NotFound: nothing was ever collected of the series.
         """
         with self._units.read() as unit:
-            return unit.klines.quarantined(_series(unit, exchange, symbol, interval).id, limit)
+            return unit.klines.quarantined(
+                _series(unit, exchange, symbol, interval, kind).id, limit
+            )
 
-    def quality(self, exchange: str, symbol: str, interval: str, start: int, end: int) -> Quality:
+    def quality(
+        self,
+        exchange: str,
+        symbol: str,
+        interval: str,
+        start: int,
+        end: int,
+        kind: str = "trade",
+    ) -> Quality:
         """Figures of the days of a series that begin in [start, end) and were verified.
 
         Raises:
             NotFound: nothing was ever collected of the series.
         """
         with self._units.read() as unit:
-            series = _series(unit, exchange, symbol, interval)
+            series = _series(unit, exchange, symbol, interval, kind)
             return quality_of(unit.days.of_series(series.id, start, end))
 
     def quality_of_all(self, start: int, end: int) -> Quality:
@@ -136,8 +152,8 @@ def quality_of(days: Sequence[KlineDayRow]) -> Quality:
     )
 
 
-def _series(unit: Unit, exchange: str, symbol: str, interval: str) -> KlineSeriesRow:
-    series = unit.klines.find_series(exchange, symbol, interval_of(interval).name)
+def _series(unit: Unit, exchange: str, symbol: str, interval: str, kind: str) -> KlineSeriesRow:
+    series = unit.klines.find_series(exchange, symbol, interval_of(interval).name, kind)
     if series is None:
         unit.instruments.get(exchange, symbol)
         raise NotFound(f"nothing of {symbol} {interval} at {exchange} was ever collected")

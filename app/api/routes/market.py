@@ -21,7 +21,7 @@ from app.api.kline_bodies import (
 )
 from app.api.openapi import problems
 from app.api.problems import ApiProblem
-from app.core.market.klines import KlineRow
+from app.core.market.klines import KlineKind, KlineRow
 from app.core.money import canonical
 from app.schemas.common import (
     EXCHANGE_PATTERN,
@@ -38,6 +38,7 @@ router = APIRouter(prefix="/api/v1", tags=["market data"], route_class=GuardedRo
 OfExchange = Annotated[str, Query(pattern=EXCHANGE_PATTERN, examples=["binance"])]
 OfSymbol = Annotated[Symbol, Query(examples=["BTC/USDT"])]
 OfInterval = Annotated[IntervalName, Query(examples=["1h"])]
+OfKind = Annotated[KlineKind, Query(description="of trades, of the mark price or of the index")]
 Start = Annotated[TimeInput | None, Query(description="RFC 3339 or ms; inclusive")]
 End = Annotated[TimeInput | None, Query(description="RFC 3339 or ms; exclusive")]
 
@@ -98,6 +99,7 @@ def get_klines(
     exact: Annotated[
         bool, Query(description="strings as the venue stated them, or their exact sums")
     ] = False,
+    kind: OfKind = KlineKind.TRADE,
     form: Annotated[
         KlineFormat,
         Query(alias="format", description="csv and arrow say where to go on in `Next-Cursor`"),
@@ -108,24 +110,20 @@ def get_klines(
     Numbers are the repr of float64; `exact=true` reads the decimals of the table. The answer
     carries an `ETag`: ask again with `If-None-Match`, and 304 says that no bar has changed.
     """
-    found = app.kline_pages.find(exchange, symbol, interval, start, end, limit)
+    found = app.kline_pages.find(exchange, symbol, interval, start, end, limit, kind)
     following = None if found.page is None else found.page.following
 
     def body() -> bytes:
-        page = found.page
-        if exact and page is not None:
-            rows = app.market_data.rows(exchange, symbol, interval, page.start, page.end)
-            columns = _exact(rows)
-        else:
-            columns = columns_of(app.kline_pages.read(found))
+        pages = app.kline_pages
+        columns = _exact(pages.exact(found)) if exact else columns_of(pages.read(found))
         if form is KlineFormat.CSV:
             return as_csv(columns)
         if form is KlineFormat.ARROW:
             return as_arrow(columns)
-        head = {"exchange": exchange, "symbol": symbol, "interval": interval, "exact": exact}
-        return _json({**head, "columns": columns}, following)
+        head = {"exchange": exchange, "symbol": symbol, "interval": interval, "kind": kind}
+        return _json({**head, "exact": exact, "columns": columns}, following)
 
-    tag = tagged(exchange, symbol, interval, found.stamp, exact, form)
+    tag = tagged(exchange, symbol, interval, kind, found.stamp, exact, form)
     headers = {} if following is None else {"Next-Cursor": str(following)}
     return answer(request, tag, form, headers, body)
 

@@ -30,6 +30,7 @@ def create_plan(body: NewPlan, app: App, _: Principal, response: Response) -> Pl
         symbols=body.symbols,
         intervals=body.intervals,
         since_ms=body.since,
+        kind=body.kind,
         selection=body.selection(),
         after=body.after,
         priority=body.priority,

@@ -9,8 +9,9 @@ from fastapi import APIRouter, Query, Response
 from app.api.dependencies import App, Principal
 from app.api.guard import GuardedRoute
 from app.api.openapi import problems
-from app.api.routes.market import End, OfExchange, OfInterval, OfSymbol, Start
+from app.api.routes.market import End, OfExchange, OfInterval, OfKind, OfSymbol, Start
 from app.core.market.intervals import DAY_MS
+from app.core.market.klines import KlineKind
 from app.schemas.common import Listing
 from app.schemas.jobs import Job
 from app.schemas.quality import Gap, NewVerification, Quality, Quarantined, Revision
@@ -28,12 +29,13 @@ def list_gaps(
     exchange: OfExchange,
     symbol: OfSymbol,
     interval: OfInterval,
+    kind: OfKind = KlineKind.TRADE,
     start: Start = None,
     end: End = None,
     limit: Most = 100,
 ) -> Listing[Gap]:
     """What is expected and not stored, ascending, and how it is known."""
-    found = app.quality.gaps(exchange, symbol, interval, start, end)
+    found = app.quality.gaps(exchange, symbol, interval, start, end, kind)
     more = len(found) > limit
     return Listing[Gap](
         data=[Gap.of(each) for each in found[:limit]],
@@ -50,10 +52,13 @@ def list_revisions(
     exchange: OfExchange,
     symbol: OfSymbol,
     interval: OfInterval,
+    kind: OfKind = KlineKind.TRADE,
     limit: Most = 100,
 ) -> list[Revision]:
     """Closed bars that were later stated differently, newest first: old and new."""
-    return [Revision.of(row) for row in app.quality.revisions(exchange, symbol, interval, limit)]
+    return [
+        Revision.of(row) for row in app.quality.revisions(exchange, symbol, interval, limit, kind)
+    ]
 
 
 @router.get("/quarantine", summary="List refused bars", responses=problems(404))
@@ -63,11 +68,13 @@ def list_quarantine(
     exchange: OfExchange,
     symbol: OfSymbol,
     interval: OfInterval,
+    kind: OfKind = KlineKind.TRADE,
     limit: Most = 100,
 ) -> list[Quarantined]:
     """Bars that failed validation, as they came, with the reason, newest first."""
     return [
-        Quarantined.of(row) for row in app.quality.quarantined(exchange, symbol, interval, limit)
+        Quarantined.of(row)
+        for row in app.quality.quarantined(exchange, symbol, interval, limit, kind)
     ]
 
 
@@ -78,13 +85,14 @@ def get_quality(
     exchange: OfExchange,
     symbol: OfSymbol,
     interval: OfInterval,
+    kind: OfKind = KlineKind.TRADE,
     start: Start = None,
     end: End = None,
 ) -> Quality:
     """How complete and how right verified days are; without a range, the latest 30."""
     stop = app.clock.now_ms() + DAY_MS if end is None else end
     first = stop - (_DAYS + 1) * DAY_MS if start is None else start
-    return Quality.of(app.quality.quality(exchange, symbol, interval, first, stop))
+    return Quality.of(app.quality.quality(exchange, symbol, interval, first, stop, kind))
 
 
 @router.post(
@@ -95,7 +103,7 @@ def get_quality(
 )
 def verify(body: NewVerification, app: App, _: Principal, response: Response) -> Job:
     """A job that compares stored days with the venue, bar by bar, and repairs them."""
-    wanted = target(body.exchange, body.symbol, body.interval, 0)
+    wanted = target(body.exchange, body.symbol, body.interval, 0, body.kind)
     job = Job.of(app.collection.verify(wanted, body.days))
     response.headers["Location"] = f"/api/v1/jobs/{job.id}"
     return job

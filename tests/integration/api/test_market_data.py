@@ -283,3 +283,23 @@ def test_a_verification_is_a_job(api: ApiClient) -> None:
     assert made.json()["params"]["days"] == 3
     refused = api.post("/verifications", json={**body, "symbol": "ETH/USDT"})
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid-input")
+
+
+def test_bars_of_the_mark_price_are_asked_for_by_their_kind(
+    api: ApiClient, day: TradingDay
+) -> None:
+    def store(unit: Unit) -> None:
+        names = ("binance", "BTC/USDT", "1m")
+        series = unit.klines.series(*names, unit.now_ms, kind="mark")
+        unit.klines.lock_series(series.id)
+        bar = _bar(0)._replace(volume=Decimal(0))
+        unit.klines.store(series.id, [bar], covered=False, source="test", now_ms=unit.now_ms)
+
+    day.container.bulk_units.run(store)
+    found = api.get(f"/klines?{SERIES}&kind=mark")
+    assert found.json()["kind"] == "mark"
+    assert columns(found)["volume"] == [0.0]
+    assert columns(api.get(f"/klines?{SERIES}&kind=mark&exact=true"))["volume"] == ["0"]
+    assert columns(api.get(f"/klines?{SERIES}&kind=index"))["open_ts"] == []
+    assert api.get(f"/klines?{SERIES}&kind=last").status_code == 422
+    assert api.get(f"/gaps?{SERIES}&kind=mark").json()["data"] == []

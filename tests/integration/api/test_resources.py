@@ -302,6 +302,7 @@ def test_a_plan_may_choose_its_symbols(
     assert made.status_code == 201, made.text
     plan = made.json()
     assert (plan["pattern"], plan["top"], plan["after"]) == ("*/USDT", 2, [])
+    assert plan["kind"] == "trade"
     assert len(plan["symbols"]) == 2
     later = {**PLAN, "name": "later", "symbols": plan["symbols"]}
     assert api.post("/plans", json={**later, "after": ["largest"]}).json()["after"] == ["largest"]
