@@ -97,11 +97,25 @@ class _Reads:
         figures = {f"{name}_ms": round(1000 * each, 2) for name, each in speed.items()}
         figures |= {f"{name}_rows_per_s": round(self._rows / each) for name, each in speed.items()}
         figures["month_ms"] = round(1000 * page, 3)
+        figures["database_mb"] = self._database_mb()
+        files = (self._home / "segments").glob("*/*")
+        figures["segments_mb"] = round(sum(each.stat().st_size for each in files) / 1e6, 1)
         ratios = {
             "warm_vs_feather": round(by_feather / warm, 2),
             "cold_vs_pymysql": round(by_driver / cold, 2),
         }
         return {"figures": figures, "ratios": ratios}
+
+    def _database_mb(self) -> float:
+        """Data and indexes of the bars, as the server counts them."""
+        with self._units.read() as unit:
+            connection = unit.session.connection()
+            connection.exec_driver_sql("ANALYZE TABLE klines").all()
+            size = connection.exec_driver_sql(
+                "SELECT data_length + index_length FROM information_schema.tables "
+                "WHERE table_schema = DATABASE() AND table_name = 'klines'"
+            ).scalar_one()
+        return round(float(size) / 1e6, 1)
 
     def _cold(self, end: int) -> KlineFrame:
         folder = self._home / "cold"
