@@ -101,15 +101,28 @@ class BeatScheduler(PersistentScheduler):
     """
 
     _has_file = True
+    # Celery's own reads them back from the file after each write, which a full disk cuts short.
+    _entries: dict[str, ScheduleEntry] | None = None
 
     def setup_schedule(self) -> None:
         """Read the file, or begin without one."""
         try:
             super().setup_schedule()
+            self._entries = dict(super().get_schedule())
         except Exception as error:  # noqa: BLE001 - whatever the file's format raises
             _log.warning("schedule_file_not_used", error=str(error))
             self._has_file = False
             super().setup_schedule()
+            self._entries = dict(super().get_schedule())
+
+    def get_schedule(self) -> dict[str, ScheduleEntry]:
+        """Entries by name."""
+        if self._entries is None:  # it is being set up
+            found: dict[str, ScheduleEntry] = super().get_schedule()
+            return found
+        return self._entries
+
+    schedule = property(get_schedule, PersistentScheduler.set_schedule)
 
     def _open_schedule(self) -> Any:
         if not self._has_file:
@@ -119,6 +132,9 @@ class BeatScheduler(PersistentScheduler):
     def sync(self) -> None:
         """Keep the schedule in its file, where the disk has room."""
         try:
+            if self._entries is not None:
+                # "_store" is not in Celery's published types.
+                self._store["entries"] = self._entries  # type: ignore[attr-defined]
             super().sync()
         except Exception as error:  # noqa: BLE001 - whatever the file's format raises
             _log.warning("schedule_not_kept", error=str(error))

@@ -23,6 +23,7 @@ from app.services.orders.cancelling import OrderCanceller
 from app.services.orders.intake import OrderIntake
 from app.services.orders.locking import InstrumentLocks
 from app.services.orders.trust import TradingGate
+from app.services.points import PointQueries
 from app.services.quality import QualityService
 from app.services.risk import RiskService
 from app.services.strategies.catalogue import StrategyCatalogue
@@ -52,6 +53,7 @@ class Services:
     market_data: MarketDataService
     listings: Listings
     locks: InstrumentLocks
+    points: PointQueries
     quality: QualityService
     risk: RiskService
     tokens: TokenService

@@ -76,6 +76,10 @@ def add_plan(
     after: Annotated[
         list[str], typer.Option("--after", help="Plans that fill a symbol first. Repeatable.")
     ] = [],  # noqa: B006
+    extra: Annotated[
+        list[str],
+        typer.Option("--extra", help="Of perpetuals: funding, open_interest:1h. Repeatable."),
+    ] = [],  # noqa: B006
     exchange: Exchange = "binance",
     priority: Annotated[int, typer.Option("--priority", min=0, max=1000)] = 100,
     as_json: Json = False,
@@ -97,6 +101,7 @@ def add_plan(
                 kind=kind,
                 selection=chosen,
                 after=after,
+                extras=extra,
                 priority=priority,
             )
         )

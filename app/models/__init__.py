@@ -13,6 +13,7 @@ from app.models.market import (
     KlineRevisionRow,
     KlineSeriesRow,
 )
+from app.models.points import PointRevisionRow, PointRow, PointSeriesRow
 from app.models.strategies import (
     BacktestRow,
     SignalRow,
@@ -73,6 +74,9 @@ __all__ = [
     "OrderRow",
     "OrderTriggerRow",
     "OutboxRow",
+    "PointRevisionRow",
+    "PointRow",
+    "PointSeriesRow",
     "PositionRow",
     "PostingRow",
     "RiskDecisionRow",

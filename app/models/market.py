@@ -185,6 +185,8 @@ class CollectionPlanRow(Base):
     # How the symbols are chosen anew with each refresh of the catalogue; None: they are listed.
     selection: Mapped[dict[str, Any] | None] = mapped_column(Json)
     intervals: Mapped[list[str]] = mapped_column(Json)
+    # What is followed beside the bars: ``funding``, ``open_interest:1h``.
+    extras: Mapped[list[str] | None] = mapped_column(Json)
     # Names of plans whose back-fill of a symbol comes before this one's.
     after: Mapped[list[str] | None] = mapped_column(Json)
     since_ts: Mapped[int] = mapped_column(Millis)

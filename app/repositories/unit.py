@@ -30,6 +30,7 @@ from app.repositories.ledger import LedgerRepository
 from app.repositories.orders import OrderRepository
 from app.repositories.outbox import OutboxRepository
 from app.repositories.plans import PlanRepository
+from app.repositories.points import PointRepository
 from app.repositories.risk import RiskRepository
 from app.repositories.signals import SignalRepository
 from app.repositories.strategies import StrategyRepository
@@ -159,6 +160,11 @@ class Unit:
     def plans(self) -> PlanRepository:
         """Collection plans."""
         return PlanRepository(self.session)
+
+    @cached_property
+    def points(self) -> PointRepository:
+        """Histories that are not bars."""
+        return PointRepository(self.session)
 
     @cached_property
     def risk(self) -> RiskRepository:

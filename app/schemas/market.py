@@ -77,6 +77,14 @@ class NewPlan(Model):
             description="plans whose back-fill of a symbol comes first",
         ),
     ]
+    extras: Annotated[
+        list[Annotated[str, Field(pattern=r"^(funding|open_interest:[0-9a-zA-Z]{2,3})$")]],
+        Field(
+            default_factory=list,
+            max_length=10,
+            description="followed beside the bars of perpetuals: funding, open_interest:1h",
+        ),
+    ]
     priority: Annotated[int, Field(ge=0, le=1000, description="lower is more urgent")] = 100
     enabled: bool = True
 
@@ -100,6 +108,7 @@ class Plan(Model):
     kind: str = Field(description="trade, mark or index")
     since: Time
     after: list[str] = Field(description="plans whose back-fill of a symbol comes first")
+    extras: list[str] = Field(description="followed beside the bars")
     priority: int
     enabled: bool
     created_at: Time
@@ -120,6 +129,7 @@ class Plan(Model):
             kind=row.kind,
             since=rfc3339(row.since_ts),
             after=row.after or [],
+            extras=row.extras or [],
             priority=row.priority,
             enabled=row.enabled,
             created_at=rfc3339(row.created_at),

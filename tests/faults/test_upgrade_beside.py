@@ -1,7 +1,8 @@
 """Rows 45 and 46: the schema is changed while orders and collection run, by releases old and new.
 
-What runs is this release's code. The last steps, back and forth, are of what orders do not read;
-the next release is a migration of the test's own, which widens the busiest tables.
+What runs is this release's code. The next release is a migration of the test's own, which widens
+the busiest tables; that each of the real steps lets an older release go on is told in
+``tests/integration/record/test_migrations.py``.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ from tests.support.world import World
 
 # A lock is waited for three seconds at most; the rest is an order's own time on a busy machine.
 LONGEST_S = 3.0 + 2.0
-BEFORE = "0005"
 NEXT = "next"
 NEXT_RELEASE = f'''
 """The next release: wider tables, another index, another table."""
@@ -183,22 +183,6 @@ def assert_all_well(here: Installation, load: Load) -> None:
     here.settle()
     here.reconcile(load.account, times=2)
     assert World(here.parts, here.venue, carried=True).breaches() == []
-
-
-def test_the_last_steps_back_and_forth_under_orders_and_collection(
-    here: Installation, schema: Engine, said: Callable[[str], None]
-) -> None:
-    load = loaded(here)
-    with load.running():
-        for _ in range(3):
-            take_back(schema, BEFORE)
-            load.goes_on()
-            assert current_revision(schema) == BEFORE
-            upgrade_alone(schema)
-            load.goes_on()
-    assert current_revision(schema) == newest_revision()
-    assert_all_well(here, load)
-    said(f"migrated under load: {load.orders} orders, the longest took {load.longest_s:.1f} s")
 
 
 def test_the_next_release_widens_busy_tables_and_goes_back_and_the_running_one_trades_on(

@@ -33,6 +33,7 @@ def create_plan(body: NewPlan, app: App, _: Principal, response: Response) -> Pl
         kind=body.kind,
         selection=body.selection(),
         after=body.after,
+        extras=body.extras,
         priority=body.priority,
         enabled=body.enabled,
     )

@@ -7,6 +7,7 @@ from functools import partial
 
 from app.core.errors import Conflict, InvalidInput, NotFound
 from app.core.market.features import MarketFeatures
+from app.core.market.instruments import InstrumentType
 from app.core.market.intervals import interval
 from app.core.market.klines import KlineKind
 from app.core.ports import Ids
@@ -15,6 +16,7 @@ from app.repositories.base import Page
 from app.repositories.unit import Unit, Units
 from app.services.catalogue import sync_catalogue
 from app.services.collection.filling import Markets
+from app.services.collection.points import Extra
 from app.services.collection.selection import Selection
 
 # Longer bars, and those with months in them, are derived from stored 1d bars.
@@ -42,6 +44,7 @@ class Plans:
         kind: str = KlineKind.TRADE,
         selection: Selection | None = None,
         after: Sequence[str] = (),
+        extras: Sequence[str] = (),
         priority: int = 100,
         enabled: bool = True,
     ) -> CollectionPlanRow:
@@ -52,6 +55,7 @@ class Plans:
             kind: ``trade``, ``mark`` or ``index``.
             selection: chooses the symbols instead of a list of them.
             after: names of plans whose back-fill of a symbol comes before this one's.
+            extras: what is followed beside the bars: ``funding``, ``open_interest:1h``.
             priority: lower is more urgent.
 
         Raises:
@@ -69,13 +73,19 @@ class Plans:
         if selection is not None:
             wanted = self._choose(exchange, selection)
         _check(name, wanted, names, since_ms)
-        _check_venue(self._markets(exchange).features, exchange, names, kind)
+        features = self._markets(exchange).features
+        _check_venue(features, exchange, names, kind)
+        beside = list(dict.fromkeys(str(Extra.of(text)) for text in extras))
+        for each in beside:
+            Extra.of(each).check(features, exchange)
         if selection is None:
             self._check_symbols(exchange, wanted)
 
         def work(unit: Unit) -> CollectionPlanRow:
             if unit.plans.named(name) is not None:
                 raise Conflict(f"a collection plan named {name!r} exists already")
+            if beside:
+                _check_swaps(unit, exchange, wanted)
             for before in after:
                 if unit.plans.named(before) is None:
                     raise NotFound(f"no collection plan is named {before[:64]!r}")
@@ -88,6 +98,7 @@ class Plans:
                 selection=selection.as_row() if selection is not None else None,
                 intervals=names,
                 after=list(dict.fromkeys(after)) or None,
+                extras=beside or None,
                 since_ts=since_ms,
                 priority=priority,
                 enabled=enabled,
@@ -232,3 +243,12 @@ def _check_venue(
             f"{exchange} has no klines of {', '.join(lacking)}; collect a shorter interval, "
             "from which they derive"
         )
+
+
+def _check_swaps(unit: Unit, exchange: str, symbols: Sequence[str]) -> None:
+    for symbol in symbols:
+        if unit.instruments.get(exchange, symbol).type is not InstrumentType.SWAP:
+            raise InvalidInput(
+                f"{symbol} is no perpetual: funding and open interest are of symbols like "
+                "BTC/USDT:USDT"
+            )

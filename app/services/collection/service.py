@@ -19,6 +19,7 @@ from app.services.collection.arrivals import Arrivals
 from app.services.collection.filling import Filler, Markets
 from app.services.collection.jobs import CollectionJobs
 from app.services.collection.plans import Plans
+from app.services.collection.points import Extra, PointCollector
 from app.services.collection.target import Target, next_ask, targets_of
 from app.services.collection.verifying import Verifier, series_of
 
@@ -33,11 +34,13 @@ class Followed:
 
     Attributes:
         rows: bars stored or revised.
+        points: funding rates and the like, stored or revised.
         jobs: ids of the jobs that now fill what was more than one page.
         errors: series that could not be followed this time, with the reason.
     """
 
     rows: int = 0
+    points: int = 0
     jobs: list[str] = field(default_factory=list)
     errors: dict[str, str] = field(default_factory=dict)
 
@@ -68,6 +71,7 @@ class CollectionService:
         self._filler = Filler(markets, market_clock, grace_ms or {})
         self._jobs = CollectionJobs(units, self._filler, ids, clock)
         self._verifier = Verifier(units, self._filler, ids, clock)
+        self._points = PointCollector(units, markets, market_clock, clock)
         self.plans = Plans(units, markets, ids)
         self.arrivals = Arrivals(units, self._filler)
 
@@ -196,8 +200,20 @@ class CollectionService:
                 self._follow_series(plan, target, followed)
             except (VenueError, Unavailable) as error:
                 followed.errors[f"{target.symbol} {target.interval.name}"] = _said(error)
+        self._follow_extras(plan, followed)
         if len(followed.errors) == failed and plan.followed_ts < market_ts:
             self._units.run(lambda unit: unit.plans.mark_followed(plan.id, market_ts))
+
+    def _follow_extras(self, plan: CollectionPlanRow, followed: Followed) -> None:
+        for text in plan.extras or ():
+            extra = Extra.of(text)
+            for symbol in plan.symbols:
+                try:
+                    followed.points += self._points.follow(
+                        plan.exchange, symbol, extra, plan.since_ts
+                    )
+                except TidemarkError as error:
+                    followed.errors[f"{symbol} {text}"] = _said(error)
 
     def _follow_series(self, plan: CollectionPlanRow, target: Target, followed: Followed) -> None:
         end = self._end(target)

@@ -9,11 +9,12 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from app.core.exchanges.errors import VenueRulesRefused
+from app.core.exchanges.errors import VenueRulesRefused, VenueUnreachable
 from app.core.market.coverage import CoverageState, Span
 from app.core.market.features import MarketFeatures
 from app.core.market.instruments import Instrument, InstrumentStatus, InstrumentType
 from app.core.market.klines import KlineKind, KlineRow
+from app.core.market.points import FundingRate, OpenInterest
 from app.core.market.quotes import MarketData, OrderBook
 from app.core.market.resampling import resample_rows
 from app.models import CollectionPlanRow, JobRow
@@ -95,14 +96,35 @@ class Venue:
     price: MarketData | None = None
     traded: dict[str, Decimal] = field(default_factory=dict)
     longer: dict[str, list[KlineRow]] = field(default_factory=dict)
+    funding: dict[int, FundingRate] = field(default_factory=dict)
+    interest: dict[int, OpenInterest] = field(default_factory=dict)
+    has_points: bool = True
+    list_funding: bool = True
 
     @property
     def features(self) -> MarketFeatures:
         """Minutes, and the longer intervals that the test set."""
         kinds = frozenset({KlineKind.TRADE, KlineKind.MARK})
         return MarketFeatures(
-            frozenset({"1m", "5m", "1h", "1d", *self.longer}), page=1_000, kinds=kinds
+            frozenset({"1m", "5m", "1h", "1d", *self.longer}),
+            page=1_000,
+            kinds=kinds,
+            has_funding=self.has_points,
+            has_open_interest=self.has_points,
         )
+
+    def funding_rates(self, symbol: str, start: int, end: int, limit: int) -> list[FundingRate]:
+        """The first payments in [start, end)."""
+        if not self.list_funding:
+            raise VenueUnreachable(self.exchange, f"nothing came of {symbol}")
+        return [rate for ts, rate in sorted(self.funding.items()) if start <= ts < end][:limit]
+
+    def open_interest(
+        self, symbol: str, interval: str, start: int, end: int, limit: int
+    ) -> list[OpenInterest]:
+        """The first observations in [start, end)."""
+        del symbol, interval
+        return [each for ts, each in sorted(self.interest.items()) if start <= ts < end][:limit]
 
     catalogues: list[list[str] | None] = field(default_factory=list)
 

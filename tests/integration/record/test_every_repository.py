@@ -45,6 +45,7 @@ from app.repositories.base import KeyedRepository, Repository
 from app.repositories.database import open_engine
 from app.repositories.kline_series import KlineSeriesRepository
 from app.repositories.migrating import upgrade
+from app.repositories.points import Point
 from app.repositories.unit import Unit, Units
 from tests.support.asking import Asked, questions, repositories
 from tests.support.catalogue import instrument
@@ -292,6 +293,17 @@ def _days(unit: Unit) -> None:
     assert unit.days.verified(NOW) == {1}
 
 
+def _points(unit: Unit) -> None:
+    series = unit.points.series("okx", SYMBOL, "funding", "", NOW)
+    assert unit.points.find_series("okx", SYMBOL, "funding") is series
+    assert unit.points.lock_series(series.id) is series
+    point = Point(1, ONE, None)
+    assert unit.points.store(series.id, [point], "test", NOW) == 1
+    assert unit.points.store(series.id, [point._replace(second=ONE)], "test", NOW) == 1
+    assert unit.points.read(series.id, 0, 2, 5) == [Point(1, ONE, ONE)]
+    assert len(unit.points.revisions(series.id)) == 1
+
+
 def _coverage(unit: Unit) -> None:
     found = [Span(0, 60_000, CoverageState.PRESENT)]
     unit.coverage.save(1, [], found)
@@ -391,6 +403,7 @@ STORIES: tuple[Callable[[Unit], None], ...] = (
     _catalogue,
     _klines,
     _days,
+    _points,
     _coverage,
     _plans,
     _schedule_and_leases,
