@@ -12,10 +12,11 @@ import pyarrow as pa
 import pytest
 
 from app.core.market.coverage import CoverageState, Span
-from app.core.market.intervals import DAY_MS
+from app.core.market.intervals import DAY_MS, HOUR_MS
 from app.core.market.klines import KlineRow
 from app.core.market.validation import BadKline
 from app.models import KlineDayRow
+from app.repositories.points import Point
 from app.repositories.unit import Unit
 from tests.support.api import ApiClient, TradingDay
 from tests.support.record import START_MS
@@ -303,3 +304,34 @@ def test_bars_of_the_mark_price_are_asked_for_by_their_kind(
     assert columns(api.get(f"/klines?{SERIES}&kind=index"))["open_ts"] == []
     assert api.get(f"/klines?{SERIES}&kind=last").status_code == 422
     assert api.get(f"/gaps?{SERIES}&kind=mark").json()["data"] == []
+
+
+def test_funding_rates_and_open_interest_come_in_pages(api: ApiClient, day: TradingDay) -> None:
+    rates = [Point(START_MS + n * 8 * HOUR_MS + 3, Decimal("0.0001") * n, None) for n in range(5)]
+    interest = Point(START_MS, Decimal("1000.5"), Decimal(50_000_000))
+
+    def store(unit: Unit) -> None:
+        names = ("binance", "BTC/USDT")
+        funding = unit.points.series(*names, "funding", "", unit.now_ms)
+        unit.points.store(funding.id, rates, "test", unit.now_ms)
+        hours = unit.points.series(*names, "open_interest", "1h", unit.now_ms)
+        unit.points.store(hours.id, [interest], "test", unit.now_ms)
+
+    day.container.units.run(store)
+    series = "exchange=binance&symbol=BTC/USDT"
+    first = api.get(f"/funding?{series}&limit=3").json()
+    assert [each["rate"] for each in first["data"]] == ["0", "0.0001", "0.0002"]
+    assert first["next_cursor"] == str(rates[3].ts)
+    rest = api.get(f"/funding?{series}&start={first['next_cursor']}").json()
+    assert ([each["ts"] for each in rest["data"]], rest["has_more"]) == (
+        [rates[3].ts, rates[4].ts],
+        False,
+    )
+    found = api.get(f"/open-interest?{series}&interval=1h").json()["data"]
+    assert found == [{"ts": START_MS, "quantity": "1000.5", "value": "50000000"}]
+    for path, status in (
+        (f"/open-interest?{series}&interval=5m", 404),
+        ("/funding?exchange=binance&symbol=NO/SUCH", 422),
+        ("/funding?exchange=binance&symbol=ETH/USDT", 404),
+    ):
+        assert api.get(path).status_code == status
