@@ -1,8 +1,11 @@
-"""How fast a file of bars comes in: read, validated, stored and accounted for.
+"""How fast bars come in, from a file and from a venue: read, validated, stored, accounted for.
 
 The same million bars go into the same table twice: by the import of a file, and by a bare ``LOAD
 DATA LOCAL`` of the finished lines, which is the most that the server can do. The import runs in a
 process of its own, whose memory is measured.
+
+A million bars of four symbols are back-filled by REST from the simulator, four requests in flight,
+beside the loop that people write with ccxt and ``executemany``.
 
 On a private MariaDB, or on the database that ``TIDEMARK_BENCH_DATABASE_URL`` names, as in
 ``mysql+pymysql://root@127.0.0.1:3307/bench``.
@@ -30,6 +33,7 @@ from app.models import Base
 from app.repositories.database import open_engine
 from app.repositories.unit import Units
 from app.services.importing import ImportJobs, ImportOrder
+from benchmarks.support.backfill import END
 
 _MINUTE_MS: Final = 60_000
 _ROWS: Final = 1_000_000
@@ -40,6 +44,8 @@ _FIELDS: Final = "open_ts, open, high, low, close, volume, quote_volume, trade_c
 # Of no series that an import makes.
 _BARE: Final = 2_000_000_000
 _SEED: Final = 20_210_101
+# The plain loop is measured over a tenth of the bars: it takes its time.
+_PLAIN_PART: Final = 10
 
 
 class _Nobody:
@@ -79,19 +85,46 @@ def run(*, quick: bool = False) -> dict[str, Any]:
             lines = Path(folder) / "lines.tsv"
             _write(path, lines, rows)
             bare_s = _load(engine, lines)
-            found = _in_a_process_of_its_own(url, path)
+            found = _in_a_process_of_its_own("benchmarks.ingest", url, path)
+            filled, looped = _backfilled(url, rows)
         finally:
             engine.dispose()
     import_s = found["seconds"]
+    fill_speed = rows / filled["seconds"]
+    loop_speed = rows // _PLAIN_PART / looped["seconds"]
     return {
         "figures": {
             "import_rows_per_s": round(rows / import_s),
             "load_data_rows_per_s": round(rows / bare_s),
-            "peak_rss_mb": found["peak_rss_mb"],
+            "backfill_rows_per_s": round(fill_speed),
+            "backfill_cpu_us_per_row": round(1e6 * filled["cpu_s"] / rows, 1),
+            "plain_ccxt_rows_per_s": round(loop_speed),
+            "peak_rss_mb": max(found["peak_rss_mb"], filled["peak_rss_mb"]),
             "rows": rows,
         },
-        "ratios": {"import_vs_load_data": round(bare_s / import_s, 3)},
+        "ratios": {
+            "import_vs_load_data": round(bare_s / import_s, 3),
+            "backfill_vs_plain_ccxt": round(fill_speed / loop_speed, 2),
+        },
     }
+
+
+def _backfilled(url: str, rows: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The back-fill, and the plain loop over a part of it."""
+    command = [sys.executable, "-m", "simulator", "--weight-limit", "0", "--clock", "stepped"]
+    command += ["--start", str(END), "--parent-pid", str(os.getpid())]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None  # noqa: S101 - it was asked for
+        simulator = json.loads(process.stdout.readline())["url"]
+        module = "benchmarks.support.backfill"
+        part = str(rows // _PLAIN_PART)
+        looped = _in_a_process_of_its_own(module, "plain", url, simulator, part)
+        filled = _in_a_process_of_its_own(module, "collect", url, simulator, str(rows))
+        return filled, looped
+    finally:
+        process.terminate()
+        process.communicate()
 
 
 @contextmanager
@@ -154,9 +187,9 @@ def _load(engine: Any, lines: Path) -> float:
     return time.perf_counter() - began
 
 
-def _in_a_process_of_its_own(url: str, path: Path) -> dict[str, Any]:
+def _in_a_process_of_its_own(module: str, *arguments: str | Path) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.ingest", url, str(path)],
+        [sys.executable, "-m", module, *map(str, arguments)],
         check=True,
         capture_output=True,
         text=True,
