@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from app.core.market.features import MarketFeatures
+from app.core.market.files.columns import KlineColumns
 from app.core.market.instruments import Instrument
 from app.core.market.klines import KlineKind, KlineRow
 from app.core.market.points import FundingRate, OpenInterest
@@ -338,6 +339,18 @@ class MarketAdapter(Protocol):
         Raises:
             InvalidInput: the venue has no such interval or kind; ``features`` says which it has.
         """
+        ...
+
+    def kline_columns(
+        self,
+        symbol: str,
+        interval: str,
+        start: int,
+        end: int,
+        limit: int,
+        kind: KlineKind = KlineKind.TRADE,
+    ) -> KlineColumns:
+        """The same bars as columns of texts, as the venue stated them: for many at once."""
         ...
 
     def funding_rates(self, symbol: str, start: int, end: int, limit: int) -> list[FundingRate]:

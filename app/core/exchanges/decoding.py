@@ -10,8 +10,11 @@ from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NoReturn
 
+import numpy as np
+
 from app.core.errors import InvalidInput
 from app.core.exchanges.errors import BadVenueAnswer
+from app.core.market.files.columns import KlineColumns, made
 from app.core.market.klines import KlineRow
 from app.core.money import ZERO, checked
 from app.core.orders.types import OrderStatus
@@ -165,6 +168,27 @@ def kline_rows(reader: Reader, answer: Any) -> list[KlineRow]:
     """
     rows: Sequence[Any] = reader.list(answer)
     return [_kline(reader, row) for row in rows]
+
+
+def kline_columns(reader: Reader, answer: Any) -> KlineColumns:
+    """The same as columns, without an object of each number: a fifth of the time.
+
+    What is no number is told from what is one when the columns are checked.
+    """
+    rows = reader.list(answer)
+    if not rows:
+        return made(np.empty(0, np.int64), [[]] * 6, [])
+    if any(type(row) is not list or len(row) < 9 for row in rows):
+        reader.bad("a row has fewer than 9 columns")
+    columns = list(zip(*rows, strict=False))  # what a venue adds behind is not ours to judge
+    for name, column in (("open time", columns[0]), ("trade count", columns[8])):
+        if set(map(type, column)) != {int} or min(column) < 0 or max(column) >= 2**63:
+            reader.bad(f"a row's {name} is not an integer, or out of range")
+    amounts = [columns[position] for position in (1, 2, 3, 4, 5, 7)]
+    for texts in amounts:
+        if set(map(type, texts)) != {str} or max(map(len, texts)) > _NUMBER_LIMIT:
+            reader.bad("a number is not in a text")
+    return made(np.array(columns[0], dtype=np.int64), amounts, columns[8])
 
 
 def price_rows(reader: Reader, answer: Any) -> list[KlineRow]:

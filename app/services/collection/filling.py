@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any, Final
 
 from app.core.events import kline_event
 from app.core.market.coverage import (
@@ -15,6 +16,8 @@ from app.core.market.coverage import (
     present_runs,
     refused,
 )
+from app.core.market.files.checking import check_columns
+from app.core.market.files.columns import KlineColumns
 from app.core.market.instruments import InstrumentStatus
 from app.core.market.klines import KlineKind, KlineRow
 from app.core.market.validation import BadKline, check_klines
@@ -23,6 +26,8 @@ from app.repositories.klines import Stored
 from app.repositories.unit import Unit
 from app.services.collection.target import Ask, Target
 
+# Fewer bars are read as rows: Arrow's calls cost a millisecond before the first bar.
+_MANY: Final = 200
 Markets = Callable[[str], MarketAdapter]
 
 
@@ -31,15 +36,28 @@ class Answer:
     """What the venue answered to an ``Ask``, sorted out.
 
     Attributes:
+        good: many bars come as columns.
         position: where the next request begins.
         earliest: open time of the venue's first bar of all, where it was asked for.
     """
 
     ask: Ask
-    good: list[KlineRow]
+    good: list[KlineRow] | KlineColumns
     bad: list[BadKline]
     position: int
     earliest: int | None
+
+    @property
+    def times(self) -> list[int]:
+        """Open times of the good bars, ascending."""
+        if isinstance(self.good, KlineColumns):
+            times: list[int] = self.good.open_ts.tolist()
+            return times
+        return [row.open_ts for row in self.good]
+
+    def rows(self) -> list[KlineRow]:
+        """The good bars as exact rows."""
+        return list(self.good.rows()) if isinstance(self.good, KlineColumns) else self.good
 
 
 class Filler:
@@ -83,19 +101,23 @@ class Filler:
         """
         market = self._markets(target.exchange)
         name = target.interval.name
-        rows = market.klines(target.symbol, name, ask.start, ask.end, target.page, target.kind)
-        checked = check_klines(
-            rows, target.interval, start=ask.start, end=ask.end, closed_by=ask.end
-        )
+        asked = (target.symbol, name, ask.start, ask.end, target.page, target.kind)
+        limits = {"start": ask.start, "end": ask.end, "closed_by": ask.end}
+        good: list[KlineRow] | KlineColumns
+        if target.bars(ask.start, ask.end) >= _MANY:
+            columns = check_columns(market.kline_columns(*asked), target.interval, **limits)
+            good, bad = columns.good, columns.bad
+        else:
+            checked = check_klines(market.klines(*asked), target.interval, **limits)
+            good, bad = checked.good, checked.bad
+        answer = Answer(ask, good, bad, ask.end, None)
+        times = answer.times
         earliest = None
-        first = checked.good[0].open_ts if checked.good else ask.end
-        if ask.stored_until is None and first > ask.wanted_from:
+        if ask.stored_until is None and (times[0] if times else ask.end) > ask.wanted_from:
             oldest = market.klines(target.symbol, name, 0, ask.end, 1, target.kind)
             probe = check_klines(oldest, target.interval, start=0, end=ask.end, closed_by=ask.end)
             earliest = probe.good[0].open_ts if probe.good else None
-        return Answer(
-            ask, checked.good, checked.bad, _position(target, ask, checked.good), earliest
-        )
+        return replace(answer, position=_position(target, ask, times), earliest=earliest)
 
     def keep(self, unit: Unit, target: Target, answer: Answer, transport: str = "rest") -> Stored:
         """Store an answer with its coverage, under the series row's lock.
@@ -114,15 +136,14 @@ class Filler:
             target.exchange, target.symbol, name, unit.now_ms, kind=kind.value
         )
         unit.klines.lock_series(series.id)
-        ask, good = answer.ask, answer.good
+        ask, times = answer.ask, answer.times
         before = unit.coverage.spans(series.id, ask.start, ask.end)
-        stored = unit.klines.store(
-            series.id,
-            good,
-            covered=_covers_any(before, good),
-            source=f"{transport}:{target.exchange}",
-            now_ms=unit.now_ms,
-        )
+        how: dict[str, Any] = {"source": f"{transport}:{target.exchange}", "now_ms": unit.now_ms}
+        covered = _covers_any(before, times)
+        if isinstance(answer.good, KlineColumns):
+            stored = unit.klines.store_columns(series.id, answer.good, covered=covered, **how)
+        else:
+            stored = unit.klines.store(series.id, answer.good, covered=covered, **how)
         unit.klines.quarantine(series.id, answer.bad, f"{transport}:{target.exchange}", unit.now_ms)
         listed = unit.instruments.find(target.exchange, target.symbol)
         delisted = listed is not None and listed.status is InstrumentStatus.DELISTED
@@ -137,17 +158,17 @@ class Filler:
         return stored
 
 
-def _position(target: Target, ask: Ask, good: Sequence[KlineRow]) -> int:
+def _position(target: Target, ask: Ask, times: Sequence[int]) -> int:
     """Where to go on: behind the last bar, or behind the range if that brought none."""
-    if good and good[-1].open_ts >= ask.wanted_from:
-        return target.interval.next(good[-1].open_ts)
+    if times and times[-1] >= ask.wanted_from:
+        return target.interval.next(times[-1])
     return ask.end
 
 
-def _covers_any(spans: Sequence[Span], good: Sequence[KlineRow]) -> bool:
-    if not good:
+def _covers_any(spans: Sequence[Span], times: Sequence[int]) -> bool:
+    if not times:
         return False
-    first, last = good[0].open_ts, good[-1].open_ts
+    first, last = times[0], times[-1]
     return any(
         span.state is CoverageState.PRESENT and span.start <= last and span.end > first
         for span in spans
@@ -158,7 +179,7 @@ def _learned(
     target: Target, answer: Answer, before: Sequence[Span], now_ms: int, *, delisted: bool
 ) -> list[Span]:
     """Spans that an answer proves, in the order in which they are laid over the known ones."""
-    times = [row.open_ts for row in answer.good]
+    times = answer.times
     runs = present_runs(times, target.interval)
     learned = _leading(answer, before, times, now_ms)
     for left, right in pairwise(runs):

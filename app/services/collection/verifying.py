@@ -116,7 +116,7 @@ class Verifier(SlicedJobs):
             for row in unit.klines.read_exact(series.id, answer.ask.start, answer.ask.end)
         }
         self._filler.keep(unit, wanted, answer, transport="verify")
-        return _compared(stored, answer.good)
+        return _compared(stored, answer.rows())
 
     def _derived(self, wanted: Target, day: int) -> _Compared:
         """The venue's hours and day against those of the stored minutes."""
@@ -133,7 +133,7 @@ class Verifier(SlicedJobs):
             made = resample_rows(minutes, wanted.interval.name, name).bars
             stored = {row.open_ts: _prices(row) for row in made}
             # A bar with a hole derives from nothing: that it is missing is counted elsewhere.
-            whole = [_prices(row) for row in answer.good if row.open_ts in stored]
+            whole = [_prices(row) for row in answer.rows() if row.open_ts in stored]
             found += _compared(stored, whole)
         return found
 

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from app.core.exchanges.errors import VenueRulesRefused, VenueUnreachable
 from app.core.market.coverage import CoverageState, Span
 from app.core.market.features import MarketFeatures
+from app.core.market.files.columns import KlineColumns, stated
 from app.core.market.instruments import Instrument, InstrumentStatus, InstrumentType
 from app.core.market.klines import KlineKind, KlineRow
 from app.core.market.points import FundingRate, OpenInterest
@@ -163,6 +164,10 @@ class Venue:
             rows = resample_rows(rows, "1m", interval).bars
         rows = rows[:limit]
         return rows if self.tamper is None else self.tamper(rows)
+
+    def kline_columns(self, *asked: Any) -> KlineColumns:
+        """The same bars as columns."""
+        return stated(self.klines(*asked))
 
     def turnover(self) -> dict[str, Decimal]:
         """Quote units of a day by native id."""

@@ -13,6 +13,7 @@ from app.core.exchanges.decoding import Reader
 from app.core.exchanges.errors import VenueRulesRefused
 from app.core.exchanges.session import ANSWER_LIMIT, Call, VenueSession
 from app.core.market.features import MarketFeatures
+from app.core.market.files.columns import KlineColumns, stated
 from app.core.market.instruments import Instrument
 from app.core.market.intervals import INTERVALS, Interval
 from app.core.market.klines import KlineKind, KlineRow
@@ -57,6 +58,18 @@ class VenueMarket(ABC):
         kind: KlineKind = KlineKind.TRADE,
     ) -> list[KlineRow]:
         """See ``MarketAdapter``."""
+
+    def kline_columns(
+        self,
+        symbol: str,
+        interval: str,
+        start: int,
+        end: int,
+        limit: int,
+        kind: KlineKind = KlineKind.TRADE,
+    ) -> KlineColumns:
+        """See ``MarketAdapter``; of the rows, where a venue has no shorter way."""
+        return stated(self.klines(symbol, interval, start, end, limit, kind))
 
     @abstractmethod
     def ticker(self, symbol: str) -> MarketData:

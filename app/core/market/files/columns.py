@@ -144,6 +144,15 @@ def made(times: Times, texts: Sequence[Any], counts: Any) -> KlineColumns:
     return KlineColumns(times, *columns)
 
 
+def stated(rows: Sequence[KlineRow]) -> KlineColumns:
+    """Columns of rows as they came, before anything was checked: also of what is no amount."""
+    texts = [
+        [None if row[field] is None else str(row[field]) for row in rows] for field in range(1, 7)
+    ]
+    times = np.array([row.open_ts for row in rows], dtype=np.int64)
+    return made(times, texts, [row.trade_count for row in rows])
+
+
 def rechunked(parts: Iterable[KlineColumns], most: int = CHUNK) -> Iterator[KlineColumns]:
     """The same bars in chunks of ``most``, the last one shorter."""
     waiting: list[KlineColumns] = []
