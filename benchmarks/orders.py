@@ -131,6 +131,12 @@ class _Orders:
         self._account = parts.accounts.add_simulated(
             "bench", _EXCHANGE, {"USDT": Decimal(1_000_000)}
         )
+        # A worker opens it, and then compares it with the venue.
+        wait_until(
+            lambda: parts.accounts.get("bench").status == "active",
+            _SETTLE_S,
+            "opening the account",
+        )
         wait_until(lambda: parts.gate.state("bench").is_trusted, _SETTLE_S, "comparing the account")
         for name, delay in self._delays.items():
             self._venue.delay(name, delay)
