@@ -29,6 +29,9 @@ from app.repositories.unit import Unit, Units
 LONG: Final = 5_000
 #: More bars than these behind a file's last one are worth a new file.
 TAIL: Final = 2_000
+# So few bars are read from the table at once: an evaluation asks for the last one, and bounds,
+# versions and Arrow's parser cost more than it.
+_FEW: Final = 200
 # How often a period is read again that changes while it is read.
 _TRIES: Final = 3
 
@@ -75,6 +78,8 @@ class KlineStore:
 
     def read_in(self, unit: Unit, series: KlineSeriesRow, start: int, end: int) -> KlineFrame:
         """The same within a unit that has begun."""
+        if (end - start) // interval_of(series.interval).length_ms <= _FEW:
+            return unit.klines.read_few(series, start, end)
         if self._files is None:
             return unit.klines.read(series, start, end)
         name = (series.exchange, series.symbol, series.interval)

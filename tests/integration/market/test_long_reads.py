@@ -115,13 +115,13 @@ def test_a_page_makes_no_file_and_uses_one_that_is_there(
     units: Units, series: KlineSeriesRow, disk: Path, selected: list[str]
 ) -> None:
     put(units, series, [bar(n) for n in range(MONTHS)])
-    store = store_over(units, disk)
-    page = store.read(series, T + 5 * HALF_HOUR, T + 15 * HALF_HOUR)
-    assert list(page.volume) == list(range(5, 15))
+    store = store_over(units, disk, long=1_000)
+    page = store.read(series, T + 5 * HALF_HOUR, T + 305 * HALF_HOUR)
+    assert list(page.volume) == list(range(5, 305))
     assert not disk.exists()
     store.read(series, 0, 2**60)
     selected.clear()
-    assert_same(store.read(series, T + 5 * HALF_HOUR, T + 15 * HALF_HOUR), page)
+    assert_same(store.read(series, T + 5 * HALF_HOUR, T + 305 * HALF_HOUR), page)
     assert selected == []
 
 
