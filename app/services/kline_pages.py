@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from app.core.market.intervals import Interval
+from app.core.market.intervals import DAY_MS, INTERVALS, Interval
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import KlineFrame, KlineKind, KlineRow
 from app.core.market.resampling import resample, resample_rows
@@ -113,7 +113,15 @@ class KlinePages:
 
 def sources_of(wanted: Interval) -> tuple[str, ...]:
     """Intervals whose stored bars an interval is read from, the best first."""
-    return tuple(dict.fromkeys((wanted.name, *_COARSE.get(wanted.name, _FINE))))
+    # Minutes are what is usually kept, and keep the longest past; anything else that fits is
+    # better than nothing.
+    fitting = (
+        name
+        for name, each in reversed(INTERVALS.items())
+        if each.length_ms < wanted.length_ms and not DAY_MS % each.length_ms
+    )
+    whole = (name for name in fitting if not wanted.length_ms % INTERVALS[name].length_ms)
+    return tuple(dict.fromkeys((wanted.name, *_COARSE.get(wanted.name, _FINE), *whole)))
 
 
 def kline_page(

@@ -335,3 +335,18 @@ def test_funding_rates_and_open_interest_come_in_pages(api: ApiClient, day: Trad
         ("/funding?exchange=binance&symbol=ETH/USDT", 404),
     ):
         assert api.get(path).status_code == status
+
+
+def test_hours_derive_from_five_minutes_where_no_minutes_are_kept(
+    api: ApiClient, day: TradingDay
+) -> None:
+    def store(unit: Unit) -> None:
+        series = unit.klines.series("binance", "ETH/USDT", "5m", unit.now_ms)
+        unit.klines.lock_series(series.id)
+        bars = [_bar(n)._replace(open_ts=START_MS + n * 5 * MINUTE) for n in range(24)]
+        unit.klines.store(series.id, bars, covered=False, source="test", now_ms=unit.now_ms)
+
+    day.container.bulk_units.run(store)
+    path = "/klines?exchange=binance&symbol=ETH/USDT&interval=1h"
+    assert columns(api.get(path))["open_ts"] == [START_MS, START_MS + HOUR_MS]
+    assert columns(api.get(path.replace("1h", "3m")))["open_ts"] == []
