@@ -112,7 +112,7 @@ class SegmentFiles:
     def write(self, key: SegmentKey, frame: KlineFrame) -> Segment:
         """Keep bars as a file, replacing every other of the period.
 
-        A disk that is full costs the file and not the answer: the segment lives in memory then.
+        A disk that is full costs the file and not the answer.
         """
         segment = Segment(key, frame.open_ts, frame.columns())
         folder = self._root / key.series
@@ -153,19 +153,17 @@ class SegmentFiles:
             size -= bytes_
 
 
-def joined(series: tuple[str, str, str], parts: Sequence[KlineFrame | Segment]) -> KlineFrame:
+def joined(series: tuple[str, str, str], parts: Sequence[KlineFrame]) -> KlineFrame:
     """One frame of parts that follow each other; a single part is not copied."""
-    times = [part.open_ts for part in parts]
-    columns = [part.columns if isinstance(part, Segment) else part.columns() for part in parts]
     if len(parts) == 1:
-        return KlineFrame(*series, times[0], *columns[0])
+        return parts[0]
     if not parts:
         empty = np.empty(0)
         return KlineFrame(*series, np.empty(0, np.int64), empty, empty, empty, empty, empty)
     return KlineFrame(
         *series,
-        np.concatenate(times),
-        *(np.concatenate(each) for each in zip(*columns, strict=True)),
+        np.concatenate([part.open_ts for part in parts]),
+        *(np.concatenate(each) for each in zip(*(part.columns() for part in parts), strict=True)),
     )
 
 

@@ -23,9 +23,7 @@ from app.models import (
 )
 from app.repositories.base import Page
 from app.repositories.unit import Unit, Units
-
-# Series that higher intervals are derived from, the coarsest first.
-_SOURCES = ("1d", "1m")
+from app.services.kline_pages import sources_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,11 +202,10 @@ class Listings:
         None where neither it nor one that it derives from holds any bar.
         """
         with self._units.read() as unit:
-            for name in dict.fromkeys((interval, *_SOURCES)):
+            for name in sources_of(interval_of(interval)):
                 spans = _spans(unit, exchange, symbol, name)
                 present = [span for span in spans if span.state is CoverageState.PRESENT]
-                finer = interval_of(name).length_ms <= interval_of(interval).length_ms
-                if present and finer:
+                if present:
                     return present[0].start, present[-1].end
         return None
 

@@ -73,43 +73,26 @@ class Plans:
         if selection is not None:
             wanted = self._choose(exchange, selection)
         _check(name, wanted, names, since_ms)
-        features = self._markets(exchange).features
-        _check_venue(features, exchange, names, kind)
         beside = list(dict.fromkeys(str(Extra.of(text)) for text in extras))
-        for each in beside:
-            Extra.of(each).check(features, exchange)
+        _check_venue(self._markets(exchange).features, exchange, names, kind, beside)
         if selection is None:
             self._check_symbols(exchange, wanted)
-
-        def work(unit: Unit) -> CollectionPlanRow:
-            if unit.plans.named(name) is not None:
-                raise Conflict(f"a collection plan named {name!r} exists already")
-            if beside:
-                _check_swaps(unit, exchange, wanted)
-            for before in after:
-                if unit.plans.named(before) is None:
-                    raise NotFound(f"no collection plan is named {before[:64]!r}")
-            row = CollectionPlanRow(
-                id=self._ids.new(),
-                name=name,
-                exchange=exchange,
-                symbols=wanted,
-                kind=KlineKind(kind).value,
-                selection=selection.as_row() if selection is not None else None,
-                intervals=names,
-                after=list(dict.fromkeys(after)) or None,
-                extras=beside or None,
-                since_ts=since_ms,
-                priority=priority,
-                enabled=enabled,
-                followed_ts=0,
-                created_at=unit.now_ms,
-                updated_at=unit.now_ms,
-            )
-            unit.plans.add(row)
-            return row
-
-        return self._units.run(work)
+        row = CollectionPlanRow(
+            id=self._ids.new(),
+            name=name,
+            exchange=exchange,
+            symbols=wanted,
+            kind=KlineKind(kind).value,
+            selection=selection.as_row() if selection is not None else None,
+            intervals=names,
+            after=list(dict.fromkeys(after)) or None,
+            extras=beside or None,
+            since_ts=since_ms,
+            priority=priority,
+            enabled=enabled,
+            followed_ts=0,
+        )
+        return self._units.run(partial(_added, row=row))
 
     def page(self, limit: int, cursor: str | None = None) -> Page[CollectionPlanRow]:
         """Plans, newest first."""
@@ -207,6 +190,18 @@ class Plans:
                 unit.instruments.get(exchange, symbol)
 
 
+def _added(unit: Unit, row: CollectionPlanRow) -> CollectionPlanRow:
+    if unit.plans.named(row.name) is not None:
+        raise Conflict(f"a collection plan named {row.name!r} exists already")
+    if row.extras:
+        _check_swaps(unit, row.exchange, row.symbols)
+    for before in row.after or ():
+        if unit.plans.named(before) is None:
+            raise NotFound(f"no collection plan is named {before[:64]!r}")
+    row.created_at = row.updated_at = unit.now_ms
+    return unit.plans.add(row)
+
+
 def _extend(unit: Unit, plan_id: str, chosen: Sequence[str]) -> list[str]:
     """The symbols that the plan did not have yet, as far as its limit of series goes."""
     row = unit.plans.lock(plan_id)
@@ -232,8 +227,14 @@ def _check(name: str, symbols: Sequence[str], intervals: Sequence[str], since_ms
 
 
 def _check_venue(
-    features: MarketFeatures, exchange: str, intervals: Sequence[str], kind: str
+    features: MarketFeatures,
+    exchange: str,
+    intervals: Sequence[str],
+    kind: str,
+    extras: Sequence[str],
 ) -> None:
+    for text in extras:
+        Extra.of(text).check(features, exchange)
     if kind not in features.kinds:
         has = ", ".join(sorted(features.kinds))
         raise InvalidInput(f"{exchange} has no {kind[:20]} klines; it has {has}")
