@@ -35,6 +35,7 @@ class StrategyVersionRow(Base):
     strategy_id: Mapped[str] = mapped_column(Uid, ForeignKey("strategies.id"))
     sha256: Mapped[str] = mapped_column(String(64))
     source: Mapped[str] = mapped_column(LongText)
+    listens: Mapped[bool] = mapped_column(default=True)  # to order events, not to bars alone
     app_version: Mapped[str] = mapped_column(Word)
     talib_version: Mapped[str] = mapped_column(Word)
     created_at: Mapped[int] = mapped_column(Millis)
@@ -57,6 +58,7 @@ class StrategyInstanceRow(Base):
     params: Mapped[dict[str, Any]] = mapped_column(Json)
     capital: Mapped[Decimal]
     compounding: Mapped[bool]
+    listens: Mapped[bool] = mapped_column(default=True)  # its version's
     status: Mapped[str] = mapped_column(Word)  # created | running | stopped | failed
     error: Mapped[str | None] = mapped_column(String(500))
     run_id: Mapped[str | None] = mapped_column(Uid)

@@ -147,7 +147,7 @@ class Lockstep:
     def _to_evaluate(self, exchange: str, to_ms: int) -> list[tuple[str, str]]:
         with self._units.read() as unit:
             running = [row for row in unit.instances.running() if row.exchange == exchange]
-            untold = {row.id for row in running if unit.orders.untold(row.id, 1)}
+            untold = {row.id for row in running if row.listens and unit.orders.untold(row.id, 1)}
         return [
             ("strategies.evaluate", row.id)
             for row in running

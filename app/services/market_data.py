@@ -12,7 +12,7 @@ from app.core.errors import InvalidInput, NotFound, TidemarkError, Unavailable
 from app.core.exchanges.errors import VenueError
 from app.core.market.coverage import CoverageState, Span, count_bars, gaps, lay
 from app.core.market.instruments import Instrument
-from app.core.market.intervals import Interval
+from app.core.market.intervals import INTERVALS, Interval
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import KlineFrame, KlineRow
 from app.core.market.quotes import MarketData
@@ -277,9 +277,7 @@ class MarketDataService:
         """Close of the latest stored bar, at the time of its close."""
         latest: MarketData | None = None
         with self._units.read() as unit:
-            for series in unit.klines.all_series(exchange):
-                if series.symbol != symbol or series.kind != "trade":
-                    continue
+            for series in unit.klines.sources(exchange, symbol, tuple(INTERVALS)).values():
                 row = unit.klines.last(series.id, now)
                 if row is None:
                     continue

@@ -13,9 +13,9 @@ import pytest
 
 from tests.support.installation import Installation, installed
 from tests.support.simulator import SimulatorProcess
-from tests.support.strategies_of_stories import Counter, Holder
+from tests.support.strategies_of_stories import Counter, Deaf, Holder
 
-STRATEGIES: Final = {"holder": Holder, "counter": Counter}
+STRATEGIES: Final = {"holder": Holder, "counter": Counter, "deaf": Deaf}
 
 
 @pytest.fixture(scope="module")

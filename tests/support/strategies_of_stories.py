@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.core.market.klines import KlineData
 from app.core.strategies.base import Answer, BaseStrategy
+from app.core.strategies.parameters import BoolParameter
 from app.core.strategies.updates import OrderUpdate
 
 
@@ -29,3 +30,19 @@ class Counter(BaseStrategy):
             price = (update.price or 0) * 2
             return self.sell("0.009", "limit", limit=price, tag="offer")
         return None
+
+
+class Deaf(BaseStrategy):
+    """Counts bars and buys on the first one, below the price where told so; it answers bars
+    alone."""
+
+    below = BoolParameter(False)
+
+    def on_kline(self, kline: KlineData) -> Answer:
+        """Count; buy once."""
+        self.state["bars"] = [*self.state.get("bars", []), kline.timestamp]
+        if len(self.state["bars"]) > 1:
+            return None
+        if self.below:
+            return self.buy("0.01", "limit", limit=kline.close * 0.9995, tag="first")
+        return self.buy("0.01", tag="first")

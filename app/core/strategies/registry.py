@@ -23,6 +23,7 @@ class StrategyInfo:
         schema: JSON schema of the parameters, with defaults and bounds.
         source: the whole text of the file that defines it.
         version: sha256 of that text, in hex.
+        listens: whether it answers order events, and not bars alone.
     """
 
     name: str
@@ -32,6 +33,7 @@ class StrategyInfo:
     schema: dict[str, Any]
     source: str
     version: str
+    listens: bool
 
 
 class StrategyRegistry:
@@ -98,7 +100,13 @@ def describe(name: str, strategy_class: type[BaseStrategy], source: str) -> Stra
         schema=json_schema(strategy_class.parameters),
         source=source,
         version=source_version(source),
+        listens=listens(strategy_class),
     )
+
+
+def listens(strategy_class: type[BaseStrategy]) -> bool:
+    """Whether a strategy answers order events: whether it defines ``on_order_update``."""
+    return strategy_class.on_order_update is not BaseStrategy.on_order_update
 
 
 def source_version(source: str) -> str:

@@ -20,6 +20,7 @@ from app.core.strategies.bar_view import BarView, Columns
 from app.core.strategies.base import Answer, BaseStrategy
 from app.core.strategies.desk import Desk
 from app.core.strategies.errors import StrategyFailed
+from app.core.strategies.registry import listens
 from app.core.strategies.signal import EmittedSignal, Signal, SignalAction
 from app.core.strategies.sizing import check_signal
 from app.core.strategies.updates import OrderUpdate, OwnOrder
@@ -83,7 +84,7 @@ class StrategyRunner:
         # symbols may answer with an order for the same one.
         self._cause = ""
         self._legs: dict[str, int] = {}
-        self.listens = type(strategy).on_order_update is not BaseStrategy.on_order_update
+        self.listens = listens(type(strategy))
 
     def stand_before(self, position: int) -> None:
         """Make the present the last bars before the slice at ``position``."""

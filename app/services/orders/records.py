@@ -9,7 +9,7 @@ import structlog
 from app.core.events import body, topic
 from app.core.money import ZERO, canonical
 from app.core.orders.reservation import remaining_reservation
-from app.core.orders.state import FINAL, require_move
+from app.core.orders.state import FINAL, WORKING, require_move
 from app.core.orders.types import OrderRequest, OrderStatus, OrderType, Side, TimeInForce
 from app.core.risk.context import Decision
 from app.models import OrderRow, RiskDecisionRow, SignalRow
@@ -129,8 +129,11 @@ def move(
 
 def note(unit: Unit, order: OrderRow, kind: str, before: OrderStatus, **data: Any) -> None:
     """Write an order event and its outbox twin; the instance is told."""
-    to_tell = kind in TOLD and unit.instances.get(order.instance_id).kind == "strategy"
-    if to_tell:
+    instance = unit.instances.get(order.instance_id)
+    to_tell = kind in TOLD and instance.kind == "strategy"
+    # One that answers bars alone learns of it with its next bar. It may be holding that bar
+    # back for an order that rests at the venue, and for no other.
+    if to_tell and (instance.listens or before in WORKING):
         unit.enqueue("strategies.evaluate", order.instance_id)
     if order.status in FINAL:
         wake_waiting(unit, order.instance_id)

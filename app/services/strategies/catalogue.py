@@ -131,6 +131,7 @@ class StrategyCatalogue:
                 strategy_id=row.id,
                 sha256=info.version,
                 source=info.source,
+                listens=info.listens,
                 app_version=self._app_version,
                 talib_version=self._talib_version,
                 created_at=unit.now_ms,

@@ -92,13 +92,13 @@ class Evaluator:
 
         User code runs outside of any transaction; only the writing of its answer is one.
         """
-        subject = self._load(instance_id)
-        if subject is None:
+        with self._units.read() as unit:
+            row = unit.instances.get(instance_id)
+            has_news = row.listens and bool(unit.orders.untold(row.id, 1))
+        if row.status != "running" or row.version_id is None:
             return 0
-        row = subject.row
         market_now = self._market_clock.now_ms(row.exchange)
-        seen_to = _closed_end(row, market_now)
-        if not subject.events and _is_up_to_date(row, seen_to):
+        if not has_news and _is_up_to_date(row, _closed_end(row, market_now)):
             return 0
         try:
             frames = self._closed_frames(row, market_now)
@@ -107,8 +107,9 @@ class Evaluator:
         ready, skipped = _complete(row, frames, market_now)
         last = max((int(frame.open_ts[-1]) for frame in ready if len(frame)), default=None)
         fresh = last is not None and (row.cursor_ts is None or last > row.cursor_ts)
-        if not fresh and not subject.events:
+        if not fresh and not has_news:
             return 0
+        subject = self._load(row)
         if fresh and self._awaits_fills(subject, last or 0, market_now):
             return 0
         return self._take(subject, ready, skipped)
@@ -125,17 +126,19 @@ class Evaluator:
             self._fail(row, error)
             return 0
 
-    def _load(self, instance_id: str) -> _Subject | None:
+    def _load(self, row: StrategyInstanceRow) -> _Subject:
+        """What an evaluation of the row needs besides bars.
+
+        Read after the bars, so that the fills before them are in it. What comes later still
+        is found by the writing transaction.
+        """
         with self._units.read() as unit:
-            row = unit.instances.get(instance_id)
-            if row.status != "running" or row.version_id is None:
-                return None
             events = unit.orders.untold(row.id)
             orders = {key: unit.orders.get(key) for key in {event.order_id for event in events}}
             held = unit.ledger.positions_of_instance(row.id)
             return _Subject(
                 row=row,
-                ref=self._ref(unit, row.version_id),
+                ref=self._ref(unit, row.version_id or ""),
                 instruments=tuple(unit.instruments.get(row.exchange, s) for s in row.symbols),
                 events=events,
                 orders=orders,

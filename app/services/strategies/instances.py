@@ -129,6 +129,7 @@ class InstanceService:
                     params=new.params,
                     capital=new.capital,
                     compounding=new.compounding,
+                    listens=version.listens,
                     status="created",
                     state={},
                     created_at=unit.now_ms,

@@ -214,3 +214,44 @@ def test_lockstep_moves_on_when_everyone_has_caught_up(here: Installation) -> No
     assert counted(here, instance) == [0, 1, 2]
     assert here.orders_of(instance)[0].status == OrderStatus.FILLED
     here.check(account)
+
+
+def test_a_strategy_that_answers_bars_alone_is_not_woken_by_its_fills(
+    anywhere: Installation,
+) -> None:
+    here = anywhere
+    account = here.account()
+    here.plan()
+    instance = here.instance(account, "deaf")
+    here.ran.clear()
+    here.bars(1)
+    (order,) = here.orders_of(instance)
+    assert order.status == OrderStatus.FILLED
+    accepted = next(n for n, ran in enumerate(here.ran) if ran[0] == "orders.accept_signal")
+    assert ("strategies.evaluate", instance.id) not in here.ran[accepted:]
+    # With the next bar it learns of the fill, which is then no more news.
+    here.bars(1)
+    assert counted(here, instance) == [0, 1]
+    with here.parts.units.read() as unit:
+        assert unit.orders.untold(instance.id) == []
+    here.check(account)
+
+
+def test_a_bar_that_waits_for_a_resting_order_is_taken_when_the_order_has_filled(
+    anywhere: Installation,
+) -> None:
+    """The bar came before the fill; what lets it go is the order's own end."""
+    here = anywhere
+    account = here.account()
+    here.plan()
+    instance = here.instance(account, "deaf", params={"below": True})
+    here.bars(1)
+    (order,) = here.orders_of(instance)
+    assert order.status == OrderStatus.ACKNOWLEDGED
+    bars = [0]
+    while here.row(order).status != OrderStatus.FILLED:
+        assert len(bars) < 60, "the market never came down to the order"
+        here.bars(1)
+        bars.append(len(bars))
+        assert counted(here, instance) == bars
+    here.check(account)
