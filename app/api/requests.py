@@ -53,6 +53,8 @@ class RequestFrame:
                 headers = MutableHeaders(scope=message)
                 for name, value in _headers_for(scope, trace_id).items():
                     headers.setdefault(name, value)
+                # Until the answer began: what a browser's tools show as the server's part.
+                headers["Server-Timing"] = f"app;dur={(time.perf_counter() - began) * 1000:.1f}"
             await send(message)
 
         try:

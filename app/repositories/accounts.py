@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from app.core.errors import NotFound
 from app.core.money import ZERO
 from app.models import AccountRow, BalanceRow
 from app.repositories.base import KeyedRepository
+
+# One statement for all assets of an order. It reads the primary key in its order, and so locks.
+_LOCK_BALANCES = (
+    select(BalanceRow)
+    .where(
+        BalanceRow.account_id == bindparam("account"),
+        BalanceRow.asset.in_(bindparam("assets", expanding=True)),
+    )
+    .order_by(BalanceRow.asset)
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
 
 
 class AccountRepository(KeyedRepository[AccountRow]):
@@ -79,22 +91,20 @@ class AccountRepository(KeyedRepository[AccountRow]):
         unit has locked before is not asked for again: nobody else can have changed it.
         """
         held = self._locked.setdefault(account_id, {})
-        for asset in sorted(set(assets) - held.keys()):
-            statement = (
-                select(BalanceRow)
-                .where(BalanceRow.account_id == account_id, BalanceRow.asset == asset)
-                .with_for_update()
-                .execution_options(populate_existing=True)
-            )
-            row = self._session.scalars(statement).one_or_none()
-            if row is None:
-                row = BalanceRow(
-                    account_id=account_id, asset=asset, free=ZERO, locked=ZERO, updated_at=0
-                )
-                self._session.add(row)
-                self._session.flush()
-            held[asset] = row
+        missing = sorted(set(assets) - held.keys())
+        if missing:
+            names = {"account": account_id, "assets": missing}
+            held.update({row.asset: row for row in self._session.scalars(_LOCK_BALANCES, names)})
+        for asset in missing:
+            if asset not in held:
+                held[asset] = self._made(account_id, asset)
         return {asset: held[asset] for asset in assets}
+
+    def _made(self, account_id: str, asset: str) -> BalanceRow:
+        row = BalanceRow(account_id=account_id, asset=asset, free=ZERO, locked=ZERO, updated_at=0)
+        self._session.add(row)
+        self._session.flush()
+        return row
 
     def move(
         self, row: BalanceRow, *, free: Decimal = ZERO, locked: Decimal = ZERO, at: int

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select, bindparam, select
 from sqlalchemy.orm import Session
 
 from app.core.errors import NotFound
@@ -53,6 +54,11 @@ class KeyedRepository(Repository, Generic[M]):
     key: ClassVar[Any]
     noun: ClassVar[str]
 
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        # A session forgets what nobody holds, and would read it again for the next who asks.
+        self._held: dict[str, M] = {}
+
     def add(self, row: M) -> M:
         """Insert a row when the unit is flushed."""
         self._session.add(row)
@@ -60,7 +66,8 @@ class KeyedRepository(Repository, Generic[M]):
 
     def find(self, key: str) -> M | None:
         """The row of that id, or None."""
-        return self._session.get(self.model, key)
+        row: M | None = self._session.get(self.model, key)
+        return row if row is None else self._held.setdefault(key, row)
 
     def get(self, key: str) -> M:
         """The row of that id.
@@ -79,15 +86,21 @@ class KeyedRepository(Repository, Generic[M]):
         Raises:
             NotFound: there is none.
         """
-        row: M | None = self._session.scalars(
-            select(self.model)
-            .where(type(self).key == key)
-            .with_for_update()
-            .execution_options(populate_existing=True)
-        ).one_or_none()
+        row: M | None = self._session.scalars(self._locking(), {"key": key}).one_or_none()
         if row is None:
             raise NotFound(f"no {self.noun} has the id {key[:40]!r}")
-        return row
+        return self._held.setdefault(key, row)
+
+    @classmethod
+    @cache
+    def _locking(cls) -> Select[Any]:
+        # Built once: building and hashing it anew took as long as the driver took to send it.
+        return (
+            select(cls.model)
+            .where(cls.key == bindparam("key"))
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
 
     def page(self, limit: int, cursor: str | None = None, *where: ColumnElement[bool]) -> Page[M]:
         """Rows by descending id, newest first."""

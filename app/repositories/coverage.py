@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 
 from app.core.market.coverage import CoverageState, Span
 from app.models import CoverageRow
@@ -33,7 +34,13 @@ class CoverageRepository(Repository):
         """Replace the spans ``before``, as ``spans`` gave them, by ``after``."""
         known = {span.start: span for span in before}
         wanted = {span.start: span for span in after}
-        gone = [span.start for span in before if wanted.get(span.start) != span]
+        for span in after:
+            # What every new bar does: a range ends later, and nothing else.
+            old = known.get(span.start)
+            if old is not None and old != span and old == replace(span, end=old.end):
+                self._move_end(series_id, span)
+                known[span.start] = span
+        gone = [start for start, span in known.items() if wanted.get(start) != span]
         for position in range(0, len(gone), _IN_LIMIT):
             self._session.execute(
                 delete(CoverageRow).where(
@@ -56,3 +63,11 @@ class CoverageRepository(Repository):
                     for span in new
                 ],
             )
+
+    def _move_end(self, series_id: int, span: Span) -> None:
+        self._session.execute(
+            update(CoverageRow)
+            .where(CoverageRow.series_id == series_id, CoverageRow.start_ts == span.start)
+            .values(end_ts=span.end)
+            .execution_options(synchronize_session=False)
+        )

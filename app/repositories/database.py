@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, select
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection, QueuePool
 
 from app.core.errors import InvalidInput
 
@@ -26,6 +27,7 @@ _READ_TIMEOUT_S = 10
 _WRITE_TIMEOUT_S = 10
 # A file that is being loaded answers at its end.
 _BULK_S = 30
+_POOL_SIZE = 10
 _POOL_TIMEOUT_S = 10
 # /ready asks twice (does it answer, is the schema there) and says so within five seconds.
 _PROBE_S = 2
@@ -47,6 +49,7 @@ _LOCK_WAIT_TIMEOUT = 1205
 _DEADLOCK = 1213
 # 1114: InnoDB could not make a table's file longer. 1021: another file of the server's.
 _DISK_FULL = frozenset({1021, 1114})
+_READERS: WeakKeyDictionary[Engine, Engine] = WeakKeyDictionary()
 
 
 def open_probe(url: str) -> Engine:
@@ -60,7 +63,7 @@ def open_probe(url: str) -> Engine:
     return _mysql(parsed, 1, False, answer_s=_PROBE_S)
 
 
-def open_engine(url: str, *, pool_size: int = 10, local_infile: bool = False) -> Engine:
+def open_engine(url: str, *, pool_size: int = _POOL_SIZE, local_infile: bool = False) -> Engine:
     """Engine for a database URL: ``sqlite:///path`` or ``mysql+pymysql://…``.
 
     Args:
@@ -71,6 +74,21 @@ def open_engine(url: str, *, pool_size: int = 10, local_infile: bool = False) ->
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed, pool_size)
     return _mysql(parsed, pool_size, local_infile)
+
+
+def reading_engine(engine: Engine) -> Engine:
+    """The engine of units that only read one committed state after the other.
+
+    On MySQL a twin with connections of its own that have no transactions: nothing is begun and
+    nothing rolled back, which was one statement in eight of all. It is disposed with its twin.
+    """
+    if not is_mysql(engine):
+        return engine.execution_options(**{WRITES: False})
+    twin = _READERS.get(engine)
+    if twin is None:
+        twin = _READERS[engine] = _mysql(engine.url, _size_of(engine), False, reads=True)
+        event.listen(engine, "engine_disposed", lambda _: twin.dispose())
+    return twin
 
 
 @contextmanager
@@ -123,7 +141,19 @@ def _has_waited_in_vain(error: Exception, statement: str) -> bool:
     return code == _LOCK_WAIT_TIMEOUT
 
 
-def _mysql(url: URL, pool_size: int, local_infile: bool, answer_s: int | None = None) -> Engine:
+def _size_of(engine: Engine) -> int:
+    """Connections that an engine's pool keeps; of one that keeps none, the default."""
+    return engine.pool.size() if isinstance(engine.pool, QueuePool) else _POOL_SIZE
+
+
+def _mysql(
+    url: URL,
+    pool_size: int,
+    local_infile: bool,
+    answer_s: int | None = None,
+    *,
+    reads: bool = False,
+) -> Engine:
     pool: dict[str, Any] = {
         "pool_size": pool_size,
         "max_overflow": pool_size,
@@ -136,7 +166,8 @@ def _mysql(url: URL, pool_size: int, local_infile: bool, answer_s: int | None = 
     engine = create_engine(
         url.update_query_dict({"charset": "utf8mb4"}),
         # REPEATABLE READ loses updates silently and takes gap locks; we lock rows we change.
-        isolation_level="READ COMMITTED",
+        isolation_level="AUTOCOMMIT" if reads else "READ COMMITTED",
+        skip_autocommit_rollback=reads,
         **(pool if answer_s is None else {"poolclass": NullPool}),
         connect_args={
             "connect_timeout": answer_s or _CONNECT_TIMEOUT_S,
@@ -147,8 +178,15 @@ def _mysql(url: URL, pool_size: int, local_infile: bool, answer_s: int | None = 
             "init_command": f"SET innodb_lock_wait_timeout={_LOCK_WAIT_S}",
         },
     )
+    event.listen(engine, "do_connect", _connected)
     _ping_idle(engine)
     return engine
+
+
+def _connected(_dialect: Any, _record: Any, args: Any, given: dict[str, Any]) -> DBAPIConnection:
+    from app.repositories.driver import FastConnection
+
+    return FastConnection(*args, **given)
 
 
 def _ping_idle(engine: Engine) -> None:

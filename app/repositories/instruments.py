@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from app.core.errors import UnknownName
 from app.core.market.instruments import Instrument, InstrumentStatus, InstrumentType
@@ -33,16 +33,19 @@ class Change:
         }
 
 
+# Asked for with every bar or order, so built once: the building took a quarter of the asking.
+_ONE = select(InstrumentRow).where(
+    InstrumentRow.exchange == bindparam("exchange"), InstrumentRow.symbol == bindparam("symbol")
+)
+
+
 class InstrumentRepository(Repository):
     """Instruments by venue and symbol."""
 
     def find(self, exchange: str, symbol: str) -> Instrument | None:
         """The instrument, or None."""
-        row = self._session.scalars(
-            select(InstrumentRow).where(
-                InstrumentRow.exchange == exchange, InstrumentRow.symbol == symbol
-            )
-        ).one_or_none()
+        names = {"exchange": exchange, "symbol": symbol}
+        row = self._session.scalars(_ONE, names).one_or_none()
         return None if row is None else instrument_of(row)
 
     def get(self, exchange: str, symbol: str) -> Instrument:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from app.core.errors import NotFound
 from app.core.market.validation import BadKline
@@ -16,8 +17,27 @@ from app.repositories.base import Repository
 _IN_LIMIT = 500
 
 
+# Asked with every bar: built once.
+_LOCKED = (
+    select(KlineSeriesRow)
+    .where(
+        *(
+            getattr(KlineSeriesRow, name) == bindparam(name)
+            for name in ("exchange", "symbol", "kind", "interval")
+        )
+    )
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
+
+
 class KlineSeriesRepository(Repository):
     """Series by name, their revisions and their quarantine."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        # A session forgets what nobody holds, and would read it again for the next who asks.
+        self._held: list[KlineSeriesRow] = []
 
     def find_series(
         self, exchange: str, symbol: str, interval: str, kind: str = "trade"
@@ -77,6 +97,18 @@ class KlineSeriesRepository(Repository):
             if found is None:
                 raise
             return found
+        return row
+
+    def locked(
+        self, exchange: str, symbol: str, interval: str, now_ms: int, *, kind: str = "trade"
+    ) -> KlineSeriesRow:
+        """The series by its name, made if there is none, its row locked until the unit ends."""
+        names = {"exchange": exchange, "symbol": symbol, "kind": kind, "interval": interval}
+        row = self._session.scalars(_LOCKED, names).one_or_none()
+        if row is None:
+            made = self.series(exchange, symbol, interval, now_ms, kind=kind)
+            row = self.lock_series(made.id)
+        self._held.append(row)
         return row
 
     def all_series(self, exchange: str | None = None) -> Sequence[KlineSeriesRow]:

@@ -5,13 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, false, func, select, update
+from sqlalchemy import CursorResult, bindparam, false, func, select, update
 from sqlalchemy.orm import Session
 
 from app.core.orders.state import LIVE, UNSETTLED
 from app.core.orders.types import OrderStatus
 from app.models import OrderEventRow, OrderRow
 from app.repositories.base import KeyedRepository
+
+# Asked for with every bar or order, so built once: the building took a quarter of the asking.
+_LIVE = (
+    select(OrderRow)
+    .where(OrderRow.account_id == bindparam("account"), OrderRow.status.in_(LIVE))
+    .order_by(OrderRow.order_id)
+)
+_LIVE_OF_INSTANCE = (
+    select(OrderRow)
+    .where(OrderRow.instance_id == bindparam("instance"), OrderRow.status.in_(LIVE))
+    .order_by(OrderRow.order_id)
+)
+_UNTOLD = (
+    select(OrderEventRow)
+    .where(OrderEventRow.instance_id == bindparam("instance"), OrderEventRow.told == false())
+    .order_by(OrderEventRow.id)
+    .limit(bindparam("most"))
+)
+_LAST_SEQ = select(func.max(OrderEventRow.seq)).where(OrderEventRow.order_id == bindparam("order"))
 
 
 class OrderRepository(KeyedRepository[OrderRow]):
@@ -56,6 +75,15 @@ class OrderRepository(KeyedRepository[OrderRow]):
             )
         ).one_or_none()
 
+    def lock_of_client_id(self, account_id: str, client_order_id: str) -> OrderRow | None:
+        """The same order as it is now, locked until the unit ends."""
+        return self._session.scalars(
+            select(OrderRow)
+            .where(OrderRow.account_id == account_id, OrderRow.client_order_id == client_order_id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        ).one_or_none()
+
     def claim(
         self,
         order_id: str,
@@ -96,11 +124,7 @@ class OrderRepository(KeyedRepository[OrderRow]):
 
     def live(self, account_id: str) -> Sequence[OrderRow]:
         """Orders of an account that are not in a final state, oldest first."""
-        return self._session.scalars(
-            select(OrderRow)
-            .where(OrderRow.account_id == account_id, OrderRow.status.in_(LIVE))
-            .order_by(OrderRow.order_id)
-        ).all()
+        return self._session.scalars(_LIVE, {"account": account_id}).all()
 
     def held_back(self, account_id: str, reason: str) -> Sequence[OrderRow]:
         """NEW orders of an account that wait for that reason, oldest first."""
@@ -116,11 +140,7 @@ class OrderRepository(KeyedRepository[OrderRow]):
 
     def live_of_instance(self, instance_id: str) -> Sequence[OrderRow]:
         """Orders of an instance that are not in a final state, oldest first."""
-        return self._session.scalars(
-            select(OrderRow)
-            .where(OrderRow.instance_id == instance_id, OrderRow.status.in_(LIVE))
-            .order_by(OrderRow.order_id)
-        ).all()
+        return self._session.scalars(_LIVE_OF_INSTANCE, {"instance": instance_id}).all()
 
     def of_instance(self, instance_id: str, limit: int) -> Sequence[OrderRow]:
         """Orders of an instance, oldest first."""
@@ -185,9 +205,7 @@ class OrderRepository(KeyedRepository[OrderRow]):
         known = self._seqs.get(order_id)
         if known is not None:
             return known
-        last = self._session.scalars(
-            select(func.max(OrderEventRow.seq)).where(OrderEventRow.order_id == order_id)
-        ).one()
+        last: int | None = self._session.scalars(_LAST_SEQ, {"order": order_id}).one()
         return last or 0
 
     def events(self, order_id: str) -> Sequence[OrderEventRow]:
@@ -200,12 +218,7 @@ class OrderRepository(KeyedRepository[OrderRow]):
 
     def untold(self, instance_id: str, limit: int = 500) -> Sequence[OrderEventRow]:
         """Events that the instance's strategy has not been told of, oldest first."""
-        return self._session.scalars(
-            select(OrderEventRow)
-            .where(OrderEventRow.instance_id == instance_id, OrderEventRow.told == false())
-            .order_by(OrderEventRow.id)
-            .limit(limit)
-        ).all()
+        return self._session.scalars(_UNTOLD, {"instance": instance_id, "most": limit}).all()
 
     def mark_told(self, instance_id: str, event_ids: Sequence[int] | None = None) -> None:
         """Note that a strategy was told of events; of all there are, where none are named."""

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from app.models import SignalRow
 from app.repositories.base import KeyedRepository
+
+# Asked for with every bar or order, so built once: the building took a quarter of the asking.
+_UNJUDGED = (
+    select(SignalRow)
+    .where(SignalRow.instance_id == bindparam("instance"), SignalRow.status == "new")
+    .order_by(SignalRow.id)
+)
 
 
 class SignalRepository(KeyedRepository[SignalRow]):
@@ -54,11 +61,7 @@ class SignalRepository(KeyedRepository[SignalRow]):
 
     def unjudged_of(self, instance_id: str) -> Sequence[SignalRow]:
         """Signals of an instance that the gate has not judged, oldest first."""
-        return self._session.scalars(
-            select(SignalRow)
-            .where(SignalRow.instance_id == instance_id, SignalRow.status == "new")
-            .order_by(SignalRow.id)
-        ).all()
+        return self._session.scalars(_UNJUDGED, {"instance": instance_id}).all()
 
     def earlier_legs(self, signal: SignalRow) -> Sequence[SignalRow]:
         """Signals of the same instance, symbol and cause with a lower leg, in order."""

@@ -20,7 +20,13 @@ from app.repositories.accounts import AccountRepository
 from app.repositories.audit import AuditRepository
 from app.repositories.backtests import BacktestRepository
 from app.repositories.coverage import CoverageRepository
-from app.repositories.database import WRITES, driver_code, is_disk_full, is_mysql
+from app.repositories.database import (
+    WRITES,
+    driver_code,
+    is_disk_full,
+    is_mysql,
+    reading_engine,
+)
 from app.repositories.days import DayRepository
 from app.repositories.instances import InstanceRepository
 from app.repositories.instruments import InstrumentRepository
@@ -208,7 +214,8 @@ class Units(UnitOfWork[Unit]):
     def __init__(
         self, engine: Engine, clock: Clock, queue: Queue, publisher: EventPublisher
     ) -> None:
-        self._reading = engine.execution_options(**{WRITES: False})
+        self._reading = reading_engine(engine)
+        self._looking = engine.execution_options(**{WRITES: False})
         self._writing = engine.execution_options(**{WRITES: True})
         self._clock = clock
         self._queue = queue
@@ -216,15 +223,15 @@ class Units(UnitOfWork[Unit]):
 
     @contextmanager
     def read(self) -> Iterator[Unit]:
-        """A read-only unit; it always rolls back."""
+        """A read-only unit. Each statement sees what is committed then."""
         with Session(self._reading, expire_on_commit=False) as session:
             yield Unit(session, self._clock)
 
     @contextmanager
     def snapshot(self) -> Iterator[Unit]:
         """A read-only unit that sees one state of the whole database, whatever is written."""
-        with Session(self._reading, expire_on_commit=False) as session:
-            if is_mysql(self._reading):
+        with Session(self._looking, expire_on_commit=False) as session:
+            if is_mysql(self._looking):
                 # READ COMMITTED shows each statement another state; SQLite's WAL never does.
                 session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
             yield Unit(session, self._clock)

@@ -16,8 +16,7 @@ _TABLES = ("strategy_versions", "strategy_instances")
 def upgrade() -> None:
     """Apply. What is recorded already is told of everything, as it was."""
     for table in _TABLES:
-        column = sa.Column("listens", sa.Boolean(), nullable=False, server_default="1")
-        op.add_column(table, column)
+        op.add_column(table, sa.Column("listens", sa.Boolean(), nullable=False, server_default="1"))
 
 
 def downgrade() -> None:

@@ -11,7 +11,7 @@ from app.core.market.intervals import Interval, interval
 from app.core.market.klines import KlineRow
 from app.core.market.validation import BadKline, as_text, kline_fault
 from app.repositories.unit import Unit, Units
-from app.services.collection.filling import Answer, Filler
+from app.services.collection.filling import Answer, Filler, Kept
 from app.services.collection.target import Ask, Target, kept_by
 
 # A bar said to be closed this long before it could be is not believed: venues' clocks do not
@@ -92,34 +92,22 @@ class Arrivals:
         length = interval(name)
         target = Target(exchange, symbol, length, 0)
         good, bad = _sorted_out(bars, length)
-        changed = 0
         # One answer for each run without a gap: a gap between two answers proves nothing.
-        for run in _runs(good, length):
-            changed += self._keep_answer(unit, target, run, [])
+        kept = [self._keep_answer(unit, target, run, []) for run in _runs(good, length)]
         for fault in bad:
             self._keep_answer(unit, target, [], [fault])
-        if good and self._lacks_before(unit, target, good[0].open_ts, good[-1].open_ts):
+        if bad or (good and _lacks(unit, target, good[0].open_ts, good[-1].open_ts, kept)):
             behind.add(series)
-        if bad:
-            behind.add(series)
-        return changed
+        return sum(each.stored.changed for each in kept)
 
     def _keep_answer(
         self, unit: Unit, target: Target, good: list[KlineRow], bad: list[BadKline]
-    ) -> int:
+    ) -> Kept:
         times = [row.open_ts for row in good] or [entry.open_ts for entry in bad]
         start, end = times[0], target.interval.next(times[-1])
         ask = Ask(start, end, wanted_from=start, stored_until=None)
         answer = Answer(ask, good, bad, position=end, earliest=None)
-        return self._filler.keep(unit, target, answer, transport="ws").changed
-
-    def _lacks_before(self, unit: Unit, target: Target, first: int, last: int) -> bool:
-        """Whether the bar before is not here, or one between those that came."""
-        series = unit.klines.find_series(*target.key)
-        assert series is not None  # noqa: S101 - bars of it have just been stored
-        before = target.interval.floor(first - 1)
-        spans = unit.coverage.spans(series.id, before, last)
-        return bool(missing(spans, before, last, unit.now_ms))
+        return self._filler.keep(unit, target, answer, transport="ws")
 
 
 def hint_catch_up(unit: Unit, series: set[tuple[str, str, str]]) -> None:
@@ -129,6 +117,15 @@ def hint_catch_up(unit: Unit, series: set[tuple[str, str, str]]) -> None:
     for plan in unit.plans.enabled():
         if kept_by(plan) & series:
             unit.enqueue("collection.follow", plan.id)
+
+
+def _lacks(unit: Unit, target: Target, first: int, last: int, kept: Sequence[Kept]) -> bool:
+    """Whether the bar before the first is not here, or one between those that came."""
+    before = target.interval.floor(first - 1)
+    spans = kept[0].spans
+    if len(kept) > 1:
+        spans = unit.coverage.spans(kept[0].series_id, before, last)
+    return bool(missing(spans, before, last, unit.now_ms))
 
 
 def _sorted_out(

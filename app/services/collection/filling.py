@@ -60,6 +60,20 @@ class Answer:
         return list(self.good.rows()) if isinstance(self.good, KlineColumns) else self.good
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What became of an answer.
+
+    Attributes:
+        series_id: the series that holds its bars.
+        spans: what is known now of the answer's range and of what touches it, ascending.
+    """
+
+    stored: Stored
+    series_id: int
+    spans: Sequence[Span]
+
+
 class Filler:
     """Fills series from their venues. ``fetch`` talks to the venue, ``keep`` to the database.
 
@@ -119,7 +133,7 @@ class Filler:
             earliest = probe.good[0].open_ts if probe.good else None
         return replace(answer, position=_position(target, ask, times), earliest=earliest)
 
-    def keep(self, unit: Unit, target: Target, answer: Answer, transport: str = "rest") -> Stored:
+    def keep(self, unit: Unit, target: Target, answer: Answer, transport: str = "rest") -> Kept:
         """Store an answer with its coverage, under the series row's lock.
 
         Emits one event and a hint to each instance concerned, if anything was stored.
@@ -132,10 +146,9 @@ class Filler:
         """
         name = target.interval.name
         kind = target.kind
-        series = unit.klines.series(
+        series = unit.klines.locked(
             target.exchange, target.symbol, name, unit.now_ms, kind=kind.value
         )
-        unit.klines.lock_series(series.id)
         ask, times = answer.ask, answer.times
         before = unit.coverage.spans(series.id, ask.start, ask.end)
         how: dict[str, Any] = {"source": f"{transport}:{target.exchange}", "now_ms": unit.now_ms}
@@ -145,17 +158,17 @@ class Filler:
         else:
             stored = unit.klines.store(series.id, answer.good, covered=covered, **how)
         unit.klines.quarantine(series.id, answer.bad, f"{transport}:{target.exchange}", unit.now_ms)
-        listed = unit.instruments.find(target.exchange, target.symbol)
-        delisted = listed is not None and listed.status is InstrumentStatus.DELISTED
-        after = lay(before, *_learned(target, answer, before, unit.now_ms, delisted=delisted))
+        over = not answer.bad and _is_over(answer, before, times) and _is_delisted(unit, target)
+        after = lay(before, *_learned(target, answer, before, unit.now_ms, over=over))
         unit.coverage.save(series.id, before, after)
         if stored.changed:
             first, last = stored.first, stored.last
             names = (target.exchange, target.symbol, name)
             unit.emit(*kline_event(*names, first, last, stored.changed, kind=kind))
-            for row in unit.instances.running_on(*names) if kind is KlineKind.TRADE else ():
-                unit.enqueue("strategies.evaluate", row.id)
-        return stored
+            concerned = unit.instances.running_on(*names) if kind is KlineKind.TRADE else []
+            for instance_id in concerned:
+                unit.enqueue("strategies.evaluate", instance_id)
+        return Kept(stored, series.id, after)
 
 
 def _position(target: Target, ask: Ask, times: Sequence[int]) -> int:
@@ -176,9 +189,13 @@ def _covers_any(spans: Sequence[Span], times: Sequence[int]) -> bool:
 
 
 def _learned(
-    target: Target, answer: Answer, before: Sequence[Span], now_ms: int, *, delisted: bool
+    target: Target, answer: Answer, before: Sequence[Span], now_ms: int, *, over: bool
 ) -> list[Span]:
-    """Spans that an answer proves, in the order in which they are laid over the known ones."""
+    """Spans that an answer proves, in the order in which they are laid over the known ones.
+
+    Args:
+        over: whether nothing more is to come, for the venue has delisted the symbol.
+    """
     times = answer.times
     runs = present_runs(times, target.interval)
     learned = _leading(answer, before, times, now_ms)
@@ -191,12 +208,17 @@ def _learned(
         if on_grid and inside and bad.open_ts not in stored:
             end = target.interval.next(bad.open_ts)
             learned += refused(before, bad.open_ts, end, bad.reason, now_ms)
-    if delisted and not answer.bad and _is_over(answer, before, times):
+    if over:
         proof = {"status": "delisted", "seen_at": now_ms}
         learned.append(
             Span(answer.ask.wanted_from, answer.ask.end, CoverageState.AFTER_DELISTING, proof)
         )
     return [*learned, *runs]
+
+
+def _is_delisted(unit: Unit, target: Target) -> bool:
+    listed = unit.instruments.find(target.exchange, target.symbol)
+    return listed is not None and listed.status is InstrumentStatus.DELISTED
 
 
 def _is_over(answer: Answer, before: Sequence[Span], times: Sequence[int]) -> bool:

@@ -131,7 +131,7 @@ class CollectionJobs(SlicedJobs):
 
         def work(unit: Unit) -> None:
             job = self._held(unit, job_id, token)
-            stored = self._filler.keep(unit, wanted, answer)
+            stored = self._filler.keep(unit, wanted, answer).stored
             spent = round((self._clock.monotonic() - page_began) * 1000)
             job.cursor = {**job.cursor, "position": answer.position, "failures": 0}
             job.progress = _advanced(job.progress, stored, len(answer.bad), spent)

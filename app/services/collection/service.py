@@ -232,7 +232,7 @@ class CollectionService:
         ask = next_ask(target, spans, recent[0][0], end, now) if recent else None
         if ask is not None:
             answer = self._filler.fetch(target, ask)
-            stored = self._units.run(lambda unit: self._filler.keep(unit, target, answer))
+            stored = self._units.run(lambda unit: self._filler.keep(unit, target, answer).stored)
             followed.rows += stored.changed
 
     def _targets(self, plan: CollectionPlanRow) -> list[Target]:

@@ -123,5 +123,5 @@ def _tell(unit: Unit, file: ImportFile, stored: Stored) -> None:
     unit.emit(*kline_event(exchange, symbol, name, *facts, kind=kind))
     if file.kind is not KlineKind.TRADE:
         return
-    for row in unit.instances.running_on(exchange, symbol, name):
-        unit.enqueue("strategies.evaluate", row.id)
+    for instance_id in unit.instances.running_on(exchange, symbol, name):
+        unit.enqueue("strategies.evaluate", instance_id)

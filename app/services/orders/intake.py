@@ -163,15 +163,15 @@ class OrderIntake:
         turn: Turn,
     ) -> str | None:
         signal = unit.signals.lock(signal_id)
+        instance = unit.instances.get(signal.instance_id)
         if signal.status != "new":
             order = None
         elif market_now > signal.valid_until or turn is Turn.NEVER:
             signal.status = "expired"
-            wake_waiting(unit, signal.instance_id)
-            tell_signal(unit, signal)
+            wake_waiting(unit, instance.id)
+            tell_signal(unit, signal, instance.name)
             return None
         else:
-            instance = unit.instances.get(signal.instance_id)
             request = _Request(
                 intent=Intent(
                     signal.symbol,
@@ -192,7 +192,7 @@ class OrderIntake:
             decision, order = self._judge(unit, request, reference, market_now)
             signal.status = "accepted" if decision.passed else "denied"
             wake_waiting(unit, instance.id)
-            tell_signal(unit, signal)
+            tell_signal(unit, signal, instance.name)
         return order.order_id if order else None
 
     def _judge_manual(
@@ -247,15 +247,20 @@ class OrderIntake:
         if quota.day != market_now // DAY_MS:
             quota.day, quota.orders_today = market_now // DAY_MS, 0
         limits, versions = limits_for(unit, instance.account_id, instance.id)
-        context = risk_context(unit, request.intent, instance, request.exchange, reference, quota)
-        verdict = pre_trade_check(context, limits)
-        decision = self._write_decision(unit, request, context, verdict, versions)
-        if not verdict.passed:
-            return decision, None
-        quota.orders_today += 1
-        if request.intent.side is Side.BUY:
-            quota.used_position += context.order_value or ZERO
-        return decision, self._write_order(unit, request, context, decision)
+        # The quota changes in three steps and is written once.
+        with unit.gathering():
+            context = risk_context(
+                unit, request.intent, instance, request.exchange, reference, quota
+            )
+            verdict = pre_trade_check(context, limits)
+            if verdict.passed:
+                quota.orders_today += 1
+                if request.intent.side is Side.BUY:
+                    quota.used_position += context.order_value or ZERO
+            decision = self._write_decision(unit, request, context, verdict, versions)
+            if not verdict.passed:
+                return decision, None
+            return decision, self._write_order(unit, request, context, decision)
 
     def _write_decision(
         self,
@@ -357,7 +362,7 @@ def _expire_unjudged(unit: Unit, instance: StrategyInstanceRow, key: str) -> Non
         locked = unit.signals.lock(waiting.id)
         if locked.status == "new":
             locked.status = "expired"
-            tell_signal(unit, locked)
+            tell_signal(unit, locked, instance.name)
 
 
 def _check_manual(manual: ManualOrder) -> None:

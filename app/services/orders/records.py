@@ -31,11 +31,10 @@ TOLD: Final = frozenset(
 )
 
 
-def tell_signal(unit: Unit, signal: SignalRow, **more: Any) -> None:
+def tell_signal(unit: Unit, signal: SignalRow, instance_name: str, **more: Any) -> None:
     """Report a signal as it is now; ``more`` is what this news alone says of it."""
-    instance = unit.instances.get(signal.instance_id)
     unit.emit(
-        topic("signals", instance.name, signal.action),
+        topic("signals", instance_name, signal.action),
         body(
             "signals.v1",
             signal_id=signal.id,
@@ -135,7 +134,8 @@ def note(unit: Unit, order: OrderRow, kind: str, before: OrderStatus, **data: An
     # back for an order that rests at the venue, and for no other.
     if to_tell and (instance.listens or before in WORKING):
         unit.enqueue("strategies.evaluate", order.instance_id)
-    if order.status in FINAL:
+    if order.status in FINAL and order.cancel_requested:
+        # Whoever waits, waits for a cancel to be confirmed (``turns``).
         wake_waiting(unit, order.instance_id)
     facts = {key: value for key, value in data.items() if value is not None}
     event = unit.orders.add_event(order, kind, before.value, facts, unit.now_ms, told=not to_tell)

@@ -236,6 +236,7 @@ def fire(unit: Unit, ids: Ids, trigger_id: str, price: MarketData) -> bool:
     tell_signal(
         unit,
         signal,
+        unit.instances.get(row.instance_id).name,
         cause=signal.cause,
         trigger_price=canonical(row.trigger_price),
         price=canonical(there),

@@ -45,6 +45,10 @@ _FILLS_PATIENCE_MS = 15_000
 _VERSIONS = 100
 
 
+class _Overtaken(Exception):
+    """A fill has changed the position since the evaluation began: the bars may be newer."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Subject:
     """An instance as it was when its evaluation began."""
@@ -58,7 +62,6 @@ class _Subject:
     unjudged: Sequence[SignalRow]
     positions: dict[str, Decimal]
     net_cash: Decimal
-    synced_ts: int
 
 
 class Evaluator:
@@ -146,7 +149,6 @@ class Evaluator:
                 unjudged=unit.signals.unjudged_of(row.id),
                 positions={each.symbol: each.quantity for each in held},
                 net_cash=sum((each.cash_flow for each in held), ZERO),
-                synced_ts=unit.accounts.get(row.account_id).synced_ts,
             )
 
     def _ref(self, unit: Unit, version_id: str) -> StrategyRef:
@@ -171,9 +173,11 @@ class Evaluator:
         """
         row = subject.row
         closed = interval_of(row.interval).next(last)
-        resting = [order for order in subject.live if order.status in WORKING]
-        if not resting or subject.synced_ts >= closed:
+        if not any(order.status in WORKING for order in subject.live):
             return False
+        with self._units.read() as unit:
+            if unit.accounts.get(row.account_id).synced_ts >= closed:
+                return False
         if market_now - closed >= _FILLS_PATIENCE_MS:
             _log.warning("evaluated_without_fills", instance_id=row.id, bar_ts=last)
             return False
@@ -221,11 +225,6 @@ class Evaluator:
         told = [event.id for event in subject.events]
 
         def work(unit: Unit) -> int:
-            unit.instances.lock(row.id)
-            if [event.id for event in unit.orders.untold(row.id)] != told:
-                # A fill has changed the position meanwhile: the bars may be newer than it.
-                unit.enqueue("strategies.evaluate", row.id)
-                return 0
             won = unit.instances.advance(
                 row.id,
                 run_id=row.run_id,
@@ -236,6 +235,8 @@ class Evaluator:
             )
             if not won:
                 return 0
+            if [event.id for event in unit.orders.untold(row.id)] != told:
+                raise _Overtaken
             self._refuse_flood(unit, row, result.signals)
             if told:
                 unit.orders.mark_told(row.id, told)
@@ -245,7 +246,11 @@ class Evaluator:
                 _report_skipped(unit, row, bar_ts)
             return len(result.signals)
 
-        return self._units.run(work)
+        try:
+            return self._units.run(work)
+        except _Overtaken:
+            self._units.run(lambda unit: unit.enqueue("strategies.evaluate", row.id))
+            return 0
 
     def _refuse_flood(
         self, unit: Unit, row: StrategyInstanceRow, signals: Sequence[EmittedSignal]
@@ -258,9 +263,11 @@ class Evaluator:
         if not signals:
             return
         counts = Counter(each.bar_ts for each in signals)
-        counts.update(
-            ts for ts in unit.signals.latest_bars(row.id, self._max_signals) if ts in counts
-        )
+        # None of an earlier evaluation answers a bar that had not been seen yet.
+        if row.cursor_ts is not None and min(counts) <= row.cursor_ts:
+            counts.update(
+                ts for ts in unit.signals.latest_bars(row.id, self._max_signals) if ts in counts
+            )
         bar_ts, most = counts.most_common(1)[0]
         if most > self._max_signals:
             raise StrategyFailed(
@@ -296,7 +303,7 @@ class Evaluator:
         )
         unit.signals.add(record)
         unit.enqueue("orders.accept_signal", record.id)
-        tell_signal(unit, record)
+        tell_signal(unit, record, row.name)
 
     def _fail(self, row: StrategyInstanceRow, error: StrategyError) -> None:
         """A strategy that fails is stopped with its error; a person starts it again."""

@@ -61,12 +61,11 @@ class OrderReports:
     def _apply(
         self, unit: Unit, account_id: str, client_id: str, reports: Sequence[OrderReport]
     ) -> None:
-        found = unit.orders.of_client_id(account_id, client_id)
-        if found is None:
+        order = unit.orders.lock_of_client_id(account_id, client_id)
+        if order is None:
             # Not made here, or not known yet: the sweep finds out whose it is.
             unit.enqueue("orders.sync_account", account_id)
             return
-        order = unit.orders.lock(found.order_id)
         for report in reports:
             if native_id(order.symbol) != report.native_symbol or order.side != report.side:
                 _log.error("report_of_another_order", order_id=order.order_id)

@@ -9,7 +9,6 @@ import pytest
 from app.core.errors import Unavailable
 from app.core.exchanges.errors import VenueUnreachable
 from app.core.market.coverage import CoverageState
-from app.models import StrategyInstanceRow
 from app.repositories.instances import InstanceRepository
 from app.services.collection import CollectionService
 from tests.integration.market.collecting import SYMBOL, Collecting, M, bar
@@ -168,9 +167,9 @@ def test_running_instances_are_told_once_for_each_stored_range(
 ) -> None:
     asked = []
 
-    def running_on(_: object, *series: str) -> list[StrategyInstanceRow]:
+    def running_on(_: object, *series: str) -> list[str]:
         asked.append(series)
-        return [StrategyInstanceRow(id="instance-1"), StrategyInstanceRow(id="instance-2")]
+        return ["instance-1", "instance-2"]
 
     monkeypatch.setattr(InstanceRepository, "running_on", running_on)
     world.list_bars(range(3))

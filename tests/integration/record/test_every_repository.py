@@ -128,7 +128,8 @@ def _instances(unit: Unit) -> None:
         StrategyInstanceRow, kind="strategy", status="running", symbols=[SYMBOL], interval="1m"
     )
     _keyed(unit.instances, made)
-    assert unit.instances.running() == unit.instances.running_on("x", SYMBOL, "1m") == [made]
+    assert unit.instances.running() == [made]
+    assert unit.instances.running_on("x", SYMBOL, "1m") == [made.id]
     assert unit.instances.of_account(ID) == [made]
     assert unit.instances.builtin(ID, "strategy") is made
     news: dict[str, Any] = {"run_id": None, "state": {}, "now_ms": NOW}
@@ -169,6 +170,7 @@ def _orders(unit: Unit) -> None:
     _keyed(unit.orders, made)
     assert unit.orders.of_intent(ID, "i") is unit.orders.of_client_id(ID, "c") is made
     assert unit.orders.of_venue_id(ID, SYMBOL, "v") is made
+    assert unit.orders.lock_of_client_id(ID, "c") is made
     for listed in (
         unit.orders.live(ID),
         unit.orders.held_back(ID, "waits"),
@@ -258,6 +260,7 @@ def _klines(unit: Unit) -> None:
     assert unit.klines.all_series() == unit.klines.all_series("binance") == [series]
     assert unit.klines.sources("binance", SYMBOL, ["1h", "1m"]) == {"1m": series}
     assert unit.klines.lock_series(series.id) is series
+    assert unit.klines.locked("binance", SYMBOL, "1m", NOW) is series
     bars = [KlineRow(minute * 60_000, ONE, ONE, ONE, ONE, ONE) for minute in range(1, 4)]
     how: dict[str, Any] = {"source": "test", "now_ms": NOW}
     assert unit.klines.store(series.id, bars[1:2], covered=False, **how).inserted == 1

@@ -1,0 +1,175 @@
+"""The faster reading of results gives what PyMySQL gives, value by value, and fails as it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Any
+
+import pymysql
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pymysql.connections import Connection
+from sqlalchemy import make_url
+
+from app.cli.services.mariadb import MariaDBServer
+from app.repositories.driver import FastConnection, _packets
+
+pytestmark = pytest.mark.mysql
+
+ODD = (
+    "SELECT NULL, 1, -1, 18446744073709551615, 0.1e0, CAST(1.10 AS DECIMAL(36, 18)), '', 'a', "
+    "'日本語', x'00ff', TRUE, CAST('2024-02-29' AS DATE), CAST('2024-02-29 01:02:03.4' AS "
+    "DATETIME(3)), CAST('-12:30:00' AS TIME), JSON_OBJECT('a', 1)"
+)
+
+
+@pytest.fixture(scope="module")
+def mysql_url(mariadb: MariaDBServer) -> Iterator[str]:
+    """An empty database."""
+    yield mariadb.create_database("driver", exist_ok=True)
+    mariadb.drop_database("driver")
+
+
+@pytest.fixture(scope="module")
+def pair(mysql_url: str) -> Iterator[tuple[Connection, Connection]]:
+    """Our connection and PyMySQL's own, to one database."""
+    url = make_url(mysql_url)
+    where = {
+        "host": url.host,
+        "port": url.port,
+        "user": url.username,
+        "password": url.password,
+        "database": url.database,
+        "charset": "utf8mb4",
+        "read_timeout": 10,
+    }
+    ours, theirs = FastConnection(**where), pymysql.connect(**where)
+    yield ours, theirs
+    ours.close()
+    theirs.close()
+
+
+def asked(connection: Connection, statement: str, arguments: Any = None) -> tuple[Any, ...]:
+    with connection.cursor() as cursor:
+        count = cursor.execute(statement, arguments)
+        return count, cursor.description, cursor.fetchall(), cursor.rowcount
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        ODD,
+        "SELECT 1 WHERE FALSE",
+        "SELECT seq FROM seq_1_to_3000",
+        "SELECT 1 AS a, 2 AS a",
+        "SET @a = 1",
+        "SHOW VARIABLES LIKE 'port'",
+        f"{ODD} UNION ALL {ODD}",
+    ],
+)
+def test_every_type_and_shape_is_read_alike(
+    pair: tuple[Connection, Connection], statement: str
+) -> None:
+    ours, theirs = pair
+    for _ in range(2):  # at first its columns are parsed, then remembered
+        assert asked(ours, statement) == asked(theirs, statement)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    values=st.lists(
+        st.none()
+        | st.integers(-(2**63), 2**63 - 1)
+        | st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
+        | st.binary(max_size=300),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_whatever_is_sent_comes_back_alike(
+    pair: tuple[Connection, Connection], values: list[Any]
+) -> None:
+    statement = "SELECT " + ", ".join(["%s"] * len(values))
+    assert asked(pair[0], statement, values) == asked(pair[1], statement, values)
+
+
+@pytest.mark.parametrize("size", [250, 251, 252, 65_535, 65_536, 2**24 - 10])
+def test_values_of_every_length_are_whole(pair: tuple[Connection, Connection], size: int) -> None:
+    (_, _, ((text, after),), _) = asked(pair[0], f"SELECT REPEAT('x', {size}), 'after'")
+    assert (len(text), set(text), after) == (size, {"x"}, "after")
+
+
+def test_a_column_that_changes_its_type_is_not_taken_for_the_old_one(
+    pair: tuple[Connection, Connection],
+) -> None:
+    ours, _ = pair
+    asked(ours, "CREATE TEMPORARY TABLE changing (a INTEGER)")
+    asked(ours, "INSERT INTO changing VALUES (7)")
+    assert asked(ours, "SELECT a FROM changing")[2] == ((7,),)
+    asked(ours, "ALTER TABLE changing MODIFY a VARCHAR(9)")
+    assert asked(ours, "SELECT a FROM changing")[2] == (("7",),)
+
+
+def test_an_error_among_the_rows_is_raised_and_the_connection_goes_on(
+    pair: tuple[Connection, Connection],
+) -> None:
+    ours, _ = pair
+    failing = "SELECT seq, IF(seq < 5, 0, (SELECT 1 UNION SELECT 2)) FROM seq_1_to_9"
+    with pytest.raises(pymysql.err.OperationalError, match="more than 1 row"):
+        asked(ours, failing)
+    assert asked(ours, "SELECT 1")[2] == ((1,),)
+
+
+def test_a_server_that_goes_away_is_said_to_be_lost(mysql_url: str) -> None:
+    url = make_url(mysql_url)
+    where = {"host": url.host, "port": url.port, "user": url.username, "password": url.password}
+    doomed, killer = FastConnection(**where), pymysql.connect(**where)
+    ((_, _, ((number,),), _)) = asked(doomed, "SELECT CONNECTION_ID()")
+    with killer.cursor() as cursor:
+        cursor.execute(f"KILL {number}")
+    with pytest.raises(pymysql.err.OperationalError):
+        asked(doomed, "SELECT 1")
+    assert not doomed.open
+    killer.close()
+
+
+class Wire:
+    """What the reading needs of a connection, over bytes that were never sent."""
+
+    encoding = "utf8"
+
+    def __init__(self, *packets: tuple[int, bytes]) -> None:
+        heads = ((len(data).to_bytes(3, "little") + bytes([turn]), data) for turn, data in packets)
+        self._rfile = BytesIO(b"".join(head + data for head, data in heads))
+        self._next_seq_id = packets[0][0]
+        self.is_open = True
+
+    def _force_close(self) -> None:
+        self.is_open = False
+
+
+def test_what_is_longer_than_a_packet_goes_on_in_the_next_one() -> None:
+    whole, rest = b"x" * 0xFFFFFF, b"yz"
+    wire = Wire((255, whole), (0, rest), (1, b"next"))
+    assert list(_packets(wire, 2)) == [whole + rest, b"next"]
+
+
+def test_a_packet_out_of_its_turn_closes_the_connection() -> None:
+    wire = Wire((3, b"a"), (5, b"b"))
+    read = _packets(wire, 2)
+    assert next(read) == b"a"
+    with pytest.raises(pymysql.err.OperationalError, match="out of its turn"):
+        next(read)
+    assert not wire.is_open
+
+
+def test_a_line_that_ends_within_a_packet_closes_the_connection() -> None:
+    wire = Wire((1, b"abc"))
+    wire._rfile = BytesIO(wire._rfile.getvalue()[:-1])
+    with pytest.raises(pymysql.err.OperationalError, match="Lost connection"):
+        next(_packets(wire, 1))
+    assert not wire.is_open
