@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from typing import Final
 
 from app.core.market.activity import (
@@ -35,6 +36,8 @@ from app.services.alarms import begin_alarm, end_alarm
 
 # Bars of one transaction, under the series row's lock: 50 ms.
 _STEP_BARS: Final = 20_000
+# 4,000,000 bars: ten seconds.
+_STEPS_OF_A_CALL: Final = 200
 _END: Final = 1 << 62
 
 
@@ -79,7 +82,9 @@ class ActivityService:
         """Count the days that are over, of every series of trades, and judge it.
 
         A flagged series is counted to its last bar: the trade that lifts its flag is of today.
+        What is more than one call can take, as after an upgrade, the next ones do.
         """
+        steps = count(1)
         with self._units.read() as unit:
             wanted = [
                 (row.id, unit.system.alarm_stands(_alarm(row)))
@@ -87,7 +92,11 @@ class ActivityService:
                 if row.kind == KlineKind.TRADE
             ]
         for series_id, is_dead in wanted:
-            self.count(series_id, with_today=is_dead)
+            is_done = self.count(
+                series_id, with_today=is_dead, over=lambda: next(steps) >= _STEPS_OF_A_CALL
+            )
+            if not is_done:
+                return
 
     def count(
         self,
@@ -95,8 +104,9 @@ class ActivityService:
         *,
         with_today: bool = True,
         over: Callable[[], bool] = lambda: False,
-    ) -> None:
-        """Count the days of a series that changed or came since they were counted; judge it.
+    ) -> bool:
+        """Count the days of a series that changed or came since they were counted, and judge it;
+        whether all of them were.
 
         Args:
             with_today: also the day of its last bar, which is counted again when it has more.
@@ -108,8 +118,9 @@ class ActivityService:
         step = partial(_step, series_id=series_id, with_today=with_today)
         while self._units.run(step):
             if over():
-                return
+                return False
         self._units.run(partial(_judge, series_id=series_id))
+        return True
 
     def count_named(
         self,

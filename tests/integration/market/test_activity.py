@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,6 +18,7 @@ from app.core.market.intervals import DAY_MS, HOUR_MS, MINUTE_MS
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import KlineRow
 from app.repositories.unit import Unit, Units
+from app.services import activity
 from app.services.activity import ActivityService
 from app.services.quality import Quality, QualityService
 from tests.integration.market.collecting import SYMBOL, Collecting
@@ -248,3 +250,24 @@ def test_a_hole_or_a_move_of_the_price_ends_the_silence(units: Units) -> None:
         assert found.silence is not None
         assert found.silence.days < DEAD_AFTER_DAYS
         assert not found.is_dead
+
+
+def test_what_is_more_than_one_call_can_take_the_next_ones_do(
+    units: Units, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an upgrade years of bars are not counted yet."""
+    monkeypatch.setattr(activity, "_STEP_BARS", 24)
+    monkeypatch.setattr(activity, "_STEPS_OF_A_CALL", 3)
+    for symbol in (SYMBOL, ETH):
+        store(units, symbol, "1h", hours(range(6), 7))
+    service = ActivityService(units)
+    found = []
+    for _ in range(5):
+        service.count_all()
+        with units.read() as unit:
+            every = unit.klines.all_series()
+            found.append([len(unit.activity.of_series(row.id, 0, 1 << 62)) for row in every])
+    # Five days of each are over; the sixth is that of the last bar.
+    assert found[0] == [3, 0]
+    assert found[-1] == [5, 5]
+    assert all(sum(after) - sum(before) <= 3 for before, after in pairwise(found))

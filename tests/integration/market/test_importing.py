@@ -20,6 +20,7 @@ from app.adapters.downloads import Downloads
 from app.core.errors import InvalidInput, Unavailable
 from app.core.market.coverage import CoverageState
 from app.core.market.klines import KlineRow
+from app.repositories.points import Point
 from app.services.importing import ImportOrder
 from app.services.importing import jobs as import_jobs
 from tests.integration.market.importing import DAY, NOW, Importing
@@ -317,6 +318,46 @@ def test_a_directory_is_read_by_the_names_in_it(here: Importing, tmp_path: Path)
     assert (funding["symbol"], funding["rows"], funding["new"]) == ("XRP/USDT:USDT", 2, 2)
     assert result["new"] == 5 + 1 + 2
     assert result["series"][0]["in_catalogue"] is False
+
+
+def test_a_payment_that_is_stored_keeps_its_time_and_its_mark_price(
+    world: Importing, tmp_path: Path
+) -> None:
+    """The venue was asked for three; the file has them milliseconds beside, one with another rate,
+    one twice, one more, and one in the future."""
+    known = [Point(T + n * 8 * H + 3, D("0.0001"), D(50_000 + n)) for n in range(3)]
+    with world.units.write() as unit:
+        names = ("binanceusdm", "BTC/USDT:USDT", "funding", "")
+        stored = unit.points.series(*names, 1)
+        unit.points.store(stored.id, known, "rest:binanceusdm", 1)
+        stored.next_ts = known[-1].ts + 1
+    lines = [
+        f"{T},0.0001\n",
+        f"{T + 8 * H + 11},0.0002\n",
+        f"{T + 16 * H + 3},0.0001\n",
+        f"{T + 16 * H + 9},0.0003\n",
+        f"{T + 32 * H},-0.0004\n",
+        f"{NOW + DAY},0.0001\n",
+    ]
+    path = file(tmp_path, "ts,rate\n", *lines, name="rates.csv")
+    result = world.result(path, "BTC/USDT:USDT", exchange="binanceusdm", funding=True)
+    (found,) = result["funding"]
+    assert (found["rows"], found["new"], found["unchanged"], found["revised"]) == (6, 1, 2, 1)
+    assert (found["outside"], found["duplicates"]) == (1, {"same": 0, "differing": 1})
+    assert (found["hours_apart"], found["gaps"]["bars"]) == (8, 1)
+    with world.units.read() as unit:
+        series = unit.points.find_series(*names)
+        assert series is not None
+        assert unit.points.read(series.id, 0, 1 << 62, 10) == [
+            known[0],
+            known[1]._replace(value=D("0.0002")),
+            known[2],
+            Point(T + 32 * H, D("-0.0004"), None),
+        ]
+        (revision,) = unit.points.revisions(series.id)
+        assert (revision.old["value"], revision.new["value"]) == ("0.0001", "0.0002")
+        # A plan goes on where the venue's answers ended, not where the file's.
+        assert series.next_ts == known[-1].ts + 1
 
 
 def test_a_folder_of_many_markets_gives_the_one_that_is_asked_for(

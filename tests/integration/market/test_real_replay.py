@@ -323,7 +323,7 @@ def test_funding_rates_are_collected_at_the_venues_own_times(
 
 
 def test_gaps_of_the_venue_are_ranges_of_its_side(venue: Venue, files: dict[str, Path]) -> None:
-    """Each gap of a market in which few trade lies in coverage as the file has it, and nothing else."""
+    """Each gap of a market in which few trade lies in coverage as the file has it."""
     rows = rows_of(files["XRP_ETH-1m-2019.feather"])
     venue.collect("XRP/ETH", "1m", rows)
     with venue.units.read() as unit:
