@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
@@ -128,5 +129,5 @@ def mark_changed(session: Session, series_id: int, days: Sequence[int]) -> None:
 
 
 def _day(row: KlineActivityRow) -> DayActivity:
-    counts = [getattr(row, name) for name in _COUNTS]
-    return DayActivity(row.day_ts, *counts, price=row.price)
+    counts: dict[str, Any] = {name: getattr(row, name) for name in _COUNTS}
+    return DayActivity(day=row.day_ts, price=row.price, **counts)

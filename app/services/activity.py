@@ -194,7 +194,7 @@ def _step(unit: Unit, series_id: int, *, with_today: bool) -> bool:
     held = {day.day for day in found}
     gone = [day for day in changed if day < stop and day not in held]
     unit.activity.put(series_id, [(day, last[day.day]) for day in found])
-    unit.activity.put(series_id, [(DayActivity(day, *[0] * 7), day) for day in gone])
+    unit.activity.put(series_id, [(DayActivity(day, 0, 0, 0, 0, 0, 0, 0), day) for day in gone])
     return True
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
@@ -114,7 +114,7 @@ def activity_of(columns: KlineColumns, interval: Interval) -> list[DayActivity]:
         if day.flat == day.bars:
             prices = set(columns.close.slice(first, stop - first).to_pylist())
             price = Decimal(prices.pop()) if len(prices) == 1 else None
-            day = DayActivity(*_counts(day), price=price)
+            day = replace(day, price=price)
         found.append(day)
     return found
 
@@ -154,10 +154,6 @@ def silence_of(days: Sequence[DayActivity]) -> Silence | None:
     if not found or found[-1].price is None:
         return None
     return Silence(found[-1].day, len(found), found[-1].price)
-
-
-def _counts(day: DayActivity) -> tuple[int, int, int, int, int, int, int, int]:
-    return day.day, day.bars, day.idle, day.flat, day.runs, day.longest, day.head, day.tail
 
 
 def _day(day: int, times: Times, idle: Mask, flat: Mask, interval: Interval) -> DayActivity:
