@@ -168,7 +168,8 @@ def _show(out: Console, result: dict[str, Any]) -> None:
         out.print(f"The archive has no {name}.")
     for name, reason in result["skipped"]:
         out.print(f"{name} was left out: {reason}.")
-    out.print(f"{result['rows']:,} rows, {result['rows_per_s'] or 0:,} a second.")
+    speed = f", {result['rows_per_s']:,} a second" if result["rows_per_s"] else ""
+    out.print(f"{result['rows']:,} rows{speed}.")
 
 
 def _show_funding(out: Console, found: dict[str, Any]) -> None:

@@ -18,9 +18,9 @@ _VERDICTS: Final = {
 
 def character_lines(found: SeriesCharacter) -> Iterator[str]:
     """A character: how a bar without a trade is told, runs without volume, gaps, silence."""
-    yield _verdict(found.verdict, found.looks_like) + (
-        "" if found.no_trade_share is None else f"; {100 * found.no_trade_share:.2f} % of all bars"
-    )
+    share = found.no_trade_share
+    part = "" if share is None else f"; {100 * share:.2f} % of all bars are without one"
+    yield _verdict(found.verdict, found.looks_like) + part
     yield _counts("zero-volume runs", found.zero_volume.model_dump())
     gaps = found.gaps
     proven = f", {gaps.proven:,} proven to be missing at the venue" if gaps.bars else ""
