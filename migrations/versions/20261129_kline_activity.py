@@ -10,7 +10,7 @@ from alembic import op
 from migrations.types import MONEY
 
 revision = "0015"
-down_revision = "0011"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 
