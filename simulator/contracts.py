@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from app.core.market.intervals import INTERVALS, Interval
+from app.core.market.intervals import INTERVALS, MINUTE_MS, Interval
 from simulator.listings import Perpetual
 from simulator.premium import FUNDING_MS
+
+if TYPE_CHECKING:
+    from simulator.payments import Payments
 
 _BETWEEN_SETTLEMENTS: Final = INTERVALS["8h"]
 
@@ -61,6 +64,8 @@ def settlements(perpetual: Perpetual, span: Span, now: int, *, is_late: bool) ->
     Args:
         is_late: whether the venue's stamps lie behind the hour; the span is of stamps.
     """
+    if perpetual.payments is not None:
+        return _filed(perpetual.payments, span, _until(perpetual, now), is_late=is_late)
     first = _first_settlement(perpetual)
     last = _until(perpetual, now) // FUNDING_MS * FUNDING_MS
     dues = _picked(first, last, FUNDING_MS, _widened(span))
@@ -79,6 +84,19 @@ def settlements(perpetual: Perpetual, span: Span, now: int, *, is_late: bool) ->
         return []
     rates = perpetual.premium.rates([due for due, _ in chosen])
     return [Settlement(*times, rate) for times, rate in zip(chosen, rates, strict=True)]
+
+
+def _filed(payments: Payments, span: Span, now: int, *, is_late: bool) -> list[Settlement]:
+    """Payments of a file in a span, oldest first."""
+    start, end = span.start or 0, now if span.end is None else min(span.end, now)
+    reach = (start, end) if is_late else (start, end + MINUTE_MS)
+    found = [
+        Settlement(due, stamp if is_late else due, rate)
+        for due, stamp, rate in payments.between(*reach)
+        if is_late or start <= due <= end
+    ]
+    is_newest = span.start is None or span.newest
+    return found[-span.limit :] if is_newest else found[: span.limit]
 
 
 def mark_prices(perpetual: Perpetual, paid: list[Settlement]) -> list[Decimal]:

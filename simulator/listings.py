@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from app.core.market.intervals import MINUTE_MS
 from simulator.instruments import Spec
 from simulator.market import Market
 from simulator.premium import OpenInterest, Premium
+
+if TYPE_CHECKING:
+    from simulator.payments import Payments
 
 BINANCE: Final = "binance"
 USDM: Final = "binanceusdm"
@@ -80,6 +83,7 @@ class Perpetual:
         market: where it trades; quantities are base units.
         mark, index: prices that nobody trades at.
         contract: base units of one contract.
+        payments: what a file says was paid of funding; None where the premium makes it.
     """
 
     market: Market
@@ -88,6 +92,7 @@ class Perpetual:
     contract: Decimal
     premium: Premium
     open_interest: OpenInterest
+    payments: Payments | None = None
 
     @property
     def spec(self) -> Spec:

@@ -36,6 +36,7 @@ class Options:
     Attributes:
         start_ms: market time at the start; None lets the clock or the replay decide.
         replays: (symbol, file) pairs.
+        funding: (symbol of a perpetual, file of its funding rates) pairs.
         weight_limit: request weight per minute at Binance spot; 0 for no limit at any venue.
         usdm_weight_limit: the same for Binance USD-M futures.
         quiet: symbols with long stretches without trades.
@@ -47,6 +48,7 @@ class Options:
     start_ms: int | None = None
     clock: ClockMode = ClockMode.STEPPED
     replays: tuple[tuple[str, Path], ...] = ()
+    funding: tuple[tuple[str, Path], ...] = ()
     state: Path | None = None
     fees: FeeSchedule = field(default_factory=FeeSchedule)
     spread_bps: float = 1.0
@@ -71,9 +73,10 @@ def parse(arguments: Sequence[str]) -> Options:
     """
     given = _parser().parse_args(arguments)
     files, symbols = given.replay, given.replay_symbol
-    if len(files) != len(symbols):
+    paid, paying = given.replay_funding, given.replay_funding_symbol
+    if len(files) != len(symbols) or len(paid) != len(paying):
         raise InvalidInput("give one --replay-symbol for each --replay, in the same order")
-    if len(set(symbols)) != len(symbols):
+    if any(len(set(names)) != len(names) for names in (symbols, paying)):
         raise InvalidInput("a symbol can replay one file only")
     return Options(
         host=_loopback(given.host),
@@ -82,6 +85,7 @@ def parse(arguments: Sequence[str]) -> Options:
         start_ms=None if given.start is None else parse_time(given.start),
         clock=ClockMode(given.clock),
         replays=tuple(zip(symbols, (Path(file) for file in files), strict=True)),
+        funding=tuple(zip(paying, (Path(file) for file in paid), strict=True)),
         state=None if given.state is None else Path(given.state),
         fees=FeeSchedule(
             taker=_rate("--taker-fee", given.taker_fee),
@@ -107,6 +111,12 @@ def _parser() -> _Parser:
     parser.add_argument("--clock", choices=list(ClockMode), default="stepped")
     parser.add_argument("--replay", action="append", default=[], help="candles to replay")
     parser.add_argument("--replay-symbol", action="append", default=[], help="as in BTC/USDT")
+    parser.add_argument(
+        "--replay-funding", action="append", default=[], help="funding rates to replay"
+    )
+    parser.add_argument(
+        "--replay-funding-symbol", action="append", default=[], help="as in BTC/USDT:USDT"
+    )
     parser.add_argument("--state", help="journal to go on from and to write")
     parser.add_argument("--fee-asset", choices=list(FeeAsset), default="received")
     parser.add_argument("--taker-fee", default="0.001", help="fraction, as in 0.001")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -29,6 +29,9 @@ from simulator.premium import OpenInterest, Premium
 from simulator.process import MINUTES, PriceProcess
 from simulator.tape import GeneratedTape, Tape
 from simulator.window import RoundedTape
+
+if TYPE_CHECKING:
+    from simulator.payments import Payments
 
 # Mark and index are asked for less than trades are.
 _MARK_DAYS: Final = 32
@@ -57,6 +60,7 @@ class Perpetuals:
         self._markets = markets
         self._replays = dict(options.replays)
         self._file_ticks: dict[str, Decimal] = {}
+        self._payments = {symbol: _payments(symbol, path) for symbol, path in options.funding}
         self._tapes = {symbol: self._make(symbol) for symbol in PERPETUALS}
 
     def at(self, venue: str, symbol: str) -> Perpetual:
@@ -81,6 +85,7 @@ class Perpetuals:
             contract=contract_of(venue, symbol),
             premium=self._premium(symbol),
             open_interest=OpenInterest(seed, symbol, ordinary),
+            payments=self._payments.get(symbol),
         )
 
     def _premium(self, symbol: str) -> Premium:
@@ -139,6 +144,17 @@ class Perpetuals:
     @property
     def _omits(self) -> bool:
         return self._options.quiet_bars is QuietBars.OMITTED
+
+
+def _payments(symbol: str, path: Path) -> Payments:
+    # pandas takes most of a second to import, and most simulators replay nothing.
+    from simulator.payments import read_payments
+
+    if symbol not in PERPETUALS:
+        raise InvalidInput(
+            f"--replay-funding-symbol was {symbol[:30]!r}; perpetuals are {', '.join(PERPETUALS)}"
+        )
+    return read_payments(path)
 
 
 def _nothing(times: Ints) -> Floats:

@@ -24,7 +24,8 @@ _SAMPLE_MS: Final = 5 * MINUTE_MS
 _INTEREST: Final = 1e-4  # of eight hours, as the venues state it
 _DEAD_BAND: Final = 5e-4
 _HIGHEST_RATE: Final = 0.003
-_RATE: Final = Decimal("0.00000001")
+#: The decimals that a venue states of a rate.
+RATE: Final = Decimal("0.00000001")
 # How far a venue's settlement runs behind the hour; real data show 0 to about 15 ms.
 _LATENESS_MS: Final = 16
 
@@ -74,7 +75,7 @@ class Premium:
     def _rated(mean: float) -> Decimal:
         pull = min(max(_INTEREST - mean, -_DEAD_BAND), _DEAD_BAND)
         rate = min(max(mean + pull, -_HIGHEST_RATE), _HIGHEST_RATE)
-        return Decimal(repr(rate)).quantize(_RATE)
+        return Decimal(repr(rate)).quantize(RATE)
 
 
 class OpenInterest:

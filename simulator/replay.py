@@ -108,8 +108,8 @@ def read_replay(path: Path, *, omits_quiet: bool = False) -> Replay:
         InvalidInput: unreadable, unknown columns, unsorted, duplicate, off its grid, or bars
             that no market can have made; the message names the file and the row.
     """
-    frame = _checked_columns(path, _load(path))
-    times = _times(path, frame)
+    frame = _checked_columns(path, load_frame(path))
+    times = times_of(path, frame)
     finest = _grid(path, times)
     prices, price_digits = _units(path, frame, _PRICES, at_least=DECIMALS)
     volumes, volume_digits = _units(path, frame, ("volume",), at_least=0)
@@ -121,7 +121,12 @@ def read_replay(path: Path, *, omits_quiet: bool = False) -> Replay:
 # -- reading ------------------------------------------------------------------------------
 
 
-def _load(path: Path) -> pd.DataFrame:
+def load_frame(path: Path) -> pd.DataFrame:
+    """A file as a table, its columns as it names them.
+
+    Raises:
+        InvalidInput: it cannot be read.
+    """
     if not path.is_file():
         raise InvalidInput(f"replay file {path} does not exist")
     name = path.name.lower()
@@ -163,27 +168,37 @@ def _numbers(column: pd.Series[str]) -> pd.Series[Any]:
     return column
 
 
-def _checked_columns(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
+def _time_name(path: Path, frame: pd.DataFrame) -> str:
     names = [str(column) for column in frame.columns]
     found = [name for name in _TIME_NAMES if name in names]
     if not found:
         raise InvalidInput(
             f"replay file {path.name} has no time column; one of {', '.join(_TIME_NAMES)} is needed"
         )
-    known = {found[0], *_NEEDED, *_OPTIONAL}
+    return found[0]
+
+
+def _checked_columns(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
+    names = [str(column) for column in frame.columns]
+    known = {_time_name(path, frame), *_NEEDED, *_OPTIONAL}
     for name in names:
         if name not in known:
             raise InvalidInput(f"replay file {path.name} has an unknown column {name[:40]!r}")
     for name in _NEEDED:
         if name not in names:
             raise InvalidInput(f"replay file {path.name} has no column {name!r}")
+    return frame
+
+
+def times_of(path: Path, frame: pd.DataFrame) -> Ints:
+    """The times of a table, ms, which ascend strictly.
+
+    Raises:
+        InvalidInput: no rows, no time column, or a time that is none.
+    """
+    column = frame[_time_name(path, frame)]
     if len(frame) == 0:
         raise InvalidInput(f"replay file {path.name} has no rows")
-    return frame.rename(columns={found[0]: "time"})
-
-
-def _times(path: Path, frame: pd.DataFrame) -> Ints:
-    column = frame["time"]
     if column.isna().any():
         raise _bad_row(path, np.asarray(column.isna()), "has no time")
     if pd.api.types.is_integer_dtype(column):

@@ -81,6 +81,14 @@ def verify_days() -> None:
         parts.collection.verify_yesterday()
 
 
+@task("maintenance.count_activity")
+def count_activity() -> None:
+    """Count what was traded on the days that are over, and flag what is dead."""
+    parts = container()
+    if parts.schedule.take("maintenance.count_activity"):
+        parts.collection.activity.count_all()
+
+
 @task("maintenance.prune")
 def prune() -> None:
     """Delete what nobody needs any more: old schedule slots and sent events."""

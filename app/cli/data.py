@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from app.cli.session import Session
     from app.models import CollectionPlanRow
+    from app.schemas.character import SeriesCharacter
 
 app = group("Market data: plans, collect, import, export, coverage, verify, heal, klines.")
 app.command("verify")(quality.verify)
@@ -39,6 +40,7 @@ def collect(
 ) -> None:
     """Fill what is missing of a plan, or of symbols for which a plan is made."""
     from app.cli.driving import finish_jobs, require_success
+    from app.cli.findings import report_lines
     from app.cli.session import session
     from app.schemas.jobs import Job
 
@@ -60,11 +62,17 @@ def collect(
         for job in jobs
     )
     columns = ("symbol", "interval", "stored>", "present>", "pending>", "missing at venue>")
-    emit(
-        as_json,
-        {"plan": row.name, "jobs": [job.model_dump(mode="json") for job in jobs]},
-        lambda out: table(out, columns, rows, f"Plan {row.name} lacks nothing."),
-    )
+
+    def human(out: Console) -> None:
+        table(out, columns, rows, f"Plan {row.name} lacks nothing.")
+        for job in jobs:
+            if job.result:
+                out.print(f"{job.params['symbol']} {job.params['interval']}:")
+                for line in report_lines(job.result):
+                    out.print(f"  {line}")
+
+    document = {"plan": row.name, "jobs": [job.model_dump(mode="json") for job in jobs]}
+    emit(as_json, document, human)
 
 
 @app.command("coverage")
@@ -76,7 +84,8 @@ def coverage(
     end: End = "",
     as_json: Json = False,
 ) -> None:
-    """Show what is known of every expected bar, and the gaps."""
+    """Show what is known of every expected bar, the gaps, and what is traded."""
+    from app.cli.findings import character_lines
     from app.cli.session import session
     from app.schemas.market import Coverage
     from app.schemas.times import rfc3339
@@ -99,17 +108,22 @@ def coverage(
                 each.counts["pending"],
                 each.counts["exchange_side"],
                 each.gaps,
+                None if each.character is None else _verdict(each.character),
             ]
             for each in found
         )
         columns = ("symbol", "interval", "from", "to", "expected>", "present>", "pending>")
-        table(out, (*columns, "at venue>", "gaps>"), rows, "Nothing was collected yet.")
+        more = ("at venue>", "gaps>", "without a trade")
+        table(out, (*columns, *more), rows, "Nothing was collected yet.")
         if symbol:
             holes = [part for part in found[0].ranges if part.state != "present"]
             gaps = (
                 [rfc3339(part.start), rfc3339(part.end), part.state, part.bars] for part in holes
             )
             table(out, ("gap from", "to", "state", "bars>"), gaps, "No gap.")
+            if found[0].character is not None:
+                for line in character_lines(found[0].character):
+                    out.print(line)
 
     emit(as_json, found[0] if symbol else found, human)
 
@@ -191,6 +205,10 @@ def collection_jobs(limit: Limit = 50, cursor: Cursor = "", as_json: Json = Fals
     from app.cli.jobs import list_jobs
 
     list_jobs("collection", limit, cursor, as_json)
+
+
+def _verdict(found: SeriesCharacter) -> str:
+    return ("dead, " if found.is_dead else "") + found.verdict.replace("_", " ")
 
 
 def _lines(

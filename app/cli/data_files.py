@@ -48,12 +48,19 @@ def import_files(
     start: Start = "",
     end: End = "",
     trades: Annotated[bool, typer.Option("--trades", help="The rows are trades.")] = False,
+    funding: Annotated[
+        bool, typer.Option("--funding", help="The rows are funding rates; else by the name.")
+    ] = False,
     complete: Annotated[
         bool, typer.Option("--complete", help="A bar that the files lack does not exist.")
     ] = False,
+    despite_shift: Annotated[
+        bool,
+        typer.Option("--despite-shift", help="Keep bars that are stored whole hours away."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Store the bars of files: Binance's archive, freqtrade's data, CSV, Parquet, feather."""
+    """Store bars and funding of files: Binance's archive, freqtrade, CSV, Parquet, feather."""
     from app.cli.driving import finish_jobs, require_success
     from app.cli.session import session
     from app.core.market.files.mapping import columns_of
@@ -74,6 +81,8 @@ def import_files(
         time_of("--end", end),
         complete,
         trades,
+        funding,
+        despite_shift,
     )
     with session() as here:
         job = here.container.importing.start(order)
@@ -119,6 +128,7 @@ def export_file(
 
 
 def _show(out: Console, result: dict[str, Any]) -> None:
+    from app.cli.findings import report_lines
     from app.schemas.times import rfc3339
 
     rows = (
@@ -138,18 +148,36 @@ def _show(out: Console, result: dict[str, Any]) -> None:
         for each in result["series"]
     )
     columns = ("symbol", "interval", "new>", "same>", "revised>", "refused>", "gaps>", "missing>")
-    table(out, (*columns, "no volume>", "first", "last"), rows, "No bar was found.")
+    if result["series"] or not result["funding"]:
+        table(out, (*columns, "no volume>", "first", "last"), rows, "No bar was found.")
     if result["unchanged"] and not result["new"] and not result["revised"]:
         out.print("Every bar was stored already: nothing has changed.")
     for each in result["series"]:
+        out.print(f"{each['symbol']} {each['interval']}:")
+        for line in report_lines(each):
+            out.print(f"  {line}")
         _show_gaps(out, each)
         if not each["in_catalogue"]:
             out.print(f"{each['symbol']} is not in the catalogue of {each['exchange']}.")
+    for each in result["funding"]:
+        _show_funding(out, each)
+    for shift in result["shifts"]:
+        hours = shift["shift_ms"] // 3_600_000
+        out.print(f"{shift['file']} is shifted by {hours:+d} h against what is stored: not kept.")
     for name in result["absent"]:
         out.print(f"The archive has no {name}.")
     for name, reason in result["skipped"]:
         out.print(f"{name} was left out: {reason}.")
-    out.print(f"{result['rows']:,} rows, {result['rows_per_s'] or 0:,} a second.")
+    speed = f", {result['rows_per_s']:,} a second" if result["rows_per_s"] else ""
+    out.print(f"{result['rows']:,} rows{speed}.")
+
+
+def _show_funding(out: Console, found: dict[str, Any]) -> None:
+    out.print(
+        f"{found['symbol']} funding: {found['new']:,} new, {found['unchanged']:,} stored already, "
+        f"{found['revised']:,} revised, every {found['hours_apart']} h, {found['gaps']['bars']:,} "
+        f"missing in between, {found['off_hour']:,} of them stamped behind the full hour."
+    )
 
 
 def _show_gaps(out: Console, series: dict[str, Any], most: int = 10) -> None:

@@ -13,6 +13,7 @@ from app.cli import (
     backtests,
     data,
     data_files,
+    data_points,
     instances,
     jobs,
     orders,
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.add_typer(data.app, name="data")
 data.app.add_typer(plans.app, name="plans")
 data_files.register(data.app)
+data_points.register(data.app)
 app.add_typer(strategies.app, name="strategy")
 app.add_typer(instances.app, name="instance")
 app.add_typer(backtests.app, name="backtest")

@@ -19,6 +19,10 @@ def verify(
     interval: Interval = "1m",
     exchange: Exchange = "binance",
     days: Days = 1,
+    despite_shift: Annotated[
+        bool,
+        typer.Option("--despite-shift", help="Also where stored bars lie whole hours away."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Compare stored days with the exchange, bar by bar, and repair what differs."""
@@ -28,7 +32,7 @@ def verify(
 
     with session() as here:
         wanted = target(exchange, symbol, interval, 0)
-        job = here.container.collection.verify(wanted, days)
+        job = here.container.collection.verify(wanted, days, despite_shift=despite_shift)
         done = finish_jobs(here, [job.id])
         require_success(done)
     found: dict[str, Any] = done[0].result or {}
@@ -80,18 +84,19 @@ def quality(
     end: End = "",
     as_json: Json = False,
 ) -> None:
-    """Show how complete and how right verified days are; without a range, the latest 30."""
+    """Show what is traded, and how complete and right verified days are; else the latest 30."""
+    from app.cli.findings import character_lines
     from app.cli.session import session
     from app.core.market.intervals import DAY_MS
     from app.schemas.quality import Quality
     from app.services.quality import QualityService
 
     with session() as here:
-        stop = time_of("--end", end) or here.container.clock.now_ms() + DAY_MS
-        first = time_of("--start", start)
-        begin = stop - (_MONTH_DAYS + 1) * DAY_MS if first is None else first
+        first, stop = time_of("--start", start), time_of("--end", end)
+        recent = (_MONTH_DAYS + 1) * DAY_MS
         service = QualityService(here.container.units)
-        found = Quality.of(service.quality(exchange, symbol, interval, begin, stop))
+        series = (exchange, symbol, interval)
+        found = Quality.of(service.quality(*series, first, stop, recent_ms=recent))
     columns = ("day", "expected", "present", "exchange_side", "pending", "quiet", "differed")
     names = (columns[0], *(f"{name.replace('_', ' ')}>" for name in columns[1:]))
 
@@ -103,6 +108,9 @@ def quality(
                 f"stored of what the exchange has: {_percent(found.success_rate)}; "
                 f"right when compared: {_percent(found.accuracy)}"
             )
+        if found.character is not None:
+            for line in character_lines(found.character):
+                out.print(line)
 
     emit(as_json, found, human)
 

@@ -170,6 +170,30 @@ class KlineDayRow(Base):
     verified_at: Mapped[int] = mapped_column(Millis)
 
 
+class KlineActivityRow(Base):
+    """What was traded on one UTC day of a series, by its stored bars.
+
+    See ``app.core.market.activity``. Every day that has bars has a row, but for those behind the
+    newest row, which were not counted yet.
+    """
+
+    __tablename__ = "kline_activity"
+    __table_args__ = table()
+
+    series_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    day_ts: Mapped[int] = mapped_column(Millis, primary_key=True, autoincrement=False)
+    bars: Mapped[int] = mapped_column(Integer)
+    idle: Mapped[int] = mapped_column(Integer)
+    flat: Mapped[int] = mapped_column(Integer)
+    runs: Mapped[int] = mapped_column(Integer)
+    longest: Mapped[int] = mapped_column(Integer)
+    head: Mapped[int] = mapped_column(Integer)
+    tail: Mapped[int] = mapped_column(Integer)
+    price: Mapped[Decimal | None]
+    # Open time of the last bar that was counted; 0 where the day has changed since.
+    last_ts: Mapped[int] = mapped_column(Millis)
+
+
 class CollectionPlanRow(Base):
     """What to keep complete: symbols × intervals of one exchange since a date."""
 

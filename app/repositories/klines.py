@@ -13,6 +13,7 @@ from app.core.market.intervals import DAY_MS
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import KlineFrame, KlineRow, Times
 from app.models import KlinePeriodRow, KlineRecord, KlineSeriesRow
+from app.repositories.activity import mark_changed
 from app.repositories.bulk_load import BulkLoader
 from app.repositories.columns import read_columns, read_exact_columns
 from app.repositories.kline_changes import compared, revise
@@ -252,6 +253,7 @@ class KlineRepository(KlineSeriesRepository):
         wanted = interval_of(row.interval)
         # No day has two periods, and a chunk of a file has 70 days where it has 100,000 minutes.
         days = np.unique(past // DAY_MS).tolist()
+        mark_changed(self._session, series_id, [day * DAY_MS for day in days])
         periods = sorted({period_of(wanted, day * DAY_MS) for day in days})
         for period in periods:
             known = self._session.get(KlinePeriodRow, (series_id, period), populate_existing=True)

@@ -17,6 +17,7 @@ from app.core.errors import Unavailable
 from app.core.ports import Clock, Queue, UnitOfWork
 from app.models import OutboxRow
 from app.repositories.accounts import AccountRepository
+from app.repositories.activity import ActivityRepository
 from app.repositories.audit import AuditRepository
 from app.repositories.backtests import BacktestRepository
 from app.repositories.coverage import CoverageRepository
@@ -106,6 +107,11 @@ class Unit:
     def accounts(self) -> AccountRepository:
         """Accounts and balances."""
         return AccountRepository(self.session)
+
+    @cached_property
+    def activity(self) -> ActivityRepository:
+        """What was traded on the days of the series."""
+        return ActivityRepository(self.session)
 
     @cached_property
     def audit(self) -> AuditRepository:

@@ -10,6 +10,7 @@ from app.core.market.instruments import Instrument as InstrumentData
 from app.core.market.klines import KlineKind
 from app.core.money import canonical
 from app.models import CollectionPlanRow
+from app.schemas.character import SeriesCharacter
 from app.schemas.common import (
     Exchange,
     IntervalName,
@@ -228,6 +229,7 @@ class Coverage(Model):
     gaps: int = Field(description="ranges that are not present")
     ranges: list[CoverageRange]
     has_more: bool = Field(description="only the first ranges are listed; narrow start and end")
+    character: SeriesCharacter | None = Field(description="null where nothing was ever collected")
 
     @classmethod
     def of(cls, found: SeriesCoverage) -> Coverage:
@@ -246,6 +248,7 @@ class Coverage(Model):
                 for start, end, state, bars in found.ranges
             ],
             has_more=found.has_more,
+            character=None if found.profile is None else SeriesCharacter.of(found.profile),
         )
 
 

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 
 from app.core.market.klines import KlineKind
 from app.models import KlineDayRow, KlineQuarantineRow, KlineRevisionRow
+from app.schemas.character import SeriesCharacter
 from app.schemas.common import Exchange, IntervalName, Model, Symbol, Time
 from app.schemas.times import rfc3339
 from app.services.quality import Gap as GapFound
@@ -28,6 +29,10 @@ class NewVerification(Model):
     interval: IntervalName
     kind: KlineKind = KlineKind.TRADE
     days: Annotated[int, Field(ge=1, le=3660)] = 1
+    despite_shift: bool = Field(
+        default=False,
+        description="take the venue's bars also where those stored lie whole hours away",
+    )
 
 
 class Gap(Model):
@@ -141,6 +146,7 @@ class Quality(Model):
     compared: int
     differed: int
     accuracy: float | None = Field(description="1 - differed / compared")
+    character: SeriesCharacter | None = Field(description="of the stored bars, verified or not")
     days: list[QualityDay]
 
     @classmethod
@@ -154,5 +160,6 @@ class Quality(Model):
             compared=found.compared,
             differed=found.differed,
             accuracy=found.accuracy,
+            character=None if found.profile is None else SeriesCharacter.of(found.profile),
             days=[QualityDay.of(day) for day in found.days],
         )

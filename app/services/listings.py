@@ -23,6 +23,7 @@ from app.models import (
 )
 from app.repositories.base import Page
 from app.repositories.unit import Unit, Units
+from app.services.activity import Profile, profile_of
 from app.services.kline_pages import sources_of
 
 
@@ -36,6 +37,7 @@ class SeriesCoverage:
         gaps: ranges that are not present.
         ranges: (start, end, state, bars), ascending, the first ones.
         has_more: there are more ranges than are listed.
+        profile: of the bars stored of the series itself; None where none ever was.
     """
 
     exchange: str
@@ -47,6 +49,7 @@ class SeriesCoverage:
     gaps: int
     ranges: Sequence[tuple[int, int, str, int]]
     has_more: bool
+    profile: Profile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,13 +230,16 @@ class Listings:
         with self._units.read() as unit:
             unit.instruments.get(exchange, symbol)
             spans = _spans(unit, exchange, symbol, interval)
+            series = unit.klines.find_series(exchange, symbol, interval)
+            profile = None if series is None else profile_of(unit, series, start, end)
         if start is None and spans:
             start = spans[0].start
         if end is None and spans:
             end = spans[-1].end
         if start is None or end is None or start >= end:
             none = dict.fromkeys((state.value for state in CoverageState), 0)
-            return SeriesCoverage(exchange, symbol, interval, None, None, none, 0, (), False)
+            empty = (None, None, none, 0, (), False, profile)
+            return SeriesCoverage(exchange, symbol, interval, *empty)
         ranges = _ranges(account(spans, start, end))
         counts = count_bars(spans, grid, start, end)
         return SeriesCoverage(
@@ -246,6 +252,7 @@ class Listings:
             sum(state != CoverageState.PRESENT for _, _, state in ranges),
             [(*each, grid.expected(each[0], each[1])) for each in ranges[:limit]],
             len(ranges) > limit,
+            profile,
         )
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.core.errors import NotFound
 from app.core.market.coverage import CoverageState, Span, account
+from app.core.market.intervals import DAY_MS
 from app.core.market.intervals import interval as interval_of
 from app.models import KlineDayRow, KlineQuarantineRow, KlineRevisionRow, KlineSeriesRow
 from app.repositories.unit import Unit, Units
+from app.services.activity import Profile, profile_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Quality:
         success: part of the obtainable bars that is stored; None where there is none.
         accuracy: part of the bars compared that was stored as the venue states it; None where
             none was compared.
+        profile: of the stored bars, verified or not, of one series; None for several.
     """
 
     days: Sequence[KlineDayRow]
@@ -47,6 +50,7 @@ class Quality:
     compared: int
     differed: int
     accuracy: float | None
+    profile: Profile | None = None
 
 
 class QualityService:
@@ -114,18 +118,31 @@ class QualityService:
         exchange: str,
         symbol: str,
         interval: str,
-        start: int,
-        end: int,
+        start: int | None,
+        end: int | None,
         kind: str = "trade",
+        *,
+        recent_ms: int = 0,
     ) -> Quality:
         """Figures of the days of a series that begin in [start, end) and were verified.
+
+        Its profile is that of the same days, all of them where neither end is given.
+
+        Args:
+            recent_ms: without ``start``, how far back the verified days go from ``end``, or from
+                now where that is not given either; 0 for all.
 
         Raises:
             NotFound: nothing was ever collected of the series.
         """
         with self._units.read() as unit:
             series = _series(unit, exchange, symbol, interval, kind)
-            return quality_of(unit.days.of_series(series.id, start, end))
+            stop = unit.now_ms + DAY_MS if end is None else end
+            first = stop - recent_ms if recent_ms else 0
+            found = quality_of(
+                unit.days.of_series(series.id, first if start is None else start, stop)
+            )
+            return replace(found, profile=profile_of(unit, series, start, end))
 
     def quality_of_all(self, start: int, end: int) -> Quality:
         """Figures of the verified days of all series."""

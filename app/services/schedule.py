@@ -20,6 +20,8 @@ PERIODS: Final = {
     # A new listing is collected within the hour; its first bars are asked for later.
     "maintenance.choose_symbols": 3_600_000,
     "maintenance.verify_days": 3_600_000,
+    # The trade that lifts the flag of a dead series is told within five minutes.
+    "maintenance.count_activity": 300_000,
     "maintenance.prune": 3_600_000,
 }
 _KEEP_SLOTS_MS: Final = 24 * 3_600_000

@@ -137,7 +137,8 @@ class SimulatorProcess:
     """A running simulator.
 
     Options are those of ``python -m simulator`` with underscores: ``spread_bps=0`` becomes
-    ``--spread-bps 0``; ``replay`` takes a mapping of symbol to file.
+    ``--spread-bps 0``; ``replay`` takes a mapping of symbol to file of candles, ``funding`` of a
+    perpetual's symbol to file of its rates.
 
     Attributes:
         url: where it listens.
@@ -145,7 +146,13 @@ class SimulatorProcess:
         ready: what it printed when it was ready.
     """
 
-    def __init__(self, *, replay: dict[str, Path] | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        replay: dict[str, Path] | None = None,
+        funding: dict[str, Path] | None = None,
+        **options: Any,
+    ) -> None:
         arguments = [
             part
             for name, value in options.items()
@@ -153,6 +160,8 @@ class SimulatorProcess:
         ]
         for symbol, file in (replay or {}).items():
             arguments += ["--replay", str(file), "--replay-symbol", symbol]
+        for symbol, file in (funding or {}).items():
+            arguments += ["--replay-funding", str(file), "--replay-funding-symbol", symbol]
         self._arguments = [*arguments, "--parent-pid", str(os.getpid())]
         self.url = ""
         self.ready: dict[str, Any] = {}

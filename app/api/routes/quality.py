@@ -89,10 +89,14 @@ def get_quality(
     start: Start = None,
     end: End = None,
 ) -> Quality:
-    """How complete and how right verified days are; without a range, the latest 30."""
-    stop = app.clock.now_ms() + DAY_MS if end is None else end
-    first = stop - (_DAYS + 1) * DAY_MS if start is None else start
-    return Quality.of(app.quality.quality(exchange, symbol, interval, first, stop, kind))
+    """How complete and how right verified days are; without a range, the latest 30.
+
+    `character` is what the stored bars say of the market, verified or not: of the range, or of
+    all of them.
+    """
+    series = (exchange, symbol, interval)
+    recent = (_DAYS + 1) * DAY_MS
+    return Quality.of(app.quality.quality(*series, start, end, kind, recent_ms=recent))
 
 
 @router.post(
@@ -104,6 +108,7 @@ def get_quality(
 def verify(body: NewVerification, app: App, _: Principal, response: Response) -> Job:
     """A job that compares stored days with the venue, bar by bar, and repairs them."""
     wanted = target(body.exchange, body.symbol, body.interval, 0, body.kind)
-    job = Job.of(app.collection.verify(wanted, body.days))
+    made = app.collection.verify(wanted, body.days, despite_shift=body.despite_shift)
+    job = Job.of(made)
     response.headers["Location"] = f"/api/v1/jobs/{job.id}"
     return job

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from app.core.errors import InvalidInput
 from app.core.market.intervals import Interval
 from app.core.market.klines import KlineRow
 from app.core.money import checked
 
+#: How the reason of a bar begins that opens beside the grid; the interval follows.
+OFF_GRID: Final = "its open time is not on the grid of "
+#: The reason of a bar that repeats one, or goes back in time.
+NOT_ABOVE: Final = "its open time is not above the one before it"
 # KlineQuarantineRow.reason has 200 characters; reasons below stay far under it.
 _TEXT_LIMIT = 80
 
@@ -69,7 +74,7 @@ def check_klines(
             found.unfinished += 1
             continue
         elif row.open_ts <= last:
-            reason = "its open time is not above the one before it"
+            reason = NOT_ABOVE
         else:
             reason = kline_fault(row, interval, offset_ms)
         if reason:
@@ -83,7 +88,7 @@ def check_klines(
 def kline_fault(row: KlineRow, interval: Interval, offset_ms: int = 0) -> str:
     """What is wrong with a bar by itself; "" if nothing is."""
     if interval.floor(row.open_ts, offset_ms) != row.open_ts:
-        return f"its open time is not on the grid of {interval.name}"
+        return f"{OFF_GRID}{interval.name}"
     amounts = (row.open, row.high, row.low, row.close, row.volume)
     try:
         for amount in amounts if row.quote_volume is None else (*amounts, row.quote_volume):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -11,7 +12,7 @@ from app.core.events import kline_event
 from app.core.market.coverage import (
     CoverageState,
     Span,
-    lay,
+    lay_apart,
     observed_absent,
     present_runs,
     refused,
@@ -159,7 +160,9 @@ class Filler:
             stored = unit.klines.store(series.id, answer.good, covered=covered, **how)
         unit.klines.quarantine(series.id, answer.bad, f"{transport}:{target.exchange}", unit.now_ms)
         over = not answer.bad and _is_over(answer, before, times) and _is_delisted(unit, target)
-        after = lay(before, *_learned(target, answer, before, unit.now_ms, over=over))
+        after: Sequence[Span] = before
+        for learned in _learned(target, answer, before, unit.now_ms, over=over):
+            after = lay_apart(after, learned)
         unit.coverage.save(series.id, before, after)
         if stored.changed:
             first, last = stored.first, stored.last
@@ -190,30 +193,35 @@ def _covers_any(spans: Sequence[Span], times: Sequence[int]) -> bool:
 
 def _learned(
     target: Target, answer: Answer, before: Sequence[Span], now_ms: int, *, over: bool
-) -> list[Span]:
-    """Spans that an answer proves, in the order in which they are laid over the known ones.
+) -> list[list[Span]]:
+    """Spans that an answer proves, in groups in which they ascend and do not overlap; the groups
+    are laid over the known spans one after the other.
 
     Args:
         over: whether nothing more is to come, for the venue has delisted the symbol.
     """
     times = answer.times
     runs = present_runs(times, target.interval)
-    learned = _leading(answer, before, times, now_ms)
+    absent = _leading(answer, before, times, now_ms)
+    # A page of a market in which few trade has hundreds of gaps: none looks at all spans.
+    starts = [span.start for span in before]
     for left, right in pairwise(runs):
-        learned += observed_absent(before, left.end, right.start, now_ms)
+        low = max(0, bisect_right(starts, left.end) - 1)
+        near = before[low : bisect_left(starts, right.start)]
+        absent += observed_absent(near, left.end, right.start, now_ms)
+    learned = [absent]
     stored = set(times)
     for bad in answer.bad:
         on_grid = target.interval.floor(bad.open_ts) == bad.open_ts
         inside = answer.ask.start <= bad.open_ts < answer.ask.end
         if on_grid and inside and bad.open_ts not in stored:
             end = target.interval.next(bad.open_ts)
-            learned += refused(before, bad.open_ts, end, bad.reason, now_ms)
+            learned.append(refused(before, bad.open_ts, end, bad.reason, now_ms))
     if over:
         proof = {"status": "delisted", "seen_at": now_ms}
-        learned.append(
-            Span(answer.ask.wanted_from, answer.ask.end, CoverageState.AFTER_DELISTING, proof)
-        )
-    return [*learned, *runs]
+        rest = (answer.ask.wanted_from, answer.ask.end)
+        learned.append([Span(*rest, CoverageState.AFTER_DELISTING, proof)])
+    return [*learned, runs]
 
 
 def _is_delisted(unit: Unit, target: Target) -> bool:

@@ -11,7 +11,9 @@ from app.core.ports import Clock, Ids
 from app.models import CollectionPlanRow, JobRow
 from app.repositories.klines import Stored
 from app.repositories.unit import Unit, Units
+from app.services.activity import ActivityService
 from app.services.collection.filling import Answer, Filler
+from app.services.collection.report import noted, report_of
 from app.services.collection.target import Ask, Target, next_ask, target
 from app.services.jobs import new_job, purpose_of
 from app.services.slices import SlicedJobs
@@ -33,6 +35,7 @@ class CollectionJobs(SlicedJobs):
     def __init__(self, units: Units, filler: Filler, ids: Ids, clock: Clock) -> None:
         super().__init__(units, ids, clock)
         self._filler = filler
+        self._activity = ActivityService(units)
 
     def ensure(
         self, unit: Unit, plan: CollectionPlanRow, wanted: Target, *, heal: bool = False
@@ -91,6 +94,7 @@ class CollectionJobs(SlicedJobs):
             if stop:
                 return self._end(job_id, token, stop, None)
             if ask is None:
+                self._activity.count_named(*wanted.key, over=over)
                 return self._end(job_id, token, "succeeded", None)
             page_began = self._clock.monotonic()
             answer = self._filler.fetch(wanted, ask)
@@ -133,7 +137,9 @@ class CollectionJobs(SlicedJobs):
             job = self._held(unit, job_id, token)
             stored = self._filler.keep(unit, wanted, answer).stored
             spent = round((self._clock.monotonic() - page_began) * 1000)
-            job.cursor = {**job.cursor, "position": answer.position, "failures": 0}
+            refused = noted(job.cursor.get("refused", {}), answer)
+            moved = {"position": answer.position, "failures": 0, "refused": refused}
+            job.cursor = {**job.cursor, **moved}
             job.progress = _advanced(job.progress, stored, len(answer.bad), spent)
             job.error = None
 
@@ -154,7 +160,8 @@ class CollectionJobs(SlicedJobs):
         end = max(int(job.cursor["end"]), goal.since)
         counts = count_bars(spans, goal.interval, goal.since, end)
         kept = {key: job.progress.get(key, 0) for key in ("rows", "revised", "quarantined")}
-        return {**kept, **{state.value: counts[state] for state in CoverageState}}
+        found = report_of(unit, series, goal.since, end, job.cursor.get("refused", {}))
+        return {**kept, **{state.value: counts[state] for state in CoverageState}, **found}
 
 
 def _looking_at(unit: Unit, job: JobRow) -> int:

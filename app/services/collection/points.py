@@ -132,20 +132,27 @@ class PointCollector:
         # Behind a full page there is more: it is asked for with the next call.
         series.asked_at = 0 if len(points) >= _PAGE else unit.now_ms
         if stored:
-            unit.emit(
-                topic("market", extra.kind.value, exchange, symbol),
-                body(
-                    "points.v1",
-                    kind=extra.kind.value,
-                    exchange=exchange,
-                    symbol=symbol,
-                    interval=extra.interval,
-                    first=points[0].ts,
-                    last=points[-1].ts,
-                    count=stored,
-                ),
-            )
+            tell_points(unit, exchange, symbol, extra, points, stored)
         return stored
+
+
+def tell_points(
+    unit: Unit, exchange: str, symbol: str, extra: Extra, points: Sequence[Point], stored: int
+) -> None:
+    """Report that of these points, which ascend, so many were new or changed."""
+    unit.emit(
+        topic("market", extra.kind.value, exchange, symbol),
+        body(
+            "points.v1",
+            kind=extra.kind.value,
+            exchange=exchange,
+            symbol=symbol,
+            interval=extra.interval,
+            first=points[0].ts,
+            last=points[-1].ts,
+            count=stored,
+        ),
+    )
 
 
 def _asked(market: MarketAdapter, symbol: str, extra: Extra, start: int, end: int) -> list[Point]:

@@ -15,6 +15,7 @@ from app.core.market.intervals import DAY_MS, MINUTE_MS
 from app.core.ports import Clock, Ids, MarketClock
 from app.models import CollectionPlanRow, JobRow
 from app.repositories.unit import Unit, Units
+from app.services.activity import ActivityService
 from app.services.collection.arrivals import Arrivals
 from app.services.collection.filling import Filler, Markets
 from app.services.collection.jobs import CollectionJobs
@@ -73,6 +74,7 @@ class CollectionService:
         self._verifier = Verifier(units, self._filler, ids, clock)
         self._points = PointCollector(units, markets, market_clock, clock)
         self.plans = Plans(units, markets, ids)
+        self.activity = ActivityService(units)
         self.arrivals = Arrivals(units, self._filler)
 
     def start(self, plan_id: str, *, heal: bool = False) -> list[JobRow]:
@@ -116,8 +118,12 @@ class CollectionService:
         """
         return self._jobs.run(job_id)
 
-    def verify(self, wanted: Target, days: int) -> JobRow:
+    def verify(self, wanted: Target, days: int, *, despite_shift: bool = False) -> JobRow:
         """A job that compares the latest finished days of a series with its venue.
+
+        Args:
+            despite_shift: take the venue's bars also where they lie whole hours away from those
+                stored; else such a job fails and changes nothing.
 
         Raises:
             InvalidInput: nothing of it is stored, or not a number of days that makes sense.
@@ -127,7 +133,11 @@ class CollectionService:
         with self._units.read() as unit:
             series_of(unit, wanted)
         first = last - (days - 1) * DAY_MS
-        return self._units.run(lambda unit: self._verifier.ensure(unit, wanted, first, days))
+        return self._units.run(
+            lambda unit: self._verifier.ensure(
+                unit, wanted, first, days, despite_shift=despite_shift
+            )
+        )
 
     def verify_yesterday(self) -> int:
         """Have the last finished day of every series of an enabled plan verified, unless it was;

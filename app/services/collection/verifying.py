@@ -3,7 +3,8 @@
 A venue may revise a closed bar, or have one on the second day that it had not on the first. So a
 day is asked for again once it is over: what differs becomes a revision, what was missed is
 stored, and both are counted. Hours and days that derive from the minutes are compared with the
-venue's own.
+venue's own. Where the stored bars turn out to lie whole hours away from the venue's, nothing is
+changed: a file in another zone's time is better imported again.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from typing import Any, Final
 
 from app.core.errors import InvalidInput
 from app.core.market.coverage import CoverageState, count_bars
-from app.core.market.intervals import DAY_MS, interval
+from app.core.market.files.columns import KlineColumns
+from app.core.market.intervals import DAY_MS, HOUR_MS, interval
 from app.core.market.klines import KlineRow
 from app.core.market.resampling import resample_rows
+from app.core.market.shifts import REACH_MS, found_shift, is_suspect
 from app.core.ports import Clock, Ids
 from app.models import JobRow, KlineDayRow, KlineSeriesRow
 from app.repositories.unit import Unit, Units
+from app.services.alarms import tell_alarm
 from app.services.collection.filling import Answer, Filler
 from app.services.collection.target import Ask, Target, target
 from app.services.jobs import new_job, purpose_of
@@ -63,11 +67,21 @@ class Verifier(SlicedJobs):
         super().__init__(units, ids, clock)
         self._filler = filler
 
-    def ensure(self, unit: Unit, wanted: Target, first_day: int, days: int) -> JobRow:
+    def ensure(
+        self,
+        unit: Unit,
+        wanted: Target,
+        first_day: int,
+        days: int,
+        *,
+        despite_shift: bool = False,
+    ) -> JobRow:
         """The live job that verifies days of a series, made if there is none.
 
         Args:
             first_day: 00:00 UTC of the first one, ms.
+            despite_shift: put the venue's bars in the place of stored ones that lie whole hours
+                away.
 
         Raises:
             InvalidInput: not a number of days that makes sense.
@@ -81,6 +95,7 @@ class Verifier(SlicedJobs):
             "kind": wanted.kind.value,
             "first_day": first_day - first_day % DAY_MS,
             "days": days,
+            **({"despite_shift": True} if despite_shift else {}),
         }
         purpose = purpose_of(KIND, params)
         known = unit.jobs.live_with(purpose)
@@ -88,11 +103,12 @@ class Verifier(SlicedJobs):
             return known
         return new_job(unit, self._ids.new(), KIND, params, dedupe_key=purpose, priority=PRIORITY)
 
-    def verify_day(self, wanted: Target, day: int) -> KlineDayRow:
+    def verify_day(self, wanted: Target, day: int, *, despite_shift: bool = False) -> KlineDayRow:
         """Compare one day that is over with the venue, and repair it; its figures.
 
         Raises:
-            InvalidInput: the day is not over by the venue's clock, or nothing is stored.
+            InvalidInput: the day is not over by the venue's clock, nothing is stored, or what is
+                stored lies whole hours away from the venue's bars.
             VenueError: the venue could not be asked.
         """
         end = day + DAY_MS
@@ -103,10 +119,41 @@ class Verifier(SlicedJobs):
         while opened < end:
             stop = min(wanted.interval.ceil(end), opened + wanted.page * wanted.interval.length_ms)
             answer = self._filler.fetch(wanted, Ask(opened, stop, opened, opened))
+            if not despite_shift:
+                self._require_no_shift(wanted, answer)
             found += self._units.run(partial(self._repair, wanted=wanted, answer=answer))
             opened = stop
         derived = self._derived(wanted, day) if wanted.interval.name == "1m" else _Compared()
         return self._units.run(lambda unit: self._noted(unit, wanted, day, found, derived))
+
+    def _require_no_shift(self, wanted: Target, answer: Answer) -> None:
+        """Nothing, unless most of an answer's bars are stored whole hours away; then it is told.
+
+        Raises:
+            InvalidInput: they are.
+        """
+        with self._units.read() as unit:
+            series = series_of(unit, wanted)
+            start, end = answer.ask.start, answer.ask.end
+            stored = {row.open_ts: row for row in unit.klines.read_exact(series.id, start, end)}
+            found = _compared(stored, answer.rows())
+            if not is_suspect(found.differed, found.compared - found.differed):
+                return
+            around = unit.klines.read_exact_columns(series.id, start - REACH_MS, end + REACH_MS)
+        shift = found_shift(_columns(answer), around, wanted.interval)
+        if shift is None:
+            return
+        # The venue's bars are ahead by as much as the stored ones are behind.
+        way = "behind" if shift > 0 else "ahead of"
+        text = (
+            f"the stored bars of {wanted.symbol} {wanted.interval.name} lie "
+            f"{abs(shift) // HOUR_MS} h {way} the same bars of {wanted.exchange}, and were not "
+            "changed; import their file again with its --utc-offset, or say --despite-shift to "
+            "take the venue's"
+        )
+        facts = {"exchange": wanted.exchange, "symbol": wanted.symbol, "shift_ms": -shift}
+        self._units.run(lambda unit: tell_alarm(unit, "warning", "series-shifted", text, **facts))
+        raise InvalidInput(text, code="shifted")
 
     def _repair(self, unit: Unit, wanted: Target, answer: Answer) -> _Compared:
         series = series_of(unit, wanted)
@@ -181,7 +228,8 @@ class Verifier(SlicedJobs):
             if stop:
                 return self._end(job.id, token, stop, None)
             day = int(job.params["first_day"]) + done * DAY_MS
-            figures = self.verify_day(wanted, day)
+            despite = bool(job.params.get("despite_shift"))
+            figures = self.verify_day(wanted, day, despite_shift=despite)
             done += 1
             self._units.run(
                 partial(self._advance, job_id=job.id, token=token, done=done, figures=figures)
@@ -225,6 +273,11 @@ def series_of(unit: Unit, wanted: Target) -> KlineSeriesRow:
             f"nothing of {wanted.symbol} {wanted.interval.name} is stored; collect it first"
         )
     return series
+
+
+def _columns(answer: Answer) -> KlineColumns:
+    good = answer.good
+    return good if isinstance(good, KlineColumns) else KlineColumns.of_rows(good)
 
 
 def _compared(stored: Mapping[int, Any], stated: Iterable[Any]) -> _Compared:

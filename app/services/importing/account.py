@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from app.core.errors import InvalidInput
+from app.core.market.character import Character
+from app.core.market.files.findings import told
+from app.core.market.intervals import HOUR_MS
 from app.models import JobRow
-from app.services.importing.order import ImportFile
+from app.repositories.unit import Unit
+from app.services.activity import profile_of
+from app.services.importing.order import ImportFile, ImportPlan
 
 
 class Slice:
@@ -43,6 +48,24 @@ def stamp_of(file: ImportFile) -> Sequence[int]:
     return found.st_size, found.st_mtime_ns
 
 
+def new_cursor(plan: ImportPlan, mark: list[Any]) -> dict[str, Any]:
+    """Of a job before its first chunk.
+
+    Args:
+        mark: by which the plan's files are told from others of their names.
+    """
+    return {
+        "files": mark,
+        "file": 0,
+        "chunks": 0,
+        "series": {},
+        "funding": [],
+        "shifts": [],
+        "absent": [],
+        "skipped": [list(each) for each in plan.skipped],
+    }
+
+
 def progress_of(done: int, total: int, series: dict[str, Any], work_ms: int) -> dict[str, Any]:
     rows = sum(tally["rows"] for tally in series.values())
     return {
@@ -56,14 +79,52 @@ def progress_of(done: int, total: int, series: dict[str, Any], work_ms: int) -> 
 
 def result_of(job: JobRow) -> dict[str, Any]:
     """The account of the whole import."""
-    series = list(job.cursor.get("series", {}).values())
+    series = [_plain(tally) for tally in job.cursor.get("series", {}).values()]
+    funding = job.cursor.get("funding", [])
     names = ("rows", "new", "unchanged", "revised", "bad", "quarantined")
     return {
-        **{name: sum(tally[name] for tally in series) for name in names},
+        **{name: sum(tally.get(name, 0) for tally in [*series, *funding]) for name in names},
         "rows_per_s": job.progress.get("rows_per_s"),
         "files": job.progress.get("slices_done", 0),
         "series": series,
+        "funding": funding,
         "shifts": job.cursor.get("shifts", []),
         "absent": job.cursor.get("absent", []),
         "skipped": job.cursor.get("skipped", []),
     }
+
+
+def with_characters(unit: Unit, result: dict[str, Any]) -> dict[str, Any]:
+    """The account with what the series are by all of their stored bars.
+
+    ``looks_like`` is what a series is if its gaps are the venue's, which a file does not prove.
+    """
+    series = []
+    for tally in result["series"]:
+        names = (tally["exchange"], tally["symbol"], tally["interval"], tally["kind"])
+        row = unit.klines.find_series(*names)
+        found = None if row is None else profile_of(unit, row, None, None)
+        told_of = {
+            "character": found.character.value if found else Character.UNKNOWN.value,
+            "looks_like": found.looks_like.value if found else Character.UNKNOWN.value,
+            "is_dead": found is not None and found.is_dead,
+        }
+        series.append({**tally, **told_of})
+    return {**result, "series": series}
+
+
+def shift_error(shift: dict[str, Any]) -> InvalidInput:
+    """A file's shift as the error of its import."""
+    hours = shift["shift_ms"] // HOUR_MS
+    way = "ahead of" if hours > 0 else "behind"
+    return InvalidInput(
+        f"the bars of {shift['file']} are {abs(hours)} h {way} the same bars as they are stored, "
+        f"and were not kept; if the file is wrong, say --utc-offset {hours:+03d}:00, and if what "
+        "is stored is wrong, --despite-shift",
+        code="shifted",
+    )
+
+
+def _plain(tally: dict[str, Any]) -> dict[str, Any]:
+    ranges = {name: told(tally[name]) for name in ("gaps", "zero_volume")}
+    return {**tally, **ranges}

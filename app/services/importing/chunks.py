@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from app.core.errors import InvalidInput
-from app.core.market.files.checking import NOT_ABOVE, OUTSIDE, check_columns
+from app.core.market.files.checking import OUTSIDE, check_columns
 from app.core.market.files.columns import KlineColumns
 from app.core.market.files.reading import read_bars
-from app.core.market.validation import BadKline
+from app.core.market.validation import NOT_ABOVE, BadKline
 from app.services.importing.order import ImportFile, ImportOrder
 
 R = TypeVar("R")

@@ -7,17 +7,26 @@ from contextlib import closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from app.core.errors import InvalidInput, TidemarkError, Unavailable
 from app.core.market.files.archive import require_checksum_beside
-from app.core.market.intervals import HOUR_MS
 from app.core.ports import Clock, FileFetcher, Ids, MarketClock
 from app.models import JobRow
 from app.repositories.unit import Unit, Units
-from app.services.importing.account import Slice, progress_of, result_of, stamp_of
+from app.services.activity import ActivityService
+from app.services.importing.account import (
+    Slice,
+    new_cursor,
+    progress_of,
+    result_of,
+    shift_error,
+    stamp_of,
+    with_characters,
+)
 from app.services.importing.chunks import Chunk, ahead, checked_chunks
 from app.services.importing.fetching import FilesAtHand
+from app.services.importing.funding import Payments, keep_funding, payments_of
 from app.services.importing.keeping import SuspectError, keep_chunk, shift_of
 from app.services.importing.order import ImportFile, ImportOrder, ImportPlan, plan_of
 from app.services.importing.tally import beside, counted, new_tally
@@ -61,6 +70,7 @@ class ImportJobs:
         self._files = FilesAtHand(units, fetcher, folder)
         self._ids = ids
         self._clock = clock
+        self._activity = ActivityService(units)
 
     def start(self, order: ImportOrder) -> JobRow:
         """Make the job of an import, having looked at its first file.
@@ -72,9 +82,7 @@ class ImportJobs:
         if not order.is_remote:
             first = plan.files[0]
             require_checksum_beside(Path(first.place))
-            chunks = checked_chunks(Path(first.place), first, order, self._market_now(first))
-            with closing(chunks):
-                next(chunks, None)
+            self._look_at(first, order)
         job_id = self._ids.new()
         return self._units.run(lambda unit: new_job(unit, job_id, KIND, order.params()))
 
@@ -95,6 +103,15 @@ class ImportJobs:
             return self._end(job_id, token, "failed", error)
         except Unavailable as error:
             return self._finally(partial(self._put_off, job_id=job_id, token=token, error=error))
+
+    def _look_at(self, file: ImportFile, order: ImportOrder) -> None:
+        """Nothing, where the beginning of a local file can be read."""
+        asked = (Path(file.place), file, order, self._market_now(file))
+        if file.is_funding:
+            payments_of(*asked)
+            return
+        with closing(checked_chunks(*asked)) as chunks:
+            next(chunks, None)
 
     def _plan(self, order: ImportOrder) -> ImportPlan:
         with self._units.read() as unit:
@@ -126,16 +143,22 @@ class ImportJobs:
             goes_on = self._units.run(self._file_done(job_id, token, file, position, absent=absent))
             if not goes_on or slice_.spent() > _SLICE_S:
                 return self._leave(job_id, token)
+        self._count(job_id, slice_)
         return self._end(job_id, token, "succeeded", None)
+
+    def _count(self, job_id: str, slice_: Slice) -> None:
+        """Count what is traded in the series that came; what the slice leaves, beat has counted."""
+        with self._units.read() as unit:
+            keys = list(unit.jobs.get(job_id).cursor["series"])
+        for key in keys:
+            self._activity.count_named(*key.split("|"), over=lambda: slice_.spent() > _SLICE_S)
 
     def _begin(self, unit: Unit, job_id: str, token: str, plan: ImportPlan) -> int:
         """Position of the file to go on with; the first one where the files have changed."""
         job = self._held(unit, job_id, token)
         mark = [[file.place, *stamp_of(file)] for file in plan.files]
         if job.cursor.get("files") != mark:
-            job.cursor = {"files": mark, "file": 0, "chunks": 0, "series": {}, "absent": []}
-            job.cursor["shifts"] = []
-            job.cursor["skipped"] = [list(each) for each in plan.skipped]
+            job.cursor = new_cursor(plan, mark)
             job.progress = progress_of(0, len(mark), {}, 0)
         return int(job.cursor["file"])
 
@@ -149,13 +172,17 @@ class ImportJobs:
         slice_: Slice,
     ) -> bool:
         """Store what is left of a file; False where the slice is over or the job is to end."""
+        if file.is_funding:
+            payments = payments_of(path, file, order, self._market_now(file))
+            self._units.run(partial(self._keep_payments, job_id, token, file, payments))
+            return True
         with self._units.read() as unit:
             done = int(unit.jobs.get(job_id).cursor["chunks"])
         chunks = checked_chunks(path, file, order, self._market_now(file))
         for chunk in ahead(islice(chunks, done, None)):
             keep = self._keeping(job_id, token, order, file, chunk, slice_)
             try:
-                goes_on = self._units.run(partial(keep, trusted=False))
+                goes_on = self._units.run(partial(keep, trusted=order.despite_shift))
             except SuspectError:
                 shift = self._shift(file, chunk)
                 if shift is not None:
@@ -200,6 +227,14 @@ class ImportJobs:
             return True
 
         return work
+
+    def _keep_payments(
+        self, job_id: str, token: str, file: ImportFile, payments: Payments, unit: Unit
+    ) -> None:
+        """Store a file of funding rates with the job's cursor, all or nothing."""
+        job = self._held(unit, job_id, token)
+        funding = [*job.cursor.get("funding", []), keep_funding(unit, file, payments)]
+        job.cursor = {**job.cursor, "funding": funding}
 
     def _shift(self, file: ImportFile, chunk: Chunk) -> int | None:
         with self._units.read() as unit:
@@ -261,9 +296,10 @@ class ImportJobs:
             job = self._held(unit, job_id, token)
             job.error = None
             shifts = job.cursor.get("shifts", [])
-            problem = error or (_told(shifts[0]) if shifts else None)
+            problem = error or (shift_error(shifts[0]) if shifts else None)
             ended = "failed" if problem else state
-            finish(unit, job, ended, result=result_of(job), error=problem)
+            result = with_characters(unit, result_of(job))
+            finish(unit, job, ended, result=result, error=problem)
             return ended
 
         return self._finally(work)
@@ -279,14 +315,3 @@ class ImportJobs:
         if job.state != "running" or job.lease_owner != token:
             raise _LostError
         return job
-
-
-def _told(shift: dict[str, Any]) -> InvalidInput:
-    """A file's shift as the error of its import."""
-    hours = shift["shift_ms"] // HOUR_MS
-    way = "ahead of" if hours > 0 else "behind"
-    return InvalidInput(
-        f"the bars of {shift['file']} are {abs(hours)} h {way} the same bars as they are stored, "
-        f"and were not kept; if the file is wrong, say --utc-offset {hours:+03d}:00",
-        code="shifted",
-    )

@@ -7,17 +7,14 @@ from typing import Any, Final
 from app.core.events import kline_event
 from app.core.market.coverage import CoverageState, Span, account, lay_apart
 from app.core.market.files.columns import KlineColumns
-from app.core.market.files.findings import found_shift, gaps_of, present_spans
-from app.core.market.intervals import HOUR_MS
+from app.core.market.files.findings import gaps_of, present_spans
 from app.core.market.klines import KlineKind
+from app.core.market.shifts import REACH_MS, found_shift, is_suspect
 from app.repositories.klines import Stored
 from app.repositories.unit import Unit
 from app.services.importing.chunks import Chunk
 from app.services.importing.order import ImportFile
 
-# So many bars that differ from those stored, and more than agree, are no correction.
-_SUSPICIOUS: Final = 20
-_REACH_MS: Final = 14 * HOUR_MS
 _NAME_LIMIT: Final = 64
 
 
@@ -64,7 +61,7 @@ def keep_chunk(
     stored = unit.klines.store_columns(
         series.id, chunk.good, covered=covered, source=source, now_ms=unit.now_ms
     )
-    if not trusted and stored.revised >= max(_SUSPICIOUS, stored.unchanged + 1):
+    if not trusted and is_suspect(stored.revised, stored.unchanged):
         raise SuspectError
     absent = _absent(before, runs, file, chunk, beside, unit.now_ms) if complete else []
     learned = sorted([*runs, *absent], key=lambda span: span.start)
@@ -81,7 +78,7 @@ def shift_of(unit: Unit, file: ImportFile, bars: KlineColumns) -> int | None:
     if series is None:
         return None
     first, last = int(bars.open_ts[0]), int(bars.open_ts[-1])
-    stored = unit.klines.read_exact_columns(series.id, first - _REACH_MS, last + _REACH_MS + 1)
+    stored = unit.klines.read_exact_columns(series.id, first - REACH_MS, last + REACH_MS + 1)
     return found_shift(bars, stored, file.interval)
 
 

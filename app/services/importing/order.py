@@ -19,6 +19,8 @@ from app.core.market.klines import KlineKind
 _URL: Final = re.compile(r"https?://", re.IGNORECASE)
 _NAME_LIMIT: Final = 64
 _CHECKSUM: Final = ".CHECKSUM"
+# A file of funding rates has none; this stands where a file of bars has its own.
+_FUNDING_INTERVAL: Final = "8h"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class ImportOrder:
         start, end: bars that open in [start, end) only, ms.
         complete: the source is the whole truth: a bar that it lacks between others does not exist.
         trades: a file of trades, whose name does not say so.
+        funding: a file of funding rates, whose name does not say so.
+        despite_shift: keep bars that lie whole hours away from the same bars as stored.
     """
 
     source: str
@@ -46,6 +50,8 @@ class ImportOrder:
     end: int | None = None
     complete: bool = False
     trades: bool = False
+    funding: bool = False
+    despite_shift: bool = False
 
     def params(self) -> dict[str, Any]:
         """As a job keeps it."""
@@ -64,10 +70,11 @@ class ImportOrder:
 
 @dataclass(frozen=True, slots=True)
 class ImportFile:
-    """One file of one series.
+    """One file of one series, or of one history of funding rates.
 
     Attributes:
         place: path or URL.
+        interval: of its bars; of funding, whose payments keep no grid, it says nothing.
         span: [start, end) of what it can hold, ms, where its name says so.
     """
 
@@ -83,6 +90,11 @@ class ImportFile:
     def name(self) -> str:
         """The last part of its place."""
         return self.place.rsplit("/", 1)[-1]
+
+    @property
+    def is_funding(self) -> bool:
+        """Whether it holds funding rates."""
+        return self.reading.holds == FUNDING
 
     @property
     def series(self) -> tuple[str, str, str, str]:
@@ -116,10 +128,7 @@ def plan_of(order: ImportOrder, symbols: Callable[[str], Sequence[str]], now_ms:
         return _directory(order, root, symbols)
     if not root.is_file():
         raise InvalidInput(f"{order.source} does not exist; give a file, a directory or a URL")
-    said = what_name_says(root)
-    if said.holds == FUNDING:
-        raise InvalidInput(f"{root.name} holds funding rates, which are not stored as bars")
-    return ImportPlan([_file(order, root, said, symbols)], [])
+    return ImportPlan([_file(order, root, what_name_says(root), symbols)], [])
 
 
 def _directory(
@@ -133,15 +142,14 @@ def _directory(
         said = what_name_says(path.relative_to(root.parent))
         if not is_data(path):
             skipped.append((path.name, "its name is not that of market data"))
-        elif said.holds == FUNDING:
-            skipped.append((path.name, "it holds funding rates, which are not stored as bars"))
         elif said.holds == TRADES and not order.interval:
             skipped.append((path.name, "it holds trades; --interval says which bars to make"))
         elif said.native and order.symbol and said.native != native_of(order.symbol):
             skipped.append((path.name, "it is of another series"))
         else:
             found = _file(order, path, said, symbols, name_first=True)
-            if order.symbol in ("", found.symbol) and order.interval in ("", found.interval.name):
+            wanted = found.is_funding or order.interval in ("", found.interval.name)
+            if order.symbol in ("", found.symbol) and wanted:
                 files.append(found)
             else:
                 skipped.append((path.name, "it is of another series"))
@@ -163,6 +171,8 @@ def _file(
     given = (order.symbol, order.interval)
     one, other = (named, given) if name_first else (given, named)
     symbol, name = one[0] or other[0], one[1] or other[1]
+    if order.funding or said.holds == FUNDING:
+        name = _FUNDING_INTERVAL
     options = {"--symbol": symbol, "--interval": name}
     lacking = [option for option, value in options.items() if not value]
     if lacking:
@@ -177,8 +187,8 @@ def _file(
         time_unit=order.time_unit,
         utc_offset_ms=order.utc_offset_ms,
     )
-    if order.trades:
-        reading = replace(reading, holds=TRADES)
+    if order.trades or order.funding:
+        reading = replace(reading, holds=TRADES if order.trades else FUNDING)
     kind = _kind(order.kind, said.kind)
     return ImportFile(str(path), order.exchange, symbol, interval_of(name), kind, reading)
 
@@ -194,7 +204,7 @@ def _symbol(
         return ""
     if order.symbol and said.native == native_of(order.symbol):
         return order.symbol
-    is_swap = "futures" in path.parts
+    is_swap = "futures" in path.parts or said.holds == FUNDING
     found = [each for each in symbols(said.native) if (":" in each) == is_swap]
     return found[0] if len(found) == 1 else ""
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from app.core.market.coverage import CoverageState, Span
-from app.core.market.files.findings import gaps_of, idle_runs, longest, present_spans
+from app.core.market.files.findings import (
+    gaps_of,
+    idle_runs,
+    longest,
+    off_grid,
+    present_spans,
+)
 from app.repositories.klines import Stored
 from app.services.importing.chunks import Chunk
 from app.services.importing.order import ImportFile
@@ -16,14 +22,14 @@ Tally = dict[str, Any]
 def new_tally(file: ImportFile, *, in_catalogue: bool) -> Tally:
     """The account of a series before its first bar."""
     exchange, symbol, interval, kind = file.series
-    counts = ("rows", "new", "unchanged", "revised", "bad", "quarantined", "unfinished", "outside")
+    counts = ("rows", "new", "unchanged", "revised", "bad", "quarantined", "off_grid")
     return {
         "exchange": exchange,
         "symbol": symbol,
         "interval": interval,
         "kind": kind,
         "in_catalogue": in_catalogue,
-        **dict.fromkeys(counts, 0),
+        **dict.fromkeys((*counts, "unfinished", "outside"), 0),
         "duplicates": {"same": 0, "differing": 0},
         "first": None,
         "last": None,
@@ -69,6 +75,7 @@ def counted(
         "revised": stored.revised,
         "bad": len(chunk.bad),
         "quarantined": quarantined,
+        "off_grid": off_grid(chunk.bad),
         "unfinished": chunk.unfinished,
         "outside": chunk.outside,
     }
@@ -77,7 +84,7 @@ def counted(
     last = [tally["last"], int(chunk.good.open_ts[-1])] if runs else [tally["last"]]
     return {
         **tally,
-        **{name: tally[name] + count for name, count in added.items()},
+        **{name: tally.get(name, 0) + count for name, count in added.items()},
         "duplicates": {
             "same": repeated["same"] + chunk.same,
             "differing": repeated["differing"] + chunk.differing,

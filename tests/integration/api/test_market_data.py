@@ -6,6 +6,7 @@ import csv
 import io
 import math
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ from app.core.market.validation import BadKline
 from app.models import KlineDayRow
 from app.repositories.points import Point
 from app.repositories.unit import Unit
+from app.services.importing import ImportOrder
 from tests.support.api import ApiClient, TradingDay
 from tests.support.record import START_MS
 
@@ -276,12 +278,32 @@ def test_daily_figures_are_added_up(api: ApiClient, day: TradingDay) -> None:
     assert (empty["success_rate"], empty["accuracy"], empty["days"]) == (None, None, [])
 
 
+def test_what_is_traded_is_told_with_coverage_and_quality(api: ApiClient, day: TradingDay) -> None:
+    """Two hours of minutes are too few to judge by; the gap and its proof are told all the same."""
+    day.container.collection.activity.count_named("binance", "BTC/USDT", "1m", "trade")
+    for path in (f"/coverage?{SERIES}", f"/quality?{SERIES}"):
+        found = api.get(path).json()["character"]
+        assert (found["verdict"], found["bars"], found["uncounted"]) == ("unknown", 110, 0)
+        assert found["gaps"] == {
+            "count": 1,
+            "bars": len(GAP),
+            "longest": len(GAP),
+            "proven": len(GAP),
+        }
+        assert found["zero_volume"] == {"count": 0, "bars": 0, "longest": 0, "flat": 0}
+        assert (found["silent"], found["is_dead"]) == (None, False)
+    nothing = api.get("/coverage?exchange=binance&symbol=ETH/USDT&interval=1m").json()
+    assert nothing["character"] is None
+
+
 def test_a_verification_is_a_job(api: ApiClient) -> None:
     body = {"exchange": "binance", "symbol": "BTC/USDT", "interval": "1m", "days": 3}
     made = api.post("/verifications", json=body)
     assert made.status_code == 202, made.text
     assert made.headers["location"] == f"/api/v1/jobs/{made.json()['id']}"
     assert made.json()["params"]["days"] == 3
+    despite = api.post("/verifications", json={**body, "despite_shift": "perhaps"})
+    assert despite.status_code == 422
     refused = api.post("/verifications", json={**body, "symbol": "ETH/USDT"})
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid-input")
 
@@ -335,6 +357,22 @@ def test_funding_rates_and_open_interest_come_in_pages(api: ApiClient, day: Trad
         ("/funding?exchange=binance&symbol=ETH/USDT", 404),
     ):
         assert api.get(path).status_code == status
+
+
+def test_funding_rates_of_a_file_are_read_as_the_file_states_them(
+    api: ApiClient, day: TradingDay, tmp_path: Path
+) -> None:
+    first = START_MS - 3 * 8 * HOUR_MS
+    path = tmp_path / "BTC_USDT_USDT-8h-funding.json"
+    path.write_text(f"[[{first + 17},-0.0021933400000000002],[{first + 8 * HOUR_MS},1e-05]]")
+    importing = day.container.importing
+    job = importing.start(ImportOrder(str(path), "binanceusdm"))
+    assert importing.run(job.id) == "succeeded"
+    found = api.get("/funding?exchange=binanceusdm&symbol=BTC/USDT:USDT").json()["data"]
+    assert [(each["ts"], each["rate"], each["mark_price"]) for each in found] == [
+        (first + 17, "-0.00219334", None),
+        (first + 8 * HOUR_MS, "0.00001", None),
+    ]
 
 
 def test_hours_derive_from_five_minutes_where_no_minutes_are_kept(

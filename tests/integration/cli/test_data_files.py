@@ -46,6 +46,56 @@ def test_a_file_comes_in_and_goes_out_again(tidemark: Tidemark, csv: Path, tmp_p
     assert [job["state"] for job in listed.document["data"]] == ["succeeded"] * 3
 
 
+def test_what_was_found_in_a_file_is_told_in_lines(tidemark: Tidemark, tmp_path: Path) -> None:
+    """A day and more of a market that fills: every third minute is flat without volume."""
+    path = tmp_path / "fills.csv"
+    rows = [f"{T + n * M},2,{3 if n % 3 else 2},2,2,{7 if n % 3 else 0}" for n in range(2_000)]
+    rows[500] = rows[499]
+    rows[600] = f"{T + 600 * M + 17},2,3,2,2,7"
+    path.write_text("\n".join(["ts,open,high,low,close,volume", *rows]) + "\n")
+    told = tidemark("data", "import", str(path), "-s", "BTC/USDT", "-i", "1m")
+    assert told.code == 0, told.err
+    for line in (
+        "gaps: 2 of 2 bars, longest 1",
+        "zero-volume runs: 666 of 666 bars, longest 1",
+        "duplicates: 1 equal, 0 differing",
+        "off-grid rows: 1",
+        "a bar without a trade: fills (a flat bar of volume 0)",
+    ):
+        assert line in told.out
+    shown = tidemark("data", "quality", "-s", "BTC/USDT", "-i", "1m")
+    assert "fills (a flat bar of volume 0); 33.33 % of all bars" in shown.out
+    found = tidemark("data", "quality", "-s", "BTC/USDT", "-i", "1m", "--json").document
+    assert found["character"]["verdict"] == "fills"
+    assert found["character"]["zero_volume"]["bars"] == 666
+    assert found["character"]["gaps"] == {"count": 2, "bars": 2, "longest": 1, "proven": 0}
+
+
+def test_funding_rates_come_in_and_go_out_as_they_were_stated(
+    tidemark: Tidemark, tmp_path: Path
+) -> None:
+    path = tmp_path / "BTC_USDT_USDT-8h-funding_rate.json"
+    hour = 60 * M
+    path.write_text(f"[[{T + 17},0.0001],[{T + 8 * hour},-0.00012345],[{T + 24 * hour + 3},0]]")
+    told = tidemark("data", "import", str(path), "-e", "binanceusdm")
+    assert told.code == 0, told.err
+    assert "BTC/USDT:USDT funding: 3 new, 0 stored already" in told.out
+    assert "every 12 h" in told.out
+    words = ("data", "funding", "-s", "BTC/USDT:USDT", "-e", "binanceusdm")
+    assert tidemark(*words).out.splitlines() == [
+        "ts,rate,mark_price",
+        f"{T + 17},0.0001,",
+        f"{T + 8 * hour},-0.00012345,",
+        f"{T + 24 * hour + 3},0,",
+    ]
+    found = tidemark(*words, "--start", str(T + 18), "--json").document
+    assert [each["rate"] for each in found["data"]] == ["-0.00012345", "0"]
+    again = tidemark("data", "import", str(path), "-e", "binanceusdm", "--json").document
+    assert (again["new"], again["unchanged"], again["revised"]) == (0, 3, 0)
+    nothing = tidemark("data", "funding", "-s", "ETH/USDT:USDT", "-e", "binanceusdm")
+    assert nothing.code == 2
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -20,6 +20,7 @@ from app.adapters.downloads import Downloads
 from app.core.errors import InvalidInput, Unavailable
 from app.core.market.coverage import CoverageState
 from app.core.market.klines import KlineRow
+from app.repositories.points import Point
 from app.services.importing import ImportOrder
 from app.services.importing import jobs as import_jobs
 from tests.integration.market.importing import DAY, NOW, Importing
@@ -74,7 +75,8 @@ def test_what_the_file_states_is_what_is_stored(world: Importing, tmp_path: Path
     assert world.stored("BTC/USDT") == expected
     (series,) = result["series"]
     assert (series["new"], series["first"], series["last"]) == (3, T, T + 3 * M)
-    assert series["gaps"] == {"count": 1, "bars": 1, "ranges": [[T + 2 * M, T + 3 * M, 1]]}
+    gap = [T + 2 * M, T + 3 * M, 1]
+    assert series["gaps"] == {"count": 1, "bars": 1, "longest": 1, "ranges": [gap]}
     assert series["zero_volume"]["ranges"] == [[T + M, T + 2 * M, 1], [T + 3 * M, T + 4 * M, 1]]
     # A gap in a file is no proof: the venue is still to be asked.
     assert world.spans("BTC/USDT") == [(T, T + 2 * M, PRESENT), (T + 3 * M, T + 4 * M, PRESENT)]
@@ -132,6 +134,7 @@ def test_nothing_bad_is_stored_and_nothing_is_dropped(here: Importing, tmp_path:
     (series,) = result["series"]
     assert (series["rows"], series["new"], series["bad"]) == (len(lines), 32, 8)
     assert series["duplicates"] == {"same": 1, "differing": 1}
+    assert series["off_grid"] == 1
     with here.units.read() as unit:
         found = unit.klines.find_series("binance", "BTC/USDT", "1m")
         assert found is not None
@@ -177,6 +180,22 @@ def test_many_real_corrections_are_no_shift(here: Importing, tmp_path: Path) -> 
     other = [line(T + n * M, f"{500 + n % 7}.5") for n in range(100)]
     result = here.result(file(tmp_path, *other, name="b.csv"), "BTC/USDT", "1m")
     assert (result["revised"], result["new"]) == (100, 0)
+
+
+def test_a_run_without_volume_goes_on_over_the_end_of_a_chunk(
+    here: Importing, tmp_path: Path, small_chunks: int
+) -> None:
+    """Chunks of a hundred bars; runs of 3, of 120 over two chunks' ends, and of 5 at the end."""
+    idle = [*range(10, 13), *range(90, 210), *range(295, 300)]
+    lines = [line(T + n * M, 100, 0 if n in idle else 7) for n in range(300)]
+    told = {"count": 3, "bars": 128, "longest": 120}
+    for number, rows in enumerate((lines, lines[::-1])):
+        path = file(tmp_path, *rows, name=f"{number}.csv")
+        (found,) = here.result(path, f"IDLE{number}/USDT", "1m")["series"]
+        runs = found["zero_volume"]
+        assert {name: runs[name] for name in told} == told
+        assert [T + 90 * M, T + 210 * M, 120] in runs["ranges"]
+        assert "ends" not in runs
 
 
 def test_a_complete_file_proves_what_it_lacks(world: Importing, tmp_path: Path) -> None:
@@ -285,23 +304,60 @@ def test_a_directory_is_read_by_the_names_in_it(here: Importing, tmp_path: Path)
         "ETH_USDT-5m.json",
         "futures/XRP_USDT_USDT-8h-funding_rate.json",
     ):
-        file(
-            tmp_path / "data", f"[{rows}]" if "5m" not in name else f"[[{T},1,1,1,1,1]]", name=name
-        )
+        texts = {"5m": f"[[{T},1,1,1,1,1]]", "8h": f"[[{T + 7},0.0001],[{T + 8 * H},-0.0003]]"}
+        text = next((texts[part] for part in texts if part in name), f"[{rows}]")
+        file(tmp_path / "data", text, name=name)
     file(tmp_path / "data", "notes", name="README.md")
     result = here.result(tmp_path / "data")
     assert [(each["symbol"], each["interval"], each["new"]) for each in result["series"]] == [
         ("BTC/USDT", "1m", 5),
         ("ETH/USDT", "5m", 1),
     ]
-    assert result["skipped"] == [
-        ["README.md", "its name is not that of market data"],
-        [
-            "XRP_USDT_USDT-8h-funding_rate.json",
-            "it holds funding rates, which are not stored as bars",
-        ],
-    ]
+    assert result["skipped"] == [["README.md", "its name is not that of market data"]]
+    (funding,) = result["funding"]
+    assert (funding["symbol"], funding["rows"], funding["new"]) == ("XRP/USDT:USDT", 2, 2)
+    assert result["new"] == 5 + 1 + 2
     assert result["series"][0]["in_catalogue"] is False
+
+
+def test_a_payment_that_is_stored_keeps_its_time_and_its_mark_price(
+    world: Importing, tmp_path: Path
+) -> None:
+    """The venue was asked for three; the file has them milliseconds beside, one with another rate,
+    one twice, one more, and one in the future."""
+    known = [Point(T + n * 8 * H + 3, D("0.0001"), D(50_000 + n)) for n in range(3)]
+    with world.units.write() as unit:
+        names = ("binanceusdm", "BTC/USDT:USDT", "funding", "")
+        stored = unit.points.series(*names, 1)
+        unit.points.store(stored.id, known, "rest:binanceusdm", 1)
+        stored.next_ts = known[-1].ts + 1
+    lines = [
+        f"{T},0.0001\n",
+        f"{T + 8 * H + 11},0.0002\n",
+        f"{T + 16 * H + 3},0.0001\n",
+        f"{T + 16 * H + 9},0.0003\n",
+        f"{T + 32 * H},-0.0004\n",
+        f"{NOW + DAY},0.0001\n",
+    ]
+    path = file(tmp_path, "ts,rate\n", *lines, name="rates.csv")
+    result = world.result(path, "BTC/USDT:USDT", exchange="binanceusdm", funding=True)
+    (found,) = result["funding"]
+    assert (found["rows"], found["new"], found["unchanged"], found["revised"]) == (6, 1, 2, 1)
+    assert (found["outside"], found["duplicates"]) == (1, {"same": 0, "differing": 1})
+    assert (found["hours_apart"], found["gaps"]["bars"]) == (8, 1)
+    with world.units.read() as unit:
+        series = unit.points.find_series(*names)
+        assert series is not None
+        assert unit.points.read(series.id, 0, 1 << 62, 10) == [
+            known[0],
+            known[1]._replace(value=D("0.0002")),
+            known[2],
+            Point(T + 32 * H, D("-0.0004"), None),
+        ]
+        (revision,) = unit.points.revisions(series.id)
+        assert (revision.old["value"], revision.new["value"]) == ("0.0001", "0.0002")
+        # A plan goes on where the venue's answers ended, not where the file's.
+        assert series.next_ts == known[-1].ts + 1
 
 
 def test_a_folder_of_many_markets_gives_the_one_that_is_asked_for(

@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyarrow import feather
 
 from app.core.errors import InvalidInput
 from app.core.market.coverage import CoverageState
 from app.core.market.files.naming import FUNDING
 from app.core.market.files.reading import Reading, read_funding
+from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import KlineRow
 from app.core.market.resampling import resample_rows
+from app.services.collection.points import Extra, PointKind
 from app.services.importing import ImportOrder
+from app.services.points import PointQueries
 from tests.integration.market.importing import Importing
+from tests.integration.market.truths import gaps_in, idle_in, rows_of
 from tests.support.record import record, shared_data
 
 D = Decimal
@@ -58,15 +61,53 @@ def series(here: Importing, path: Path, symbol: str = "", name: str = "", **more
     return found
 
 
-def stated(path: Path) -> list[KlineRow]:
-    """The bars of a feather file by another way: a float at a time, as it is printed."""
-    table = feather.read_table(path).to_pydict()
-    times = [int(date.timestamp() * 1000) for date in table["date"]]
-    columns = [
-        [D(repr(each)) for each in table[name]]
-        for name in ("open", "high", "low", "close", "volume")
-    ]
-    return [KlineRow(*row) for row in zip(times, *columns, strict=True)]
+#: How each file is imported: symbol, interval, more; and what its venue does with a bar without a
+#: trade, where the file is taken for whole.
+FILES: Any = {
+    "BTC_USDT-1m.feather": ("", "1m", {}, "trades_always"),
+    "ETH_USDT-1m.feather": ("", "1m", {}, "trades_always"),
+    "BTC_USDT-5m.feather": ("", "5m", {}, "trades_always"),
+    "ETH_USDT-5m.feather": ("", "5m", {}, "trades_always"),
+    "BTC_USDT-1h-2017-2024.feather": ("BTC/USDT", "1h", {}, "trades_always"),
+    "binanceus_BTCUSDC-1m-2023-03.csv": ("BTC/USDC", "1m", {"exchange": "binanceus"}, "fills"),
+    "kraken_BTCUSDC-1m-2023Q1.csv": (
+        "BTC/USDC", "1m", {"exchange": "kraken", "columns": KRAKEN}, "omits",
+    ),
+    "XRP_ETH-1m-2019.feather": ("XRP/ETH", "1m", {}, "omits"),
+    "XRP_USDT_USDT-5m.feather": ("", "5m", {}, "trades_always"),
+    "ETH_BTC-1m-201801-shifted_minus_1h.csv.gz": ("ETH/BTC", "1m", {}, "trades_always"),
+    "MEME_BTC-1m-201802-sparse.csv.gz": ("MEME/BTC", "1m", {}, "omits"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_the_report_is_the_truth_of_the_file(here: Importing, klines: Path, name: str) -> None:
+    """Gaps, runs without volume, duplicates and rows off the grid, counted a row at a time."""
+    symbol, interval, more, character = FILES[name]
+    rows = rows_of(klines / name)
+    length = interval_of(interval).length_ms
+    found = series(here, klines / name, symbol, interval, **more)
+    told = {each: found[each] for each in ("gaps", "zero_volume")}
+    counts = {
+        kind: {each: ranges[each] for each in ("count", "bars", "longest")}
+        for kind, ranges in told.items()
+    }
+    assert counts["gaps"] == gaps_in(rows, length).told()
+    assert counts["zero_volume"] == idle_in(rows, length).told()
+    assert (found["new"], found["bad"], found["off_grid"]) == (len(rows), 0, 0)
+    assert found["duplicates"] == {"same": 0, "differing": 0}
+    assert (found["looks_like"], found["is_dead"]) == (character, False)
+    # A file proves no gap: what leaves minutes out is known for it once the venue was asked.
+    assert found["character"] == ("unknown" if character == "omits" else character)
+
+
+def test_a_file_that_is_whole_says_what_its_venue_does(here: Importing, klines: Path) -> None:
+    found = series(
+        here, klines / "kraken_BTCUSDC-1m-2023Q1.csv", "BTC/USDC", "1m",
+        exchange="kraken", columns=KRAKEN, complete=True,
+    )  # fmt: skip
+    assert (found["character"], found["gaps"]["bars"]) == ("omits", 72_883)
+    assert found["gaps"]["longest"] == 87
 
 
 @pytest.mark.parametrize("base", ["BTC", "ETH"])
@@ -78,7 +119,7 @@ def test_a_month_of_minutes_is_whole_and_yields_the_five_minute_bars(
     for found, bars in ((minutes, 43_199), (fives, 2_751)):
         assert (found["new"], found["bad"], found["gaps"]["count"]) == (bars, 0, 0)
     rows = here.stored(f"{base}/USDT")
-    assert rows == stated(klines / f"{base}_USDT-1m.feather")
+    assert rows == rows_of(klines / f"{base}_USDT-1m.feather")
     assert here.spans(f"{base}/USDT") == [
         (rows[0].open_ts, rows[-1].open_ts + M, CoverageState.PRESENT)
     ]
@@ -163,16 +204,33 @@ def test_bars_made_of_trades_equal_the_bars_of_the_file(here: Importing, klines:
     assert sum(row.trade_count or 0 for row in found) == 12_477
 
 
-def test_funding_rates_lie_off_the_grid_and_are_not_taken_for_bars(
+def test_funding_rates_lie_off_the_grid_and_are_kept_at_their_own_times(
     here: Importing, klines: Path
 ) -> None:
     path = klines / "XRP_USDT_USDT-8h-funding.feather"
     rates = list(read_funding(path, Reading("feather", FUNDING)))
-    assert len(rates) == 91
-    assert rates[0].rate == D("0.0001")
     assert any(0 < rate.ts % (8 * H) < 1_000 for rate in rates)
-    with pytest.raises(InvalidInput, match="cannot be bars of this interval"):
-        here.jobs.start(ImportOrder(str(path), "binance", "XRP/USDT:USDT", "8h"))
+    result = here.result(path)
+    assert result["series"] == []
+    (found,) = result["funding"]
+    assert (found["symbol"], found["rows"], found["new"]) == ("XRP/USDT:USDT", 91, 91)
+    assert (found["hours_apart"], found["gaps"]["bars"], found["off_hour"]) == (8, 0, 59)
+    points, following = PointQueries(here.units).page(
+        "binance", "XRP/USDT:USDT", Extra(PointKind.FUNDING), None, None, 1_000
+    )
+    assert following is None
+    assert [(point.ts, point.value) for point in points] == [(each.ts, each.rate) for each in rates]
+    (event,) = here.events.on("market.funding.binance")
+    assert (event["first"], event["last"], event["count"]) == (rates[0].ts, rates[-1].ts, 91)
+    (again,) = here.result(path)["funding"]
+    assert (again["new"], again["revised"], again["unchanged"]) == (0, 0, 91)
+    # Bars of no interval: who says that they are is told.
+    with pytest.raises(InvalidInput, match="which no funding rate is"):
+        here.jobs.start(
+            ImportOrder(
+                str(klines / "BTC_USDT-5m.feather"), "binance", "BTC/USDT:USDT", funding=True
+            )
+        )
     swap = series(here, klines / "XRP_USDT_USDT-5m.feather")
     assert (swap["symbol"], swap["new"], swap["bad"]) == ("XRP/USDT:USDT", 1_999, 0)
 
@@ -191,7 +249,21 @@ def test_a_series_shifted_by_a_time_zone_is_told_from_the_right_one(
     job = here.finished(ImportOrder(str(path), "bittrex", "ETH/BTC", "1m"))
     assert (job.state, (job.error or {})["code"]) == ("failed", "shifted")
     assert "1 h behind the same bars" in (job.error or {})["message"]
+    assert (job.result or {})["shifts"][0]["shift_ms"] == -H
     assert here.stored("ETH/BTC", exchange="bittrex") == before
+    # Another program's rounding, or another venue's prices, do not hide it.
+    rough = tmp_path / "rough.csv"
+    lines = [
+        ",".join(map(str, [row.open_ts - H, *(round(each, 6) for each in row[1:5]), row.volume]))
+        for row in before
+    ]
+    rough.write_text("ts,open,high,low,close,volume\n" + "\n".join(lines) + "\n")
+    job = here.finished(ImportOrder(str(rough), "bittrex", "ETH/BTC", "1m"))
+    assert (job.error or {})["code"] == "shifted"
+    # Told to, the file is kept as it is, and every bar of before is kept as a revision.
+    told = series(here, path, "ETH/BTC", "1m", exchange="bittrex", despite_shift=True)
+    assert told["revised"] > 14_000
+    assert here.stored("ETH/BTC", exchange="bittrex")[0].open_ts == first
 
 
 def test_a_sparse_series_is_stored_as_sparse_as_it_is(here: Importing, klines: Path) -> None:

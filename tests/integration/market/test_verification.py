@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
+import numpy as np
 import pytest
 
 from app.core.errors import InvalidInput
@@ -99,6 +100,41 @@ def test_hours_and_the_day_of_the_venue_are_compared_with_those_of_the_minutes(
     whole["1h"][5] = wrong._replace(high=wrong.high + 1)
     (day,) = verify(world)
     assert (day.derived_compared, day.derived_differed) == (25, 1)
+
+
+def test_a_series_an_hour_off_is_told_and_left_alone_until_one_says_otherwise(
+    database_url: str,
+) -> None:
+    """The venue's minutes of the first two days, stored as if they had opened an hour earlier."""
+    hour = 60
+    with record(database_url, local_infile=True) as engine:
+        world = Collecting(engine, range(2 * MINUTES + hour))
+        walk = np.random.default_rng(7).integers(-9, 10, 2 * MINUTES + hour).cumsum() + 5_000
+        prices = [Decimal(int(price)) for price in walk]
+        for minute, price in enumerate(prices):
+            ts = START_MS + minute * M
+            world.venue.bars[ts] = bar(minute)._replace(
+                open=price, high=price, low=price, close=price, open_ts=ts
+            )
+        right = dict(world.venue.bars)
+        world.venue.bars = {
+            ts - hour * M: row._replace(open_ts=ts - hour * M) for ts, row in right.items()
+        }
+        world.finish(world.service.start(world.plan().id)[0].id)
+        stored = world.stored()
+        world.venue.bars = right
+        job = world.service.verify(minutes(), 1)
+        assert world.service.run_verification(job.id) == "failed"
+        error = world.job(job.id).error or {}
+        assert error["code"] == "shifted"
+        assert "lie 1 h behind the same bars of binance, and were not changed" in error["message"]
+        assert world.stored() == stored
+        (alarm,) = world.events.on("risk.alert.warning")
+        assert (alarm["kind"], alarm["shift_ms"]) == ("series-shifted", -hour * M)
+        job = world.service.verify(minutes(), 1, despite_shift=True)
+        assert world.service.run_verification(job.id) == "succeeded"
+        mended = [row for row in world.stored() if row.open_ts >= START_MS + DAY_MS]
+        assert mended[:MINUTES] == [right[row.open_ts] for row in mended[:MINUTES]]
 
 
 def test_yesterday_is_verified_once_by_itself(world: Collecting) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy.dialects import sqlite
 
+from app.core.market.activity import DayActivity
 from app.core.market.coverage import CoverageState, Span
 from app.core.market.files.columns import KlineColumns
 from app.core.market.klines import KlineRow
@@ -297,6 +298,20 @@ def _days(unit: Unit) -> None:
     assert unit.days.verified(NOW) == {1}
 
 
+def _activity(unit: Unit) -> None:
+    (series,) = [row for row in unit.klines.all_series() if unit.klines.bounds(row.id)]
+    assert unit.activity.uncounted_from(series.id) == 0
+    # Bars came before the newest one and were revised: their day is to be counted anew.
+    assert unit.activity.changed_days(series.id, 5) == [0]
+    day = DayActivity(0, 3, 2, 2, 1, 2, 0, 0, ONE)
+    unit.activity.put(series.id, [(day, 180_000)])
+    assert unit.activity.of_series(series.id, 0, 1) == unit.activity.latest(series.id, 7) == [day]
+    assert unit.activity.uncounted_from(series.id) is None
+    assert unit.activity.changed_days(series.id, 5) == []
+    assert unit.activity.others_traded(series.exchange, "ANOTHER/USDT", 0, 1)
+    assert not unit.activity.others_traded(series.exchange, series.symbol, 0, 1)
+
+
 def _points(unit: Unit) -> None:
     series = unit.points.series("okx", SYMBOL, "funding", "", NOW)
     assert unit.points.find_series("okx", SYMBOL, "funding") is series
@@ -407,6 +422,7 @@ STORIES: tuple[Callable[[Unit], None], ...] = (
     _catalogue,
     _klines,
     _days,
+    _activity,
     _points,
     _coverage,
     _plans,

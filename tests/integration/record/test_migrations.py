@@ -30,6 +30,7 @@ from tests.support.servers import Databases
 #: Columns of 32 bits: a time in ms needs 64.
 COUNTS = {
     "attempt",
+    "bars",
     "compared",
     "derived_compared",
     "derived_differed",
@@ -37,8 +38,12 @@ COUNTS = {
     "epoch",
     "exchange_side",
     "expected",
+    "flat",
+    "head",
     "id",
+    "idle",
     "leg",
+    "longest",
     "max_orders_per_day",
     "missed",
     "orders_today",
@@ -49,9 +54,11 @@ COUNTS = {
     "quiet",
     "reconciled_epoch",
     "recv_window_ms",
+    "runs",
     "seq",
     "series_id",
     "sync_failures",
+    "tail",
     "version",
 }
 

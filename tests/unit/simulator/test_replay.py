@@ -13,8 +13,11 @@ import pytest
 
 from app.core.errors import InvalidInput
 from app.core.market.intervals import HOUR_MS, INTERVALS, MINUTE_MS
+from simulator.build import build_venue
 from simulator.instruments import replayed_spec
 from simulator.market import Market
+from simulator.options import parse
+from simulator.payments import read_payments
 from simulator.replay import read_replay
 from simulator.trades import bar_trades
 from tests.support.simulator import DATA
@@ -220,3 +223,52 @@ def test_other_real_files_replay(name: str) -> None:
     first = market.tape.first_ts
     assert market.price(first) is not None
     assert market.book(first) is not None
+
+
+# -- funding ------------------------------------------------------------------------------
+
+
+def rates(tmp_path: Path, **columns: list[object]) -> Path:
+    path = tmp_path / "funding.csv"
+    pd.DataFrame(columns).to_csv(path, index=False)
+    return path
+
+
+def test_payments_keep_the_files_times_and_eight_decimals(tmp_path: Path) -> None:
+    """freqtrade keeps the rate in the column of the opens."""
+    hour = START // HOUR_MS * HOUR_MS
+    stamps: list[object] = [hour + 17, hour + 8 * HOUR_MS, hour + 16 * HOUR_MS + 6]
+    path = rates(tmp_path, timestamp_ms=stamps, open=[0.0001, -0.0021933400000000002, 0.0])
+    found = read_payments(path)
+    assert found.rates == [Decimal("0.0001"), Decimal("-0.00219334"), Decimal(0)]
+    assert found.between(hour + 17, hour + 8 * HOUR_MS) == [
+        (hour, hour + 17, Decimal("0.0001")),
+        (hour + 8 * HOUR_MS, hour + 8 * HOUR_MS, Decimal("-0.00219334")),
+    ]
+    assert found.between(hour + 18, hour + 8 * HOUR_MS - 1) == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        ({"rate": [0.0001]}, "has no time column"),
+        ({"time": [START], "close": [0.0001]}, "has no rate; one of rate, fundingRate, open"),
+        ({"time": [START, START], "rate": [0.1, 0.1]}, "row 2 repeats the time"),
+        ({"time": [START // HOUR_MS * HOUR_MS + 90_000], "rate": [0.1]}, "row 1 is no payment"),
+        ({"time": [START // HOUR_MS * HOUR_MS], "rate": [1.5]}, "row 1 is no payment"),
+    ],
+)
+def test_what_is_no_payment_is_refused(
+    tmp_path: Path, columns: dict[str, list[object]], sentence: str
+) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        read_payments(rates(tmp_path, **columns))
+
+
+def test_only_a_perpetual_pays_funding(tmp_path: Path) -> None:
+    path = rates(tmp_path, time=[START // HOUR_MS * HOUR_MS], rate=[0.0001])
+    options = parse(["--replay-funding", str(path), "--replay-funding-symbol", "BTC/USDT"])
+    with pytest.raises(InvalidInput, match="perpetuals are BTC/USDT:USDT, ETH/USDT:USDT"):
+        build_venue(options)
+    with pytest.raises(InvalidInput, match="one --replay-symbol for each"):
+        parse(["--replay-funding", str(path)])

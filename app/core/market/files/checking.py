@@ -10,10 +10,9 @@ from app.core.market.files.columns import KlineColumns, Mask
 from app.core.market.files.exact import ExactColumn, above, decimals, exact, negative, zero
 from app.core.market.intervals import Interval
 from app.core.market.klines import Times
-from app.core.market.validation import BadKline
+from app.core.market.validation import NOT_ABOVE, OFF_GRID, BadKline
 
 OUTSIDE = "opens outside the range that was asked for"
-NOT_ABOVE = "its open time is not above the one before it"
 _PRICE = "a price is not above 0"
 _NEGATIVE = "a volume or the trade count is negative"
 _ORDER = "open and close are not between low and high"
@@ -63,7 +62,7 @@ def check_columns(
     faults = _Faults(len(times))
     faults.note(
         _floor(within, interval, offset_ms) != within,
-        f"its open time is not on the grid of {interval.name}",
+        f"{OFF_GRID}{interval.name}",
     )
     exactly = _exact_columns(columns)
     faults.note_amounts(list(exactly[:6]))

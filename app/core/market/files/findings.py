@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from app.core.market.coverage import CoverageState, Span
 from app.core.market.files.columns import KlineColumns
 from app.core.market.files.exact import zero
-from app.core.market.intervals import HOUR_MS, Interval
+from app.core.market.intervals import Interval
 from app.core.market.klines import Times
+from app.core.market.validation import OFF_GRID, BadKline
 
 Ranges = list[tuple[int, int, int]]
-# Zones lie from 12 hours behind UTC to 14 ahead of it.
-_SHIFTS: Final = [hours * HOUR_MS for hours in range(1, 15)]
-# Fewer bars may be equal by chance, as where nothing is traded.
-_ENOUGH: Final = 20
-_MOSTLY: Final = 0.9
 
 
 def ends(times: Times, interval: Interval) -> Times:
@@ -57,47 +53,42 @@ def idle_runs(columns: KlineColumns, interval: Interval) -> Ranges:
     ]
 
 
-def found_shift(arriving: KlineColumns, stored: KlineColumns, interval: Interval) -> int | None:
-    """By how much the arriving bars are ahead of the stored ones, ms; None where they are not.
+def longest(known: Mapping[str, Any], found: Ranges, most: int = 100) -> dict[str, Any]:
+    """Counts of ranges with the longest of them, by time, after more were found.
 
-    A file in another zone's time has the right prices at the wrong hours: most of its bars
-    equal bars that are stored whole hours earlier or later.
+    A range that touches the first or the last one of all so far is the same range: a run goes on
+    over the end of a chunk.
 
     Args:
-        stored: bars of the arriving range and of 14 hours around it.
+        known: as this gave it; {} for none. Its ``ends`` are the first and the last range of all.
     """
-    if not len(stored):
-        return None
-    for shift in (step * sign for step in _SHIFTS for sign in (1, -1)):
-        if shift % interval.length_ms == 0 and _is_shifted(arriving, stored, shift):
-            return shift
-    return None
-
-
-def _is_shifted(arriving: KlineColumns, stored: KlineColumns, shift: int) -> bool:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    wanted = arriving.open_ts - shift
-    places = np.minimum(np.searchsorted(stored.open_ts, wanted), len(stored) - 1)
-    there = stored.open_ts[places] == wanted
-    one = arriving.kept(there)
-    if len(one) < _ENOUGH:
-        return False
-    positions = pa.array(places[there])
-    same = np.ones(len(one), np.bool_)
-    for left, right in zip(one.arrays()[:5], stored.arrays()[:5], strict=True):
-        equal = pc.equal(left, right.take(positions))
-        same &= np.asarray(equal.to_numpy(zero_copy_only=False), np.bool_)
-    return bool(same.mean() >= _MOSTLY)
-
-
-def longest(known: Mapping[str, Any], found: Ranges, most: int = 100) -> dict[str, Any]:
-    """Counts of ranges with the longest of them, by time, after more were found."""
-    ranges = [*map(tuple, known.get("ranges", [])), *found]
-    kept = sorted(ranges, key=lambda each: each[1] - each[0], reverse=True)[:most]
+    ranges = {tuple(each) for each in known.get("ranges", [])}
+    count, bars = known.get("count", 0), known.get("bars", 0)
+    fresh, ends = list(found), [tuple(each) for each in known.get("ends", [])]
+    for end in list(ends):
+        touching = [at for at, each in enumerate(fresh) if each[0] == end[1] or each[1] == end[0]]
+        for at in touching[:1]:
+            each = fresh[at]
+            fresh[at] = (min(each[0], end[0]), max(each[1], end[1]), each[2] + end[2])
+            ends.remove(end)
+            ranges.discard(end)
+            count, bars = count - 1, bars - end[2]
+    kept = sorted([*ranges, *fresh], key=lambda each: each[1] - each[0], reverse=True)[:most]
+    outer = sorted([*ends, *fresh])
     return {
-        "count": known.get("count", 0) + len(found),
-        "bars": known.get("bars", 0) + sum(bars for *_, bars in found),
+        "count": count + len(fresh),
+        "bars": bars + sum(each[2] for each in fresh),
+        "longest": max((each[2] for each in kept), default=0),
         "ranges": [list(each) for each in sorted(kept)],
+        "ends": [list(each) for each in dict.fromkeys(outer[:1] + outer[-1:])],
     }
+
+
+def told(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``longest`` counted, without what it keeps for going on."""
+    return {name: value for name, value in found.items() if name != "ends"}
+
+
+def off_grid(bad: Iterable[BadKline]) -> int:
+    """How many of the refused bars open off the grid."""
+    return sum(entry.reason.startswith(OFF_GRID) for entry in bad)

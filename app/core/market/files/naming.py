@@ -4,7 +4,7 @@ Binance: ``data/spot/monthly/klines/BTCUSDT/1m/BTCUSDT-1m-2024-01.zip``, and the
 ``futures/um``; ``markPriceKlines``, ``indexPriceKlines``, ``trades``, ``aggTrades`` and
 ``fundingRate`` are folders beside ``klines``.
 freqtrade: ``BTC_USDT-1m.feather``; ``futures/XRP_USDT_USDT-5m-futures.feather``, and
-``-mark``, ``-index`` and ``-funding_rate`` in the place of ``-futures``;
+``-mark``, ``-index`` and ``-funding_rate`` (or ``-funding``) in the place of ``-futures``;
 ``BTC_USDT-trades.feather``.
 """
 
@@ -36,7 +36,7 @@ _BINANCE: Final = re.compile(
 )
 _FREQTRADE: Final = re.compile(
     r"(?P<pair>[^-]+)-(?:(?P<interval>\d+[smhdwM])"
-    r"(?:-(?P<kind>futures|mark|index|funding_rate))?|(?P<trades>trades))"
+    r"(?:-(?P<kind>futures|mark|index|funding_rate|funding))?|(?P<trades>trades))"
 )
 _KINDS: Final = {
     "markPriceKlines": KlineKind.MARK,
@@ -108,7 +108,7 @@ def _saved(found: re.Match[str], kind: str) -> FileName:
     holds = BARS
     if found["trades"]:
         holds = TRADES
-    elif found["kind"] == "funding_rate":
+    elif found["kind"] in ("funding_rate", "funding"):
         holds = FUNDING
     return FileName(
         "freqtrade",

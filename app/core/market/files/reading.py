@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Context, Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,11 +17,14 @@ from app.core.market.files.times import TimeReader
 from app.core.market.files.trades import TradeColumns, bars_of_trades
 from app.core.market.intervals import Interval
 from app.core.market.points import FundingRate
+from app.core.money import DECIMALS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMATS: Final = tuple(dict.fromkeys(ENDINGS.values()))
+# Every number of so many digits reads back from a float64 as it was.
+_FLOAT64: Final = Context(prec=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ def read_bars(path: Path, how: Reading, interval: Interval) -> Iterator[KlineCol
 
 def read_funding(path: Path, how: Reading) -> Iterator[FundingRate]:
     """The funding rates of a file, in its order. Their times are as stated, off any grid.
+
+    A rate of more than 18 decimals is rounded to the 15 digits that a float64 holds.
 
     Raises:
         InvalidInput: as ``read_bars``.
@@ -155,4 +160,7 @@ def _rate(name: str, text: str | None) -> Decimal:
         rate = Decimal("NaN")
     if not rate.is_finite():
         raise InvalidInput(f"{name} has the funding rate {text!r}, which is no number")
-    return rate
+    exponent = rate.as_tuple().exponent
+    # No venue states so many decimals: they are what a float64 was printed with.
+    is_noise = isinstance(exponent, int) and -exponent > DECIMALS
+    return _FLOAT64.plus(rate) if is_noise else rate
