@@ -20,7 +20,14 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from dotenv.parser import parse_stream
-from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -31,6 +38,7 @@ from pydantic_settings import (
 )
 
 from app.core.errors import InvalidInput
+from app.core.exchanges.proxies import named_proxies
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _WEAK_PASSWORDS: Final = frozenset(
@@ -115,6 +123,12 @@ class Settings(BaseSettings):
     #: Request weight per minute and address at Binance, which allows 6000; that of other venues
     #: is changed in proportion.
     venue_weight: int = Field(6_000, ge=1)
+    #: Proxies for public market data, beside the own address: ``http://user:password@host:port``,
+    #: separated by commas; a name may follow behind a ``#``. Nothing signed passes them.
+    proxies: SecretStr = SecretStr("")
+    #: Venues that are asked for data gently, separated by commas, or ``all``: a request in 3 s of
+    #: each address, and a rest after twenty.
+    polite: str = Field("", pattern="^[a-z0-9_, ]*$")
     #: Raw X25519 key; made on first use where it is missing.
     vault_key_file: Path = Path("vault.key")
 
@@ -186,6 +200,15 @@ class Settings(BaseSettings):
             raise ValueError("the simulated exchange must be on loopback, such as 127.0.0.1")
         return value.rstrip("/")
 
+    @field_validator("proxies")
+    @classmethod
+    def _known_proxies(cls, value: SecretStr) -> SecretStr:
+        try:
+            named_proxies(value.get_secret_value())
+        except InvalidInput as error:
+            raise ValueError(error.message) from None
+        return value
+
     @model_validator(mode="after")
     def _refuse_insecure(self) -> Self:
         exposed = not is_loopback(self.api_host)
@@ -208,6 +231,24 @@ class Settings(BaseSettings):
     def sqlalchemy_url(self) -> str:
         """The database, with the embedded default filled in."""
         return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'tidemark.db'}"
+
+    @property
+    def named_proxies(self) -> dict[str, str]:
+        """URL of each proxy that is used, with its password, by the name that may be shown.
+
+        A simulated exchange is reached on loopback, and by proxies there.
+        """
+        found = named_proxies(self.proxies.get_secret_value())
+        if not self.simulator_url:
+            return found
+        return {
+            name: url for name, url in found.items() if is_loopback(urlsplit(url).hostname or "")
+        }
+
+    @property
+    def polite_venues(self) -> frozenset[str]:
+        """Venues that are treated gently; ``all`` is every one."""
+        return frozenset(self.polite.replace(",", " ").split())
 
     @property
     def is_embedded(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from app.cli.locking import RuntimeLock
@@ -52,6 +53,7 @@ def everything(container: Container) -> tuple[Check, ...]:
         _vault(container),
         Check("clock", lambda: doctor.check_clock(container.clock.now_ms())),
         *_exchanges(container),
+        *_addresses(container),
     )
 
 
@@ -177,6 +179,27 @@ def _exchanges(container: Container) -> tuple[Check, ...]:
     return tuple(check(exchange) for exchange in TRADED)
 
 
+def _addresses(container: Container) -> tuple[Check, ...]:
+    """Of each address, where there are proxies and a record of how they are."""
+    names = container.addresses.all()
+    if len(names) == 1 or _unmade(container):
+        return ()
+
+    def check(name: str) -> tuple[bool, str]:
+        from app.core.exchanges.factory import VENUES
+        from app.schemas.times import rfc3339
+        from app.wiring.addresses import ALARM
+
+        with container.units.read() as unit:
+            is_away = unit.system.alarm_stands(ALARM + name)
+        ends = {venue: container.budget.banned_until(venue, name) for venue in VENUES}
+        bans = {venue: rfc3339(end) for venue, end in ends.items() if end is not None}
+        usages = {venue: container.budget.usage(venue, [name]) for venue in VENUES}
+        return doctor.check_address(name, is_away, bans, usages)
+
+    return tuple(Check(f"address {name or 'own'}", partial(check, name)) for name in names)
+
+
 def _market(container: Container, exchange: str) -> MarketAdapter:
     """A venue's public data; without the record of bans where no database holds one yet."""
     from app.adapters.budget import InProcessBudget
@@ -196,7 +219,7 @@ class _NoBans:
         """None is known."""
         return {}
 
-    def save_ban(self, exchange: str, until_ms: int, reason: str) -> None:
+    def save_ban(self, scope: str, until_ms: int, reason: str) -> None:
         """Nowhere to keep it; the check itself says that the venue refused."""
 
 

@@ -95,7 +95,11 @@ class ApiTokenRow(Base):
 
 
 class VenueBanRow(Base):
-    """All traffic of one venue and IP is stopped until a time, also across restarts."""
+    """All traffic of one venue and address is stopped until a time, also across restarts.
+
+    Attributes:
+        scope: the venue, or ``venue@proxy`` for the traffic by a proxy.
+    """
 
     __tablename__ = "venue_bans"
     __table_args__ = table()

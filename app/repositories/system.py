@@ -116,9 +116,9 @@ class SystemRepository(Repository):
         """Insert a token."""
         self._session.add(row)
 
-    def bans(self, now_ms: int) -> Sequence[VenueBanRow]:
-        """Bans in force."""
-        return self._session.scalars(select(VenueBanRow).where(VenueBanRow.until > now_ms)).all()
+    def bans(self, after_ms: int) -> Sequence[VenueBanRow]:
+        """Bans that end, or ended, after a time."""
+        return self._session.scalars(select(VenueBanRow).where(VenueBanRow.until > after_ms)).all()
 
     def save_ban(self, scope: str, until: int, reason: str, now_ms: int) -> None:
         """Keep the later of the known and the new end of a ban."""

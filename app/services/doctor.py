@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.core.errors import TidemarkError
+from app.core.ports import Usage
 
 _LEAST_FREE_BYTES: Final = 1024**3
 _WARN_FREE_BYTES: Final = 5 * 1024**3
@@ -170,6 +171,32 @@ def check_exchange(name: str, offset_ms: Callable[[], int]) -> tuple[bool, str]:
             "record are wrong; set this machine's clock by NTP (timedatectl set-ntp true)"
         )
     return True, f"{name} answers; its clock and ours differ by {offset} ms"
+
+
+def check_address(
+    name: str, is_away: bool, bans: Mapping[str, str], usages: Mapping[str, Usage]
+) -> tuple[bool, str]:
+    """How one of the addresses stands by which market data are asked for.
+
+    Args:
+        name: of a proxy; empty for the own address.
+        is_away: whether an alarm stands that the proxy cannot be reached.
+        bans: venues that answer it nothing, and until when.
+        usages: by venue.
+    """
+    what = f"proxy {name}" if name else "the own address"
+    if is_away:
+        return False, (
+            f"{what} cannot be reached, and is tried again by itself; see that it runs, or take "
+            "it out of TIDEMARK_PROXIES"
+        )
+    told = [f"{venue} has banned it until {until}" for venue, until in sorted(bans.items())]
+    told += [
+        f"{usage.used} of {usage.limit} used at {venue} this minute"
+        for venue, usage in sorted(usages.items())
+        if usage.used
+    ]
+    return True, f"{what} is used for market data" + "".join(f"; {each}" for each in told)
 
 
 def check_clock(now_ms: int) -> tuple[bool, str]:

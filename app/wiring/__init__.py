@@ -19,6 +19,7 @@ import structlog
 from sqlalchemy import Engine
 
 from app import __version__
+from app.adapters.addresses import AddressPool
 from app.adapters.clock import SystemClock
 from app.adapters.ids import Uuid7
 from app.adapters.market_clock import SimulatorTime, VenueClocks, VenueTime, WallTime
@@ -65,6 +66,7 @@ from app.services.strategies.catalogue import StrategyCatalogue
 from app.services.strategies.evaluation import Evaluator
 from app.services.strategies.instances import InstanceService
 from app.services.tokens import TokenService
+from app.wiring.addresses import make_addresses
 from app.wiring.bans import Bans
 from app.wiring.desks import Desks
 from app.wiring.messaging import LivePrices, make_budget, make_bus, make_dead_letters, make_prices
@@ -91,6 +93,7 @@ _SHARED = (
     "units",
     "bulk_units",
     "budget",
+    "addresses",
     "market_clock",
     "vault",
     "desks",
@@ -180,8 +183,13 @@ class Container:
 
     @cached_property
     def budget(self) -> RequestBudget:
-        """Request weight of each venue, shared by all that talk to it from this address."""
+        """Request weight of each venue and address, shared by all that talk to it."""
         return make_budget(self.settings, self.clock, Bans(self.units), VENUES)
+
+    @cached_property
+    def addresses(self) -> AddressPool:
+        """By which public market data are asked for."""
+        return make_addresses(self.settings, self.clock, self.units)
 
     @cached_property
     def dead_letters(self) -> DeadLetterService:
@@ -210,6 +218,7 @@ class Container:
                     self.clock,
                     base_url=self.settings.simulator_url or None,
                     timeout_s=self.settings.venue_timeout_s,
+                    addresses=self.addresses,
                 )
         return known
 

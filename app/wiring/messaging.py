@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Final, Protocol
 
-from app.adapters.budget import DEFAULT_WEIGHT, WEIGHTS, BanStore, InProcessBudget
+from app.adapters.budget import BanStore, InProcessBudget
 from app.adapters.local_bus import LocalBus
+from app.adapters.pacing import EVERY_VENUE, SHORT_WINDOWS, Paces, ShortWindow
 from app.adapters.prices import InProcessPriceCache
+from app.adapters.waiting import DEFAULT_WEIGHT, WEIGHTS
 from app.config import Settings
 from app.core.ports import Bus, Clock, DeadLetters, PriceCache, RequestBudget, Ticks
 
@@ -47,16 +49,34 @@ def make_prices(settings: Settings) -> LivePrices:
 
 
 def make_budget(
-    settings: Settings, clock: Clock, bans: BanStore, venues: Iterable[str]
+    settings: Settings, clock: Clock, bans: BanStore, venues: Collection[str]
 ) -> RequestBudget:
-    """The request budget: of all processes where there is a Redis, else of this one."""
-    # The setting speaks of Binance; the weights of the others grow and shrink with it.
-    weights = {
-        venue: max(1, WEIGHTS.get(venue, DEFAULT_WEIGHT) * settings.venue_weight // _REFERENCE)
-        for venue in venues
-    }
+    """The request budget: of all processes where there is a Redis, else of this one.
+
+    Raises:
+        UnknownName: the setting ``polite`` names a venue that nobody knows.
+    """
+    weights = {venue: _scaled(settings, WEIGHTS.get(venue, DEFAULT_WEIGHT)) for venue in venues}
+    paces = _paces(settings, venues)
     if not settings.redis_url:
-        return InProcessBudget(clock, bans, weights=weights)
+        return InProcessBudget(clock, bans, weights=weights, paces=paces)
     from app.adapters.redis_budget import RedisBudget
 
-    return RedisBudget(settings.redis_url, clock, bans, weights=weights)
+    return RedisBudget(settings.redis_url, clock, bans, weights=weights, paces=paces)
+
+
+def _paces(settings: Settings, venues: Collection[str]) -> Paces:
+    short = {
+        venue: ShortWindow(window.length_ms, _scaled(settings, window.limit))
+        for venue, window in SHORT_WINDOWS.items()
+    }
+    for venue in sorted(settings.polite_venues.difference(venues, {EVERY_VENUE})):
+        from app.core.exchanges.markets.generic import check_known
+
+        check_known(venue)  # a name that nobody has would silently be no setting
+    return Paces(short, settings.polite_venues)
+
+
+def _scaled(settings: Settings, limit: int) -> int:
+    """A limit by the setting, which speaks of Binance: the others grow and shrink with it."""
+    return max(1, limit * settings.venue_weight // _REFERENCE)

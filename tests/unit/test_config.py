@@ -66,6 +66,8 @@ def test_a_bad_log_level_is_told_by_the_name_that_was_set(monkeypatch: pytest.Mo
         ({"broker_url": "amqp://u:s3cret@[::1/v"}, "TIDEMARK_BROKER_URL: it is no URL"),
         ({"data_dir": ""}, "TIDEMARK_DATA_DIR: name a directory"),
         ({"order_recv_window_ms": 5_000}, "less than or equal to 2000"),
+        ({"proxies": "http://u:s3cret@b"}, "TIDEMARK_PROXIES: proxy 1 of the list is not like"),
+        ({"polite": "okx;all"}, "TIDEMARK_POLITE: "),
     ],
 )
 def test_a_bad_value_is_one_sentence(given: dict[str, object], sentence: str) -> None:
@@ -174,6 +176,24 @@ def test_a_refusal_never_shows_the_secret() -> None:
     with pytest.raises(InvalidInput) as refusal:
         load_settings(environment="staging", database_url="mysql+pymysql://u:changeme@db/x")
     assert "changeme" not in refusal.value.message
+
+
+def test_proxies_are_shown_by_name_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEMARK_PROXIES", "http://u:s3cret@proxy.example:3128, http://[::1]:80#b")
+    monkeypatch.setenv("TIDEMARK_POLITE", "okx, bybit")
+    settings = load_settings()
+    assert list(settings.named_proxies) == ["proxy.example:3128", "b"]
+    assert settings.polite_venues == {"okx", "bybit"}
+    for shown in (repr(settings), str(settings), settings.model_dump_json()):
+        assert "s3cret" not in shown
+
+
+def test_a_simulated_exchange_is_reached_by_proxies_on_loopback_alone() -> None:
+    settings = load_settings(
+        proxies="http://u:p@proxy.example:3128 http://[::1]:80#b",
+        simulator_url="http://127.0.0.1:8790",
+    )
+    assert settings.named_proxies == {"b": "http://[::1]:80"}
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "localhost", "::1", "[::1]"])

@@ -11,7 +11,7 @@ import pytest
 
 from app.adapters.celery_queue import NoQueue
 from app.config import Settings
-from app.core.errors import Unavailable
+from app.core.errors import Unavailable, UnknownName
 from app.core.exchanges.errors import BudgetExhausted
 from app.core.exchanges.factory import VENUES
 from app.core.ports import Purpose
@@ -138,10 +138,34 @@ def test_a_ban_survives_a_restart_and_is_announced(tmp_path: Path) -> None:
     with first.units.read() as unit:
         (event,) = unit.outbox.unsent(first.clock.now_ms())
     assert (event.topic, event.body["until"]) == ("system.ban.binance", until)
+    assert (event.body["address"], event.body["polite_until"]) == ("own", until + 86_400_000)
     first.close()
     second = build(tmp_path)
     assert second.budget.banned_until("binance") == until
     second.close()
+
+
+def test_a_ban_of_a_proxy_is_announced_by_its_name(tmp_path: Path) -> None:
+    parts = build(tmp_path)
+    upgrade(parts.engine)
+    until = parts.clock.now_ms() + 60_000
+    parts.budget.ban("binance", until, "418", "gw:3128")
+    with parts.units.read() as unit:
+        (event,) = unit.outbox.unsent(parts.clock.now_ms())
+        (row,) = unit.system.bans(parts.clock.now_ms())
+    assert event.topic == "system.ban.binance"
+    assert (event.body["exchange"], event.body["address"]) == ("binance", "gw:3128")
+    assert row.scope == "binance@gw:3128"
+    assert parts.budget.banned_until("binance") is None
+    parts.close()
+
+
+def test_polite_venues_must_exist(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, environment="testing", polite="okx kraken")
+    make_budget(settings, ManualClock(), Bans(), VENUES)
+    misspelt = Settings(data_dir=tmp_path, environment="testing", polite="krakn")
+    with pytest.raises(UnknownName, match="did you mean kraken"):
+        make_budget(misspelt, ManualClock(), Bans(), VENUES)
 
 
 def test_events_that_were_sent_are_marked_when_the_process_ends(tmp_path: Path) -> None:

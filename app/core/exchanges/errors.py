@@ -10,6 +10,7 @@
     │   └── BudgetExhausted    we did not send: our own share of the minute is used up
     ├── VenueUnknown           nothing is proven; an order may live
     │   ├── VenueUnreachable   no whole answer came back
+    │   │   └── ProxyUnreachable   not even the proxy was reached; nothing was sent
     │   └── BadVenueAnswer     an answer came back and makes no sense
     └── OrderNotKnown          the venue has no (open) order of that id
 
@@ -103,7 +104,7 @@ class RateLimited(VenueRetryLater):
 
 
 class VenueBanned(VenueRetryLater):
-    """All traffic of this IP to the venue is stopped.
+    """All traffic of this IP to the venue is stopped; of several, that of every one.
 
     Attributes:
         until_ms: wall time at which the ban ends.
@@ -157,6 +158,12 @@ class VenueUnreachable(VenueUnknown):
     """No whole answer came: refused, timed out, cut off."""
 
     code = "venue-unreachable"
+
+
+class ProxyUnreachable(VenueUnreachable):
+    """The proxy by which the request was to go could not be reached, or took no connection."""
+
+    code = "proxy-unreachable"
 
 
 class BadVenueAnswer(VenueUnknown):

@@ -14,8 +14,9 @@ from app.core.exchanges.markets.binance import BinanceSpotMarket
 from app.core.exchanges.markets.binanceusdm import BinanceUsdmMarket
 from app.core.exchanges.markets.bybit import BybitMarket
 from app.core.exchanges.markets.okx import OkxMarket
-from app.core.exchanges.session import TIMEOUT_S, VenueSession
-from app.core.ports import Clock, MarketAdapter, RequestBudget
+from app.core.exchanges.session import VenueSession
+from app.core.exchanges.transport import TIMEOUT_S
+from app.core.ports import Addresses, Clock, MarketAdapter, RequestBudget
 
 #: Venues that have market adapters of their own.
 VENUES: Final[Mapping[str, type[VenueMarket]]] = {
@@ -35,19 +36,21 @@ def market_adapter(
     *,
     base_url: str | None = None,
     timeout_s: float = TIMEOUT_S,
+    addresses: Addresses | None = None,
 ) -> MarketAdapter:
     """Public market data of a venue: by an adapter of its own, or by ccxt's unified calls.
 
     Args:
         base_url: of a simulator on loopback; None is the real venue.
         timeout_s: from the send to the last byte of an answer, seconds.
+        addresses: by which data are asked for; None is the own address alone.
 
     Raises:
         UnknownName: ccxt knows no such exchange, or the simulator does not.
     """
     own = VENUES.get(exchange)
     if own is not None:
-        return own(open_session(exchange, budget, clock, base_url, None, timeout_s))
+        return own(open_session(exchange, budget, clock, base_url, None, timeout_s, addresses))
     if base_url is not None:
         raise UnknownName(
             f"exchange {exchange[:40]!r} is not simulated; use one of {', '.join(VENUES)}"
@@ -56,7 +59,9 @@ def market_adapter(
     from app.core.exchanges.unified import UnifiedSession
 
     check_known(exchange)
-    return GenericMarket(UnifiedSession(exchange, budget, clock, timeout_s=timeout_s))
+    return GenericMarket(
+        UnifiedSession(exchange, budget, clock, timeout_s=timeout_s, addresses=addresses)
+    )
 
 
 def open_session(
@@ -66,6 +71,7 @@ def open_session(
     base_url: str | None,
     credentials: Mapping[str, str] | None,
     timeout_s: float,
+    addresses: Addresses | None = None,
 ) -> VenueSession:
     """Requests to a venue, real or at a simulator, with at most one set of credentials.
 
@@ -78,7 +84,13 @@ def open_session(
         )
     bind = None if base_url is None else _binding(base_url, timeout_s)
     return VenueSession(
-        exchange, budget, clock, bind=bind, credentials=credentials, timeout_s=timeout_s
+        exchange,
+        budget,
+        clock,
+        bind=bind,
+        credentials=credentials,
+        timeout_s=timeout_s,
+        addresses=addresses,
     )
 
 

@@ -154,11 +154,14 @@ class _LoopbackAdapter(HTTPAdapter):
         """Send one request to the simulator.
 
         Raises:
-            ForeignHost: it was meant for somebody else.
+            ForeignHost: it was meant for somebody else, or was to go by a proxy elsewhere.
         """
+        proxies = dict(options.get("proxies") or {})
+        if not all(_is_loopback(urlsplit(each).hostname or "") for each in proxies.values()):
+            raise ForeignHost("a proxy beyond loopback is set; nothing was sent")
         moved = request.copy()
         moved.url = _rewritten(request.url or "", self._base, self._hosts)
-        options |= {"timeout": self._timeout, "proxies": {}}
+        options |= {"timeout": self._timeout, "proxies": proxies}
         response = super().send(moved, **options)
         response.request = request
         return response
@@ -180,16 +183,18 @@ def _rewritten(url: str, base: str, hosts: frozenset[str]) -> str:
 
 def _checked(base_url: str) -> str:
     parts = urlsplit(base_url)
-    host = parts.hostname or ""
-    try:
-        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if parts.scheme != "http" or not is_loopback:
+    if parts.scheme != "http" or not _is_loopback(parts.hostname or ""):
         raise InvalidInput(
             f"simulator URL was {base_url[:80]!r}; it must be http on a loopback address"
         )
     return base_url.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _refuse_proxies(exchange: Any) -> None:

@@ -10,30 +10,33 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from app.core.exchanges.decoding import decode
 from app.core.exchanges.envelopes import error_of
 from app.core.exchanges.errors import (
     BadVenueAnswer,
+    ProxyUnreachable,
     RateLimited,
     VenueBanned,
     VenueError,
     VenueRejected,
+    VenueUnknown,
     VenueUnreachable,
 )
 from app.core.exchanges.judging import judged
 from app.core.exchanges.limits import ban_end, exhausted_until, retry_after_ms, used_weight
 from app.core.exchanges.outcomes import Action, Refusal
-from app.core.ports import Clock, Purpose, RequestBudget
+from app.core.exchanges.transport import TIMEOUT_S, Reply, Sending, Transport
+from app.core.ports import OWN, Addresses, Clock, Purpose, RequestBudget
+
+R = TypeVar("R")
 
 # Far above the largest documented answer that we ask for (1,000 klines: 0.2 MB).
 ANSWER_LIMIT: Final = 8 * 1024 * 1024
-# One answer, from the send to the last byte. requests' own timeout is per read, so that a
-# server which sends a byte every few seconds would hold the thread for ever.
-TIMEOUT_S: Final = 10.0
-_CONNECT_TIMEOUT_S: Final = 5.0
-_CHUNK: Final = 64 * 1024
+# Other addresses that one request for data may try. Three answers that do not come take 45 s with
+# their waits for the budget, half of a job's lease.
+_SPARE: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +64,6 @@ class Call:
     stamp: Callable[[], Mapping[str, Any]] | None = None
 
 
-@dataclass(slots=True)
-class Reply:
-    """An answer as it came."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
 def load_ccxt() -> None:
     """Import ccxt, 80 MB and seconds of a core, before the first request to a venue needs it."""
     import ccxt  # noqa: F401
@@ -84,6 +78,10 @@ class VenueSession:
         bind: changes a fresh ccxt client, for instance to lead it to a simulator on loopback.
         credentials: ccxt's ``apiKey`` and ``secret``; none for public data.
         timeout_s: seconds from the send to the last byte of the answer.
+        addresses: by which public data are asked for; None is the own address alone.
+
+    Raises:
+        ValueError: credentials were given and addresses too: what is signed passes no proxy.
     """
 
     def __init__(
@@ -95,13 +93,17 @@ class VenueSession:
         bind: Callable[[Any], None] | None = None,
         credentials: Mapping[str, str] | None = None,
         timeout_s: float = TIMEOUT_S,
+        addresses: Addresses | None = None,
     ) -> None:
+        if credentials and addresses is not None:
+            raise ValueError("what is signed passes no proxy")
         self.exchange = exchange
         self.clock = clock
+        self._addresses = addresses
         self._budget = budget
         self._bind = bind
         self._credentials = dict(credentials or {})
-        self._timeout_s = timeout_s
+        self._sender = Transport(exchange, clock, timeout_s)
         # A ccxt client keeps the last request and answer in itself: one for each thread.
         self._local = threading.local()
 
@@ -123,7 +125,29 @@ class VenueSession:
             VenueError: see ``errors``; a refusal is judged by the venue's table for the
                 call's action.
         """
-        self._pay(call)
+        return self._asked(call, lambda: self._answer(call))
+
+    def _asked(self, call: Call, ask: Callable[[], R]) -> R:
+        """Pay, and what ``ask()`` returns; of data, by another address where one fails.
+
+        An address that was refused, or not reached, is noted as such before another is chosen.
+        """
+        refused = lost = 0
+        while True:
+            self._local.address, others = self._pay(call)
+            try:
+                return ask()
+            except (RateLimited, VenueBanned):
+                # Once all were refused, paying waits for the first of them, or says until when.
+                refused += 1
+                if not others or refused > others + 1:
+                    raise
+            except VenueUnknown:
+                lost += 1
+                if lost > min(others, _SPARE):
+                    raise
+
+    def _answer(self, call: Call) -> dict[str, Any] | list[Any]:
         reply = self._exchange(call)
         self._learn(reply)
         if reply.status != 200:
@@ -134,7 +158,14 @@ class VenueSession:
             raise self._judged(call, Refusal(200, *failure), reply)
         return answer
 
-    def _pay(self, call: Call) -> None:
+    def _pay(self, call: Call) -> tuple[str, int]:
+        """Pay for a request; the address that it goes by, and how many others there are."""
+        if self._addresses is not None and call.purpose is Purpose.DATA:
+            offered = self._addresses.offered()
+            address = self._budget.acquire(
+                self.exchange, call.weight, call.purpose, call.wait_s, offered
+            )
+            return address, len(offered) - 1
         until = self._budget.banned_until(self.exchange)
         if until is not None:
             raise VenueBanned(
@@ -145,6 +176,7 @@ class VenueSession:
             )
         if call.purpose is not None:
             self._budget.acquire(self.exchange, call.weight, call.purpose, call.wait_s)
+        return OWN, 0
 
     def _exchange(self, call: Call) -> Reply:
         import ccxt
@@ -199,52 +231,27 @@ class VenueSession:
     def _transport(
         self, client: Any, url: str, method: str, headers: Any, body: str | None
     ) -> Reply:
-        import requests
-        import urllib3
-
-        deadline = self.clock.monotonic() + self._timeout_s
-        client.session.cookies.clear()
+        """Send a request by the address that paid for it."""
+        address: str = self._local.address
+        order = Sending(url, method, headers, body, self._local.limit)
+        if address == OWN or self._addresses is None:
+            return self._sender.send(client, order)
         try:
-            with client.session.request(
-                method,
-                url,
-                data=body.encode() if body else None,
-                headers=client.prepare_request_headers(headers),
-                timeout=(min(_CONNECT_TIMEOUT_S, self._timeout_s), self._timeout_s),
-                # A redirect would carry the API key's header to wherever it points.
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                content = self._read(response, deadline)
-                return Reply(response.status_code, response.headers, content)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            # Only the class: the text of a requests error holds the signed URL.
-            raise VenueUnreachable(
-                self.exchange, f"no whole answer came: {type(error).__name__}"
-            ) from None
-
-    def _read(self, response: Any, deadline: float) -> bytes:
-        parts, size = [], 0
-        for chunk in response.iter_content(_CHUNK):
-            size += len(chunk)
-            if size > self._local.limit:
-                raise BadVenueAnswer(
-                    self.exchange, f"the answer was larger than {self._local.limit} bytes"
-                )
-            if self.clock.monotonic() > deadline:
-                raise VenueUnreachable(
-                    self.exchange, f"the answer took longer than {self._timeout_s:g} s"
-                )
-            parts.append(chunk)
-        return b"".join(parts)
+            reply = self._sender.send(client, order, self._addresses.url(address))
+        except VenueUnreachable as error:
+            was_reached = not isinstance(error, ProxyUnreachable)
+            self._addresses.failed(address, was_reached=was_reached)
+            raise
+        self._addresses.worked(address)
+        return reply
 
     def _learn(self, reply: Reply) -> None:
         used = used_weight(self.exchange, reply.headers)
         if used is not None:
-            self._budget.correct(self.exchange, used)
+            self._budget.correct(self.exchange, used, self._local.address)
         until = exhausted_until(self.exchange, reply.headers, self.clock.now_ms())
         if until is not None:
-            self._budget.back_off(self.exchange, until)
+            self._budget.back_off(self.exchange, until, self._local.address)
 
     def _refused(self, call: Call, reply: Reply) -> VenueError:
         try:
@@ -261,8 +268,9 @@ class VenueSession:
         end = ban_end(refusal, now, retry_after_ms(reply.headers.get("Retry-After")))
         if end is not None:
             why = f"HTTP {refusal.status} {refusal.text}"[:200]
-            self._budget.ban(self.exchange, end, why)
+            self._budget.ban(self.exchange, end, why, self._local.address)
         elif isinstance(error, RateLimited) and not error.orders_only:
             # Asking on is what earns a ban.
-            self._budget.back_off(self.exchange, now + error.retry_after_ms)
+            until = now + error.retry_after_ms
+            self._budget.back_off(self.exchange, until, self._local.address)
         return error

@@ -12,7 +12,8 @@ from app.core.exchanges.errors import BadVenueAnswer, OrderNotKnown, VenueRetryL
 from app.core.exchanges.factory import TRADED, open_session
 from app.core.exchanges.markets.binance import native_id
 from app.core.exchanges.outcomes import Action
-from app.core.exchanges.session import TIMEOUT_S, Call, VenueSession
+from app.core.exchanges.session import Call, VenueSession
+from app.core.exchanges.transport import TIMEOUT_S
 from app.core.money import ZERO, canonical
 from app.core.orders.types import (
     Balance,

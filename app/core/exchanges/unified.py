@@ -23,7 +23,9 @@ from app.core.exchanges.errors import (
     VenueRulesRefused,
     VenueUnknown,
 )
-from app.core.exchanges.session import Call, Reply, VenueSession
+from app.core.exchanges.session import Call, VenueSession
+from app.core.exchanges.transport import Reply
+from app.core.ports import OWN
 
 # What ccxt's parsers raise over JSON that is not the venue's.
 _PARSER_FAULTS: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -58,7 +60,7 @@ class UnifiedSession(VenueSession):
         import ccxt
 
         client = self._client()
-        self._local.call, self._local.limit = call, call.limit
+        self._local.call, self._local.limit, self._local.address = call, call.limit, OWN
         try:
             if markets is not None and getattr(self._local, "markets", None) is not markets:
                 client.set_markets(list(markets))
@@ -83,13 +85,20 @@ class UnifiedSession(VenueSession):
         return client
 
     def _fetcher(self, client: Any) -> Callable[..., Any]:
+        import ccxt
+
         def fetch(
             url: str, method: str = "GET", headers: Any = None, body: str | None = None
         ) -> Any:
-            self._pay(self._local.call)
-            reply = self._transport(client, url, method, headers, body)
-            self._learn(reply)
-            return self._read_by(client, url, method, reply)
+            def ask() -> Any:
+                reply = self._transport(client, url, method, headers, body)
+                self._learn(reply)
+                try:
+                    return self._read_by(client, url, method, reply)
+                except (ccxt.DDoSProtection, ccxt.RateLimitExceeded) as error:
+                    raise self._told(error) from None
+
+            return self._asked(self._local.call, ask)
 
         return fetch
 
@@ -119,7 +128,7 @@ class UnifiedSession(VenueSession):
         if isinstance(error, ccxt.DDoSProtection | ccxt.RateLimitExceeded):
             now = self.clock.now_ms()
             pause = _MINUTE_MS - now % _MINUTE_MS
-            self._budget.back_off(self.exchange, now + pause)
+            self._budget.back_off(self.exchange, now + pause, self._local.address)
             return RateLimited(self.exchange, said, retry_after_ms=pause, venue_text=text)
         for name, made in _JUDGED:
             if isinstance(error, getattr(ccxt, name)):

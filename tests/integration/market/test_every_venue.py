@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from app.adapters.budget import InProcessBudget
 from app.adapters.clock import SystemClock
+from app.adapters.pacing import Paces
 from app.core.exchanges.factory import market_adapter
 from app.core.market.coverage import CoverageState
 from app.core.market.instruments import InstrumentStatus, InstrumentType
@@ -65,7 +66,8 @@ class Collector:
         self.clock = SystemClock()
         self.units: Units = units_over(engine, self.clock)
         self.market_clock = ManualMarketClock(NOW)
-        budget = InProcessBudget(self.clock, NoBans(), weights={})
+        # The simulator limits nothing here, and the clock is real.
+        budget = InProcessBudget(self.clock, NoBans(), weights={}, paces=Paces(short={}))
         self.markets = {
             venue: market_adapter(venue, budget, self.clock, base_url=simulator.url)
             for venue in ("binance", *PERPETUALS)
