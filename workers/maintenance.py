@@ -89,6 +89,22 @@ def count_activity() -> None:
         parts.collection.activity.count_all()
 
 
+@task("maintenance.retain")
+def retain() -> None:
+    """Remove bars that are older than a rule keeps, for a slice."""
+    parts = container()
+    if parts.schedule.take("maintenance.retain"):
+        parts.retention.apply()
+
+
+@task("maintenance.keep_partitions")
+def keep_partitions() -> None:
+    """Make the months ahead, where the bars lie in months."""
+    parts = container()
+    if parts.schedule.take("maintenance.keep_partitions"):
+        parts.partitioning.maintain()
+
+
 @task("maintenance.prune")
 def prune() -> None:
     """Delete what nobody needs any more: old schedule slots and sent events."""

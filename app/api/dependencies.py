@@ -15,6 +15,7 @@ from app.services.accounts import AccountService
 from app.services.backtests import BacktestService
 from app.services.collection import CollectionService
 from app.services.doctor import Check
+from app.services.job_venues import JobVenues
 from app.services.jobs import JobService
 from app.services.kline_pages import KlinePages
 from app.services.listings import Listings
@@ -25,6 +26,7 @@ from app.services.orders.locking import InstrumentLocks
 from app.services.orders.trust import TradingGate
 from app.services.points import PointQueries
 from app.services.quality import QualityService
+from app.services.retention import RetentionService
 from app.services.risk import RiskService
 from app.services.strategies.catalogue import StrategyCatalogue
 from app.services.strategies.instances import InstanceService
@@ -49,12 +51,14 @@ class Services:
     instances: InstanceService
     intake: OrderIntake
     jobs: JobService
+    job_venues: JobVenues
     kline_pages: KlinePages
     market_data: MarketDataService
     listings: Listings
     locks: InstrumentLocks
     points: PointQueries
     quality: QualityService
+    retention: RetentionService
     risk: RiskService
     tokens: TokenService
     readiness: tuple[Check, ...]

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from app.models import CollectionPlanRow
     from app.schemas.character import SeriesCharacter
 
-app = group("Market data: plans, collect, import, export, coverage, verify, heal, klines.")
+app = group(
+    "Market data: plans, collect, import, export, coverage, verify, heal, retention, klines."
+)
 app.command("verify")(quality.verify)
 app.command("heal")(quality.heal)
 app.command("quality")(quality.quality)
@@ -107,13 +109,14 @@ def coverage(
                 each.counts["present"],
                 each.counts["pending"],
                 each.counts["exchange_side"],
+                each.counts["retired"],
                 each.gaps,
                 None if each.character is None else _verdict(each.character),
             ]
             for each in found
         )
         columns = ("symbol", "interval", "from", "to", "expected>", "present>", "pending>")
-        more = ("at venue>", "gaps>", "without a trade")
+        more = ("at venue>", "removed>", "gaps>", "without a trade")
         table(out, (*columns, *more), rows, "Nothing was collected yet.")
         if symbol:
             holes = [part for part in found[0].ranges if part.state != "present"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from app.cli.arguments import Cursor, Limit, group
 from app.cli.output import Json, emit, facts, table
+
+if TYPE_CHECKING:
+    from app.schemas.jobs import Job, JobVenue
 
 app = group("Jobs: list, show, pause, resume, retry, cancel.")
 JobId = Annotated[str, typer.Argument(help="The job's id.")]
@@ -27,8 +30,11 @@ def list_jobs(
 
     with session() as here:
         page = here.container.jobs.page(limit, cursor or None, kind or None)
-    found = listing(page.rows, Job.of, page.next_cursor)
-    rows = ([each.created_at, each.kind, each.state, each.progress, each.id] for each in found.data)
+        loads = here.container.job_venues.of_all(page.rows, counts_here=here.counts_requests)
+    found = listing(page.rows, lambda row: Job.of(row, loads.get(row.id)), page.next_cursor)
+    rows = (
+        [each.created_at, each.kind, each.state, words_of(each), each.id] for each in found.data
+    )
     columns = ("created", "kind", "state", "progress", "id")
     emit(as_json, found, lambda out: table(out, columns, rows, "No job."))
 
@@ -40,8 +46,13 @@ def show_job(job_id: JobId, as_json: Json = False) -> None:
     from app.schemas.jobs import Job
 
     with session() as here:
-        job = Job.of(here.container.jobs.get(job_id))
-    emit(as_json, job, lambda out: facts(out, job.model_dump().items()))
+        row = here.container.jobs.get(job_id)
+        load = here.container.job_venues.of(row, counts_here=here.counts_requests)
+        job = Job.of(row, load)
+    lines = {"progress": words_of(job)} | {
+        name: value for name, value in job.model_dump().items() if name not in ("progress", "venue")
+    }
+    emit(as_json, job, lambda out: facts(out, lines.items()))
 
 
 @app.command("cancel")
@@ -88,3 +99,30 @@ def retry_job(job_id: JobId, as_json: Json = False) -> None:
     with session() as here:
         job = Job.of(here.container.jobs.retry(job_id))
     emit(as_json, job, lambda out: out.print(f"Job {job.id} goes on where {job_id} ended."))
+
+
+def words_of(job: Job) -> str:
+    """How far a job is, how fast, and what its venue lets it do, in one line."""
+    state: dict[str, Any] = job.progress
+    found = []
+    if "slices_total" in state:
+        found.append(f"{state.get('slices_done', 0):,}/{state['slices_total']:,} slices")
+    elif "bars_total" in state:
+        found.append(f"{state.get('bars_done', 0):,}/{state['bars_total']:,} bars")
+    if "rows" in state:
+        found.append(f"{state['rows']:,} rows")
+    if state.get("rows_per_s"):
+        found.append(f"{state['rows_per_s']:,} rows/s")
+    if state.get("eta_s"):
+        found.append(f"ETA {state['eta_s']:,} s")
+    if job.venue is not None:
+        found += _venue_words(job.venue)
+    return " · ".join(found) or "–"
+
+
+def _venue_words(venue: JobVenue) -> list[str]:
+    used = "?" if venue.budget_used is None else f"{venue.budget_used:,}"
+    found = [f"budget {used}/{venue.budget_limit:,}"]
+    if venue.ban_s is not None:
+        found.append(f"banned for {venue.ban_s:,} s more")
+    return found

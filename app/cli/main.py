@@ -18,6 +18,7 @@ from app.cli import (
     jobs,
     orders,
     plans,
+    retention,
     risk,
     stack,
     strategies,
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 data.app.add_typer(plans.app, name="plans")
+data.app.add_typer(retention.app, name="retention")
 data_files.register(data.app)
 data_points.register(data.app)
 app.add_typer(strategies.app, name="strategy")

@@ -34,6 +34,11 @@ class Session:
         """Whether nobody else will do the work: embedded, and no runtime is there."""
         return self.container.settings.is_embedded and not self.lock.held_by_other()
 
+    @property
+    def counts_requests(self) -> bool:
+        """Whether this process knows what was asked of venues: Redis tells it, or it asks alone."""
+        return not self.container.settings.is_embedded or self.works_alone
+
 
 @contextmanager
 def session(*, migrate: bool = True, full: bool = False) -> Iterator[Session]:

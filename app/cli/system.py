@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli import dead_letters
+from app.cli import dead_letters, partitions
 from app.cli.arguments import group
 from app.cli.backup import commands as backup_commands
 from app.cli.output import Json, emit, table
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 app = group(
-    "The installation: status, doctor, check-invariants, migrate, backup, restore, token, "
-    "dead-letters."
+    "The installation: status, doctor, check-invariants, migrate, backup, restore, partitions, "
+    "token, dead-letters."
 )
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(partitions.app, name="partitions")
 app.command("backup")(backup_commands.backup)
 app.command("restore")(backup_commands.restore)
 

@@ -15,6 +15,7 @@ from app.models.market import (
     KlineSeriesRow,
 )
 from app.models.points import PointRevisionRow, PointRow, PointSeriesRow
+from app.models.retention import RetentionRuleRow
 from app.models.strategies import (
     BacktestRow,
     SignalRow,
@@ -81,6 +82,7 @@ __all__ = [
     "PointSeriesRow",
     "PositionRow",
     "PostingRow",
+    "RetentionRuleRow",
     "RiskDecisionRow",
     "RiskRuleRow",
     "ScheduleRunRow",

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import CursorResult
+from sqlalchemy import CursorResult, MetaData, Table
+from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
+from sqlalchemy.schema import CreateTable
 
 from app.core.errors import Unavailable
 from app.core.market.files.columns import KlineColumns
@@ -62,7 +65,8 @@ class BulkLoader:
             return
         # Neither statement commits: MySQL excepts temporary tables from its implicit commits.
         self._driver(f"DROP TEMPORARY TABLE IF EXISTS {_TEMPORARY}")
-        self._driver(f"CREATE TEMPORARY TABLE {_TEMPORARY} LIKE {KlineRecord.__tablename__}")
+        # By its columns and not LIKE the table: no temporary table can have partitions.
+        self._driver(_arriving_table())
         if self._load(_TEMPORARY, arriving):
             result = self._driver(
                 f"INSERT INTO klines ({_COLUMNS}) SELECT {_prefixed('a')} "  # noqa: S608
@@ -128,6 +132,15 @@ def _arriving(series_id: int, bars: Sequence[KlineRow] | KlineColumns) -> Arrivi
     if isinstance(bars, KlineColumns):
         return ArrivingColumns(series_id, bars)
     return ArrivingRows(series_id, bars)
+
+
+@cache
+def _arriving_table() -> str:
+    """The statement that makes a temporary table of bars."""
+    bars = cast("Table", KlineRecord.__table__)
+    copy = bars.to_metadata(MetaData(), name=_TEMPORARY)
+    statement = str(CreateTable(copy).compile(dialect=mysql.dialect()))
+    return statement.strip().replace("CREATE TABLE", "CREATE TEMPORARY TABLE", 1)
 
 
 def _prefixed(alias: str) -> str:

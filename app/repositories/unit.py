@@ -38,6 +38,7 @@ from app.repositories.orders import OrderRepository
 from app.repositories.outbox import OutboxRepository
 from app.repositories.plans import PlanRepository
 from app.repositories.points import PointRepository
+from app.repositories.retention import RetentionRepository
 from app.repositories.risk import RiskRepository
 from app.repositories.signals import SignalRepository
 from app.repositories.strategies import StrategyRepository
@@ -177,6 +178,11 @@ class Unit:
     def points(self) -> PointRepository:
         """Histories that are not bars."""
         return PointRepository(self.session)
+
+    @cached_property
+    def retention(self) -> RetentionRepository:
+        """How long bars are kept."""
+        return RetentionRepository(self.session)
 
     @cached_property
     def risk(self) -> RiskRepository:

@@ -9,6 +9,35 @@ from pydantic import Field
 from app.models import JobRow
 from app.schemas.common import Model, Time, Uid, time_text
 from app.schemas.times import rfc3339
+from app.services.job_venues import VenueLoad
+
+
+class JobVenue(Model):
+    """How the venue of a job stands: what its requests wait for.
+
+    ETA and rows per second are in the job's progress; they count the time of its requests, so a
+    ban's is not in them.
+    """
+
+    exchange: str = Field(examples=["binance"])
+    budget_used: int | None = Field(
+        description="request weight used of this minute, by all addresses and processes; null "
+        "where another process counts it"
+    )
+    budget_limit: int = Field(description="weight of a minute, of all addresses", examples=[6000])
+    banned_until: Time | None = Field(description="nothing is sent before; null without a ban")
+    ban_s: int | None = Field(description="seconds until then")
+
+    @classmethod
+    def of(cls, found: VenueLoad) -> JobVenue:
+        """What the service found."""
+        return cls(
+            exchange=found.exchange,
+            budget_used=found.used,
+            budget_limit=found.limit,
+            banned_until=None if found.banned_until is None else rfc3339(found.banned_until),
+            ban_s=found.ban_s,
+        )
 
 
 class Job(Model):
@@ -30,9 +59,10 @@ class Job(Model):
     created_at: Time
     started_at: Time | None
     finished_at: Time | None
+    venue: JobVenue | None = Field(None, description="of a live job that asks one")
 
     @classmethod
-    def of(cls, row: JobRow) -> Job:
+    def of(cls, row: JobRow, venue: VenueLoad | None = None) -> Job:
         """The job of a row."""
         return cls(
             id=row.id,
@@ -49,6 +79,7 @@ class Job(Model):
             created_at=rfc3339(row.created_at),
             started_at=time_text(row.started_at),
             finished_at=time_text(row.finished_at),
+            venue=None if venue is None else JobVenue.of(venue),
         )
 
 

@@ -211,7 +211,7 @@ class CoverageRange(Model):
     start: int = Field(description="ms")
     end: int = Field(description="ms, exclusive")
     state: str = Field(
-        description="present, pending, exchange_side, before_listing or after_delisting"
+        description="present, pending, exchange_side, before_listing, after_delisting or retired"
     )
     bars: int
 

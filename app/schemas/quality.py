@@ -40,7 +40,9 @@ class Gap(Model):
 
     start: int = Field(description="open time of the first one, ms")
     end: int = Field(description="exclusive")
-    state: str = Field(description="pending, exchange_side, before_listing or after_delisting")
+    state: str = Field(
+        description="pending, exchange_side, before_listing, after_delisting or retired"
+    )
     bars: int
     proof: dict[str, Any] = Field(
         description="how it is known: first and last look, how many looks",

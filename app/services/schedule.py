@@ -22,6 +22,10 @@ PERIODS: Final = {
     "maintenance.verify_days": 3_600_000,
     # The trade that lifts the flag of a dead series is told within five minutes.
     "maintenance.count_activity": 300_000,
+    # What a first application of a rule removes goes on at each.
+    "maintenance.retain": 300_000,
+    # A month is made three months before its first bar.
+    "maintenance.keep_partitions": 3_600_000,
     "maintenance.prune": 3_600_000,
 }
 _KEEP_SLOTS_MS: Final = 24 * 3_600_000

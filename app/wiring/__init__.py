@@ -31,6 +31,7 @@ from app.core.ports import Bus, MarketAdapter, Queue, RequestBudget, Skew
 from app.core.security.vault import SealedVault
 from app.repositories.database import open_engine, open_probe
 from app.repositories.kline_store import KlineStore
+from app.repositories.partitions import KlinePartitions
 from app.repositories.segments import SegmentFiles
 from app.repositories.unit import Units
 from app.services.accounts import AccountService
@@ -43,6 +44,7 @@ from app.services.exporting import Exporter
 from app.services.frame_cache import FrameCache
 from app.services.importing import ImportJobs
 from app.services.invariants import Invariants
+from app.services.job_venues import JobVenues
 from app.services.jobs import JobService
 from app.services.kline_pages import KlinePages
 from app.services.market_data import MarketDataService
@@ -58,8 +60,10 @@ from app.services.orders.sync import AccountSync
 from app.services.orders.triggers import OrderTriggers
 from app.services.orders.trust import TradingGate
 from app.services.outbox import OutboxPublisher, OutboxRelay
+from app.services.partitioning import PartitioningService
 from app.services.queries import Queries
 from app.services.restoring import RestoredRecord
+from app.services.retention import RetentionService
 from app.services.risk import RiskService
 from app.services.schedule import Schedule, ScheduleWatch
 from app.services.strategies.catalogue import StrategyCatalogue
@@ -308,6 +312,22 @@ class Container:
         )
 
     @cached_property
+    def retention(self) -> RetentionService:
+        """How long bars are kept."""
+        return RetentionService(
+            self.bulk_units,
+            KlinePartitions(self.bulk_engine),
+            self.market_clock,
+            self.clock,
+            self.ids,
+        )
+
+    @cached_property
+    def partitioning(self) -> PartitioningService:
+        """Months of bars on MySQL."""
+        return PartitioningService(KlinePartitions(self.engine), self.clock)
+
+    @cached_property
     def importing(self) -> ImportJobs:
         """Market history from files."""
         from app.adapters.downloads import Downloads
@@ -411,6 +431,11 @@ class Container:
     def jobs(self) -> JobService:
         """Jobs."""
         return JobService(self.units, self.queue, self.clock, self.ids)
+
+    @cached_property
+    def job_venues(self) -> JobVenues:
+        """How the venues of jobs stand."""
+        return JobVenues(self.budget, self.addresses.all, self.clock)
 
     @cached_property
     def tokens(self) -> TokenService:

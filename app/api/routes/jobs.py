@@ -25,13 +25,15 @@ def list_jobs(
 ) -> Listing[Job]:
     """Jobs, newest first."""
     page = app.jobs.page(limit, cursor, kind)
-    return listing(page.rows, Job.of, page.next_cursor)
+    loads = app.job_venues.of_all(page.rows)
+    return listing(page.rows, lambda row: Job.of(row, loads.get(row.id)), page.next_cursor)
 
 
 @router.get("/{job_id}", summary="Get a job", responses=problems(404))
 def get_job(job_id: IdPath, app: App, _: Principal) -> Job:
-    """A job with its progress, its result or its error."""
-    return Job.of(app.jobs.get(job_id))
+    """A job with its progress, its result or its error, and how its venue stands."""
+    row = app.jobs.get(job_id)
+    return Job.of(row, app.job_venues.of(row))
 
 
 @router.post(

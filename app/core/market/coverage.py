@@ -1,7 +1,7 @@
 """What is known of each expected bar: algebra of half-open ranges.
 
 A span says of all bars that open in [start, end) that they are present, pending, missing at the
-exchange itself, before the listing or after the delisting. The spans of one series never
+exchange itself, before the listing, after the delisting, or retired. The spans of one series never
 overlap, touch only where they differ, and ascend. What no span covers is pending and was never
 asked for.
 """
@@ -26,13 +26,22 @@ _STUBBORN_MS: Final = 24 * HOUR_MS
 
 
 class CoverageState(StrEnum):
-    """What is known of an expected bar."""
+    """What is known of an expected bar.
+
+    Retired bars are older than a rule keeps: what was stored of them was removed, and nothing
+    asks for them again.
+    """
 
     PRESENT = "present"
     PENDING = "pending"
     EXCHANGE_SIDE = "exchange_side"
     BEFORE_LISTING = "before_listing"
     AFTER_DELISTING = "after_delisting"
+    RETIRED = "retired"
+
+
+# What a venue that gives the neighbours alone says nothing new of.
+_SETTLED: Final = (CoverageState.PRESENT, CoverageState.EXCHANGE_SIDE, CoverageState.RETIRED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +51,8 @@ class Span:
     Attributes:
         proof: how it is known. For a looked-at gap: ``first`` and ``last``, wall times in ms at
             which the bar's neighbours came without it, and ``looks``, how often; ``quarantined``
-            where the bar came and was refused.
+            where the bar came and was refused. For retired bars: ``rule`` and ``keep_days``, and
+            ``since`` and ``at``, when it was applied first and last.
     """
 
     start: int
@@ -166,7 +176,7 @@ def observed_absent(spans: Sequence[Span], start: int, end: int, now_ms: int) ->
     """
     found = []
     for span in account(spans, start, end):
-        if span.state in (CoverageState.PRESENT, CoverageState.EXCHANGE_SIDE):
+        if span.state in _SETTLED:
             continue
         proof = {
             "first": int(span.proof.get("first", now_ms)),
@@ -189,7 +199,7 @@ def refused(spans: Sequence[Span], start: int, end: int, reason: str, now_ms: in
     """
     found = []
     for span in account(spans, start, end):
-        if span.state is CoverageState.PRESENT:
+        if span.state in (CoverageState.PRESENT, CoverageState.RETIRED):
             continue
         proof = {
             "first": int(span.proof.get("first", now_ms)),

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final
 
+import numpy as np
+
 from app.core.events import kline_event
 from app.core.market.coverage import (
     CoverageState,
@@ -21,6 +23,7 @@ from app.core.market.files.checking import check_columns
 from app.core.market.files.columns import KlineColumns
 from app.core.market.instruments import InstrumentStatus
 from app.core.market.klines import KlineKind, KlineRow
+from app.core.market.retention import retired_parts
 from app.core.market.validation import BadKline, check_klines
 from app.core.ports import MarketAdapter, MarketClock
 from app.repositories.klines import Stored
@@ -55,6 +58,19 @@ class Answer:
             times: list[int] = self.good.open_ts.tolist()
             return times
         return [row.open_ts for row in self.good]
+
+    def outside(self, ranges: Sequence[Span]) -> Answer:
+        """The answer without the good bars in some ranges, which are few."""
+        if not ranges or not len(self.good):
+            return self
+        times = np.asarray(self.times, dtype=np.int64)
+        mask = np.ones(len(times), np.bool_)
+        for span in ranges:
+            mask &= (times < span.start) | (times >= span.end)
+        if isinstance(self.good, KlineColumns):
+            return replace(self, good=self.good.kept(mask))
+        good = [row for row, is_kept in zip(self.good, mask.tolist(), strict=True) if is_kept]
+        return replace(self, good=good)
 
     def rows(self) -> list[KlineRow]:
         """The good bars as exact rows."""
@@ -137,7 +153,8 @@ class Filler:
     def keep(self, unit: Unit, target: Target, answer: Answer, transport: str = "rest") -> Kept:
         """Store an answer with its coverage, under the series row's lock.
 
-        Emits one event and a hint to each instance concerned, if anything was stored.
+        Emits one event and a hint to each instance concerned, if anything was stored. Bars that
+        a rule of retention has removed are not stored again.
 
         Args:
             transport: how the bars came, for revisions and quarantine: ``rest`` or ``ws``.
@@ -150,8 +167,11 @@ class Filler:
         series = unit.klines.locked(
             target.exchange, target.symbol, name, unit.now_ms, kind=kind.value
         )
-        ask, times = answer.ask, answer.times
+        ask = answer.ask
         before = unit.coverage.spans(series.id, ask.start, ask.end)
+        retired = retired_parts(before)
+        answer = answer.outside(retired)
+        times = answer.times
         how: dict[str, Any] = {"source": f"{transport}:{target.exchange}", "now_ms": unit.now_ms}
         covered = _covers_any(before, times)
         if isinstance(answer.good, KlineColumns):
@@ -161,7 +181,7 @@ class Filler:
         unit.klines.quarantine(series.id, answer.bad, f"{transport}:{target.exchange}", unit.now_ms)
         over = not answer.bad and _is_over(answer, before, times) and _is_delisted(unit, target)
         after: Sequence[Span] = before
-        for learned in _learned(target, answer, before, unit.now_ms, over=over):
+        for learned in (*_learned(target, answer, before, unit.now_ms, over=over), retired):
             after = lay_apart(after, learned)
         unit.coverage.save(series.id, before, after)
         if stored.changed:

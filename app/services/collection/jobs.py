@@ -14,7 +14,7 @@ from app.repositories.unit import Unit, Units
 from app.services.activity import ActivityService
 from app.services.collection.filling import Answer, Filler
 from app.services.collection.report import noted, report_of
-from app.services.collection.target import Ask, Target, next_ask, target
+from app.services.collection.target import Ask, Target, kept, next_ask, target
 from app.services.jobs import new_job, purpose_of
 from app.services.slices import SlicedJobs
 
@@ -125,7 +125,9 @@ class CollectionJobs(SlicedJobs):
                 return None, "paused"
             series = unit.klines.find_series(*wanted.key)
             spans = unit.coverage.spans(series.id) if series else []
-            position = int(job.cursor["position"])
+            # A rule may have come, and time has gone on, since the job began.
+            since = kept(wanted, unit.retention.rules(), end).since
+            position = max(int(job.cursor["position"]), min(since, end))
             return next_ask(wanted, spans, position, end, _looking_at(unit, job)), ""
 
     def _keeping(

@@ -21,7 +21,7 @@ from app.services.collection.filling import Filler, Markets
 from app.services.collection.jobs import CollectionJobs
 from app.services.collection.plans import Plans
 from app.services.collection.points import Extra, PointCollector
-from app.services.collection.target import Target, next_ask, targets_of
+from app.services.collection.target import Target, kept, next_ask, targets_of
 from app.services.collection.verifying import Verifier, series_of
 
 _log = structlog.get_logger(__name__)
@@ -246,7 +246,18 @@ class CollectionService:
             followed.rows += stored.changed
 
     def _targets(self, plan: CollectionPlanRow) -> list[Target]:
-        return targets_of(plan, self._filler.page(plan.exchange))
+        """The series of a plan, as far back as the rules of retention keep them.
+
+        Raises:
+            Unavailable: the venue's market time is not known.
+        """
+        targets = targets_of(plan, self._filler.page(plan.exchange))
+        with self._units.read() as unit:
+            rules = unit.retention.rules()
+        if not rules:
+            return targets
+        market_ms = self._market_clock.now_ms(plan.exchange)
+        return [kept(each, rules, market_ms) for each in targets]
 
     def _end(self, target: Target) -> int:
         return max(self._filler.closed_end(target), target.since)

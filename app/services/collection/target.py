@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.core.market.coverage import CoverageState, Span, missing
 from app.core.market.intervals import Interval, interval
 from app.core.market.klines import KlineKind
+from app.core.market.retention import KeepRule, cut_of
 from app.models import CollectionPlanRow
 
 #: Bars asked for at once where the venue does not say.
@@ -77,6 +78,12 @@ def target(
     """A series from its names; ``since_ts`` moves up to the grid."""
     length = interval(interval_name)
     return Target(exchange, symbol, length, length.ceil(since_ts), KlineKind(kind), page)
+
+
+def kept(wanted: Target, rules: Sequence[KeepRule], market_ms: int) -> Target:
+    """A series without the bars that a rule would remove at once: nobody asks for them."""
+    cut = cut_of(rules, *wanted.key[:3], wanted.kind, market_ms)
+    return wanted if cut <= wanted.since else replace(wanted, since=cut)
 
 
 def kept_by(plan: CollectionPlanRow) -> set[tuple[str, str, str]]:

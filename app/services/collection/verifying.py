@@ -20,6 +20,7 @@ from app.core.market.files.columns import KlineColumns
 from app.core.market.intervals import DAY_MS, HOUR_MS, interval
 from app.core.market.klines import KlineRow
 from app.core.market.resampling import resample_rows
+from app.core.market.retention import is_retired, retired_parts
 from app.core.market.shifts import REACH_MS, found_shift, is_suspect
 from app.core.ports import Clock, Ids
 from app.models import JobRow, KlineDayRow, KlineSeriesRow
@@ -106,6 +107,9 @@ class Verifier(SlicedJobs):
     def verify_day(self, wanted: Target, day: int, *, despite_shift: bool = False) -> KlineDayRow:
         """Compare one day that is over with the venue, and repair it; its figures.
 
+        Of a day whose bars were removed by a rule nothing is asked, and its figures are 0; those
+        of an earlier verification are kept.
+
         Raises:
             InvalidInput: the day is not over by the venue's clock, nothing is stored, or what is
                 stored lies whole hours away from the venue's bars.
@@ -114,6 +118,8 @@ class Verifier(SlicedJobs):
         end = day + DAY_MS
         if self._filler.closed_end(wanted) < wanted.interval.floor(end):
             raise InvalidInput(f"{wanted.exchange} has not closed the last bar of that day yet")
+        if self._is_retired(wanted, day):
+            return _none_of(day)
         found = _Compared()
         opened = wanted.interval.ceil(day)
         while opened < end:
@@ -125,6 +131,11 @@ class Verifier(SlicedJobs):
             opened = stop
         derived = self._derived(wanted, day) if wanted.interval.name == "1m" else _Compared()
         return self._units.run(lambda unit: self._noted(unit, wanted, day, found, derived))
+
+    def _is_retired(self, wanted: Target, day: int) -> bool:
+        with self._units.read() as unit:
+            spans = unit.coverage.spans(series_of(unit, wanted).id, day, day + DAY_MS)
+        return bool(retired_parts(spans)) and is_retired(spans, day, day + DAY_MS)
 
     def _require_no_shift(self, wanted: Target, answer: Answer) -> None:
         """Nothing, unless most of an answer's bars are stored whole hours away; then it is told.
@@ -158,10 +169,9 @@ class Verifier(SlicedJobs):
     def _repair(self, unit: Unit, wanted: Target, answer: Answer) -> _Compared:
         series = series_of(unit, wanted)
         unit.klines.lock_series(series.id)
-        stored = {
-            row.open_ts: row
-            for row in unit.klines.read_exact(series.id, answer.ask.start, answer.ask.end)
-        }
+        reach = (answer.ask.start, answer.ask.end)
+        stored = {row.open_ts: row for row in unit.klines.read_exact(series.id, *reach)}
+        answer = answer.outside(retired_parts(unit.coverage.spans(series.id, *reach)))
         self._filler.keep(unit, wanted, answer, transport="verify")
         return _compared(stored, answer.rows())
 
@@ -196,7 +206,8 @@ class Verifier(SlicedJobs):
             day_ts=day,
             expected=sum(counts.values())
             - counts[CoverageState.BEFORE_LISTING]
-            - counts[CoverageState.AFTER_DELISTING],
+            - counts[CoverageState.AFTER_DELISTING]
+            - counts[CoverageState.RETIRED],
             present=counts[CoverageState.PRESENT],
             exchange_side=counts[CoverageState.EXCHANGE_SIDE],
             pending=counts[CoverageState.PENDING],
@@ -273,6 +284,14 @@ def series_of(unit: Unit, wanted: Target) -> KlineSeriesRow:
             f"nothing of {wanted.symbol} {wanted.interval.name} is stored; collect it first"
         )
     return series
+
+
+def _none_of(day: int) -> KlineDayRow:
+    """The figures of a day of which nothing is kept; not to be written."""
+    counts = dict.fromkeys(("expected", "present", "exchange_side", "pending", "quiet"), 0)
+    compared = dict.fromkeys(("compared", "differed", "missed"), 0)
+    derived = {"derived_compared": 0, "derived_differed": 0}
+    return KlineDayRow(series_id=0, day_ts=day, **counts, **compared, **derived, verified_at=0)
 
 
 def _columns(answer: Answer) -> KlineColumns:

@@ -135,6 +135,7 @@ def test_coverage_accounts_for_every_bar(api: ApiClient) -> None:
         "exchange_side": 10,
         "before_listing": 0,
         "after_delisting": 0,
+        "retired": 0,
     }
     assert found["gaps"] == 1
     assert [part["state"] for part in found["ranges"]] == ["present", "exchange_side", "present"]

@@ -34,6 +34,7 @@ from app.models import (
     OrderRow,
     OrderTriggerRow,
     PostingRow,
+    RetentionRuleRow,
     RiskDecisionRow,
     RiskRuleRow,
     SignalRow,
@@ -340,6 +341,20 @@ def _plans(unit: Unit) -> None:
     assert unit.plans.named("one") is None
 
 
+def _retention(unit: Unit) -> None:
+    _keyed(unit.retention, row(RetentionRuleRow, interval="1m", exchange="*", keep_days=30))
+    assert [rule.keep_days for rule in unit.retention.rules()] == [30]
+    assert unit.retention.named("*", "x", "1m") is not None
+    (series,) = [each for each in unit.klines.all_series() if unit.klines.bounds(each.id)]
+    assert series.id in unit.retention.series_ids()
+    before = series.past_version
+    assert unit.retention.remove(series, 0, 60_000, NOW) == 1
+    unit.retention.forget(series, 0, 60_000, NOW)
+    assert series.past_version == before + 2
+    unit.retention.delete(ID)
+    assert unit.retention.rules() == []
+
+
 def _schedule_and_leases(unit: Unit) -> None:
     assert unit.system.take_slot("t", 1, "me", NOW)
     assert unit.system.last_runs() == {"t": 1}
@@ -432,6 +447,7 @@ STORIES: tuple[Callable[[Unit], None], ...] = (
     _outbox,
     _sent_events,
     _audit,
+    _retention,
 )
 
 

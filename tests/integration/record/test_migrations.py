@@ -42,6 +42,7 @@ COUNTS = {
     "head",
     "id",
     "idle",
+    "keep_days",
     "leg",
     "longest",
     "max_orders_per_day",

@@ -1,0 +1,79 @@
+"""How the venue of a job stands: what is used of its budget, and how long a ban lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from app.core.ports import Clock, RequestBudget
+from app.models import JobRow
+from app.services.jobs import LIVE
+
+# Kinds that ask a venue, and say which one in their parameters.
+_ASKING: Final = ("collection", "verification")
+
+
+@dataclass(frozen=True, slots=True)
+class VenueLoad:
+    """One venue at this moment.
+
+    Attributes:
+        used: request weight of the present minute, by all addresses; None where a process that
+            does not tell this one counts it.
+        limit: weight of a minute, of all addresses.
+        banned_until: wall time of the ban's end, ms, if every address is banned.
+        ban_s: seconds until then, rounded up.
+    """
+
+    exchange: str
+    used: int | None
+    limit: int
+    banned_until: int | None
+    ban_s: int | None
+
+
+class JobVenues:
+    """Looks at the budgets of venues.
+
+    Args:
+        addresses: those by which market data are asked for.
+    """
+
+    def __init__(
+        self, budget: RequestBudget, addresses: Callable[[], Sequence[str]], clock: Clock
+    ) -> None:
+        self._budget = budget
+        self._addresses = addresses
+        self._clock = clock
+
+    def of(self, job: JobRow, *, counts_here: bool = True) -> VenueLoad | None:
+        """How the venue of a live job stands; None for one that has ended or asks no venue.
+
+        Args:
+            counts_here: False where another process sends the requests and nobody shares the
+                count. Bans are rows, and known everywhere.
+        """
+        if job.kind not in _ASKING or job.state not in LIVE:
+            return None
+        exchange = str(job.params["exchange"])
+        usage = self._budget.usage(exchange, self._addresses())
+        until = usage.banned_until
+        left = None if until is None else max(0, -((self._clock.now_ms() - until) // 1000))
+        used = usage.used if counts_here else None
+        return VenueLoad(exchange, used, usage.limit, until, left)
+
+    def of_all(self, jobs: Iterable[JobRow], *, counts_here: bool = True) -> dict[str, VenueLoad]:
+        """The same by the ids of jobs; each venue is looked at once."""
+        seen: dict[str, VenueLoad | None] = {}
+        found: dict[str, VenueLoad] = {}
+        for job in jobs:
+            if job.kind not in _ASKING or job.state not in LIVE:
+                continue
+            exchange = str(job.params["exchange"])
+            if exchange not in seen:
+                seen[exchange] = self.of(job, counts_here=counts_here)
+            load = seen[exchange]
+            if load is not None:
+                found[job.id] = load
+        return found

@@ -1,0 +1,121 @@
+"""A job shows how far it is, how fast, and what its venue lets it do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.adapters.budget import InProcessBudget
+from app.core.market.intervals import MINUTE_MS
+from app.core.ports import Purpose
+from app.models import JobRow
+from app.repositories.unit import Unit
+from app.services.job_venues import JobVenues
+from app.services.jobs import finish, new_job
+from tests.support.api import ApiClient, TradingDay
+from tests.support.record import START_MS, ManualClock
+
+PROGRESS = {"slices_done": 12, "slices_total": 44, "rows": 12_000, "rows_per_s": 3_100, "eta_s": 9}
+
+
+class Bans:
+    """No ban is known before the test."""
+
+    def bans(self) -> dict[str, int]:
+        """None."""
+        return {}
+
+    def save_ban(self, scope: str, until_ms: int, reason: str) -> None:
+        """Nowhere."""
+
+
+@pytest.fixture
+def job_id(day: TradingDay) -> str:
+    """A collection job that has begun."""
+    made = day.container.ids.new()
+    params = {"plan_id": made, "exchange": "binance", "symbol": "BTC/USDT", "interval": "1m"}
+
+    def work(unit: Unit) -> None:
+        job = new_job(unit, made, "collection", params)
+        job.state, job.progress = "running", PROGRESS
+
+    day.container.units.run(work)
+    return made
+
+
+def test_the_budget_of_its_venue_and_a_ban_that_counts_down(
+    api: ApiClient, day: TradingDay, job_id: str
+) -> None:
+    budget = day.container.budget
+    budget.correct("binance", 1_200)
+    shown = api.get(f"/jobs/{job_id}").json()
+    assert shown["progress"] == PROGRESS
+    assert shown["venue"] == {
+        "exchange": "binance",
+        "budget_used": 1_200,
+        "budget_limit": 6_000,
+        "banned_until": None,
+        "ban_s": None,
+    }
+    now = day.container.clock.now_ms()
+    budget.ban("binance", now + 10 * MINUTE_MS, "418")
+    venue = api.get(f"/jobs/{job_id}").json()["venue"]
+    assert 590 <= venue["ban_s"] <= 600
+    assert venue["banned_until"].endswith("Z")
+    listed = api.get("/jobs").json()["data"]
+    assert [each["venue"]["ban_s"] is not None for each in listed if each["id"] == job_id] == [True]
+
+    def end(unit: Unit) -> None:
+        finish(unit, unit.jobs.lock(job_id), "succeeded")
+
+    day.container.units.run(end)
+    assert api.get(f"/jobs/{job_id}").json()["venue"] is None
+
+
+def job(kind: str = "collection", state: str = "running", exchange: str = "okx") -> JobRow:
+    params: dict[str, Any] = {"exchange": exchange} if kind != "backtest" else {}
+    return JobRow(id=f"{kind}-{exchange}-{state}", kind=kind, state=state, params=params)
+
+
+def test_all_addresses_count_together_and_the_first_ban_to_end_is_the_one_that_is_waited_for() -> (
+    None
+):
+    clock = ManualClock()
+    budget = InProcessBudget(clock, Bans())
+    venues = JobVenues(budget, lambda: ["", "second"], clock)
+    budget.acquire("okx", 5, Purpose.DATA, 0.0, ["second"])
+    budget.ban("okx", START_MS + 60_500, "429")
+    found = venues.of(job())
+    assert found is not None
+    assert (found.used, found.limit, found.ban_s) == (5, 2 * 1_200, None)
+    budget.ban("okx", START_MS + 30_001, "429", "second")
+    found = venues.of(job())
+    assert found is not None
+    assert (found.banned_until, found.ban_s) == (START_MS + 30_001, 31)
+    clock.advance(30_000)
+    found = venues.of(job())
+    assert found is not None
+    assert found.ban_s == 1
+    clock.advance(1)
+    found = venues.of(job())
+    assert found is not None
+    assert found.ban_s is None
+
+
+def test_only_live_jobs_that_ask_a_venue_show_one_and_a_count_elsewhere_is_not_guessed() -> None:
+    clock = ManualClock()
+    venues = JobVenues(InProcessBudget(clock, Bans()), lambda: [""], clock)
+    rows = [
+        job(),
+        job("verification", "queued", "bybit"),
+        job("import"),
+        job("backtest"),
+        job(state="succeeded"),
+    ]
+    found = venues.of_all(rows, counts_here=False)
+    assert {each: load.used for each, load in found.items()} == {
+        "collection-okx-running": None,
+        "verification-bybit-queued": None,
+    }
+    assert [venues.of(each) is None for each in rows] == [False, False, True, True, True]

@@ -1,0 +1,67 @@
+"""A job in one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.cli.jobs import words_of
+from app.schemas.jobs import Job, JobVenue
+
+AT = "2026-03-01T00:00:00.000Z"
+PROGRESS = {
+    "slices_done": 12,
+    "slices_total": 44,
+    "rows": 12_000,
+    "rows_per_s": 3_100,
+    "eta_s": 9.5,
+}
+
+
+def job(progress: dict[str, Any], venue: JobVenue | None = None) -> Job:
+    return Job(
+        id="00000000-0000-7000-8000-000000000001",
+        kind="collection",
+        state="running",
+        params={},
+        progress=progress,
+        result=None,
+        error=None,
+        attempt=1,
+        cancel_requested=False,
+        paused=False,
+        not_before=None,
+        created_at=AT,
+        started_at=AT,
+        finished_at=None,
+        venue=venue,
+    )
+
+
+def venue(used: int | None, ban_s: int | None) -> JobVenue:
+    until = None if ban_s is None else AT
+    return JobVenue(
+        exchange="binance", budget_used=used, budget_limit=6_000, banned_until=until, ban_s=ban_s
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (job({}), "–"),
+        (job(PROGRESS), "12/44 slices · 12,000 rows · 3,100 rows/s · ETA 9.5 s"),
+        (
+            job(PROGRESS, venue(1_200, 540)),
+            "12/44 slices · 12,000 rows · 3,100 rows/s · ETA 9.5 s · budget 1,200/6,000 · "
+            "banned for 540 s more",
+        ),
+        (
+            job({"slices_done": 0, "slices_total": 44}, venue(None, None)),
+            "0/44 slices · budget ?/6,000",
+        ),
+        (job({"bars_done": 10, "bars_total": 2_000}), "10/2,000 bars"),
+    ],
+)
+def test_a_job_says_how_far_it_is_and_what_its_venue_lets_it_do(found: Job, words: str) -> None:
+    assert words_of(found) == words
