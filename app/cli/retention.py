@@ -102,7 +102,8 @@ def apply(as_json: Json = False) -> None:
     """Remove now what the rules no longer keep; a running Tidemark does it every five minutes."""
     from app.cli.session import session
 
-    bars, months = 0, []
+    bars = 0
+    months: list[str] = []
     with session() as here:
         while True:
             removed = here.container.retention.apply()

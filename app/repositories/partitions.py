@@ -101,7 +101,7 @@ class KlinePartitions:
         """
         row = KlineRecord
         with reading_engine(self.engine).connect() as connection:
-            found = []
+            found: list[int] = []
             for series_id in connection.scalars(select(KlineSeriesRow.id)).all():
                 wanted = select(row.open_ts).where(row.series_id == series_id)
                 if before is not None:

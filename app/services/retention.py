@@ -30,7 +30,7 @@ _log = structlog.get_logger(__name__)
 # A task ends before 60 s.
 _SLICE_S: Final = 40.0
 #: Bytes that a stored bar takes, measured: see "Sizing" in docs/market-data.md.
-BYTES_PER_BAR: Final = {True: 160, False: 100}
+BYTES_PER_BAR: Final = {True: 150, False: 100}
 
 
 @dataclass(frozen=True, slots=True)
