@@ -348,8 +348,9 @@ def _retention(unit: Unit) -> None:
     (series,) = [each for each in unit.klines.all_series() if unit.klines.bounds(each.id)]
     assert series.id in unit.retention.series_ids()
     before = series.past_version
-    assert unit.retention.remove(series, 0, 60_000, NOW) == 1
-    unit.retention.forget(series, 0, 60_000, NOW)
+    first, _ = unit.klines.bounds(series.id) or (0, 0)
+    assert unit.retention.remove(series, first, first + 1, NOW) == 1
+    unit.retention.forget(series, first, first + 1, NOW)
     assert series.past_version == before + 2
     unit.retention.delete(ID)
     assert unit.retention.rules() == []
