@@ -24,6 +24,7 @@ from app.core.market.validation import BadKline, check_klines
 from app.core.ports import MarketAdapter, MarketClock
 from app.repositories.klines import Stored
 from app.repositories.unit import Unit
+from app.services.collection.rolling import hint_roll_up
 from app.services.collection.target import Ask, Target
 
 # Fewer bars are read as rows: Arrow's calls cost a millisecond before the first bar.
@@ -155,6 +156,7 @@ class Filler:
             unit.emit(*kline_event(*names, first, last, stored.changed, kind=kind))
             for row in unit.instances.running_on(*names) if kind is KlineKind.TRADE else ():
                 unit.enqueue("strategies.evaluate", row.id)
+            hint_roll_up(unit, series.id, stored)
         return stored
 
 
