@@ -35,11 +35,23 @@ def note_changes(
     if not len(times):
         return False
     row = session.get_one(KlineSeriesRow, series_id)
+    was_marked = is_all_marked(row)
     past = times[times <= bounds[1]] if bounds is not None else times[:0]
     if len(past):
         row.past_version += 1
         _renew_periods(session, row, past, now_ms)
+    if was_marked:
+        row.marked_version = row.past_version
     return _mark_days(session, row, bounds, times)
+
+
+def is_all_marked(row: KlineSeriesRow) -> bool:
+    """Whether no minute of the past changed without a mark.
+
+    During an upgrade workers of the release before roll-ups run beside those of this one. They
+    mark nothing, but they count every change.
+    """
+    return row.marked_version == row.past_version
 
 
 def forget_files(row: KlineSeriesRow, now_ms: int) -> None:
@@ -69,4 +81,6 @@ def _mark_days(session: Session, row: KlineSeriesRow, bounds: Bounds | None, tim
     if bounds is not None:
         first, newest = min(first, bounds[0]), max(newest, bounds[1])
     days = days_to_make(row.rolled_to, first, newest, times)
+    if row.rolled_to is not None and not is_all_marked(row):
+        days = sorted({*days, row.rolled_to})  # whoever takes it begins anew
     return RollMarkRepository(session).mark(row.id, days) > 0

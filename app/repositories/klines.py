@@ -86,11 +86,13 @@ class KlineRepository(KlineSeriesRepository):
 
     def bounds(self, series_id: int) -> tuple[int, int] | None:
         """Open times of the first and the last stored bar, or None where there is none."""
-        row = self._session.execute(
-            select(func.min(KlineRecord.open_ts), func.max(KlineRecord.open_ts)).where(
-                KlineRecord.series_id == series_id
-            )
-        ).one()
+        bar = KlineRecord
+        # Asked for together, SQLite would read every bar of the series.
+        ends = (
+            select(end(bar.open_ts)).where(bar.series_id == series_id).scalar_subquery()
+            for end in (func.min, func.max)
+        )
+        row = self._session.execute(select(*ends)).one()
         return None if row[0] is None else (row[0], row[1])
 
     def versions(self, series_id: int, start: int, end: int) -> dict[int, int]:

@@ -17,6 +17,7 @@ from app.core.market.klines import KlineFrame, KlineRow
 from app.core.market.resampling import resample, resample_rows
 from app.core.market.rolling import day_of, roll_up_of, runs_of
 from app.models import KlineSeriesRow
+from app.repositories.kline_past import is_all_marked
 from app.repositories.kline_store import KlineStore
 from app.repositories.segments import joined
 from app.repositories.unit import Unit
@@ -111,12 +112,14 @@ def _parts(
     stop = max(first, wanted.ceil(end, offset))
     whole = _Part(series, first, stop)
     name = roll_up_of(wanted)
-    if series.rolled_to is None or series.rolled_to <= first or name is None:
+    if name is None or series.rolled_to is None or not is_all_marked(series):
+        return series.interval, [whole]
+    made_to = min(stop, series.rolled_to)
+    if made_to <= first:
         return series.interval, [whole]
     rolled = unit.klines.roll_ups(series).get(name)
     if rolled is None:
         return series.interval, [whole]
-    made_to = min(stop, series.rolled_to)
     marked = runs_of(unit.rolls.days(series.id, day_of(first), made_to))
     parts: list[_Part] = []
     position = first

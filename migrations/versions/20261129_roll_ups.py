@@ -24,6 +24,10 @@ _MARKS = sa.table("roll_marks", sa.column("series_id"), sa.column("day_ts"))
 def upgrade() -> None:
     """Apply: each series of minutes is looked at once, and rolled up if it is long enough."""
     op.add_column("kline_series", sa.Column("rolled_to", sa.BigInteger(), nullable=True))
+    op.add_column(
+        "kline_series",
+        sa.Column("marked_version", sa.Integer(), nullable=False, server_default="0"),
+    )
     op.create_table(
         "roll_marks",
         sa.Column("series_id", sa.Integer(), autoincrement=False, nullable=False),
@@ -45,4 +49,5 @@ def downgrade() -> None:
         op.execute(sa.delete(bars).where(bars.c.series_id.in_(rolled)))
     op.execute(sa.delete(_SERIES).where(_SERIES.c.kind == "rolled"))
     op.drop_table("roll_marks")
+    op.drop_column("kline_series", "marked_version")
     op.drop_column("kline_series", "rolled_to")

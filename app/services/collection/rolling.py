@@ -16,6 +16,7 @@ from app.core.market.resampling import resample_columns
 from app.core.market.rolling import ROLL_UPS, ROLLED, day_of, is_long_enough, runs_of
 from app.core.ports import Clock, Queue
 from app.models import KlineSeriesRow
+from app.repositories.kline_past import is_all_marked
 from app.repositories.klines import Stored
 from app.repositories.unit import Unit, Units
 from app.services.hinting import Hinter, Waiting
@@ -83,7 +84,7 @@ def _step(unit: Unit, series_id: int) -> int | None:
     marked = unit.rolls.first(series_id, _DAYS)
     if not marked:
         return None
-    if minutes.rolled_to is None:
+    if minutes.rolled_to is None or not is_all_marked(minutes):
         return _begin(unit, minutes, marked)
     past = [day for day in marked if day < minutes.rolled_to]
     if not past:
@@ -94,10 +95,11 @@ def _step(unit: Unit, series_id: int) -> int | None:
 
 
 def _begin(unit: Unit, minutes: KlineSeriesRow, marked: list[int]) -> int:
-    """Keep roll-ups from now on, if the series is long enough to be worth it."""
+    """Keep roll-ups from the first day on, if the series is long enough to be worth it."""
     bounds = unit.klines.bounds(minutes.id)
     unit.rolls.clear(minutes.id, marked)
     if bounds is not None and is_long_enough(*bounds):
+        minutes.marked_version = minutes.past_version
         minutes.rolled_to = day_of(bounds[0])
         unit.rolls.mark(minutes.id, [minutes.rolled_to])
     return 0

@@ -10,6 +10,7 @@ from app.core.market.intervals import DAY_MS
 from app.core.market.resampling import resample_columns
 from app.core.market.rolling import ROLL_UPS, day_of
 from app.models import KlineSeriesRow
+from app.repositories.kline_past import is_all_marked
 from app.repositories.unit import Unit
 from app.services.invariants.breach import Breach
 
@@ -26,7 +27,7 @@ def check_rolled(unit: Unit, minutes: KlineSeriesRow) -> Iterator[Breach]:
     rolled = unit.klines.roll_ups(minutes)
     starts = [unit.klines.bounds(each.id) for each in (minutes, *rolled.values())]
     first = min((each[0] for each in starts if each is not None), default=None)
-    if minutes.rolled_to is None or first is None:
+    if minutes.rolled_to is None or first is None or not is_all_marked(minutes):
         return
     for start in range(day_of(first), minutes.rolled_to, _DAYS * DAY_MS):
         end = min(start + _DAYS * DAY_MS, minutes.rolled_to)

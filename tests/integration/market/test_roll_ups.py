@@ -6,111 +6,35 @@ import threading
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
-from sqlalchemy import Engine, delete
+from sqlalchemy import delete
 
 from app.core.errors import NotFound
 from app.core.market.files.columns import KlineColumns
 from app.core.market.files.writing import write_bars
-from app.core.market.intervals import DAY_MS, HOUR_MS, interval
-from app.core.market.klines import KlineFrame, KlineRow
+from app.core.market.intervals import DAY_MS, HOUR_MS
+from app.core.market.klines import KlineRow
 from app.core.market.resampling import resample_rows
 from app.core.market.rolling import ROLLED
-from app.models import KlineRecord, KlineSeriesRow
+from app.models import KlineRecord
+from app.repositories.kline_changes import revise
 from app.repositories.kline_store import KlineStore
-from app.repositories.segments import SegmentFiles
-from app.repositories.unit import Unit, Units
+from app.repositories.unit import Unit
+from app.services import kline_sources
 from app.services.collection.arrivals import ArrivedKline
-from app.services.collection.rolling import RollUps, _step
+from app.services.collection.rolling import TASK, RollUps
 from app.services.collection.target import target
 from app.services.exporting import Exporter
-from app.services.invariants.market import check_market
-from app.services.invariants.rolled import check_rolled
 from app.services.kline_pages import KlinePages
-from app.services.kline_sources import read_frame, read_rows
-from app.services.market_data import MarketDataService
-from tests.integration.market.collecting import SYMBOL, Collecting, M, bar
+from tests.integration.market.collecting import SYMBOL, M, bar
 from tests.integration.market.importing import Importing
-from tests.support.record import START_MS, ManualClock, record, units_over
+from tests.integration.market.rolling import NAMES, Rolling
+from tests.support.record import START_MS, ManualClock, record
 
 T = START_MS
 D = Decimal
 DAY = 1_440
-TASK = "collection.roll_up"
-NAMES = ("1h", "1d")
-
-
-class Rolling(Collecting):
-    """The collection's world with roll-ups and a reader in it."""
-
-    def __init__(self, engine: Engine, minutes: Any = ()) -> None:
-        super().__init__(engine, minutes)
-        self.engine = engine
-        self.rolls = RollUps(self.units, self.hints, self.clock)
-
-    def collect(self) -> None:
-        """Everything that the venue has, as a job brings it."""
-        for job in self.service.start(self.plan().id):
-            assert self.finish(job.id) == "succeeded"
-
-    def heal(self, *minutes: int) -> None:
-        """The venue has bars that it had not, and they are asked for."""
-        self.list_bars(minutes)
-        self.service.follow_all()
-        self.finish(self.live_job("collection").id)
-
-    def roll_up(self) -> int:
-        """What a worker does that takes the sweep's hints."""
-        self.hints.sent.clear()
-        self.rolls.sweep()
-        return sum(self.rolls.roll_up(int(each[1])) for each in self.hinted())
-
-    def hinted(self) -> list[tuple[str, ...]]:
-        """Hints for roll-ups."""
-        return [each for each in self.hints.sent if each[0] == TASK]
-
-    def minutes(self) -> KlineSeriesRow:
-        """The series of minutes, as it is now."""
-        with self.units.read() as unit:
-            found = unit.klines.find_series("binance", SYMBOL, "1m")
-            assert found is not None
-            return found
-
-    def kept(self, name: str) -> list[KlineRow]:
-        """What is rolled up, whether or not anyone would read it."""
-        with self.units.read() as unit:
-            series = unit.klines.find_series("binance", SYMBOL, name, ROLLED)
-            return [] if series is None else unit.klines.read_exact(series.id, 0, 2**60)
-
-    def market(self) -> MarketDataService:
-        """A reader."""
-        store = KlineStore(self.units, None)
-        venue, clock = (lambda _: self.venue), self.market_clock
-        return MarketDataService(self.units, store, venue, clock, None, self.ids)  # type: ignore[arg-type]
-
-    def read(self, name: str) -> list[KlineRow]:
-        """Every bar of an interval, as anyone reads it."""
-        return self.market().rows("binance", SYMBOL, name, T - 9 * DAY_MS, T + 90 * DAY_MS)
-
-    def breaches(self) -> list[str]:
-        """What the checkers find."""
-        with self.units.snapshot() as unit:
-            return [each.invariant for each in check_market(unit, self.market_clock.now_ms)]
-
-    def check(self) -> None:
-        """What is kept is what all minutes make, up to the end of the last whole day."""
-        stored = self.stored()
-        rolled_to = self.minutes().rolled_to
-        assert rolled_to is not None
-        for name in NAMES:
-            made = resample_rows(stored, "1m", name).bars
-            assert self.kept(name) == [row for row in made if row.open_ts < rolled_to]
-            assert self.read(name) == made
-        assert self.breaches() == []
 
 
 @pytest.fixture
@@ -327,6 +251,38 @@ def test_a_record_of_before_is_rolled_up_once_it_is_looked_at(
     world.check()
 
 
+def test_what_a_release_before_roll_ups_changes_is_read_at_once_and_made_anew(
+    world: Rolling,
+) -> None:
+    """It runs beside this one during an upgrade: it counts a change of the past and marks none."""
+    before = bar(DAY + 7)
+
+    def change(unit: Unit) -> None:
+        series = unit.klines.lock_series(world.minutes().id)
+        after = before._replace(high=D(500))
+        revise(unit.session, series.id, [(before, after)], "rest:binance", T)
+        series.past_version += 1
+
+    world.units.run(change)
+    assert D(500) in [row.high for row in world.read("1d")]
+    assert world.breaches() == []
+    world.list_bars([4 * DAY + 600])
+    world.service.follow_all()
+    assert world.roll_up() == 2
+    assert world.minutes().rolled_to == T + 4 * DAY_MS
+    world.check()
+
+
+def test_where_many_days_are_marked_minutes_are_read_throughout(
+    world: Rolling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = world.read("1h")
+    world.units.run(lambda unit: unit.rolls.mark(world.minutes().id, [T + DAY_MS, T + 3 * DAY_MS]))
+    assert world.read("1h") == made
+    monkeypatch.setattr(kline_sources, "_MOST_PARTS", 3)
+    assert world.read("1h") == made
+
+
 def test_long_histories_are_made_in_slices_that_end(world: Rolling) -> None:
     world.heal(*range(4 * DAY + 600, 40 * DAY))
     world.hints.sent.clear()
@@ -419,165 +375,3 @@ def test_a_roll_up_that_lies_is_found_by_the_checker(world: Rolling) -> None:
     assert world.breaches() == [], "a marked day is read from its minutes"
     world.roll_up()
     world.check()
-
-
-# -- whatever happens ----------------------------------------------------------------------------
-
-HOURS = st.integers(0, 6 * 24 - 1)
-MINUTES = st.integers(0, 59)
-PRICES = st.integers(1, 3)
-DEEDS = st.one_of(
-    st.tuples(st.just("hour"), HOURS, PRICES),
-    st.tuples(st.just("day"), st.integers(0, 5), PRICES),
-    st.tuples(st.just("minute"), HOURS, MINUTES, PRICES),
-    st.tuples(st.just("gone"), HOURS, MINUTES),
-    st.tuples(st.just("gone hours"), HOURS, st.integers(1, 30)),
-    st.tuples(st.just("step")),
-    st.tuples(st.just("killed")),
-    st.tuples(st.just("all steps")),
-)
-
-
-class KilledError(Exception):
-    """The worker dies before its commit."""
-
-
-class Model:
-    """A series of minutes in a record, the same in memory, and two hosts that read it."""
-
-    def __init__(self, units: Units, symbol: str, disk: Path) -> None:
-        self.units = units
-        self.rows: dict[int, KlineRow] = {}
-        self.series = units.run(lambda unit: unit.klines.series("binance", symbol, "1m", T))
-        files = SegmentFiles(disk / symbol.replace("/", "_"), 2**30)
-        self.hosts = [KlineStore(units, None), KlineStore(units, files, long=100, tail=20)]
-
-    def do(self, deed: tuple[Any, ...]) -> None:
-        """One of ``DEEDS``."""
-        name, *how = deed
-        if name == "hour":
-            self._store(how[0] * 60, 60, how[1])
-        elif name == "day":
-            self._store(how[0] * DAY, DAY, how[1])
-        elif name == "minute":
-            self._store(how[0] * 60 + how[1], 1, how[2])
-        elif name == "gone":
-            self._remove(how[0] * 60 + how[1], 1)
-        elif name == "gone hours":
-            self._remove(how[0] * 60, how[1] * 60)
-        elif name == "all steps":
-            while self._step():
-                pass
-        else:
-            self._step(killed=name == "killed")
-
-    def check(self) -> None:
-        """Each read is what the minutes make that are stored at this moment."""
-        minutes = [self.rows[opened] for opened in sorted(self.rows)]
-        hours = resample_rows(minutes, "1m", "1h").bars
-        days = resample_rows(hours, "1h", "1d").bars
-        expected = {
-            "1h": hours,
-            "1d": days,
-            "4h": resample_rows(hours, "1h", "4h").bars,
-            "3d": resample_rows(days, "1d", "3d").bars,
-        }
-        start, end = T - 5 * DAY_MS, T + 8 * DAY_MS
-        with self.units.read() as unit:
-            series = unit.session.get_one(KlineSeriesRow, self.series.id)
-            for name, made in expected.items():
-                wanted = interval(name)
-                if name in NAMES:
-                    assert read_rows(unit, series, wanted, start, end) == made
-                frame = KlineFrame.from_rows("", "", name, made)
-                for host in self.hosts:
-                    found = read_frame(unit, host, series, wanted, start, end)
-                    assert found.open_ts.tolist() == frame.open_ts.tolist()
-                    for one, other in zip(found.columns(), frame.columns(), strict=True):
-                        assert one.tolist() == other.tolist()
-            cut = (T + 30 * HOUR_MS, T + 77 * HOUR_MS + 5)
-            inside = [row for row in hours if cut[0] <= row.open_ts < cut[1]]
-            assert read_rows(unit, series, interval("1h"), *cut) == inside
-
-    def _store(self, first: int, count: int, price: int) -> None:
-        rows = [_minute(number, price) for number in range(first, first + count)]
-        self.rows |= {row.open_ts: row for row in rows}
-
-        def work(unit: Unit) -> None:
-            unit.klines.lock_series(self.series.id)
-            how: dict[str, Any] = {"covered": True, "source": "test", "now_ms": T}
-            if price == 1:
-                unit.klines.store_columns(self.series.id, KlineColumns.of_rows(rows), **how)
-            else:
-                unit.klines.store(self.series.id, rows, **how)
-
-        self.units.run(work)
-
-    def _remove(self, first: int, count: int) -> None:
-        start, end = T + first * M, T + (first + count) * M
-        self.rows = {key: row for key, row in self.rows.items() if not start <= key < end}
-
-        def work(unit: Unit) -> None:
-            unit.klines.lock_series(self.series.id)
-            unit.klines.replace(self.series.id, start, end, KlineColumns.joined([]), now_ms=T)
-
-        self.units.run(work)
-
-    def _step(self, *, killed: bool = False) -> bool:
-        def work(unit: Unit) -> bool:
-            more = _step(unit, self.series.id) is not None
-            if killed:
-                raise KilledError
-            return more
-
-        try:
-            return self.units.run(work)
-        except KilledError:
-            return False
-
-
-def test_every_read_is_what_the_minutes_make_whatever_happens(
-    database_url: str, tmp_path: Path
-) -> None:
-    with record(database_url, local_infile=True) as engine:
-        units = units_over(engine, ManualClock())
-        numbers = iter(range(10**6))
-
-        @settings(max_examples=15, deadline=None)
-        @given(st.lists(DEEDS, max_size=10))
-        @example([("day", 0, 2), ("day", 1, 2), ("hour", 100, 2), ("all steps",), ("gone", 25, 7)])
-        @example(
-            [
-                *[("day", day, 1) for day in range(5)],
-                ("all steps",),
-                ("gone hours", 90, 30),
-                ("all steps",),
-                ("hour", 91, 2),
-                ("killed",),
-                ("minute", 30, 5, 3),
-                ("step",),
-            ]
-        )
-        def stays_right(deeds: list[tuple[Any, ...]]) -> None:
-            model = Model(units, f"S{next(numbers)}/USDT", tmp_path / "disk")
-            # Long enough to be rolled up from the first deed on.
-            for deed in [("minute", 0, 0, 1), ("hour", 73, 1), *deeds]:
-                model.do(deed)
-                model.check()
-            model.do(("all steps",))
-            model.check()
-            with units.read() as unit:
-                assert unit.rolls.first(model.series.id, 1) == []
-                minutes = unit.session.get_one(KlineSeriesRow, model.series.id)
-                assert list(check_rolled(unit, minutes)) == []
-
-        stays_right()
-
-
-def _minute(number: int, price: int) -> KlineRow:
-    """A bar whose amounts are no float64 and add up to none."""
-    low = D(100 + number % 7) / 10
-    high = low + price
-    volume = D(number % 13 * price) / 1_000 + D("0.1")
-    quote = None if number % 240 == 7 and price == 3 else volume * high
-    return KlineRow(T + number * M, low, high, low, high, volume, quote, number % 5)

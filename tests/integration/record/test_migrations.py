@@ -39,6 +39,7 @@ COUNTS = {
     "expected",
     "id",
     "leg",
+    "marked_version",
     "max_orders_per_day",
     "missed",
     "orders_today",
