@@ -99,7 +99,7 @@ def resample_columns(
 ) -> Resampled[KlineColumns]:
     """The same for exact columns that were checked: no object is made of a bar.
 
-    A million minutes take 1 s, where their rows take 9 s.
+    A million minutes take 0.7 s, where their rows take 13 s.
 
     Raises:
         UnknownName, InvalidInput: as ``resample_rows``.

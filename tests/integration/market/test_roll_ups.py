@@ -287,10 +287,10 @@ def test_long_histories_are_made_in_slices_that_end(world: Rolling) -> None:
     world.heal(*range(4 * DAY + 600, 40 * DAY))
     world.hints.sent.clear()
     world.clock.cost_s = 30.0
-    assert world.rolls.roll_up(world.minutes().id) == 2 * 13 * 25
+    assert world.rolls.roll_up(world.minutes().id) == 2 * 6 * 25
     assert world.hinted() == [(TASK, str(world.minutes().id))]
     world.clock.cost_s = 0.0
-    assert world.rolls.roll_up(world.minutes().id) == 10 * 25
+    assert world.rolls.roll_up(world.minutes().id) == 24 * 25
     world.check()
 
 
