@@ -79,7 +79,8 @@ def told(text: str) -> dict[int, KlineRow]:
         time, *amounts = line.split()
         hour, minute = map(int, time.split(":"))
         at = 60 * hour + minute
-        found[at] = KlineRow(T + DAY_MS + at * M, *map(D, amounts))
+        opened, high, low, close, volume = map(D, amounts)
+        found[at] = KlineRow(T + DAY_MS + at * M, opened, high, low, close, volume)
     return found
 
 
