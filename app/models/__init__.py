@@ -13,6 +13,7 @@ from app.models.market import (
     KlineRecord,
     KlineRevisionRow,
     KlineSeriesRow,
+    RollMarkRow,
 )
 from app.models.points import PointRevisionRow, PointRow, PointSeriesRow
 from app.models.strategies import (
@@ -83,6 +84,7 @@ __all__ = [
     "PostingRow",
     "RiskDecisionRow",
     "RiskRuleRow",
+    "RollMarkRow",
     "ScheduleRunRow",
     "SignalRow",
     "StandingAlarmRow",

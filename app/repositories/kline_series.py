@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.core.errors import NotFound
+from app.core.market.rolling import ROLL_UPS, ROLLED
 from app.core.market.validation import BadKline
 from app.models import KlineQuarantineRow, KlineRevisionRow, KlineSeriesRow
 from app.repositories.base import Repository
@@ -111,15 +112,27 @@ class KlineSeriesRepository(Repository):
         self._held.append(row)
         return row
 
-    def all_series(self, exchange: str | None = None) -> Sequence[KlineSeriesRow]:
-        """Every series by exchange, symbol, interval."""
+    def all_series(
+        self, exchange: str | None = None, *, rolled: bool = False
+    ) -> Sequence[KlineSeriesRow]:
+        """Every series by exchange, symbol, interval.
+
+        Args:
+            rolled: also those that were rolled up, which no venue has.
+        """
         row = KlineSeriesRow
         statement = select(row)
+        if not rolled:
+            statement = statement.where(row.kind != ROLLED)
         if exchange is not None:
             statement = statement.where(row.exchange == exchange)
         return self._session.scalars(
             statement.order_by(row.exchange, row.symbol, row.interval)
         ).all()
+
+    def roll_ups(self, minutes: KlineSeriesRow) -> dict[str, KlineSeriesRow]:
+        """What was rolled up of minutes, by interval."""
+        return self.sources(minutes.exchange, minutes.symbol, ROLL_UPS, ROLLED)
 
     def lock_series(self, series_id: int) -> KlineSeriesRow:
         """The series row, locked until the unit ends: one writer of a series at a time.

@@ -9,16 +9,14 @@ import numpy as np
 from sqlalchemy import Select, String, func, select, type_coerce
 
 from app.core.market.files.columns import AMOUNTS, KlineColumns
-from app.core.market.intervals import DAY_MS
 from app.core.market.intervals import interval as interval_of
-from app.core.market.klines import KlineFrame, KlineRow, Times
+from app.core.market.klines import KlineFrame, KlineRow
 from app.models import KlinePeriodRow, KlineRecord, KlineSeriesRow
-from app.repositories.activity import mark_changed
 from app.repositories.bulk_load import BulkLoader
 from app.repositories.columns import read_columns, read_exact_columns
-from app.repositories.kline_changes import compared, revise
+from app.repositories.kline_changes import compared, remove, revise
+from app.repositories.kline_past import forget_files, note_changes
 from app.repositories.kline_series import KlineSeriesRepository
-from app.repositories.segments import period_of
 
 
 class Stored(NamedTuple):
@@ -26,6 +24,7 @@ class Stored(NamedTuple):
 
     Attributes:
         first, last: open times of the first and last bar inserted or revised; 0 if none was.
+        to_roll: whether a roll-up lacks a day since that it did not lack before.
     """
 
     inserted: int = 0
@@ -33,6 +32,7 @@ class Stored(NamedTuple):
     unchanged: int = 0
     first: int = 0
     last: int = 0
+    to_roll: bool = False
 
     @property
     def changed(self) -> int:
@@ -86,11 +86,13 @@ class KlineRepository(KlineSeriesRepository):
 
     def bounds(self, series_id: int) -> tuple[int, int] | None:
         """Open times of the first and the last stored bar, or None where there is none."""
-        row = self._session.execute(
-            select(func.min(KlineRecord.open_ts), func.max(KlineRecord.open_ts)).where(
-                KlineRecord.series_id == series_id
-            )
-        ).one()
+        bar = KlineRecord
+        # Asked for together, SQLite would read every bar of the series.
+        ends = (
+            select(end(bar.open_ts)).where(bar.series_id == series_id).scalar_subquery()
+            for end in (func.min, func.max)
+        )
+        row = self._session.execute(select(*ends)).one()
         return None if row[0] is None else (row[0], row[1])
 
     def versions(self, series_id: int, start: int, end: int) -> dict[int, int]:
@@ -147,8 +149,8 @@ class KlineRepository(KlineSeriesRepository):
             return Stored()
         bounds = self.bounds(series_id)
         stored, changed = self._store(series_id, rows, covered, source, now_ms)
-        self._note_changes(series_id, bounds, changed, now_ms)
-        return stored
+        to_roll = note_changes(self._session, series_id, bounds, changed, now_ms)
+        return stored._replace(to_roll=to_roll)
 
     def store_columns(
         self,
@@ -172,20 +174,53 @@ class KlineRepository(KlineSeriesRepository):
         first, last = int(columns.open_ts[0]), int(columns.open_ts[-1])
         if not covered and self.count(series_id, first, last + 1) == 0:
             BulkLoader(self._session).insert_into_empty(series_id, columns)
-            self._note_changes(series_id, bounds, columns.open_ts, now_ms)
-            return Stored(len(columns), first=first, last=last)
+            to_roll = note_changes(self._session, series_id, bounds, columns.open_ts, now_ms)
+            return Stored(len(columns), first=first, last=last, to_roll=to_roll)
         found = compared(self.read_exact_columns(series_id, first, last + 1), columns)
         BulkLoader(self._session).insert_missing(series_id, found.new)
         pairs = list(zip(found.old.rows(), found.revised.rows(), strict=True))
         revise(self._session, series_id, pairs, source, now_ms)
         changed = np.sort(np.concatenate([found.new.open_ts, found.revised.open_ts]))
-        self._note_changes(series_id, bounds, changed, now_ms)
+        to_roll = note_changes(self._session, series_id, bounds, changed, now_ms)
         return Stored(
             len(found.new),
             len(pairs),
             len(columns) - len(changed),
-            *((int(changed[0]), int(changed[-1])) if len(changed) else ()),
+            *((int(changed[0]), int(changed[-1])) if len(changed) else (0, 0)),
+            to_roll,
         )
+
+    def replace(
+        self, series_id: int, start: int, end: int, columns: KlineColumns, *, now_ms: int
+    ) -> int:
+        """Make the bars that open in [start, end) these; how many changed.
+
+        For bars that were made of others: no revision is kept, since those have their own. Call
+        under the lock of the series that they were made of.
+
+        Args:
+            columns: checked, ascending, inside the range.
+
+        Raises:
+            Unavailable: as ``store``.
+        """
+        bounds = self.bounds(series_id)
+        known = self.read_exact_columns(series_id, start, end)
+        found = compared(known, columns)
+        gone = known.open_ts[~np.isin(known.open_ts, columns.open_ts)]
+        remove(self._session, series_id, [*gone.tolist(), *found.old.open_ts.tolist()])
+        fresh = KlineColumns.joined([found.new, found.revised]).ordered()
+        loader = BulkLoader(self._session)
+        if len(known):
+            loader.insert_missing(series_id, fresh)
+        elif len(fresh):
+            loader.insert_into_empty(series_id, fresh)
+        changed = np.union1d(gone, fresh.open_ts)
+        note_changes(self._session, series_id, bounds, changed, now_ms)
+        if bounds is not None and bounds[1] in gone:
+            # Bars before the newest one come under a new version only, and that one is gone.
+            forget_files(self._session.get_one(KlineSeriesRow, series_id), now_ms)
+        return len(changed)
 
     def read_exact_columns(self, series_id: int, start: int, end: int) -> KlineColumns:
         """Bars that open in [start, end), ascending, exactly, as columns.
@@ -230,39 +265,6 @@ class KlineRepository(KlineSeriesRepository):
             *((changed[0], changed[-1]) if changed else ()),
         )
         return stored, changed
-
-    def _note_changes(
-        self,
-        series_id: int,
-        bounds: tuple[int, int] | None,
-        changed: Sequence[int] | Times,
-        now_ms: int,
-    ) -> None:
-        """Tell whoever keeps this series' bars outside which of them must be read again.
-
-        Args:
-            bounds: of the series before the change; bars behind its last one are no past.
-            changed: open times of bars inserted or revised.
-        """
-        times = np.asarray(changed, dtype=np.int64)
-        past = times[times <= bounds[1]] if bounds is not None else times[:0]
-        if not len(past):
-            return
-        row = self._session.get_one(KlineSeriesRow, series_id)
-        row.past_version += 1
-        wanted = interval_of(row.interval)
-        # No day has two periods, and a chunk of a file has 70 days where it has 100,000 minutes.
-        days = np.unique(past // DAY_MS).tolist()
-        mark_changed(self._session, series_id, [day * DAY_MS for day in days])
-        periods = sorted({period_of(wanted, day * DAY_MS) for day in days})
-        for period in periods:
-            known = self._session.get(KlinePeriodRow, (series_id, period), populate_existing=True)
-            if known is None:
-                known = KlinePeriodRow(series_id=series_id, period_ts=period, version=0)
-                self._session.add(known)
-            # The time, so that a database restored from a backup does not come by a version
-            # again that meant other bars.
-            known.version = max(now_ms, known.version + 1)
 
 
 def bars_of(series_id: int) -> Select[*tuple[Any, ...]]:

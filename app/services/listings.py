@@ -24,7 +24,7 @@ from app.models import (
 from app.repositories.base import Page
 from app.repositories.unit import Unit, Units
 from app.services.activity import Profile, profile_of
-from app.services.kline_pages import sources_of
+from app.services.kline_sources import sources_of
 
 
 @dataclass(frozen=True, slots=True)

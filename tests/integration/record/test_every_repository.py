@@ -259,6 +259,8 @@ def _klines(unit: Unit) -> None:
     series = unit.klines.series("binance", SYMBOL, "1m", NOW)
     assert unit.klines.find_series("binance", SYMBOL, "1m") is series
     assert unit.klines.all_series() == unit.klines.all_series("binance") == [series]
+    assert unit.klines.all_series(rolled=True) == [series]
+    assert unit.klines.roll_ups(series) == {}
     assert unit.klines.sources("binance", SYMBOL, ["1h", "1m"]) == {"1m": series}
     assert unit.klines.lock_series(series.id) is series
     assert unit.klines.locked("binance", SYMBOL, "1m", NOW) is series
@@ -279,10 +281,22 @@ def _klines(unit: Unit) -> None:
     assert list(unit.klines.versions(series.id, 0, 10**9)) == [0]
     columns = KlineColumns.of_rows(bars)
     assert unit.klines.store_columns(series.id, columns, covered=True, **how).unchanged == 3
+    fewer = columns.slice(0, 2)
+    assert unit.klines.replace(series.id, 0, 10**9, fewer, now_ms=NOW) == 1
+    assert unit.klines.replace(series.id, 0, 10**9, columns, now_ms=NOW) == 1
     assert len(unit.klines.revisions(series.id)) == 1
     bad = BadKline(240_000, [240_000, "NaN"], "not finite")
     assert unit.klines.quarantine(series.id, [bad], "test", NOW) == 1
     assert len(unit.klines.quarantined(series.id)) == 1
+
+
+def _rolls(unit: Unit) -> None:
+    assert unit.rolls.mark(1, [5, 7, 9]) == 3
+    assert unit.rolls.mark(1, [7, 8]) == 1
+    assert unit.rolls.days(1, 5, 9) == [5, 7, 8]
+    assert unit.rolls.first(1, 2) == [5, 7]
+    unit.rolls.clear(1, [5, 8])
+    assert unit.rolls.waiting() == [(1, 7)]
 
 
 def _days(unit: Unit) -> None:
@@ -421,6 +435,7 @@ STORIES: tuple[Callable[[Unit], None], ...] = (
     _triggers,
     _catalogue,
     _klines,
+    _rolls,
     _days,
     _activity,
     _points,

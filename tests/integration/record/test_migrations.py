@@ -44,6 +44,7 @@ COUNTS = {
     "idle",
     "leg",
     "longest",
+    "marked_version",
     "max_orders_per_day",
     "missed",
     "orders_today",
