@@ -18,7 +18,13 @@ from app.repositories.base import Repository
 _IN_LIMIT = 500
 
 
-# Asked with every bar: built once.
+# Asked with every bar and page: built once.
+_SOURCES = select(KlineSeriesRow).where(
+    KlineSeriesRow.exchange == bindparam("exchange"),
+    KlineSeriesRow.symbol == bindparam("symbol"),
+    KlineSeriesRow.kind == bindparam("kind"),
+    KlineSeriesRow.interval.in_(bindparam("intervals", expanding=True)),
+)
 _LOCKED = (
     select(KlineSeriesRow)
     .where(
@@ -57,14 +63,8 @@ class KlineSeriesRepository(Repository):
         self, exchange: str, symbol: str, intervals: Sequence[str], kind: str = "trade"
     ) -> dict[str, KlineSeriesRow]:
         """Those of the series that exist, by interval."""
-        rows = self._session.scalars(
-            select(KlineSeriesRow).where(
-                KlineSeriesRow.exchange == exchange,
-                KlineSeriesRow.symbol == symbol,
-                KlineSeriesRow.kind == kind,
-                KlineSeriesRow.interval.in_(intervals),
-            )
-        )
+        names = {"exchange": exchange, "symbol": symbol, "kind": kind, "intervals": intervals}
+        rows = self._session.scalars(_SOURCES, names)
         return {row.interval: row for row in rows}
 
     def series(

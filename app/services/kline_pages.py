@@ -8,7 +8,7 @@ from app.core.market.intervals import Interval
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import KlineFrame, KlineKind, KlineRow
 from app.models import KlineSeriesRow
-from app.repositories.kline_store import KlineStore
+from app.repositories.kline_store import KlineStore, Reach
 from app.repositories.unit import Units
 from app.services.kline_sources import read_frame, read_rows, sources_of
 
@@ -29,12 +29,14 @@ class FoundPage:
     Attributes:
         page: None where nothing is stored that it could hold.
         stamp: names the bars: as long as it is the same, so are they.
+        reach: what the page spans of the stored series.
     """
 
     interval: Interval
     series: KlineSeriesRow | None
     page: KlinePage | None
     stamp: str
+    reach: Reach | None = None
 
 
 class KlinePages:
@@ -78,8 +80,9 @@ class KlinePages:
             page = kline_page(wanted, stored, start, end, limit)
             if page is None:
                 return FoundPage(wanted, series, None, f"nothing:{stored}")
-            stamp = self._store.stamp(unit, series, page.start, page.end)
-        return FoundPage(wanted, series, page, f"{stamp}:{page.following}")
+            reach = self._store.reach(unit, series, page.start, page.end, bounds)
+        of_bars = f"{page.start}:{page.end}" if reach is None else reach.stamp(series)
+        return FoundPage(wanted, series, page, f"{of_bars}:{page.following}", reach)
 
     def read(self, found: FoundPage) -> KlineFrame:
         """The bars of a page; those of an interval that is not stored derive from minutes."""
@@ -87,6 +90,8 @@ class KlinePages:
         if series is None or page is None:
             return KlineFrame.from_rows("", "", wanted.name, [])
         with self._units.read() as unit:
+            if series.interval == wanted.name:
+                return self._store.read_reach(unit, series, found.reach)
             return read_frame(unit, self._store, series, wanted, page.start, page.end)
 
     def exact(self, found: FoundPage) -> list[KlineRow]:

@@ -273,7 +273,7 @@ def _klines(unit: Unit) -> None:
     assert (stored.inserted, stored.revised) == (2, 1)
     assert unit.klines.read_exact(series.id, 0, 10**9) == bars
     assert len(unit.klines.read(series, 0, 10**9)) == unit.klines.count(series.id, 0, 10**9) == 3
-    assert unit.klines.read_few(series, 0, 10**9).close.tolist() == [1.0, 2.0, 1.0]
+    assert unit.klines.read_within(series, 0, 10**9).close.tolist() == [1.0, 2.0, 1.0]
     assert unit.klines.bounds(series.id) == (60_000, 180_000)
     assert unit.klines.versions(series.id, 0, 10**9) == {0: NOW}
     assert unit.klines.last(series.id, 10**9) == bars[2]
