@@ -25,6 +25,7 @@ from tests.support.servers import (
     external_mysql,
 )
 from tests.support.statements import BothDialects
+from tests.support.tracing import ChildTracing
 
 # A test that uses one of these carries the marker, so that -m "not broker" means what it says.
 MARKER_OF_FIXTURE = {
@@ -34,6 +35,8 @@ MARKER_OF_FIXTURE = {
     "redis_server": "redis",
 }
 
+_CHILDREN = ChildTracing()
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests by the servers they use."""
@@ -41,6 +44,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for fixture, marker in MARKER_OF_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before the fixtures that start processes."""
+    _CHILDREN.enter(item.path)
 
 
 def _running(server: PrivateServer) -> Iterator[None]:

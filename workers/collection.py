@@ -33,3 +33,9 @@ def choose_symbols(exchange: str) -> None:
 def verify(job_id: str) -> None:
     """Work on a verification job for one slice."""
     container().collection.run_verification(job_id)
+
+
+@task("collection.roll_up")
+def roll_up(series_id: str) -> None:
+    """Make the hours and days that minutes lack, for one slice."""
+    container().roll_ups.roll_up(int(series_id))

@@ -13,6 +13,7 @@ from app.models.market import (
     KlineRecord,
     KlineRevisionRow,
     KlineSeriesRow,
+    RollMarkRow,
 )
 from app.models.points import PointRevisionRow, PointRow, PointSeriesRow
 from app.models.retention import RetentionRuleRow
@@ -85,6 +86,7 @@ __all__ = [
     "RetentionRuleRow",
     "RiskDecisionRow",
     "RiskRuleRow",
+    "RollMarkRow",
     "ScheduleRunRow",
     "SignalRow",
     "StandingAlarmRow",

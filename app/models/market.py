@@ -49,7 +49,11 @@ class InstrumentRevisionRow(Base):
 
 
 class KlineSeriesRow(Base):
-    """One series of klines; its row is the lock under which klines and coverage change."""
+    """One series of klines; its row is the lock under which klines and coverage change.
+
+    A series of kind ``rolled`` is made of the minutes of trades of its symbol, under the lock of
+    their row, and has no coverage of its own.
+    """
 
     __tablename__ = "kline_series"
     __table_args__ = table(UniqueConstraint("exchange", "symbol", "kind", "interval"))
@@ -62,6 +66,11 @@ class KlineSeriesRow(Base):
     grid_offset_ms: Mapped[int] = mapped_column(Millis, default=0)
     # Grows whenever the past changes: a bar is revised, or inserted before the newest one.
     past_version: Mapped[int] = mapped_column(Integer, default=0)
+    # The past that the marks of roll-ups know of. A release before them changes it without a mark.
+    marked_version: Mapped[int] = mapped_column(Integer, default=0)
+    # Of minutes: the end of the days that are rolled up, those apart that are marked; None where
+    # no roll-up is kept.
+    rolled_to: Mapped[int | None] = mapped_column(Millis)
     # In this record: a restored one begins anew, and no file of before is taken for its bars.
     created_at: Mapped[int] = mapped_column(Millis)
 
@@ -79,6 +88,19 @@ class KlinePeriodRow(Base):
     series_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     period_ts: Mapped[int] = mapped_column(Millis, primary_key=True, autoincrement=False)
     version: Mapped[int] = mapped_column(Millis)
+
+
+class RollMarkRow(Base):
+    """A UTC day of minutes that roll-ups lack: below ``rolled_to`` one that changed since.
+
+    From ``rolled_to`` on, it says that there are days behind to be rolled up.
+    """
+
+    __tablename__ = "roll_marks"
+    __table_args__ = table()
+
+    series_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    day_ts: Mapped[int] = mapped_column(Millis, primary_key=True, autoincrement=False)
 
 
 class KlineRecord(Base):

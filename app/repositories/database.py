@@ -27,6 +27,8 @@ _READ_TIMEOUT_S = 10
 _WRITE_TIMEOUT_S = 10
 # A file that is being loaded answers at its end.
 _BULK_S = 30
+# A text that the server joins of many bars (``columns``); its default would cut it at 1 MB.
+TEXT_LIMIT = 12 * 1024 * 1024
 _POOL_SIZE = 10
 _POOL_TIMEOUT_S = 10
 # /ready asks twice (does it answer, is the schema there) and says so within five seconds.
@@ -175,7 +177,9 @@ def _mysql(
             "write_timeout": answer_s or (_BULK_S if local_infile else _WRITE_TIMEOUT_S),
             "local_infile": local_infile,
             # The default lock wait of 50 s would hold the order path behind one slow client.
-            "init_command": f"SET innodb_lock_wait_timeout={_LOCK_WAIT_S}",
+            "init_command": (
+                f"SET innodb_lock_wait_timeout={_LOCK_WAIT_S}, group_concat_max_len={TEXT_LIMIT}"
+            ),
         },
     )
     event.listen(engine, "do_connect", _connected)

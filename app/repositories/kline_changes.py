@@ -1,4 +1,4 @@
-"""How bars that arrive differ from those that are stored, and their revision."""
+"""How bars that arrive differ from those that are stored, their revision and their removal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-from sqlalchemy import Table, bindparam, insert, update
+from sqlalchemy import Table, bindparam, delete, insert, update
 from sqlalchemy.orm import Session
 
 from app.core.market.files.columns import KlineColumns, Mask
@@ -17,6 +17,8 @@ from app.models import KlineRecord, KlineRevisionRow
 
 # The table, not the class: the ORM would look at every row once more.
 _KLINES = cast("Table", KlineRecord.__table__)
+# IN lists stay below SQLite's and MySQL's comfort.
+_IN_LIMIT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,17 @@ def revise(
             for _, new in pairs
         ],
     )
+
+
+def remove(session: Session, series_id: int, opens: Sequence[int]) -> None:
+    """Delete stored bars by their open times; nothing is kept of them."""
+    for position in range(0, len(opens), _IN_LIMIT):
+        session.connection().execute(
+            delete(_KLINES).where(
+                _KLINES.c.series_id == series_id,
+                _KLINES.c.open_ts.in_(opens[position : position + _IN_LIMIT]),
+            )
+        )
 
 
 def _named(row: KlineRow) -> Mapping[str, Any]:

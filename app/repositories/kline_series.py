@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.core.errors import NotFound
+from app.core.market.rolling import ROLL_UPS, ROLLED
 from app.core.market.validation import BadKline
 from app.models import KlineQuarantineRow, KlineRevisionRow, KlineSeriesRow
 from app.repositories.base import Repository
@@ -17,7 +18,13 @@ from app.repositories.base import Repository
 _IN_LIMIT = 500
 
 
-# Asked with every bar: built once.
+# Asked with every bar and page: built once.
+_SOURCES = select(KlineSeriesRow).where(
+    KlineSeriesRow.exchange == bindparam("exchange"),
+    KlineSeriesRow.symbol == bindparam("symbol"),
+    KlineSeriesRow.kind == bindparam("kind"),
+    KlineSeriesRow.interval.in_(bindparam("intervals", expanding=True)),
+)
 _LOCKED = (
     select(KlineSeriesRow)
     .where(
@@ -56,14 +63,8 @@ class KlineSeriesRepository(Repository):
         self, exchange: str, symbol: str, intervals: Sequence[str], kind: str = "trade"
     ) -> dict[str, KlineSeriesRow]:
         """Those of the series that exist, by interval."""
-        rows = self._session.scalars(
-            select(KlineSeriesRow).where(
-                KlineSeriesRow.exchange == exchange,
-                KlineSeriesRow.symbol == symbol,
-                KlineSeriesRow.kind == kind,
-                KlineSeriesRow.interval.in_(intervals),
-            )
-        )
+        names = {"exchange": exchange, "symbol": symbol, "kind": kind, "intervals": intervals}
+        rows = self._session.scalars(_SOURCES, names)
         return {row.interval: row for row in rows}
 
     def series(
@@ -111,15 +112,27 @@ class KlineSeriesRepository(Repository):
         self._held.append(row)
         return row
 
-    def all_series(self, exchange: str | None = None) -> Sequence[KlineSeriesRow]:
-        """Every series by exchange, symbol, interval."""
+    def all_series(
+        self, exchange: str | None = None, *, rolled: bool = False
+    ) -> Sequence[KlineSeriesRow]:
+        """Every series by exchange, symbol, interval.
+
+        Args:
+            rolled: also those that were rolled up, which no venue has.
+        """
         row = KlineSeriesRow
         statement = select(row)
+        if not rolled:
+            statement = statement.where(row.kind != ROLLED)
         if exchange is not None:
             statement = statement.where(row.exchange == exchange)
         return self._session.scalars(
             statement.order_by(row.exchange, row.symbol, row.interval)
         ).all()
+
+    def roll_ups(self, minutes: KlineSeriesRow) -> dict[str, KlineSeriesRow]:
+        """What was rolled up of minutes, by interval."""
+        return self.sources(minutes.exchange, minutes.symbol, ROLL_UPS, ROLLED)
 
     def lock_series(self, series_id: int) -> KlineSeriesRow:
         """The series row, locked until the unit ends: one writer of a series at a time.

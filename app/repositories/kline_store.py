@@ -29,15 +29,15 @@ from app.repositories.unit import Unit, Units
 LONG: Final = 5_000
 #: More bars than these behind a file's last one are worth a new file.
 TAIL: Final = 2_000
-# So few bars are read from the table at once: an evaluation asks for the last one, and bounds,
-# versions and Arrow's parser cost more than it.
+# So few bars are read from the table at once: an evaluation asks for the last one, and bounds
+# and versions cost more than it.
 _FEW: Final = 200
 # How often a period is read again that changes while it is read.
 _TRIES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class _Reach:
+class Reach:
     """What a read spans, as the database knows it at one moment.
 
     Attributes:
@@ -49,6 +49,12 @@ class _Reach:
     end: int
     newest: int
     versions: dict[int, int]
+
+    def stamp(self, series: KlineSeriesRow) -> str:
+        """Names what a read finds: the same stamp, the same bars."""
+        # Bars behind the newest one have no version: that they came shows in the newest alone.
+        versions = ".".join(map(str, self.versions.values()))
+        return f"{_identity(series)}:{self.start}:{self.end}:{versions}"
 
 
 class KlineStore:
@@ -79,29 +85,38 @@ class KlineStore:
     def read_in(self, unit: Unit, series: KlineSeriesRow, start: int, end: int) -> KlineFrame:
         """The same within a unit that has begun."""
         if (end - start) // interval_of(series.interval).length_ms <= _FEW:
-            return unit.klines.read_few(series, start, end)
+            return unit.klines.read_within(series, start, end)
         if self._files is None:
             return unit.klines.read(series, start, end)
+        reach = self.reach(unit, series, start, end)
+        return self.read_reach(unit, series, reach)
+
+    def read_reach(self, unit: Unit, series: KlineSeriesRow, reach: Reach | None) -> KlineFrame:
+        """The bars of a reach, under the versions that it found."""
         name = (series.exchange, series.symbol, series.interval)
-        reach = self._reach(unit, series, start, end)
         if reach is None:
             return joined(name, [])
+        if self._files is None:
+            return unit.klines.read_within(series, reach.start, reach.end)
         parts: list[KlineFrame] = []
         for period in reach.versions:
             parts += self._period(unit, self._files, series, period, reach)
         return joined(name, [part for part in parts if len(part)])
 
-    def stamp(self, unit: Unit, series: KlineSeriesRow, start: int, end: int) -> str:
-        """Names what a read of [start, end) would find: the same stamp, the same bars."""
-        reach = self._reach(unit, series, start, end)
-        if reach is None:
-            return f"{_identity(series)}:{start}:{end}"
-        # Bars behind the newest one have no version: that they came shows in the newest alone.
-        versions = ".".join(map(str, reach.versions.values()))
-        return f"{_identity(series)}:{reach.start}:{reach.end}:{versions}"
+    def reach(
+        self,
+        unit: Unit,
+        series: KlineSeriesRow,
+        start: int,
+        end: int,
+        bounds: tuple[int, int] | None = None,
+    ) -> Reach | None:
+        """What a read of [start, end) would span; None where nothing is stored there.
 
-    def _reach(self, unit: Unit, series: KlineSeriesRow, start: int, end: int) -> _Reach | None:
-        bounds = unit.klines.bounds(series.id)
+        Args:
+            bounds: of the series, where the caller has asked for them.
+        """
+        bounds = bounds or unit.klines.bounds(series.id)
         if bounds is None:
             return None
         wanted = interval_of(series.interval)
@@ -114,10 +129,10 @@ class KlineStore:
         while period < end:
             versions[period] = known.get(period, 0)
             period = period_after(wanted, period)
-        return _Reach(start, end, bounds[1], versions)
+        return Reach(start, end, bounds[1], versions)
 
     def _period(
-        self, unit: Unit, files: SegmentFiles, series: KlineSeriesRow, period: int, reach: _Reach
+        self, unit: Unit, files: SegmentFiles, series: KlineSeriesRow, period: int, reach: Reach
     ) -> list[KlineFrame]:
         """The bars of one period that the reach spans: of its file, and of the table behind it."""
         wanted = interval_of(series.interval)
@@ -126,14 +141,15 @@ class KlineStore:
         found = files.find(_identity(series), period, reach.versions[period])
         is_long = (reach.end - reach.start) // wanted.length_ms >= self._long
         if found is None and not is_long:
-            return [unit.klines.read(series, start, end)]
+            return [unit.klines.read_within(series, start, end)]
         if found is None or (is_long and self._is_behind(found, wanted, after, reach)):
             found = self._made(unit, files, series, period) or found
         if found is None:
-            return [unit.klines.read(series, start, end)]
+            return [unit.klines.read_within(series, start, end)]
         parts = [_frame(series, found).between(start, end)]
         if not found.key.is_whole and found.key.last_ts < end - 1:
-            parts.append(unit.klines.read(series, max(start, found.key.last_ts + 1), end))
+            behind = max(start, found.key.last_ts + 1)
+            parts.append(unit.klines.read_within(series, behind, end))
         return parts
 
     def _made(
@@ -153,7 +169,7 @@ class KlineStore:
             return files.write(SegmentKey(_identity(series), period, before, last, is_whole), frame)
         return None
 
-    def _is_behind(self, found: Segment, wanted: Interval, after: int, reach: _Reach) -> bool:
+    def _is_behind(self, found: Segment, wanted: Interval, after: int, reach: Reach) -> bool:
         """Whether a file lacks so much of its period that it should be made anew."""
         if found.key.is_whole:
             return False

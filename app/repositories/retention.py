@@ -5,20 +5,17 @@ from __future__ import annotations
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, Table, delete, select
-from sqlalchemy.orm import Session
 
 from app.core.market.intervals import DAY_MS
-from app.core.market.intervals import interval as interval_of
 from app.core.market.retention import KeepRule
 from app.models import (
     KlineActivityRow,
-    KlinePeriodRow,
     KlineRecord,
     KlineSeriesRow,
     RetentionRuleRow,
 )
 from app.repositories.base import KeyedRepository
-from app.repositories.segments import period_after, period_of
+from app.repositories.kline_past import note_removed, removable_to
 
 # The table, not the class: the ORM would look for removed rows among those it holds.
 _KLINES = cast("Table", KlineRecord.__table__)
@@ -84,23 +81,13 @@ class RetentionRepository(KeyedRepository[RetentionRuleRow]):
                 row.day_ts <= end - DAY_MS,
             )
         )
-        series.past_version += 1
-        wanted = interval_of(series.interval)
-        period = period_of(wanted, start)
-        while period < end:
-            _renew(self._session, series.id, period, now_ms)
-            period = period_after(wanted, period)
+        note_removed(self._session, series, start, end, now_ms)
+
+    def removable_to(self, series: KlineSeriesRow, cut: int) -> int:
+        """Up to where bars before ``cut`` may be removed now; see ``kline_past``."""
+        return removable_to(self._session, series, cut)
 
 
 def rule_in(row: RetentionRuleRow) -> KeepRule:
     """The rule of a row."""
     return KeepRule(row.id, row.exchange, row.symbol, row.interval, row.keep_days)
-
-
-def _renew(session: Session, series_id: int, period: int, now_ms: int) -> None:
-    known = session.get(KlinePeriodRow, (series_id, period), populate_existing=True)
-    if known is None:
-        known = KlinePeriodRow(series_id=series_id, period_ts=period, version=0)
-        session.add(known)
-    # The time: see ``KlineRepository``.
-    known.version = max(now_ms, known.version + 1)

@@ -40,6 +40,7 @@ from app.repositories.plans import PlanRepository
 from app.repositories.points import PointRepository
 from app.repositories.retention import RetentionRepository
 from app.repositories.risk import RiskRepository
+from app.repositories.roll_marks import RollMarkRepository
 from app.repositories.signals import SignalRepository
 from app.repositories.strategies import StrategyRepository
 from app.repositories.system import SystemRepository
@@ -188,6 +189,11 @@ class Unit:
     def risk(self) -> RiskRepository:
         """Risk rules, decisions and halts."""
         return RiskRepository(self.session)
+
+    @cached_property
+    def rolls(self) -> RollMarkRepository:
+        """Days that roll-ups lack."""
+        return RollMarkRepository(self.session)
 
     @cached_property
     def signals(self) -> SignalRepository:

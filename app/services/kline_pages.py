@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
-from app.core.market.intervals import DAY_MS, INTERVALS, Interval
+from app.core.market.intervals import Interval
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import KlineFrame, KlineKind, KlineRow
-from app.core.market.resampling import resample, resample_rows
 from app.models import KlineSeriesRow
-from app.repositories.kline_store import KlineStore
+from app.repositories.kline_store import KlineStore, Reach
 from app.repositories.unit import Units
-
-# What an interval that is not stored itself derives from, the coarsest first.
-_COARSE: Final = {"3d": ("1d", "1m"), "1w": ("1d", "1m"), "1M": ("1d", "1m")}
-_FINE: Final = ("1m",)
+from app.services.kline_sources import first_open, read_frame, read_rows, sources_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +29,14 @@ class FoundPage:
     Attributes:
         page: None where nothing is stored that it could hold.
         stamp: names the bars: as long as it is the same, so are they.
+        reach: what the page spans of the stored series.
     """
 
     interval: Interval
     series: KlineSeriesRow | None
     page: KlinePage | None
     stamp: str
+    reach: Reach | None = None
 
 
 class KlinePages:
@@ -79,23 +76,26 @@ class KlinePages:
                 bounds = unit.klines.bounds(series.id)
             if series is None or bounds is None:
                 return FoundPage(wanted, series, None, "nothing")
-            stored = bounds[0], interval_of(series.interval).next(bounds[1])
+            first = bounds[0]
+            if start is not None and start < first:
+                first = first_open(unit, series, wanted, first)
+            stored = first, interval_of(series.interval).next(bounds[1])
             page = kline_page(wanted, stored, start, end, limit)
             if page is None:
                 return FoundPage(wanted, series, None, f"nothing:{stored}")
-            stamp = self._store.stamp(unit, series, page.start, page.end)
-        return FoundPage(wanted, series, page, f"{stamp}:{page.following}")
+            reach = self._store.reach(unit, series, page.start, page.end, bounds)
+        of_bars = f"{page.start}:{page.end}" if reach is None else reach.stamp(series)
+        return FoundPage(wanted, series, page, f"{of_bars}:{page.following}", reach)
 
     def read(self, found: FoundPage) -> KlineFrame:
         """The bars of a page; those of an interval that is not stored derive from minutes."""
         series, page, wanted = found.series, found.page, found.interval
         if series is None or page is None:
             return KlineFrame.from_rows("", "", wanted.name, [])
-        stored = self._store.read(series, page.start, page.end)
-        if series.interval == wanted.name:
-            return stored
-        derived = resample(stored, wanted.name, offset_ms=series.grid_offset_ms)
-        return derived.bars.between(page.start, page.end)
+        with self._units.read() as unit:
+            if series.interval == wanted.name:
+                return self._store.read_reach(unit, series, found.reach)
+            return read_frame(unit, self._store, series, wanted, page.start, page.end)
 
     def exact(self, found: FoundPage) -> list[KlineRow]:
         """The same bars as the venue stated them, or as their exact sums."""
@@ -103,25 +103,7 @@ class KlinePages:
         if series is None or page is None:
             return []
         with self._units.read() as unit:
-            stored = unit.klines.read_exact(series.id, page.start, page.end)
-        if series.interval == wanted.name:
-            return stored
-        offset = series.grid_offset_ms
-        derived = resample_rows(stored, series.interval, wanted.name, offset_ms=offset)
-        return [row for row in derived.bars if page.start <= row.open_ts < page.end]
-
-
-def sources_of(wanted: Interval) -> tuple[str, ...]:
-    """Intervals whose stored bars an interval is read from, the best first."""
-    # Minutes are what is usually kept, and keep the longest past; anything else that fits is
-    # better than nothing.
-    fitting = (
-        name
-        for name, each in reversed(INTERVALS.items())
-        if each.length_ms < wanted.length_ms and not DAY_MS % each.length_ms
-    )
-    whole = (name for name in fitting if not wanted.length_ms % INTERVALS[name].length_ms)
-    return tuple(dict.fromkeys((wanted.name, *_COARSE.get(wanted.name, _FINE), *whole)))
+            return read_rows(unit, series, wanted, page.start, page.end)
 
 
 def kline_page(

@@ -24,7 +24,7 @@ from app.models import (
 from app.repositories.base import Page
 from app.repositories.unit import Unit, Units
 from app.services.activity import Profile, profile_of
-from app.services.kline_pages import sources_of
+from app.services.kline_sources import first_open, sources_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +204,15 @@ class Listings:
 
         None where neither it nor one that it derives from holds any bar.
         """
+        wanted = interval_of(interval)
         with self._units.read() as unit:
-            for name in sources_of(interval_of(interval)):
+            for name in sources_of(wanted):
                 spans = _spans(unit, exchange, symbol, name)
                 present = [span for span in spans if span.state is CoverageState.PRESENT]
-                if present:
-                    return present[0].start, present[-1].end
+                series = unit.klines.find_series(exchange, symbol, name)
+                if present and series is not None:
+                    first = first_open(unit, series, wanted, present[0].start)
+                    return first, present[-1].end
         return None
 
     def coverage(

@@ -16,14 +16,13 @@ from app.core.market.intervals import INTERVALS, Interval
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import KlineFrame, KlineRow
 from app.core.market.quotes import MarketData
-from app.core.market.resampling import resample, resample_rows
 from app.core.ports import Ids, MarketAdapter, MarketClock, PriceCache
 from app.core.risk.context import ReferencePrice
 from app.models import KlineSeriesRow
 from app.repositories.kline_store import KlineStore
 from app.repositories.unit import Unit, Units
 from app.services.catalogue import sync_catalogue
-from app.services.kline_pages import sources_of
+from app.services.kline_sources import read_frame, read_rows, sources_of
 
 _log = structlog.get_logger(__name__)
 # A price older than this is not the present price: three times the slowest usual update.
@@ -116,11 +115,7 @@ class MarketDataService:
         wanted = interval_of(interval)
         with self._units.read() as unit:
             series = self._source(unit, exchange, symbol, wanted)
-        stored = self._store.read(series, *_reach(series, wanted, start, end))
-        if series.interval == interval:
-            return stored
-        derived = resample(stored, interval, offset_ms=series.grid_offset_ms)
-        return derived.bars.between(start, end)
+            return read_frame(unit, self._store, series, wanted, start, end)
 
     def past_version(self, exchange: str, symbol: str, interval: str) -> tuple[int, int]:
         """Identity of the stored past that ``frame`` reads: bars known under it only grow.
@@ -144,12 +139,7 @@ class MarketDataService:
         wanted = interval_of(interval)
         with self._units.read() as unit:
             series = self._source(unit, exchange, symbol, wanted)
-            stored = unit.klines.read_exact(series.id, *_reach(series, wanted, start, end))
-        if series.interval == interval:
-            return stored
-        offset = series.grid_offset_ms
-        derived = resample_rows(stored, series.interval, interval, offset_ms=offset)
-        return [row for row in derived.bars if start <= row.open_ts < end]
+            return read_rows(unit, series, wanted, start, end)
 
     def coverage(
         self, exchange: str, symbol: str, interval: str, start: int, end: int
@@ -292,15 +282,6 @@ def data_hash(frame: KlineFrame) -> str:
     from app.core.backtest.result import data_hash as hash_of
 
     return hash_of({frame.symbol: frame})
-
-
-def _reach(series: KlineSeriesRow, wanted: Interval, start: int, end: int) -> tuple[int, int]:
-    """The stored bars that bars opening in [start, end) are made of."""
-    if series.interval == wanted.name:
-        return start, end
-    offset = series.grid_offset_ms
-    first, stop = wanted.ceil(start, offset), wanted.ceil(end, offset)
-    return first, max(first, stop)
 
 
 def _widened(

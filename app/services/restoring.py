@@ -52,7 +52,7 @@ class RestoredRecord:
 
 def _forget_files(unit: Unit) -> None:
     """What hosts keep of bars in files may be younger than the backup: see ``KlineStore``."""
-    for series in unit.klines.all_series():
+    for series in unit.klines.all_series(rolled=True):
         series.created_at = unit.now_ms
 
 

@@ -110,11 +110,12 @@ def step(unit: Unit, due: Due) -> int | None:
     series = unit.klines.lock_series(due.series.id)
     if not _still_holds(unit, due):
         return None
+    cut = unit.retention.removable_to(series, due.cut)
     bounds = unit.klines.bounds(series.id)
-    if bounds is None or bounds[0] >= due.cut:
-        return _retire(unit, due, 0, due.cut)
+    if bounds is None or bounds[0] >= cut:
+        return _retire(unit, due, 0, cut)
     first = bounds[0]
-    end = step_end(first, due.cut, interval_of(series.interval), _STEP_BARS)
+    end = step_end(first, cut, interval_of(series.interval), _STEP_BARS)
     _retire(unit, due, 0, end, first)
     bars = unit.retention.remove(series, first, end, unit.now_ms)
     _tell(unit, due, first, end, bars)
@@ -146,7 +147,7 @@ def _still_holds(unit: Unit, due: Due) -> bool:
 def _retire_month(unit: Unit, due: Due, part: Partition, end: int) -> bool:
     """Say of the bars of a month that they are removed, before they are; False if they stay."""
     series = unit.klines.lock_series(due.series.id)
-    if not _still_holds(unit, due):
+    if not _still_holds(unit, due) or unit.retention.removable_to(series, end) < end:
         return False
     spans = unit.coverage.spans(series.id, part.start, end)
     start = max(part.start, min((span.start for span in spans), default=end))

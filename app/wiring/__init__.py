@@ -39,6 +39,7 @@ from app.services.backtests import BacktestService
 from app.services.catalogue import CatalogueRefresher
 from app.services.clocks import ClockWatch
 from app.services.collection import CollectionService
+from app.services.collection.rolling import RollUps
 from app.services.dead_letters import DeadLetterService
 from app.services.exporting import Exporter
 from app.services.frame_cache import FrameCache
@@ -103,6 +104,7 @@ _SHARED = (
     "desks",
     "runtime",
     "collection",
+    "roll_ups",
     "importing",
     "evaluator",
     "backtests",
@@ -326,6 +328,11 @@ class Container:
     def partitioning(self) -> PartitioningService:
         """Months of bars on MySQL."""
         return PartitioningService(KlinePartitions(self.engine), self.clock)
+
+    @cached_property
+    def roll_ups(self) -> RollUps:
+        """Hours and days made of minutes."""
+        return RollUps(self.bulk_units, self.queue, self.clock)
 
     @cached_property
     def importing(self) -> ImportJobs:

@@ -15,6 +15,10 @@ import pytest
 from sqlalchemy import delete, text, update
 
 from app.adapters.celery_queue import NoQueue
+from app.core.market.files.columns import KlineColumns
+from app.core.market.intervals import DAY_MS
+from app.core.market.klines import KlineRow
+from app.core.market.rolling import ROLLED, day_of
 from app.core.orders.types import OrderStatus, Side
 from app.core.strategies.signal import Signal, SignalAction
 from app.models import (
@@ -32,7 +36,7 @@ from app.models import (
 )
 from app.repositories.unit import Unit
 from app.wiring import Container
-from tests.support.installation import MINUTE, Installation, installed
+from tests.support.installation import EXCHANGE, MINUTE, SYMBOL, Installation, installed
 from tests.support.order_rehearsal import Rehearsal
 from tests.support.simulator import SimulatorProcess
 from tests.support.stories import STRATEGIES
@@ -213,6 +217,7 @@ BREAKS: dict[str, tuple[str, Break]] = {
             execution_options=BLIND,
         ),
     ),
+    "a roll-up that its minutes do not make": ("D13", lambda unit, order: _stray_hour(unit)),
     "an order that the venue never got": (
         "O1",
         lambda unit, order: _filled(
@@ -227,6 +232,16 @@ def _last_bar(unit: Unit) -> int:
     newest = unit.klines.last(series.id, 2**53)
     assert newest is not None
     return newest.open_ts
+
+
+def _stray_hour(unit: Unit) -> None:
+    """An hour of a day that is said to be rolled up, and of which there is no minute."""
+    (series,) = unit.klines.all_series()
+    day = day_of(_last_bar(unit))
+    rolled = unit.klines.series(EXCHANGE, SYMBOL, "1h", unit.now_ms, kind=ROLLED)
+    hour = KlineColumns.of_rows([KlineRow(day, D(1), D(1), D(1), D(1), D(1))])
+    unit.klines.replace(rolled.id, day, day + 1, hour, now_ms=unit.now_ms)
+    series.rolled_to = day + DAY_MS
 
 
 @pytest.fixture(scope="module")

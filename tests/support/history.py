@@ -23,6 +23,7 @@ from app.models import (
     PositionRow,
     PostingRow,
     RiskDecisionRow,
+    RollMarkRow,
     ScheduleRunRow,
     SignalRow,
     StrategyInstanceRow,
@@ -114,6 +115,7 @@ def _market() -> Iterator[tuple[type[Base], Rows]]:
     yield KlineSeriesRow, (_series(n) for n in range(50))
     bars = range(KLINES // 2)
     yield KlineRecord, ({"series_id": s, "open_ts": n * 60_000} for s in (1, 2) for n in bars)
+    yield RollMarkRow, (_mark(s, n) for s in range(1, OPEN + 1) for n in range(4))
     yield CoverageRow, (_span(s, n) for s in range(1, 51) for n in range(100))
 
 
@@ -188,6 +190,10 @@ def _span(series: int, number: int) -> dict[str, Any]:
         "end_ts": (number + 1) * 60_000,
         "state": "present",
     }
+
+
+def _mark(series: int, number: int) -> dict[str, Any]:
+    return {"series_id": series, "day_ts": number * 86_400_000}
 
 
 def _owner(number: int) -> dict[str, Any]:

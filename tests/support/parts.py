@@ -182,6 +182,9 @@ def tasks_of(parts: Container) -> dict[str, Callable[..., object]]:
         if order_id is not None:
             parts.sender.send(order_id)
 
+    def roll_up(series_id: str) -> None:
+        parts.roll_ups.roll_up(int(series_id))
+
     return {
         "backtests.run": parts.backtests.run,
         "collection.run_job": parts.collection.run_job,
@@ -189,6 +192,7 @@ def tasks_of(parts: Container) -> dict[str, Callable[..., object]]:
         "collection.follow": parts.collection.follow,
         "collection.choose_symbols": parts.collection.choose_symbols,
         "collection.verify": parts.collection.run_verification,
+        "collection.roll_up": roll_up,
         "maintenance.refresh_catalogue": parts.catalogue_refresher.refresh,
         "strategies.evaluate": parts.evaluator.evaluate,
         "orders.accept_signal": accept_signal,
@@ -216,7 +220,12 @@ def _periodic(parts: Container) -> dict[str, Callable[..., object]]:
             parts.queue.publish("collection.choose_symbols", exchange)
 
     work: dict[str, tuple[Callable[[], object], ...]] = {
-        "maintenance.sweep": (parts.sweeper.sweep, parts.jobs.sweep, parts.relay.relay),
+        "maintenance.sweep": (
+            parts.sweeper.sweep,
+            parts.jobs.sweep,
+            parts.roll_ups.sweep,
+            parts.relay.relay,
+        ),
         "maintenance.sync_accounts": (sync_accounts,),
         "maintenance.follow_plans": (parts.collection.follow_all,),
         "maintenance.evaluate_running": (evaluate_running,),

@@ -1,24 +1,27 @@
 """Higher intervals from lower ones: complete bars only, and which were not.
 
 A bar of the higher interval is made when every bar of the lower one inside it is there. A bar
-with a hole would have a wrong high, low and volume, so it is reported instead.
+with a hole would have a wrong high, low and volume, so it is reported instead; and so is one whose
+volume is no amount any more (see ``app.core.money``). Bars come as float64 columns, as exact rows
+or as exact columns, and the three say the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal, localcontext
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from app.core.errors import InvalidInput
+from app.core.market.files.columns import KlineColumns, Mask
+from app.core.market.files.exact import decimals, exact
 from app.core.market.intervals import Interval, interval
 from app.core.market.klines import Floats, KlineFrame, KlineRow, Times
-from app.core.money import ZERO
+from app.core.market.sums import TOO_LARGE, sums, total
 
-Bars = TypeVar("Bars", KlineFrame, list[KlineRow])
+Bars = TypeVar("Bars", KlineFrame, list[KlineRow], KlineColumns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Resampled(Generic[Bars]):
 
 
 def resample(frame: KlineFrame, to: str, *, offset_ms: int = 0) -> Resampled[KlineFrame]:
-    """Bars of interval ``to`` from a frame of a lower one.
+    """Bars of interval ``to`` from a frame of a lower one; volumes as ``sums`` makes them.
 
     Args:
         offset_ms: the venue's grid offset.
@@ -46,6 +49,8 @@ def resample(frame: KlineFrame, to: str, *, offset_ms: int = 0) -> Resampled[Kli
     """
     lower, higher = _pair(frame.interval, to)
     opens, first, complete = _groups(frame.open_ts, lower, higher, offset_ms)
+    volumes = sums(frame.volume, first)
+    complete &= volumes < TOO_LARGE
     last = _stops(first, len(frame))[complete] - 1
     kept = first[complete]
     bars = KlineFrame(
@@ -57,7 +62,7 @@ def resample(frame: KlineFrame, to: str, *, offset_ms: int = 0) -> Resampled[Kli
         _reduce(np.maximum, frame.high, first)[complete],
         _reduce(np.minimum, frame.low, first)[complete],
         frame.close[last],
-        _reduce(np.add, frame.volume, first)[complete],
+        volumes[complete],
     )
     return Resampled(bars, tuple(opens[~complete].tolist()))
 
@@ -67,7 +72,8 @@ def resample_rows(
 ) -> Resampled[list[KlineRow]]:
     """The same for exact rows: sums of decimals, without a rounding.
 
-    Quote volume and trade count are None where one of the parts has none.
+    Quote volume and trade count are None where one of the parts has none, the quote volume also
+    where the sum is no amount any more.
 
     Raises:
         UnknownName: no such interval.
@@ -78,12 +84,99 @@ def resample_rows(
     times = np.array([row.open_ts for row in listed], dtype=np.int64)
     opens, first, complete = _groups(times, lower, higher, offset_ms)
     stops = _stops(first, len(listed))
-    bars = [
-        _merge(int(open_ts), listed[start:stop])
-        for open_ts, start, stop, whole in zip(opens, first, stops, complete, strict=True)
-        if whole
-    ]
+    bars = []
+    for position in np.flatnonzero(complete):
+        bar = _merge(int(opens[position]), listed[first[position] : stops[position]])
+        if bar.volume < TOO_LARGE:
+            bars.append(bar)
+        else:
+            complete[position] = False
     return Resampled(bars, tuple(opens[~complete].tolist()))
+
+
+def resample_columns(
+    columns: KlineColumns, of: str, to: str, *, offset_ms: int = 0
+) -> Resampled[KlineColumns]:
+    """The same for exact columns that were checked: no object is made of a bar.
+
+    A million minutes take 0.7 s, where their rows take 13 s.
+
+    Raises:
+        UnknownName, InvalidInput: as ``resample_rows``.
+    """
+    lower, higher = _pair(of, to)
+    opens, first, complete = _groups(columns.open_ts, lower, higher, offset_ms)
+    high, low, volume, quote_volume, trade_count = _merged(columns, first)
+    volumes = exact(volume)
+    complete[list(volumes.faults)] = False
+    # What overflows 128 bits is wrapped, and may look like an amount again.
+    complete &= _reduce(np.add, _floats(columns.volume), first) < 10 * TOO_LARGE
+    merged = KlineColumns(
+        opens,
+        columns.open.take(_positions(first)),
+        exact(high).texts,
+        exact(low).texts,
+        columns.close.take(_positions(_stops(first, len(columns)) - 1)),
+        volumes.texts,
+        _amounts_or_none(quote_volume),
+        trade_count,
+    )
+    return Resampled(merged.kept(complete), tuple(opens[~complete].tolist()))
+
+
+def _merged(columns: KlineColumns, first: Times) -> list[Any]:
+    """High, low, volume, quote volume and trade count of each group; amounts as texts."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    lengths = np.diff(np.append(first, len(columns)))
+    amounts = pa.table(
+        {
+            "group": np.repeat(np.arange(len(first)), lengths),
+            **{
+                name: decimals(getattr(columns, name))
+                for name in ("high", "low", "volume", "quote_volume")
+            },
+            "trade_count": columns.trade_count,
+        }
+    )
+    strict = pc.ScalarAggregateOptions(skip_nulls=False)
+    asked = [
+        ("high", "max", None),
+        ("low", "min", None),
+        ("volume", "sum", None),
+        ("quote_volume", "sum", strict),
+        ("trade_count", "sum", strict),
+    ]
+    # One thread keeps the order of the groups.
+    found = amounts.group_by("group", use_threads=False).aggregate(asked)
+    merged = [found[f"{name}_{how}"].combine_chunks() for name, how, _ in asked]
+    return [*(pc.cast(each, pa.string()) for each in merged[:4]), merged[4]]
+
+
+def _amounts_or_none(texts: Any) -> Any:
+    """Canonical texts; null where there was none, or no amount."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found = exact(texts, may_be_null=True)
+    faulty: Mask = np.zeros(len(texts), np.bool_)
+    faulty[list(found.faults)] = True
+    return pc.if_else(pa.array(faulty), pa.scalar(None, pa.string()), found.texts)
+
+
+def _floats(texts: Any) -> Floats:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    floats: Floats = pc.cast(texts, pa.float64()).to_numpy(zero_copy_only=False)
+    return floats
+
+
+def _positions(places: Times) -> Any:
+    import pyarrow as pa
+
+    return pa.array(places)
 
 
 def _pair(of: str, to: str) -> tuple[Interval, Interval]:
@@ -98,7 +191,7 @@ def _pair(of: str, to: str) -> tuple[Interval, Interval]:
 
 def _groups(
     times: Times, lower: Interval, higher: Interval, offset_ms: int
-) -> tuple[Times, Times, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+) -> tuple[Times, Times, Mask]:
     """Open time of each higher bar, position of its first lower bar, and whether it is whole."""
     if len(times) > 1 and not bool(np.all(np.diff(times) > 0)):
         raise InvalidInput("klines to resample did not ascend by open time")
@@ -131,22 +224,17 @@ def _reduce(function: np.ufunc, values: Floats, first: Times) -> Floats:
     return reduced
 
 
-def _total(values: list[Decimal]) -> Decimal:
-    # The default context keeps 28 digits; a sum of DECIMAL(36,18) may need more.
-    with localcontext(prec=60):
-        return sum(values, ZERO)
-
-
 def _merge(open_ts: int, parts: list[KlineRow]) -> KlineRow:
     quotes = [row.quote_volume for row in parts if row.quote_volume is not None]
     counts = [row.trade_count for row in parts if row.trade_count is not None]
+    quote = total(quotes) if len(quotes) == len(parts) else None
     return KlineRow(
         open_ts,
         parts[0].open,
         max(row.high for row in parts),
         min(row.low for row in parts),
         parts[-1].close,
-        _total([row.volume for row in parts]),
-        _total(quotes) if len(quotes) == len(parts) else None,
+        total(row.volume for row in parts),
+        quote if quote is not None and quote < TOO_LARGE else None,
         sum(counts) if len(counts) == len(parts) else None,
     )

@@ -147,6 +147,19 @@ def retired_parts(spans: Iterable[Span]) -> list[Span]:
     return [span for span in spans if span.state is CoverageState.RETIRED]
 
 
+def whole_days(spans: Iterable[Span], start: int, end: int) -> list[int]:
+    """UTC days in [start, end) of which no bar was removed, ascending.
+
+    What was made of the others stays: it cannot be made again.
+    """
+    gone = retired_parts(spans)
+    return [
+        day
+        for day in range(start, end, DAY_MS)
+        if not any(span.start < day + DAY_MS and span.end > day for span in gone)
+    ]
+
+
 def reopened(spans: Iterable[Span], cut: int) -> list[Span]:
     """Spans to lay over ``spans`` so that what lies behind ``cut`` is asked for again."""
     return [

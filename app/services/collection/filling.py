@@ -28,6 +28,7 @@ from app.core.market.validation import BadKline, check_klines
 from app.core.ports import MarketAdapter, MarketClock
 from app.repositories.klines import Stored
 from app.repositories.unit import Unit
+from app.services.collection.rolling import hint_roll_up
 from app.services.collection.target import Ask, Target
 
 # Fewer bars are read as rows: Arrow's calls cost a millisecond before the first bar.
@@ -191,6 +192,7 @@ class Filler:
             concerned = unit.instances.running_on(*names) if kind is KlineKind.TRADE else []
             for instance_id in concerned:
                 unit.enqueue("strategies.evaluate", instance_id)
+            hint_roll_up(unit, series.id, stored)
         return Kept(stored, series.id, after)
 
 

@@ -2,9 +2,11 @@
 
 A venue may revise a closed bar, or have one on the second day that it had not on the first. So a
 day is asked for again once it is over: what differs becomes a revision, what was missed is
-stored, and both are counted. Hours and days that derive from the minutes are compared with the
-venue's own. Where the stored bars turn out to lie whole hours away from the venue's, nothing is
-changed: a file in another zone's time is better imported again.
+stored, and both are counted. Hours and days that derive from the minutes, as they are read, are
+compared with the venue's own. Where one differs, its minutes are asked for once more and it is
+made of them anew: what differs still is the venue's own doing, and is counted. Where the stored
+bars turn out to lie whole hours away from the venue's, nothing is changed: a file in another
+zone's time is better imported again.
 """
 
 from __future__ import annotations
@@ -15,11 +17,10 @@ from functools import partial
 from typing import Any, Final
 
 from app.core.errors import InvalidInput
-from app.core.market.coverage import CoverageState, count_bars
+from app.core.market.coverage import CoverageState, Span, count_bars, present_runs
 from app.core.market.files.columns import KlineColumns
-from app.core.market.intervals import DAY_MS, HOUR_MS, interval
+from app.core.market.intervals import DAY_MS, HOUR_MS, Interval, interval
 from app.core.market.klines import KlineRow
-from app.core.market.resampling import resample_rows
 from app.core.market.retention import is_retired, retired_parts
 from app.core.market.shifts import REACH_MS, found_shift, is_suspect
 from app.core.ports import Clock, Ids
@@ -27,8 +28,10 @@ from app.models import JobRow, KlineDayRow, KlineSeriesRow
 from app.repositories.unit import Unit, Units
 from app.services.alarms import tell_alarm
 from app.services.collection.filling import Answer, Filler
+from app.services.collection.rolling import TASK as ROLL_UP
 from app.services.collection.target import Ask, Target, target
 from app.services.jobs import new_job, purpose_of
+from app.services.kline_sources import read_rows
 from app.services.slices import SlicedJobs
 
 KIND: Final = "verification"
@@ -120,17 +123,27 @@ class Verifier(SlicedJobs):
             raise InvalidInput(f"{wanted.exchange} has not closed the last bar of that day yet")
         if self._is_retired(wanted, day):
             return _none_of(day)
+        found = self._asked_again(wanted, day, end, despite_shift=despite_shift)
+        derived = _Compared()
+        if wanted.interval.name == "1m":
+            derived, mended = self._derived(wanted, day)
+            found += mended
+        return self._units.run(lambda unit: self._noted(unit, wanted, day, found, derived))
+
+    def _asked_again(
+        self, wanted: Target, start: int, end: int, *, despite_shift: bool = True
+    ) -> _Compared:
+        """Bars that open in [start, end) against the venue's, which are stored."""
         found = _Compared()
-        opened = wanted.interval.ceil(day)
-        while opened < end:
-            stop = min(wanted.interval.ceil(end), opened + wanted.page * wanted.interval.length_ms)
-            answer = self._filler.fetch(wanted, Ask(opened, stop, opened, opened))
+        opened, stop = wanted.interval.ceil(start), wanted.interval.ceil(end)
+        while opened < stop:
+            over = min(stop, opened + wanted.page * wanted.interval.length_ms)
+            answer = self._filler.fetch(wanted, Ask(opened, over, opened, opened))
             if not despite_shift:
                 self._require_no_shift(wanted, answer)
             found += self._units.run(partial(self._repair, wanted=wanted, answer=answer))
-            opened = stop
-        derived = self._derived(wanted, day) if wanted.interval.name == "1m" else _Compared()
-        return self._units.run(lambda unit: self._noted(unit, wanted, day, found, derived))
+            opened = over
+        return found
 
     def _is_retired(self, wanted: Target, day: int) -> bool:
         with self._units.read() as unit:
@@ -175,24 +188,42 @@ class Verifier(SlicedJobs):
         self._filler.keep(unit, wanted, answer, transport="verify")
         return _compared(stored, answer.rows())
 
-    def _derived(self, wanted: Target, day: int) -> _Compared:
-        """The venue's hours and day against those of the stored minutes."""
-        found = _Compared()
+    def _derived(self, wanted: Target, day: int) -> tuple[_Compared, _Compared]:
+        """The venue's hours and day against those that are read here, and what was at fault.
+
+        The second counts the minutes that the venue stated otherwise when it was asked for them
+        once more, since a bar of theirs differed.
+        """
+        found, mended = _Compared(), _Compared()
         for name in _DERIVED:
             length = interval(name)
             if not self._filler.offers(wanted.exchange, name):
                 continue
             own = Target(wanted.exchange, wanted.symbol, length, 0, wanted.kind)
-            answer = self._filler.fetch(own, Ask(day, day + DAY_MS, day, day))
-            with self._units.read() as unit:
-                series = series_of(unit, wanted)
-                minutes = unit.klines.read_exact(series.id, day, day + DAY_MS)
-            made = resample_rows(minutes, wanted.interval.name, name).bars
-            stored = {row.open_ts: _prices(row) for row in made}
+            stated = self._filler.fetch(own, Ask(day, day + DAY_MS, day, day)).rows()
+            made = self._made(wanted, length, day)
+            if wrong := _differing(made, stated):
+                mended += self._second_look(wanted, day, present_runs(wrong, length))
+                made = self._made(wanted, length, day)
             # A bar with a hole derives from nothing: that it is missing is counted elsewhere.
-            whole = [_prices(row) for row in answer.rows() if row.open_ts in stored]
-            found += _compared(stored, whole)
+            found += _compared(made, [_prices(row) for row in stated if row.open_ts in made])
+        return found, mended
+
+    def _second_look(self, wanted: Target, day: int, doubted: Iterable[Span]) -> _Compared:
+        """Ask once more for minutes of bars that differ, and have these made anew."""
+        found = _Compared()
+        for span in doubted:
+            again = self._asked_again(wanted, span.start, span.end)
+            found += _Compared(0, again.differed, again.missed)
+        self._units.run(lambda unit: _make_anew(unit, wanted, day))
         return found
+
+    def _made(self, wanted: Target, length: Interval, day: int) -> dict[int, Sequence[Any]]:
+        """Bars of a day that derive from stored minutes, as everyone reads them."""
+        with self._units.read() as unit:
+            series = series_of(unit, wanted)
+            rows = read_rows(unit, series, length, day, day + DAY_MS)
+        return {row.open_ts: _prices(row) for row in rows}
 
     def _noted(
         self, unit: Unit, wanted: Target, day: int, found: _Compared, derived: _Compared
@@ -309,6 +340,19 @@ def _compared(stored: Mapping[int, Any], stated: Iterable[Any]) -> _Compared:
             compared += 1
             differed += known != row
     return _Compared(compared, differed, missed)
+
+
+def _differing(made: Mapping[int, Any], stated: Iterable[KlineRow]) -> list[int]:
+    """Open times of bars that are made otherwise than the venue states them."""
+    return [row.open_ts for row in stated if made.get(row.open_ts, _prices(row)) != _prices(row)]
+
+
+def _make_anew(unit: Unit, wanted: Target, day: int) -> None:
+    """Trust no roll-up of a day of which a bar differed, whatever its minutes say now."""
+    series = unit.klines.lock_series(series_of(unit, wanted).id)
+    if series.rolled_to is not None and day < series.rolled_to:
+        unit.rolls.mark(series.id, [day])
+        unit.enqueue(ROLL_UP, str(series.id))
 
 
 def _prices(row: KlineRow) -> Sequence[Any]:

@@ -12,6 +12,7 @@ from app.core.market.klines import KlineKind
 from app.core.market.shifts import REACH_MS, found_shift, is_suspect
 from app.repositories.klines import Stored
 from app.repositories.unit import Unit
+from app.services.collection.rolling import hint_roll_up
 from app.services.importing.chunks import Chunk
 from app.services.importing.order import ImportFile
 
@@ -68,6 +69,7 @@ def keep_chunk(
     unit.coverage.save(series.id, before, lay_apart(before, learned))
     if stored.changed:
         _tell(unit, file, stored)
+        hint_roll_up(unit, series.id, stored)
     return stored, quarantined
 
 

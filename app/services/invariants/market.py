@@ -1,4 +1,4 @@
-"""Klines: none lost, none impossible, none before its close (D1, D3, D6)."""
+"""Klines: none lost, none impossible, none before its close (D1, D3, D6, D13)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from app.core.market.validation import kline_fault
 from app.models import KlineSeriesRow
 from app.repositories.unit import Unit
 from app.services.invariants.breach import Breach
+from app.services.invariants.rolled import check_rolled
 
 
 def check_market(unit: Unit, market_now: Callable[[str], int]) -> list[Breach]:
@@ -27,7 +28,10 @@ def check_market(unit: Unit, market_now: Callable[[str], int]) -> list[Breach]:
     return [
         breach
         for series in unit.klines.all_series()
-        for breach in _check_series(unit, series, market_now(series.exchange))
+        for breach in (
+            *_check_series(unit, series, market_now(series.exchange)),
+            *check_rolled(unit, series),
+        )
     ]
 
 

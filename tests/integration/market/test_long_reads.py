@@ -16,6 +16,7 @@ from sqlalchemy import Engine, event
 from app.core.market.intervals import interval
 from app.core.market.klines import KlineFrame, KlineRow
 from app.models import KlineSeriesRow
+from app.repositories.database import is_mysql, reading_engine
 from app.repositories.kline_store import KlineStore
 from app.repositories.segments import SegmentFiles, period_after, period_of
 from app.repositories.unit import Unit, Units
@@ -58,9 +59,14 @@ def selected(engine: Engine) -> Iterator[list[str]]:
         if "GROUP_CONCAT" in statement:
             seen.append(statement)
 
-    event.listen(engine, "before_cursor_execute", note)
+    event.listen(reader_of(engine), "before_cursor_execute", note)
     yield seen
-    event.remove(engine, "before_cursor_execute", note)
+    event.remove(reader_of(engine), "before_cursor_execute", note)
+
+
+def reader_of(engine: Engine) -> Engine:
+    """The engine by which units that read ask; events of SQLite's are those of the engine."""
+    return reading_engine(engine) if is_mysql(engine) else engine
 
 
 def bar(number: int, close: int = 100) -> KlineRow:
@@ -164,12 +170,12 @@ def test_a_bar_that_changes_while_its_month_is_read_is_not_lost(
         if "GROUP_CONCAT" in statement and (close := next(changes, None)):
             put(units, series, [bar(20, close)])
 
-    event.listen(engine, "after_cursor_execute", change)
+    event.listen(reader_of(engine), "after_cursor_execute", change)
     try:
         store = store_over(units, disk)
         store.read(series, 0, 2**60)
     finally:
-        event.remove(engine, "after_cursor_execute", change)
+        event.remove(reader_of(engine), "after_cursor_execute", change)
     assert next(changes, None) is None
     assert store.read(series, 0, 2**60).close[20] == 888
 

@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 
 from app.core.errors import InvalidInput
-from app.core.market.intervals import DAY_MS
+from app.core.market.files.columns import KlineColumns
+from app.core.market.intervals import DAY_MS, HOUR_MS
+from app.core.market.klines import KlineRow
 from app.models import KlineDayRow
+from app.repositories.unit import Unit
+from app.services.collection.rolling import RollUps
 from app.services.collection.target import Target, target
 from tests.integration.market.collecting import SYMBOL, Collecting, M, bar
 from tests.support.record import START_MS, record
@@ -135,6 +139,57 @@ def test_a_series_an_hour_off_is_told_and_left_alone_until_one_says_otherwise(
         assert world.service.run_verification(job.id) == "succeeded"
         mended = [row for row in world.stored() if row.open_ts >= START_MS + DAY_MS]
         assert mended[:MINUTES] == [right[row.open_ts] for row in mended[:MINUTES]]
+
+
+def test_minutes_at_fault_are_asked_for_once_more_and_their_hour_is_right_then(
+    world: Collecting,
+) -> None:
+    """An answer of the venue's is old: its hour says otherwise, so its minutes are asked for."""
+    whole = world.hours_of(range(MINUTES, 2 * MINUTES))
+    world.venue.longer = whole
+    stale = {START_MS + n * M: bar(n, close=150) for n in (2_000, 2_001)}
+    answers = iter([stale, stale])
+
+    def old(rows: list[KlineRow]) -> list[KlineRow]:
+        before = next(answers, {})
+        return [before.get(row.open_ts, row) for row in rows]
+
+    world.venue.tamper = old
+    world.venue.asked.clear()
+    (day,) = verify(world)
+    assert (day.derived_compared, day.derived_differed) == (25, 0)
+    # Revised by the old answer, and back again by the next one.
+    assert (day.differed, day.missed, day.compared) == (4, 0, MINUTES)
+    hour = START_MS + 33 * HOUR_MS
+    assert [asked[1:3] for asked in world.venue.asked[2:]] == [(hour, hour + HOUR_MS)]
+    assert {row.open_ts: row for row in world.stored()}[START_MS + 2_000 * M] == bar(2_000)
+
+
+def test_a_roll_up_that_is_wrong_is_found_by_the_venues_hours_and_made_anew(
+    database_url: str,
+) -> None:
+    with record(database_url, local_infile=True) as engine:
+        world = Collecting(engine, range(4 * MINUTES + 60))
+        world.finish(world.service.start(world.plan().id)[0].id)
+        rolls = RollUps(world.units, world.hints, world.clock)
+        with world.units.read() as unit:
+            series = unit.klines.find_series("binance", SYMBOL, "1m")
+            assert series is not None
+        assert rolls.roll_up(series.id) == 100
+        lied = START_MS + 80 * HOUR_MS
+
+        def lie(unit: Unit) -> None:
+            hours = unit.klines.roll_ups(series)["1h"]
+            (row,) = unit.klines.read_exact(hours.id, lied, lied + 1)
+            wrong = KlineColumns.of_rows([row._replace(high=row.high + 1)])
+            unit.klines.replace(hours.id, lied, lied + 1, wrong, now_ms=unit.now_ms)
+
+        world.units.run(lie)
+        world.hints.sent.clear()
+        (day,) = verify(world)
+        assert (day.derived_compared, day.derived_differed, day.differed) == (25, 0, 0)
+        assert ("collection.roll_up", str(series.id)) in world.hints.sent
+        assert rolls.roll_up(series.id) == 1
 
 
 def test_yesterday_is_verified_once_by_itself(world: Collecting) -> None:

@@ -260,6 +260,8 @@ def _klines(unit: Unit) -> None:
     series = unit.klines.series("binance", SYMBOL, "1m", NOW)
     assert unit.klines.find_series("binance", SYMBOL, "1m") is series
     assert unit.klines.all_series() == unit.klines.all_series("binance") == [series]
+    assert unit.klines.all_series(rolled=True) == [series]
+    assert unit.klines.roll_ups(series) == {}
     assert unit.klines.sources("binance", SYMBOL, ["1h", "1m"]) == {"1m": series}
     assert unit.klines.lock_series(series.id) is series
     assert unit.klines.locked("binance", SYMBOL, "1m", NOW) is series
@@ -272,7 +274,7 @@ def _klines(unit: Unit) -> None:
     assert (stored.inserted, stored.revised) == (2, 1)
     assert unit.klines.read_exact(series.id, 0, 10**9) == bars
     assert len(unit.klines.read(series, 0, 10**9)) == unit.klines.count(series.id, 0, 10**9) == 3
-    assert unit.klines.read_few(series, 0, 10**9).close.tolist() == [1.0, 2.0, 1.0]
+    assert unit.klines.read_within(series, 0, 10**9).close.tolist() == [1.0, 2.0, 1.0]
     assert unit.klines.bounds(series.id) == (60_000, 180_000)
     assert unit.klines.versions(series.id, 0, 10**9) == {0: NOW}
     assert unit.klines.last(series.id, 10**9) == bars[2]
@@ -280,10 +282,22 @@ def _klines(unit: Unit) -> None:
     assert list(unit.klines.versions(series.id, 0, 10**9)) == [0]
     columns = KlineColumns.of_rows(bars)
     assert unit.klines.store_columns(series.id, columns, covered=True, **how).unchanged == 3
+    fewer = columns.slice(0, 2)
+    assert unit.klines.replace(series.id, 0, 10**9, fewer, now_ms=NOW) == 1
+    assert unit.klines.replace(series.id, 0, 10**9, columns, now_ms=NOW) == 1
     assert len(unit.klines.revisions(series.id)) == 1
     bad = BadKline(240_000, [240_000, "NaN"], "not finite")
     assert unit.klines.quarantine(series.id, [bad], "test", NOW) == 1
     assert len(unit.klines.quarantined(series.id)) == 1
+
+
+def _rolls(unit: Unit) -> None:
+    assert unit.rolls.mark(1, [5, 7, 9]) == 3
+    assert unit.rolls.mark(1, [7, 8]) == 1
+    assert unit.rolls.days(1, 5, 9) == [5, 7, 8]
+    assert unit.rolls.first(1, 2) == [5, 7]
+    unit.rolls.clear(1, [5, 8])
+    assert unit.rolls.waiting() == [(1, 7)]
 
 
 def _days(unit: Unit) -> None:
@@ -347,6 +361,8 @@ def _retention(unit: Unit) -> None:
     assert unit.retention.named("*", "x", "1m") is not None
     (series,) = [each for each in unit.klines.all_series() if unit.klines.bounds(each.id)]
     assert series.id in unit.retention.series_ids()
+    # A day of it waits to be rolled up.
+    assert unit.retention.removable_to(series, 60_000) == 0
     before = series.past_version
     first, _ = unit.klines.bounds(series.id) or (0, 0)
     assert unit.retention.remove(series, first, first + 1, NOW) == 1
@@ -437,6 +453,7 @@ STORIES: tuple[Callable[[Unit], None], ...] = (
     _triggers,
     _catalogue,
     _klines,
+    _rolls,
     _days,
     _activity,
     _points,

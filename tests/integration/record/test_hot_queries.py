@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.orm import Session
 
-from app.models import Base
+from app.models import Base, KlineSeriesRow
 from app.repositories.database import open_engine
 from app.repositories.unit import Unit
 from tests.support.history import ACCOUNT, OPEN, instance_of, uid, write_history
@@ -30,6 +30,13 @@ _EXPLAINED = ("SELECT", "UPDATE", "DELETE")
 NOW = 10**9
 MINUTE = 60_000
 ME = instance_of(0)
+
+
+def _minutes(unit: Unit) -> KlineSeriesRow:
+    found = unit.klines.find_series("binance", "S3/USDT", "1m")
+    assert found is not None
+    return found
+
 
 #: Name → the query and the rows that it may read at most.
 HOT: dict[str, tuple[Callable[[Unit], Any], int]] = {
@@ -73,7 +80,14 @@ HOT: dict[str, tuple[Callable[[Unit], Any], int]] = {
     "a lease taken": (lambda u: u.system.take_lease("l", "me", NOW, 1), 1),
     "a token": (lambda u: u.system.token_by_digest("x"), 1),
     "a series": (lambda u: u.klines.find_series("binance", "S3/USDT", "1m"), 1),
+    "roll-ups of minutes": (lambda u: u.klines.roll_ups(_minutes(u)), 3),
+    "days of a year that are marked": (lambda u: u.rolls.days(7, 0, 365 * 1_440 * MINUTE), 4),
+    "the first marked days": (lambda u: u.rolls.first(7, 13), 4),
+    "series whose roll-ups wait": (lambda u: u.rolls.waiting(), 4 * OPEN),
+    "days marked": (lambda u: u.rolls.mark(7, [0, 5, 7]), 3),
+    "marks taken back": (lambda u: u.rolls.clear(7, [0, 1_440 * MINUTE]), 2),
     "klines of an hour": (lambda u: u.klines.read_exact(1, 6_000_000, 9_600_000), 60),
+    "the ends of a series": (lambda u: u.klines.bounds(1), 2),
     "the last kline": (lambda u: u.klines.last(1, 6_000_000), 1),
     "coverage of an hour": (lambda u: u.coverage.spans(7, 10 * MINUTE, 70 * MINUTE), 62),
 }

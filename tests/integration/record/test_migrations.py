@@ -45,6 +45,7 @@ COUNTS = {
     "keep_days",
     "leg",
     "longest",
+    "marked_version",
     "max_orders_per_day",
     "missed",
     "orders_today",

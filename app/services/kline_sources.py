@@ -1,0 +1,150 @@
+"""Where the bars of an interval are read from: its own series, a finer one, or a roll-up.
+
+A roll-up says what minutes make, but for the days that are marked and those from ``rolled_to`` on.
+A read takes its bars where they are made and derives the others from minutes, so it is never older
+than the last commit of whoever changed a minute. A mark is taken back in the transaction that
+writes the bars, and it is looked for before these are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from app.core.market.intervals import DAY_MS, INTERVALS, Interval
+from app.core.market.klines import KlineFrame, KlineRow
+from app.core.market.resampling import resample, resample_rows
+from app.core.market.rolling import day_of, roll_up_of, runs_of
+from app.models import KlineSeriesRow
+from app.repositories.kline_past import is_all_marked
+from app.repositories.kline_store import KlineStore
+from app.repositories.segments import joined
+from app.repositories.unit import Unit
+
+# What an interval that is not stored itself derives from, the coarsest first.
+_COARSE: Final = {"3d": ("1d", "1m"), "1w": ("1d", "1m"), "1M": ("1d", "1m")}
+_FINE: Final = ("1m",)
+# Each costs a read of its own. Where marks lie so far apart, minutes are read throughout.
+_MOST_PARTS: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Bars that open in [start, end), of one stored series."""
+
+    series: KlineSeriesRow
+    start: int
+    end: int
+
+
+def sources_of(wanted: Interval) -> tuple[str, ...]:
+    """Intervals whose stored bars an interval is read from, the best first."""
+    # Minutes are what is usually kept, and keep the longest past; anything else that fits is
+    # better than nothing.
+    fitting = (
+        name
+        for name, each in reversed(INTERVALS.items())
+        if each.length_ms < wanted.length_ms and not DAY_MS % each.length_ms
+    )
+    whole = (name for name in fitting if not wanted.length_ms % INTERVALS[name].length_ms)
+    return tuple(dict.fromkeys((wanted.name, *_COARSE.get(wanted.name, _FINE), *whole)))
+
+
+def first_open(unit: Unit, series: KlineSeriesRow, wanted: Interval, first: int) -> int:
+    """Open time of the first bar that an interval's bars are made of: a roll-up outlives minutes.
+
+    Args:
+        series: the first that is stored of ``sources_of(wanted)``.
+        first: open time of its own first bar.
+    """
+    name = roll_up_of(wanted)
+    if series.interval == wanted.name or name is None or series.rolled_to is None:
+        return first
+    rolled = unit.klines.roll_ups(series).get(name)
+    bounds = None if rolled is None else unit.klines.bounds(rolled.id)
+    return first if bounds is None else min(first, bounds[0])
+
+
+def read_frame(
+    unit: Unit,
+    store: KlineStore,
+    series: KlineSeriesRow,
+    wanted: Interval,
+    start: int,
+    end: int,
+) -> KlineFrame:
+    """Bars that open in [start, end) as float64 columns, ascending.
+
+    Args:
+        series: the first that is stored of ``sources_of(wanted)``.
+    """
+    if series.interval == wanted.name:
+        return store.read_in(unit, series, start, end)
+    offset = series.grid_offset_ms
+    made_of, parts = _parts(unit, series, wanted, start, end)
+    frames = []
+    for part in parts:
+        frame = store.read_in(unit, part.series, part.start, part.end)
+        if frame.interval != made_of:
+            frame = resample(frame, made_of, offset_ms=offset).bars
+        if len(frame):
+            frames.append(frame)
+    found = joined((series.exchange, series.symbol, made_of), frames)
+    if made_of != wanted.name:
+        found = resample(found, wanted.name, offset_ms=offset).bars
+    return found.between(start, end)
+
+
+def read_rows(
+    unit: Unit, series: KlineSeriesRow, wanted: Interval, start: int, end: int
+) -> list[KlineRow]:
+    """The same bars exactly, as the venue stated them or as their exact sums."""
+    if series.interval == wanted.name:
+        return unit.klines.read_exact(series.id, start, end)
+    offset = series.grid_offset_ms
+    made_of, parts = _parts(unit, series, wanted, start, end)
+    found: list[KlineRow] = []
+    for part in parts:
+        rows = unit.klines.read_exact(part.series.id, part.start, part.end)
+        if part.series.interval != made_of:
+            rows = resample_rows(rows, part.series.interval, made_of, offset_ms=offset).bars
+        found += rows
+    if made_of != wanted.name:
+        found = resample_rows(found, made_of, wanted.name, offset_ms=offset).bars
+    return [row for row in found if start <= row.open_ts < end]
+
+
+def _parts(
+    unit: Unit, series: KlineSeriesRow, wanted: Interval, start: int, end: int
+) -> tuple[str, Sequence[_Part]]:
+    """What bars that open in [start, end) are made of: an interval, and where its bars are.
+
+    The parts follow each other. Those of another series are to be brought to the interval.
+    """
+    offset = series.grid_offset_ms
+    first = wanted.ceil(start, offset)
+    stop = max(first, wanted.ceil(end, offset))
+    whole = _Part(series, first, stop)
+    name = roll_up_of(wanted)
+    if name is None or series.rolled_to is None or not is_all_marked(series):
+        return series.interval, [whole]
+    made_to = min(stop, series.rolled_to)
+    if made_to <= first:
+        return series.interval, [whole]
+    rolled = unit.klines.roll_ups(series).get(name)
+    if rolled is None:
+        return series.interval, [whole]
+    marked = runs_of(unit.rolls.days(series.id, day_of(first), made_to))
+    parts: list[_Part] = []
+    position = first
+    for begin, over in [*marked, (made_to, stop)]:
+        if begin > position:
+            parts.append(_Part(rolled, position, begin))
+            position = begin
+        if over > position:
+            parts.append(_Part(series, position, min(over, stop)))
+            position = min(over, stop)
+    if len(parts) > _MOST_PARTS:
+        return series.interval, [whole]
+    return name, parts
