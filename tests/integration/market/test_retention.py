@@ -23,6 +23,7 @@ from app.repositories.partitions import KlinePartitions
 from app.repositories.segments import SegmentFiles
 from app.repositories.unit import Unit, Units
 from app.services import retiring
+from app.services.collection.rolling import RollUps
 from app.services.invariants.market import check_market
 from app.services.quality import QualityService
 from app.services.retention import RetentionService
@@ -56,6 +57,14 @@ def hours(here: Collecting, count: int) -> None:
     plan = here.plan(intervals=["1h"])
     for job in here.service.start(plan.id):
         assert here.finish(job.id) == "succeeded"
+
+
+def roll_up(here: Collecting) -> None:
+    """Minutes go once they are rolled up."""
+    with here.units.read() as unit:
+        series = unit.klines.find_series("binance", SYMBOL, "1m")
+        assert series is not None
+    RollUps(here.units, here.hints, here.clock).roll_up(series.id)
 
 
 def stored_hours(here: Collecting) -> list[KlineRow]:
@@ -161,6 +170,7 @@ def test_a_rule_that_comes_while_a_job_fills_moves_the_job_on(engine: Engine) ->
     service.set("*", "*", "1m", 8)
     assert here.finish(job.id) == "succeeded"
     assert len(here.stored()) == begun + 8 * DAY_MINUTES
+    roll_up(here)
     assert service.apply().bars == begun
     assert here.told() == [
         (0, 2 * DAY_MINUTES, RETIRED),
@@ -184,6 +194,7 @@ def test_a_verification_neither_brings_removed_bars_back_nor_counts_them(engine:
     assert [day.expected for day in before] == [DAY_MINUTES] * 10
     service = service_of(here, engine)
     service.set("*", "*", "1m", 8)
+    roll_up(here)
     assert service.apply().bars == 2 * DAY_MINUTES
     asked = len(here.venue.asked)
     again = here.service.verify(target, 10)
@@ -215,7 +226,8 @@ def test_files_of_removed_bars_are_not_read_any_more(engine: Engine, tmp_path: P
     with here.units.read() as unit:
         series = unit.klines.find_series("binance", SYMBOL, "1h")
         assert series is not None
-        stamp = store.stamp(unit, series, 0, 2**50)
+        before = store.reach(unit, series, 0, 2**50)
+        assert before is not None
     assert len(store.read(series, 0, 2**50)) == 720
     service = service_of(here, engine)
     service.set("*", "*", "1h", 10)
@@ -224,7 +236,9 @@ def test_files_of_removed_bars_are_not_read_any_more(engine: Engine, tmp_path: P
     for reader in (store, other):
         assert reader.read(series, 0, 2**50).open_ts.tolist()[0] == T + 20 * DAY_MS
     with here.units.read() as unit:
-        assert store.stamp(unit, series, 0, 2**50) != stamp
+        after = store.reach(unit, series, 0, 2**50)
+    assert after is not None
+    assert after.stamp(series) != before.stamp(series)
 
 
 def test_bars_go_in_steps_and_a_slice_ends_in_time(
