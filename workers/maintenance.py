@@ -7,11 +7,12 @@ from workers.runtime import container, task
 
 @task("maintenance.sweep")
 def sweep() -> None:
-    """Drive on every signal, order, job and event whose message was lost."""
+    """Drive on every signal, order, job, source and event whose message was lost."""
     parts = container()
     if parts.schedule.take("maintenance.sweep"):
         parts.sweeper.sweep()
         parts.jobs.sweep()
+        parts.source_runner.sweep()
         parts.relay.relay()
 
 

@@ -14,7 +14,13 @@ from app.models.market import (
     KlineRevisionRow,
     KlineSeriesRow,
 )
-from app.models.points import PointRevisionRow, PointRow, PointSeriesRow
+from app.models.points import (
+    DataSourceRow,
+    PointQuarantineRow,
+    PointRevisionRow,
+    PointRow,
+    PointSeriesRow,
+)
 from app.models.strategies import (
     BacktestRow,
     SignalRow,
@@ -58,6 +64,7 @@ __all__ = [
     "Base",
     "CollectionPlanRow",
     "CoverageRow",
+    "DataSourceRow",
     "EquitySnapshotRow",
     "FillRow",
     "InstrumentLockRow",
@@ -76,6 +83,7 @@ __all__ = [
     "OrderRow",
     "OrderTriggerRow",
     "OutboxRow",
+    "PointQuarantineRow",
     "PointRevisionRow",
     "PointRow",
     "PointSeriesRow",

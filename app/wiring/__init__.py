@@ -62,6 +62,7 @@ from app.services.queries import Queries
 from app.services.restoring import RestoredRecord
 from app.services.risk import RiskService
 from app.services.schedule import Schedule, ScheduleWatch
+from app.services.sources import SourceCatalogue, SourceRunner
 from app.services.strategies.catalogue import StrategyCatalogue
 from app.services.strategies.evaluation import Evaluator
 from app.services.strategies.instances import InstanceService
@@ -73,6 +74,7 @@ from app.wiring.messaging import LivePrices, make_budget, make_bus, make_dead_le
 from app.wiring.vault import open_vault
 
 if TYPE_CHECKING:
+    from app.adapters.source_runtime import HostedSources
     from app.adapters.strategy_runtime import HostedRuntime
     from app.core.strategies.registry import StrategyRegistry
     from app.services.streams.ports import StreamTiming
@@ -100,6 +102,7 @@ _SHARED = (
     "runtime",
     "collection",
     "importing",
+    "source_runner",
     "evaluator",
     "backtests",
     "accounts",
@@ -321,6 +324,23 @@ class Container:
             self.clock,
             settings.data_dir.resolve() / "imports",
         )
+
+    @cached_property
+    def source_runtime(self) -> HostedSources:
+        """Where data sources run."""
+        from app.wiring.sources import make_source_runtime
+
+        return make_source_runtime(self.settings)
+
+    @cached_property
+    def sources(self) -> SourceCatalogue:
+        """Data sources."""
+        return SourceCatalogue(self.units, self.ids, self.source_runtime)
+
+    @cached_property
+    def source_runner(self) -> SourceRunner:
+        """Runs of data sources."""
+        return SourceRunner(self.units, self.source_runtime, self.queue, self.clock, self.ids)
 
     @cached_property
     def exporting(self) -> Exporter:

@@ -189,6 +189,7 @@ def tasks_of(parts: Container) -> dict[str, Callable[..., object]]:
         "collection.follow": parts.collection.follow,
         "collection.choose_symbols": parts.collection.choose_symbols,
         "collection.verify": parts.collection.run_verification,
+        "collection.run_source": parts.source_runner.run,
         "maintenance.refresh_catalogue": parts.catalogue_refresher.refresh,
         "strategies.evaluate": parts.evaluator.evaluate,
         "orders.accept_signal": accept_signal,
@@ -216,7 +217,12 @@ def _periodic(parts: Container) -> dict[str, Callable[..., object]]:
             parts.queue.publish("collection.choose_symbols", exchange)
 
     work: dict[str, tuple[Callable[[], object], ...]] = {
-        "maintenance.sweep": (parts.sweeper.sweep, parts.jobs.sweep, parts.relay.relay),
+        "maintenance.sweep": (
+            parts.sweeper.sweep,
+            parts.jobs.sweep,
+            parts.source_runner.sweep,
+            parts.relay.relay,
+        ),
         "maintenance.sync_accounts": (sync_accounts,),
         "maintenance.follow_plans": (parts.collection.follow_all,),
         "maintenance.evaluate_running": (evaluate_running,),

@@ -30,6 +30,7 @@ def test_every_hint_that_services_give_names_a_task() -> None:
     hinted = {
         "collection.run_job",
         "collection.follow",
+        "collection.run_source",
         "orders.accept_signal",
         "orders.send",
         "orders.resolve",
