@@ -15,6 +15,7 @@ are no answers
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.adapters.strategy_child import Child, HostLimits
+from app.core.errors import Unavailable
 from app.core.sources.errors import SourceCrashed, SourceTimedOut
 from app.core.sources.loader import SourceInfo, SourceRef
 from app.core.sources.runtime import RunEnd, SourceRun, Take
@@ -72,6 +74,9 @@ class HostedSources:
         self._limits = limits
         self._private = [str(path.resolve()) for path in private]
         self._loopback_only = loopback_only
+        self._lock = threading.Lock()
+        self._running: set[Child] = set()
+        self._interrupted = False
 
     @property
     def longest_ms(self) -> int:
@@ -106,6 +111,13 @@ class HostedSources:
         except (KeyError, ValueError):
             raise _broken(run.label) from None
 
+    def interrupt(self) -> None:
+        """End every run, and start no other; its caller gets ``interrupted``."""
+        with self._lock:
+            self._interrupted = True
+            for child in self._running:
+                child.strike()
+
     def _ask(
         self, ref: SourceRef, label: str, asked: dict[str, Any], seconds: float, take: Take
     ) -> dict[str, Any]:
@@ -118,7 +130,7 @@ class HostedSources:
             "private": self._private,
             "loopback_only": self._loopback_only,
         }
-        child = Child(HostLimits(memory_mb=limits.memory_mb, files=limits.files), _MODULE)
+        child = self._started()
         try:
             # Its first word is that it has begun: from then on its own time counts.
             child.hear(child.tell(Message(header), limits.start_seconds), _MOST_BYTES)
@@ -128,9 +140,22 @@ class HostedSources:
                 label, f"did not come to an end within {seconds:g} s and was stopped"
             ) from None
         except EOFError:
+            if self._interrupted:
+                raise _interruption() from None
             raise SourceCrashed(label, child.epitaph()) from None
         finally:
+            with self._lock:
+                self._running.discard(child)
             child.kill()
+
+    def _started(self) -> Child:
+        limits = HostLimits(memory_mb=self._limits.memory_mb, files=self._limits.files)
+        with self._lock:
+            if self._interrupted:
+                raise _interruption()
+            child = Child(limits, _MODULE)
+            self._running.add(child)
+        return child
 
 
 def _last_answer(child: Child, deadline: float, take: Take, label: str) -> dict[str, Any]:
@@ -170,6 +195,10 @@ def _checked(header: dict[str, Any], label: str) -> dict[str, Any]:
     if error is not None:
         raise rebuild_error(error if isinstance(error, dict) else {}, label)
     return header
+
+
+def _interruption() -> Unavailable:
+    return Unavailable("the process is stopping; the source is run again", code="interrupted")
 
 
 def _broken(label: str) -> SourceCrashed:

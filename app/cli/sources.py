@@ -126,7 +126,9 @@ def run_source(name: Name, as_json: Json = False) -> None:
     if report.error is not None:
         raise Unavailable(report.error, code="source-error")
     document = {
-        **{"name": report.name, "state": report.state, "end": report.end},
+        "name": report.name,
+        "state": report.state,
+        "end": report.end,
         **report.kept.as_row(),
         "reasons": list(report.reasons),
     }

@@ -10,6 +10,7 @@ from app.models import PointSeriesRow
 from app.repositories.points import Point
 from app.repositories.unit import Unit, Units
 from app.services.collection.points import Extra
+from app.services.sources.catalogue import PREFIX
 
 _END: Final = 2**62
 _LISTED: Final = 5
@@ -88,6 +89,9 @@ def _unknown(
         " ".join(each for each in (row.kind, row.interval, row.symbol) if each) for row in known
     ]
     if not there:
-        return f"no points of {exchange} were collected; see: tidemark data sources list"
+        how = "see: tidemark data sources list"
+        if not exchange.startswith(PREFIX):
+            how = "add a plan with --extra funding or --extra open_interest:1h"
+        return f"no points of {exchange} were collected; {how}"
     more = f" and {len(there) - _LISTED} more" if len(there) > _LISTED else ""
     return f"{exchange} has no series {wanted}; it has {', '.join(there[:_LISTED])}{more}"

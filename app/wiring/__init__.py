@@ -558,9 +558,10 @@ class Container:
 
     def interrupt(self) -> None:
         """End what may run for minutes, so that the process can stop; its rows bring it back."""
-        runtime = self.__dict__.get("runtime")
-        if runtime is not None:
-            runtime.interrupt()
+        for name in ("runtime", "source_runtime"):
+            runtime = self.__dict__.get(name)
+            if runtime is not None:
+                runtime.interrupt()
 
     def start_background(self) -> None:
         """Start what runs beside the tasks: marking sent events, twice a second, and watching

@@ -58,10 +58,11 @@ class SourceRuntime(Protocol):
         ...
 
     def observe(self, ref: SourceRef, run: SourceRun, take: Take) -> RunEnd:
-        """Run a source once; whatever it does, all rows it gave were taken when this ends.
+        """Run a source once; however it ends, all rows it gave were taken when this ends.
 
         Raises:
             SourceError: it raised, hung or crashed; one sentence says how.
+            Unavailable: the process is stopping.
             BadSourceFile, UnknownName, BadParameter: it cannot be run.
         """
         ...

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import structlog
 
-from app.core.errors import Conflict, InvalidInput
+from app.core.errors import Conflict, InvalidInput, Unavailable
 from app.core.ports import Clock, Ids, Queue
 from app.core.sources.errors import SourceError
 from app.core.sources.period import retry_pause_ms
@@ -109,6 +109,11 @@ class SourceRunner:
             # InvalidInput: the file or its parameters fit this release no more.
             error = short(failure.message, _ERROR_LIMIT)
             _log.warning("source_failed", source=row.name, why=error)
+        except Unavailable:
+            # The process is stopping, or the database is: the source can do nothing about it, and
+            # is run again.
+            self._units.run(lambda unit: _let_go(unit, row.id, owner))
+            raise
         report = RunReport(
             row.name,
             "failed" if error else "succeeded",
@@ -145,6 +150,12 @@ def _finish(unit: Unit, source_id: str, owner: str, report: RunReport, began: in
         row.due_at = _next(row, report, began, unit.now_ms)
     row.updated_at = unit.now_ms
     return True
+
+
+def _let_go(unit: Unit, source_id: str, owner: str) -> None:
+    row = unit.sources.find(source_id)
+    if row is not None and unit.sources.lock(source_id).lease_owner == owner:
+        row.lease_owner, row.lease_until = None, 0
 
 
 def _next(row: DataSourceRow, report: RunReport, began: int, now: int) -> int:

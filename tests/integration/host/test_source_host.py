@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from app.adapters.source_runtime import HostedSources, SourceLimits
-from app.core.errors import TidemarkError
+from app.core.errors import TidemarkError, Unavailable
 from app.core.sources.base import Observation
 from app.core.sources.errors import (
     BadSourceFile,
@@ -345,6 +345,25 @@ def test_what_takes_the_rows_may_fail_and_no_process_stays_behind(host: Host) ->
     with pytest.raises(LookupError):
         host.sources.observe(SourceRef("mine.py", text), run, note)
     until(lambda: not _lives(seen[0]), 10)
+
+
+def test_a_process_that_stops_does_not_wait_for_its_sources(host: Host) -> None:
+    patient = HostedSources(SourceLimits(run_seconds=45), [], loopback_only=False)
+    text = (
+        "import time\nfrom tidemark import DataSource, Observation\n\n\n"
+        "class Mine(DataSource):\n    def observe(self, since):\n"
+        "        yield Observation('n', 1, 1)\n        time.sleep(60)\n"
+    )
+    run = SourceRun("mine", {}, [], 0, NOW)
+
+    def stop(rows: Any) -> None:
+        host.rows.extend(rows)
+        patient.interrupt()
+
+    for _ in range(2):  # neither for one that runs nor for one that is about to
+        with pytest.raises(Unavailable, match="is stopping"):
+            patient.observe(SourceRef("mine.py", text), run, stop)
+    assert host.values == [1]
 
 
 def _lives(pid: int) -> bool:

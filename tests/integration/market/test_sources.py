@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from app.adapters.source_runtime import HostedSources, SourceLimits
-from app.core.errors import Conflict, InvalidInput, NotFound, UnknownName
+from app.core.errors import Conflict, InvalidInput, NotFound, Unavailable, UnknownName
 from app.core.sources.base import Observation
 from app.core.sources.errors import SourceCrashed, SourceFailed
 from app.core.sources.loader import SourceInfo, SourceRef
@@ -293,6 +293,18 @@ def test_two_workers_do_not_run_one_source_and_a_dead_one_is_followed(world: Wor
     world.clock.advance(world.runtime.longest_ms + 30_000)
     assert world.runner.sweep() == 1
     assert world.runner.run(source).state == "succeeded"
+
+
+def test_a_process_that_stops_gives_the_source_back_at_once(world: World) -> None:
+    source = world.add()
+    stopping = Unavailable("the process is stopping", code="interrupted")
+    world.says([mood(0)], end=stopping)
+    with pytest.raises(Unavailable):
+        world.runner.run(source)
+    row = world.catalogue.get("mood").row
+    assert (row.failures, row.error, row.lease_owner) == (0, None, None)
+    assert world.runner.run(source).state == "succeeded"
+    assert len(world.stored()) == 1
 
 
 def test_a_run_of_a_version_that_was_replaced_says_nothing_of_the_new_one(world: World) -> None:
