@@ -50,6 +50,7 @@ def create_app(container: Container) -> FastAPI:
         points=PointQueries(container.units),
         quality=QualityService(container.units),
         risk=container.risk,
+        sources=container.sources,
         tokens=container.tokens,
         readiness=readiness(container),
         version=__version__,

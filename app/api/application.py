@@ -32,6 +32,7 @@ from app.api.routes import (
     points,
     quality,
     risk,
+    sources,
     strategies,
     system,
 )
@@ -44,6 +45,8 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     market.router,
     quality.router,
     points.router,
+    sources.router,
+    sources.files,
     plans.router,
     jobs.router,
     strategies.router,

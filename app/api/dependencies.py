@@ -26,6 +26,7 @@ from app.services.orders.trust import TradingGate
 from app.services.points import PointQueries
 from app.services.quality import QualityService
 from app.services.risk import RiskService
+from app.services.sources import SourceCatalogue
 from app.services.strategies.catalogue import StrategyCatalogue
 from app.services.strategies.instances import InstanceService
 from app.services.tokens import TokenService
@@ -56,6 +57,7 @@ class Services:
     points: PointQueries
     quality: QualityService
     risk: RiskService
+    sources: SourceCatalogue
     tokens: TokenService
     readiness: tuple[Check, ...]
     version: str

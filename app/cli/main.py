@@ -19,6 +19,7 @@ from app.cli import (
     orders,
     plans,
     risk,
+    sources,
     stack,
     strategies,
     system,
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 data.app.add_typer(plans.app, name="plans")
+data.app.add_typer(sources.app, name="sources")
 data_files.register(data.app)
 data_points.register(data.app)
 app.add_typer(strategies.app, name="strategy")

@@ -15,7 +15,13 @@ from app.models.market import (
     KlineSeriesRow,
     RollMarkRow,
 )
-from app.models.points import PointRevisionRow, PointRow, PointSeriesRow
+from app.models.points import (
+    DataSourceRow,
+    PointQuarantineRow,
+    PointRevisionRow,
+    PointRow,
+    PointSeriesRow,
+)
 from app.models.strategies import (
     BacktestRow,
     SignalRow,
@@ -59,6 +65,7 @@ __all__ = [
     "Base",
     "CollectionPlanRow",
     "CoverageRow",
+    "DataSourceRow",
     "EquitySnapshotRow",
     "FillRow",
     "InstrumentLockRow",
@@ -77,6 +84,7 @@ __all__ = [
     "OrderRow",
     "OrderTriggerRow",
     "OutboxRow",
+    "PointQuarantineRow",
     "PointRevisionRow",
     "PointRow",
     "PointSeriesRow",
