@@ -141,6 +141,9 @@ class Settings(BaseSettings):
     max_price_age_ms: int = Field(10_000, ge=100)
     #: Wall-clock limit of one call into user code, seconds.
     strategy_timeout_s: float = Field(10.0, gt=0)
+    #: Wall-clock of one run of a data source, seconds; one that does not end then is killed 10 s
+    #: later.
+    source_timeout_s: float = Field(30.0, ge=1, le=45)
     #: Signals that a live instance may emit on one bar and the fills after it; more is a flood.
     max_signals_per_bar: int = Field(100, ge=1, le=1_000)
     #: Wall-clock limit of one backtest, seconds.

@@ -52,6 +52,7 @@ def create_app(container: Container) -> FastAPI:
         quality=QualityService(container.units),
         retention=container.retention,
         risk=container.risk,
+        sources=container.sources,
         tokens=container.tokens,
         readiness=readiness(container),
         version=__version__,

@@ -19,7 +19,7 @@ from typing import BinaryIO, Final
 
 from app.core.strategies.wire import Message, read_message
 
-_PROCESS_EVENTS: Final = frozenset(
+PROCESS_EVENTS: Final = frozenset(
     {
         "os.exec",
         "os.fork",
@@ -33,17 +33,17 @@ _PROCESS_EVENTS: Final = frozenset(
         "subprocess.Popen",
     }
 )
-_NETWORK_EVENTS: Final = frozenset({"socket.bind", "socket.connect", "socket.sendto"})
-_FILE_LIMIT: Final = 64
+NETWORK_EVENTS: Final = frozenset({"socket.bind", "socket.connect", "socket.sendto"})
+FILE_LIMIT: Final = 64
 _FILE_BYTES: Final = 64 * 1024 * 1024
 
 
 def main(arguments: list[str]) -> int:
     """Serve requests until the parent closes the pipe or says so."""
-    incoming, outgoing = _claim_pipes()
-    _limit(int(arguments[0]), int(arguments[1]) if len(arguments) > 1 else _FILE_LIMIT)
+    incoming, outgoing = claim_pipes()
+    limit(int(arguments[0]), int(arguments[1]) if len(arguments) > 1 else FILE_LIMIT)
     requests: queue.SimpleQueue[Message] = queue.SimpleQueue()
-    threading.Thread(target=_read_all, args=(incoming, requests), daemon=True).start()
+    threading.Thread(target=read_all, args=(incoming, requests), daemon=True).start()
     # Only now: it takes a moment, which the parent's first message need not wait for.
     from app.core.indicators.talib_library import import_without_pandas
     from app.core.strategies.serving import serve
@@ -59,11 +59,11 @@ def main(arguments: list[str]) -> int:
         request = requests.get()
         if request.header["op"] == "shutdown":
             return 0
-        _limit_cpu(request.header.get("cpu_seconds"))
+        limit_cpu(request.header.get("cpu_seconds"))
         serve(request, send)
 
 
-def _claim_pipes() -> tuple[BinaryIO, BinaryIO]:
+def claim_pipes() -> tuple[BinaryIO, BinaryIO]:
     """Keep the two pipes for the protocol alone; ``print`` goes to standard error."""
     incoming, outgoing = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -73,7 +73,8 @@ def _claim_pipes() -> tuple[BinaryIO, BinaryIO]:
     return os.fdopen(incoming, "rb"), os.fdopen(outgoing, "wb")
 
 
-def _limit(memory_mb: int, files: int) -> None:
+def limit(memory_mb: int, files: int) -> None:
+    """Bound this process's address space, open files and size of a file; no core dumps."""
     memory = memory_mb * 1024 * 1024
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
@@ -81,7 +82,7 @@ def _limit(memory_mb: int, files: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _limit_cpu(seconds: int | None) -> None:
+def limit_cpu(seconds: int | None) -> None:
     """Allow ``seconds`` of CPU from now on; the limit counts from the process's start."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
@@ -89,7 +90,7 @@ def _limit_cpu(seconds: int | None) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
 
 
-def _read_all(incoming: BinaryIO, requests: queue.SimpleQueue[Message]) -> None:
+def read_all(incoming: BinaryIO, requests: queue.SimpleQueue[Message]) -> None:
     """Hand over requests; when the parent is gone, so is this process, busy or not."""
     try:
         while (message := read_message(incoming.read)) is not None:
@@ -99,9 +100,9 @@ def _read_all(incoming: BinaryIO, requests: queue.SimpleQueue[Message]) -> None:
 
 
 def _forbid(event: str, _: object) -> None:
-    if event in _PROCESS_EVENTS:
+    if event in PROCESS_EVENTS:
         raise PermissionError("a strategy may not start or signal processes")
-    if event in _NETWORK_EVENTS:
+    if event in NETWORK_EVENTS:
         raise PermissionError("a strategy may not use the network")
 
 

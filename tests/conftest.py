@@ -36,14 +36,17 @@ MARKER_OF_FIXTURE = {
 }
 
 _CHILDREN = ChildTracing()
+_STORIES = (Path(__file__).parent / "e2e", Path(__file__).parent / "faults")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests by the servers they use."""
+    """Mark the tests by the servers they use, and those that `scripts/check` does not trace."""
     for item in items:
         for fixture, marker in MARKER_OF_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
+        if item.get_closest_marker("mysql") or any(map(item.path.is_relative_to, _STORIES)):
+            item.add_marker("untraced")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,4 +1,4 @@
-"""What strategy authors import; everything under ``app`` is private to them.
+"""What authors of strategies and data sources import; ``app`` is private to them.
 
     from tidemark import BaseStrategy, IntParameter
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from app.core.indicators.lines import Indicator, Line
     from app.core.market.klines import KlineData
     from app.core.orders.types import OrderStatus, OrderType, Side, TimeInForce
+    from app.core.sources.base import DataSource, Observation
     from app.core.strategies.base import BaseStrategy
     from app.core.strategies.parameters import (
         BoolParameter,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         DecimalParameter,
         FloatParameter,
         IntParameter,
+        TextParameter,
     )
     from app.core.strategies.signal import Signal, SignalAction
     from app.core.strategies.updates import OrderUpdate, OwnOrder
@@ -33,12 +35,14 @@ __all__ = [
     "BaseStrategy",
     "BoolParameter",
     "ChoiceParameter",
+    "DataSource",
     "DecimalParameter",
     "FloatParameter",
     "Indicator",
     "IntParameter",
     "KlineData",
     "Line",
+    "Observation",
     "OrderStatus",
     "OrderType",
     "OrderUpdate",
@@ -46,6 +50,7 @@ __all__ = [
     "Side",
     "Signal",
     "SignalAction",
+    "TextParameter",
     "TimeInForce",
 ]
 
@@ -53,6 +58,7 @@ _HOMES: Final = {
     "app.core.indicators.lines": ("Indicator", "Line"),
     "app.core.market.klines": ("KlineData",),
     "app.core.orders.types": ("OrderStatus", "OrderType", "Side", "TimeInForce"),
+    "app.core.sources.base": ("DataSource", "Observation"),
     "app.core.strategies.base": ("BaseStrategy",),
     "app.core.strategies.parameters": (
         "BoolParameter",
@@ -60,6 +66,7 @@ _HOMES: Final = {
         "DecimalParameter",
         "FloatParameter",
         "IntParameter",
+        "TextParameter",
     ),
     "app.core.strategies.signal": ("Signal", "SignalAction"),
     "app.core.strategies.updates": ("OrderUpdate", "OwnOrder"),

@@ -29,6 +29,12 @@ def choose_symbols(exchange: str) -> None:
     container().collection.choose_symbols(exchange)
 
 
+@task("collection.run_source")
+def run_source(source_id: str) -> None:
+    """Ask a data source for what is new."""
+    container().source_runner.run(source_id)
+
+
 @task("collection.verify")
 def verify(job_id: str) -> None:
     """Work on a verification job for one slice."""

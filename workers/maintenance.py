@@ -7,12 +7,13 @@ from workers.runtime import container, task
 
 @task("maintenance.sweep")
 def sweep() -> None:
-    """Drive on every signal, order, job, roll-up and event whose message was lost."""
+    """Drive on every signal, order, job, roll-up, source and event whose message was lost."""
     parts = container()
     if parts.schedule.take("maintenance.sweep"):
         parts.sweeper.sweep()
         parts.jobs.sweep()
         parts.roll_ups.sweep()
+        parts.source_runner.sweep()
         parts.relay.relay()
 
 

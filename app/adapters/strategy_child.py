@@ -1,4 +1,4 @@
-"""One strategy process and its pipes: start, ask, watch the clock, end."""
+"""One process of user code and its pipes: start, ask, watch the clock, end."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -53,10 +54,12 @@ class HostLimits:
 class Child:
     """The process and its three pipes."""
 
-    def __init__(self, limits: HostLimits) -> None:
-        self._home = tempfile.TemporaryDirectory(prefix="tidemark-strategy-")
+    def __init__(self, limits: HostLimits, module: str = "app.strategy_host") -> None:
+        self._home = tempfile.TemporaryDirectory(
+            prefix="tidemark-host-", ignore_cleanup_errors=True
+        )
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "app.strategy_host", str(limits.memory_mb), str(limits.files)],
+            [sys.executable, "-m", module, str(limits.memory_mb), str(limits.files)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -66,6 +69,8 @@ class Child:
         )
         self._stdin, self._stdout = _pipe(self._process.stdin), _pipe(self._process.stdout)
         self._stderr = _Tail()
+        # What ``hear`` has read beyond the last message.
+        self._ahead = bytearray()
         self._drain = threading.Thread(target=self._collect, daemon=True)
         self._drain.start()
         for pipe in (self._stdin, self._stdout):
@@ -86,12 +91,10 @@ class Child:
             TimeoutError: no answer within ``seconds`` of wall-clock.
             EOFError: the child ended.
         """
-        deadline = time.monotonic() + seconds
-        self._stderr.clear()
-        self._write(request.encode(), deadline)
+        deadline = self.tell(request, seconds)
         told = (0, 0)
         while True:
-            while progress is not None and not self._speaks(deadline):
+            while progress is not None and not self.speaks(_SILENT_SECONDS, deadline):
                 progress(*told)
             try:
                 answer = read_message(lambda size: self._read(size, deadline))
@@ -105,6 +108,33 @@ class Child:
             told = (done, total)
             if progress is not None:
                 progress(*told)
+
+    def tell(self, request: Message, seconds: float) -> float:
+        """Send a request; until when, by the monotonic clock, its answers are waited for.
+
+        Raises:
+            TimeoutError: the child did not take it within ``seconds`` of wall-clock.
+            EOFError: the child ended.
+        """
+        deadline = time.monotonic() + seconds
+        self._stderr.clear()
+        self._write(request.encode(), deadline)
+        return deadline
+
+    def hear(self, deadline: float, most_bytes: int) -> Message:
+        """The next answer of a child that gives several, and none of which may be large.
+
+        Raises:
+            TimeoutError: it did not come in time.
+            EOFError: the child ended, or sent something else.
+        """
+        try:
+            answer = read_message(lambda size: self._taken(size, deadline), most_bytes, 0)
+        except (InvalidInput, ValueError, RecursionError):
+            raise EOFError from None
+        if answer is None or not isinstance(answer.header, dict):
+            raise EOFError
+        return answer
 
     def epitaph(self) -> str:
         """Why the child ended, in words, with the last of what it printed."""
@@ -136,7 +166,11 @@ class Child:
         self._process.kill()
 
     def kill(self) -> None:
-        self._process.kill()
+        if self._process.returncode is None:
+            # The whole group, for it may have started others; until we have waited for it, no
+            # other process has its number.
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         for pipe in (self._stdin, self._stdout):
             pipe.close()
@@ -155,12 +189,30 @@ class Child:
                 except BrokenPipeError:
                     raise EOFError from None
 
-    def _speaks(self, deadline: float) -> bool:
-        """Whether there is something to read, or the time is over, within a second."""
-        seconds = min(_SILENT_SECONDS, deadline - time.monotonic())
+    def speaks(self, seconds: float, deadline: float) -> bool:
+        """Whether there is something to read, or the time is over, within ``seconds``."""
+        seconds = 0.0 if self._ahead else min(seconds, deadline - time.monotonic())
         with selectors.DefaultSelector() as selector:
             selector.register(self._stdout, selectors.EVENT_READ)
             return seconds <= 0 or bool(selector.select(seconds))
+
+    def _taken(self, size: int, deadline: float) -> bytes:
+        """As ``_read``, for many small messages: one look at the pipe for all that is in it."""
+        if len(self._ahead) < size:
+            self._look(size, deadline)
+        found = bytes(self._ahead[:size])
+        del self._ahead[:size]
+        return found
+
+    def _look(self, size: int, deadline: float) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._stdout, selectors.EVENT_READ)
+            while len(self._ahead) < size:
+                _wait(selector, deadline)
+                part = os.read(self._stdout.fileno(), _CHUNK)
+                if not part:
+                    return
+                self._ahead += part
 
     def _read(self, size: int, deadline: float) -> bytes:
         parts: list[bytes] = []

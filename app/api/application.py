@@ -33,6 +33,7 @@ from app.api.routes import (
     quality,
     retention,
     risk,
+    sources,
     strategies,
     system,
 )
@@ -45,6 +46,8 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     market.router,
     quality.router,
     points.router,
+    sources.router,
+    sources.files,
     plans.router,
     retention.router,
     jobs.router,

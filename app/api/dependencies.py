@@ -28,6 +28,7 @@ from app.services.points import PointQueries
 from app.services.quality import QualityService
 from app.services.retention import RetentionService
 from app.services.risk import RiskService
+from app.services.sources import SourceCatalogue
 from app.services.strategies.catalogue import StrategyCatalogue
 from app.services.strategies.instances import InstanceService
 from app.services.tokens import TokenService
@@ -60,6 +61,7 @@ class Services:
     quality: QualityService
     retention: RetentionService
     risk: RiskService
+    sources: SourceCatalogue
     tokens: TokenService
     readiness: tuple[Check, ...]
     version: str

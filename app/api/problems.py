@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 
 from app.core.errors import Conflict, InvalidInput, NotFound, TidemarkError, Unavailable
 from app.core.exchanges.errors import VenueError, VenueRetryLater
+from app.core.sources.errors import SourceError
 from app.core.strategies.errors import StrategyError
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -26,6 +27,7 @@ _CLASSES: Final[tuple[tuple[type[TidemarkError], int], ...]] = (
     (VenueRetryLater, 503),
     (VenueError, 502),
     (StrategyError, 422),
+    (SourceError, 422),
 )
 #: Codes whose status is not that of their class.
 _CODES: Final[Mapping[str, int]] = {

@@ -1,10 +1,10 @@
-"""``tidemark data funding``: stored funding rates."""
+"""``tidemark data funding`` and ``data points``: what is stored beside bars, as CSV or JSON."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -13,15 +13,16 @@ from app.cli.output import Json
 
 if TYPE_CHECKING:
     from app.cli.session import Session
-    from app.schemas.points import FundingRate
+    from app.schemas.points import AnyPoint, FundingRate
 
 #: Payments read at once.
 _PAGE: Final = 1_000
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command to a group."""
+    """Add the commands to a group."""
     app.command("funding")(funding)
+    app.command("points")(points)
 
 
 def funding(
@@ -63,3 +64,45 @@ def _rates(
         asked = (exchange, symbol, Extra(PointKind.FUNDING), position, end, _PAGE)
         page, position = points.page(*asked)
         yield from map(FundingRate.of, page)
+
+
+def points(
+    origin: Annotated[str, typer.Argument(help="A data source's name, or a venue with --venue.")],
+    kind: Annotated[str, typer.Option("--kind", "-k", help="By default the source's name.")] = "",
+    symbol: Annotated[str, typer.Option("--symbol", "-s", help="Where it is about one.")] = "",
+    interval: Annotated[str, typer.Option("--interval", "-i", help="Of open interest.")] = "",
+    venue: Annotated[bool, typer.Option("--venue", help="It is a venue's series.")] = False,
+    start: Start = "",
+    end: End = "",
+    as_json: Json = False,
+) -> None:
+    """Write the stored points of a series to stdout as CSV, exactly as they were stated."""
+    import json
+
+    from app.cli.session import session
+    from app.schemas.points import points_csv
+    from app.services.sources.catalogue import namespace
+
+    names = (origin if venue else namespace(origin), symbol, kind or origin, interval)
+    with session() as here:
+        found = list(_points(here, names, time_of("--start", start), time_of("--end", end)))
+    if not as_json:
+        sys.stdout.write(points_csv(found))
+        return
+    keys = ("exchange", "symbol", "kind", "interval")
+    data = [each.model_dump(mode="json") for each in found]
+    document = {**dict(zip(keys, names, strict=True)), "data": data}
+    sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+
+
+def _points(
+    here: Session, names: tuple[str, str, str, str], start: int | None, end: int | None
+) -> Iterator[AnyPoint]:
+    from app.schemas.points import AnyPoint
+    from app.services.points import PointQueries
+
+    queries = PointQueries(here.container.units)
+    position: int | None = 0 if start is None else start
+    while position is not None:
+        page, position = queries.any_page(*names, position, end, _PAGE)
+        yield from map(AnyPoint.of, page)

@@ -20,6 +20,7 @@ from app.cli import (
     plans,
     retention,
     risk,
+    sources,
     stack,
     strategies,
     system,
@@ -38,6 +39,7 @@ app = typer.Typer(
 app.add_typer(data.app, name="data")
 data.app.add_typer(plans.app, name="plans")
 data.app.add_typer(retention.app, name="retention")
+data.app.add_typer(sources.app, name="sources")
 data_files.register(data.app)
 data_points.register(data.app)
 app.add_typer(strategies.app, name="strategy")

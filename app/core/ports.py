@@ -6,7 +6,7 @@ services receive them as arguments.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -349,14 +349,18 @@ class KeyVault(Protocol):
 
 
 class DataSource(Protocol):
-    """Any source of market data."""
+    """Any series of numbers over time; authors inherit ``app.core.sources.base.DataSource``."""
 
     def connect(self) -> None:
         """Make ready."""
         ...
 
     def subscribe(self, symbols: Sequence[str]) -> None:
-        """Ask for the data of these symbols."""
+        """Take note of the symbols to observe; there may be none."""
+        ...
+
+    def observe(self, since: int) -> Iterable[object] | None:
+        """What came after a time, ms: observations, or whatever else an author yields."""
         ...
 
     def disconnect(self) -> None:

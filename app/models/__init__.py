@@ -15,7 +15,13 @@ from app.models.market import (
     KlineSeriesRow,
     RollMarkRow,
 )
-from app.models.points import PointRevisionRow, PointRow, PointSeriesRow
+from app.models.points import (
+    DataSourceRow,
+    PointQuarantineRow,
+    PointRevisionRow,
+    PointRow,
+    PointSeriesRow,
+)
 from app.models.retention import RetentionRuleRow
 from app.models.strategies import (
     BacktestRow,
@@ -60,6 +66,7 @@ __all__ = [
     "Base",
     "CollectionPlanRow",
     "CoverageRow",
+    "DataSourceRow",
     "EquitySnapshotRow",
     "FillRow",
     "InstrumentLockRow",
@@ -78,6 +85,7 @@ __all__ = [
     "OrderRow",
     "OrderTriggerRow",
     "OutboxRow",
+    "PointQuarantineRow",
     "PointRevisionRow",
     "PointRow",
     "PointSeriesRow",

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, select
 from sqlalchemy.engine import URL
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection, QueuePool
 
@@ -51,6 +51,7 @@ _LOCK_WAIT_TIMEOUT = 1205
 _DEADLOCK = 1213
 # 1114: InnoDB could not make a table's file longer. 1021: another file of the server's.
 _DISK_FULL = frozenset({1021, 1114})
+_LOST_AT: dict[URL, float] = {}
 _READERS: WeakKeyDictionary[Engine, Engine] = WeakKeyDictionary()
 
 
@@ -196,8 +197,8 @@ def _connected(_dialect: Any, _record: Any, args: Any, given: dict[str, Any]) ->
 def _ping_idle(engine: Engine) -> None:
     """Replace a connection that died while it was idle before anybody gets it.
 
-    As ``pool_pre_ping``, but for those unused for a second: under load a ping before each unit is
-    a round trip for nothing.
+    As ``pool_pre_ping``, but for those unused for a second, or since any connection to the server
+    was lost: under load a ping before each unit is a round trip for nothing.
     """
 
     @event.listens_for(engine, "checkin")
@@ -208,12 +209,19 @@ def _ping_idle(engine: Engine) -> None:
     def ping(
         connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: PoolProxiedConnection
     ) -> None:
-        if time.monotonic() - record.info.get(_USED_AT, 0.0) < _IDLE_S:
+        used_at = record.info.get(_USED_AT, 0.0)
+        if time.monotonic() - used_at < _IDLE_S and used_at > _LOST_AT.get(engine.url, 0.0):
             return
         try:
             engine.dialect.do_ping(connection)
         except engine.dialect.loaded_dbapi.Error as error:
             raise DisconnectionError from error  # the pool opens another one
+
+    @event.listens_for(engine, "handle_error")
+    def lost(context: ExceptionContext) -> None:
+        # The pool drops its own; those of an engine beside it are of no more use.
+        if context.is_disconnect:
+            _LOST_AT[engine.url] = time.monotonic()
 
 
 def _sqlite(url: URL, pool_size: int) -> Engine:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from app.core.errors import NotFound
 from app.core.money import canonical
-from app.models import PointRevisionRow, PointRow, PointSeriesRow
+from app.models import PointQuarantineRow, PointRevisionRow, PointRow, PointSeriesRow
 from app.repositories.base import Repository
+
+# IN lists stay below SQLite's and MySQL's comfort.
+_IN_LIMIT: Final = 500
 
 
 class Point(NamedTuple):
@@ -20,11 +25,13 @@ class Point(NamedTuple):
 
     Attributes:
         second: what belongs to it: the mark price of a funding rate, the worth of an interest.
+        label: a word that belongs to it, at most 64 characters.
     """
 
     ts: int
     value: Decimal
     second: Decimal | None = None
+    label: str | None = None
 
 
 class PointRepository(Repository):
@@ -43,6 +50,13 @@ class PointRepository(Repository):
                 row.interval == interval,
             )
         ).one_or_none()
+
+    def series_of(self, exchange: str) -> Sequence[PointSeriesRow]:
+        """Every series of a venue or source, by kind, symbol and interval."""
+        row = PointSeriesRow
+        return self._session.scalars(
+            select(row).where(row.exchange == exchange).order_by(row.kind, row.symbol, row.interval)
+        ).all()
 
     def series(
         self, exchange: str, symbol: str, kind: str, interval: str, now_ms: int
@@ -91,7 +105,7 @@ class PointRepository(Repository):
         """The first points in [start, end), ascending."""
         row = PointRow
         rows = self._session.execute(
-            select(row.ts, row.value, row.second)
+            select(row.ts, row.value, row.second, row.label)
             .where(row.series_id == series_id, row.ts >= start, row.ts < end)
             .order_by(row.ts)
             .limit(limit)
@@ -106,15 +120,12 @@ class PointRepository(Repository):
         """
         if not points:
             return 0
-        first, last = points[0].ts, points[-1].ts
-        known = {
-            row.ts: row
-            for row in self._session.scalars(
-                select(PointRow).where(
-                    PointRow.series_id == series_id, PointRow.ts >= first, PointRow.ts <= last
-                )
-            )
-        }
+        known: dict[int, PointRow] = {}
+        for position in range(0, len(points), _IN_LIMIT):
+            # By their times and not by a range, which may be all of a long history.
+            times = [point.ts for point in points[position : position + _IN_LIMIT]]
+            found = select(PointRow).where(PointRow.series_id == series_id, PointRow.ts.in_(times))
+            known |= {row.ts: row for row in self._session.scalars(found)}
         new = [point for point in points if point.ts not in known]
         if new:
             self._session.execute(
@@ -123,9 +134,11 @@ class PointRepository(Repository):
         revised = 0
         for point in points:
             row = known.get(point.ts)
-            if row is None or (row.value, row.second) == (point.value, point.second):
+            if row is None:
                 continue
-            old = Point(row.ts, row.value, row.second)
+            old = Point(row.ts, row.value, row.second, row.label)
+            if old == point:
+                continue
             self._session.add(
                 PointRevisionRow(
                     series_id=series_id,
@@ -136,7 +149,7 @@ class PointRepository(Repository):
                     seen_at=now_ms,
                 )
             )
-            row.value, row.second = point.value, point.second
+            row.value, row.second, row.label = point.value, point.second, point.label
             revised += 1
         return len(new) + revised
 
@@ -149,7 +162,60 @@ class PointRepository(Repository):
             .limit(limit)
         ).all()
 
+    def quarantine(
+        self, exchange: str, bad: Sequence[tuple[Any, str]], source: str, now_ms: int
+    ) -> int:
+        """Keep observations (as they came, and the reason) that may not be stored.
+
+        One that is kept already is not kept again: a source may state it each time it is asked.
+
+        Returns:
+            How many were not known yet.
+        """
+        wanted = {_digest(row, reason): (row, reason) for row, reason in bad}
+        if not wanted:
+            return 0
+        table = PointQuarantineRow
+        known = set(
+            self._session.scalars(
+                select(table.digest).where(
+                    table.exchange == exchange, table.digest.in_(list(wanted))
+                )
+            )
+        )
+        new = [each for each in wanted.items() if each[0] not in known]
+        for digest, (row, reason) in new:
+            self._session.add(
+                PointQuarantineRow(
+                    exchange=exchange,
+                    digest=digest,
+                    row=row,
+                    reason=reason,
+                    source=source,
+                    seen_at=now_ms,
+                )
+            )
+        return len(new)
+
+    def count_quarantined(self, exchange: str) -> int:
+        """How many observations of a source are kept in quarantine."""
+        row = PointQuarantineRow
+        counted = select(func.count()).select_from(row).where(row.exchange == exchange)
+        return int(self._session.scalar(counted) or 0)
+
+    def quarantined(self, exchange: str, limit: int) -> Sequence[PointQuarantineRow]:
+        """The latest observations in quarantine, newest first."""
+        row = PointQuarantineRow
+        return self._session.scalars(
+            select(row).where(row.exchange == exchange).order_by(row.id.desc()).limit(limit)
+        ).all()
+
 
 def _said(point: Point) -> dict[str, str | None]:
     second = None if point.second is None else canonical(point.second)
-    return {"value": canonical(point.value), "second": second}
+    label = {} if point.label is None else {"label": point.label}
+    return {"value": canonical(point.value), "second": second, **label}
+
+
+def _digest(row: Any, reason: str) -> str:
+    return hashlib.sha256(json.dumps([row, reason]).encode()).hexdigest()

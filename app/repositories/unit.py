@@ -42,6 +42,7 @@ from app.repositories.retention import RetentionRepository
 from app.repositories.risk import RiskRepository
 from app.repositories.roll_marks import RollMarkRepository
 from app.repositories.signals import SignalRepository
+from app.repositories.sources import DataSourceRepository
 from app.repositories.strategies import StrategyRepository
 from app.repositories.system import SystemRepository
 from app.repositories.triggers import TriggerRepository
@@ -199,6 +200,11 @@ class Unit:
     def signals(self) -> SignalRepository:
         """Signals."""
         return SignalRepository(self.session)
+
+    @cached_property
+    def sources(self) -> DataSourceRepository:
+        """Data sources."""
+        return DataSourceRepository(self.session)
 
     @cached_property
     def strategies(self) -> StrategyRepository:

@@ -11,6 +11,7 @@ from app.core.orders.state import UNSETTLED
 from app.core.orders.types import OrderStatus
 from app.models import (
     AccountRow,
+    DataSourceRow,
     JobRow,
     LeaseRow,
     OrderRow,
@@ -20,8 +21,9 @@ from app.models import (
 )
 from app.repositories.base import Repository
 
-#: The longest lease of each kind, ms: a job's and a process's.
+#: The longest lease of each kind, ms: a job's, a data source's run's and a process's.
 JOB_LEASE_MS: Final = 90_000
+SOURCE_LEASE_MS: Final = 120_000
 LEASE_MS: Final = 20_000
 
 _SENDING: Final = OrderStatus.SENDING
@@ -53,6 +55,9 @@ class WaitRepository(Repository):
         self._run(update(AccountRow).where(AccountRow.suspects.is_not(None)).values(suspects=None))
         self._cut(JobRow.not_before, now_ms, JobRow.finished_at.is_(None))
         self._cut(JobRow.lease_until, now_ms + JOB_LEASE_MS)
+        self._cut(DataSourceRow.lease_until, now_ms + SOURCE_LEASE_MS)
+        later = now_ms + DataSourceRow.every_ms
+        self._run(update(DataSourceRow).where(DataSourceRow.due_at > later).values(due_at=later))
         self._cut(LeaseRow.until, now_ms + LEASE_MS)
         self._cut(OutboxRow.created_at, now_ms, OutboxRow.sent_at == 0)
         self._cut(SignalRow.created_at, now_ms, SignalRow.status == "new")

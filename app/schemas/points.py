@@ -1,6 +1,10 @@
-"""Funding rates and open interest."""
+"""Funding rates, open interest, and points of any series."""
 
 from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
 
 from pydantic import Field
 
@@ -33,3 +37,31 @@ class OpenInterest(Model):
     def of(cls, point: Point) -> OpenInterest:
         """The observation of a point."""
         return cls(ts=point.ts, quantity=canonical(point.value), value=money(point.second))
+
+
+class AnyPoint(Model):
+    """One value of a series at one time."""
+
+    ts: int = Field(description="time that the value is of, ms", examples=[1772323200000])
+    value: Money = Field(examples=["42"])
+    second: Money | None = Field(description="another value that belongs to it")
+    label: str | None = Field(description="a word that belongs to it", examples=["Fear"])
+
+    @classmethod
+    def of(cls, point: Point) -> AnyPoint:
+        """The point."""
+        return cls(
+            ts=point.ts,
+            value=canonical(point.value),
+            second=money(point.second),
+            label=point.label,
+        )
+
+
+def points_csv(points: Sequence[AnyPoint]) -> str:
+    """A line of names and a line for each point; labels quoted where they must be."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("ts", "value", "second", "label"))
+    writer.writerows((each.ts, each.value, each.second, each.label) for each in points)
+    return text.getvalue()

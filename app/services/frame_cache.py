@@ -21,21 +21,29 @@ from app.core.market.klines import KlineFrame
 _FRAMES = 64
 
 
+#: The series, and how often its past has changed.
+PastVersion = tuple[int, int]
+
+
 class VersionedFrames(Protocol):
     """A reader of klines that can tell when the past has changed."""
 
-    def frame(self, exchange: str, symbol: str, interval: str, start: int, end: int) -> KlineFrame:
-        """Bars that open in [start, end)."""
-        ...
-
-    def past_version(self, exchange: str, symbol: str, interval: str) -> tuple[int, int]:
-        """Identity of the stored past."""
+    def news(
+        self,
+        exchange: str,
+        symbol: str,
+        interval: str,
+        start: int,
+        end: int,
+        known: tuple[PastVersion, int] | None = None,
+    ) -> tuple[PastVersion, KlineFrame]:
+        """The identity of the stored past, and the bars in [start, end) not known under it."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    version: tuple[int, int]
+    version: PastVersion
     frame: KlineFrame
 
 
@@ -54,18 +62,16 @@ class FrameCache:
             UnknownName, NotFound: as the reader.
         """
         key = (exchange, symbol, interval, start)
-        # Before the bars: what changes meanwhile makes the next call read everything.
-        version = self._reader.past_version(exchange, symbol, interval)
         with self._lock:
-            known = self._kept.get(key)
-        if known is None or known.version != version or not len(known.frame):
-            frame = self._reader.frame(exchange, symbol, interval, start, end)
-        else:
-            after = interval_of(interval).next(int(known.frame.open_ts[-1]))
-            frame = known.frame
-            if after < end:
-                tail = self._reader.frame(exchange, symbol, interval, after, end)
-                frame = _joined(frame, tail)
+            kept = self._kept.get(key)
+        known = None
+        if kept is not None and len(kept.frame):
+            known = kept.version, interval_of(interval).next(int(kept.frame.open_ts[-1]))
+        # The identity is read before the bars: what changes meanwhile makes the next call read
+        # everything.
+        version, frame = self._reader.news(exchange, symbol, interval, start, end, known)
+        if known is not None and kept is not None and version == kept.version:
+            frame = _joined(kept.frame, frame)
         with self._lock:
             self._kept[key] = _Kept(version, frame)
             self._kept.move_to_end(key)

@@ -22,6 +22,7 @@ from app.models import KlineSeriesRow
 from app.repositories.kline_store import KlineStore
 from app.repositories.unit import Unit, Units
 from app.services.catalogue import sync_catalogue
+from app.services.frame_cache import PastVersion
 from app.services.kline_sources import read_frame, read_rows, sources_of
 
 _log = structlog.get_logger(__name__)
@@ -117,15 +118,33 @@ class MarketDataService:
             series = self._source(unit, exchange, symbol, wanted)
             return read_frame(unit, self._store, series, wanted, start, end)
 
-    def past_version(self, exchange: str, symbol: str, interval: str) -> tuple[int, int]:
-        """Identity of the stored past that ``frame`` reads: bars known under it only grow.
+    def news(
+        self,
+        exchange: str,
+        symbol: str,
+        interval: str,
+        start: int,
+        end: int,
+        known: tuple[PastVersion, int] | None = None,
+    ) -> tuple[PastVersion, KlineFrame]:
+        """The identity of the stored past, and the bars of ``frame`` that are not known under it.
+
+        Args:
+            known: an identity, and where the bars end that were read under it. While it is the
+                same, bars before that are as they were, and are not read again.
 
         Raises:
             UnknownName, NotFound: as ``frame``.
         """
+        wanted = interval_of(interval)
         with self._units.read() as unit:
-            series = self._source(unit, exchange, symbol, interval_of(interval))
-            return series.id, series.past_version
+            series = self._source(unit, exchange, symbol, wanted)
+            version = (series.id, series.past_version)
+            if known is not None and known[0] == version:
+                start = max(start, known[1])
+            if start >= end:
+                return version, KlineFrame.from_rows(exchange, symbol, interval, [])
+            return version, read_frame(unit, self._store, series, wanted, start, end)
 
     def rows(
         self, exchange: str, symbol: str, interval: str, start: int, end: int

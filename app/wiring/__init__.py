@@ -67,6 +67,7 @@ from app.services.restoring import RestoredRecord
 from app.services.retention import RetentionService
 from app.services.risk import RiskService
 from app.services.schedule import Schedule, ScheduleWatch
+from app.services.sources import SourceCatalogue, SourceRunner
 from app.services.strategies.catalogue import StrategyCatalogue
 from app.services.strategies.evaluation import Evaluator
 from app.services.strategies.instances import InstanceService
@@ -78,6 +79,7 @@ from app.wiring.messaging import LivePrices, make_budget, make_bus, make_dead_le
 from app.wiring.vault import open_vault
 
 if TYPE_CHECKING:
+    from app.adapters.source_runtime import HostedSources
     from app.adapters.strategy_runtime import HostedRuntime
     from app.core.strategies.registry import StrategyRegistry
     from app.services.streams.ports import StreamTiming
@@ -106,6 +108,7 @@ _SHARED = (
     "collection",
     "roll_ups",
     "importing",
+    "source_runner",
     "evaluator",
     "backtests",
     "accounts",
@@ -350,6 +353,23 @@ class Container:
         )
 
     @cached_property
+    def source_runtime(self) -> HostedSources:
+        """Where data sources run."""
+        from app.wiring.sources import make_source_runtime
+
+        return make_source_runtime(self.settings)
+
+    @cached_property
+    def sources(self) -> SourceCatalogue:
+        """Data sources."""
+        return SourceCatalogue(self.units, self.ids, self.source_runtime)
+
+    @cached_property
+    def source_runner(self) -> SourceRunner:
+        """Runs of data sources."""
+        return SourceRunner(self.units, self.source_runtime, self.queue, self.clock, self.ids)
+
+    @cached_property
     def exporting(self) -> Exporter:
         """Market history into files."""
         return Exporter(self.units)
@@ -570,9 +590,10 @@ class Container:
 
     def interrupt(self) -> None:
         """End what may run for minutes, so that the process can stop; its rows bring it back."""
-        runtime = self.__dict__.get("runtime")
-        if runtime is not None:
-            runtime.interrupt()
+        for name in ("runtime", "source_runtime"):
+            runtime = self.__dict__.get(name)
+            if runtime is not None:
+                runtime.interrupt()
 
     def start_background(self) -> None:
         """Start what runs beside the tasks: marking sent events, twice a second, and watching

@@ -14,8 +14,7 @@ from typing import Final
 #: What coverage hands to the processes that its own starts (patch = subprocess).
 _VARIABLE: Final = "COVERAGE_PROCESS_CONFIG"
 _TRACED: Final = tuple(
-    Path(__file__).parents[1] / "integration" / name
-    for name in ("cli", "host", "simulator", "streams")
+    Path(__file__).parents[1] / "integration" / name for name in ("cli", "host", "simulator")
 )
 
 

@@ -61,7 +61,7 @@ def test_every_alarm_says_what_to_do(language: str) -> None:
     assert {kind for kind in known if f"`{kind}`" not in text} == set()
 
 
-@pytest.mark.parametrize("name", ["operations", "INVARIANTS"])
+@pytest.mark.parametrize("name", ["operations", "INVARIANTS", "data-sources"])
 def test_both_languages_have_the_same_tables_and_commands(name: str) -> None:
     english, chinese = ((DOCS / f"{name}{each}.md").read_text() for each in LANGUAGES)
 

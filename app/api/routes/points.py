@@ -1,21 +1,31 @@
-"""Funding rates and open interest."""
+"""Funding rates, open interest, and points of any series."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from enum import StrEnum
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from app.api.dependencies import App, Principal
 from app.api.guard import GuardedRoute
 from app.api.openapi import problems
 from app.api.routes.market import End, OfExchange, OfInterval, OfSymbol, Start
-from app.schemas.common import Listing
-from app.schemas.points import FundingRate, OpenInterest
+from app.schemas.common import IntervalName, Listing, Symbol
+from app.schemas.points import AnyPoint, FundingRate, OpenInterest, points_csv
 from app.services.collection.points import Extra, PointKind
 
 router = APIRouter(prefix="/api/v1", tags=["market data"], route_class=GuardedRoute)
+#: A venue, or a data source as `source:<name>`.
+_ORIGIN: Final = r"^([a-z][a-z0-9_]{0,31}|source:[a-z][a-z0-9_-]{0,31})$"
 Most = Annotated[int, Query(ge=1, le=1000, description="at most so many")]
+
+
+class PointFormat(StrEnum):
+    """How points are written."""
+
+    JSON = "json"
+    CSV = "csv"
 
 
 @router.get("/funding", summary="Get funding rates", responses=problems(404))
@@ -57,3 +67,51 @@ def get_open_interest(
         next_cursor=None if following is None else str(following),
         has_more=following is not None,
     )
+
+
+@router.get(
+    "/points", summary="Get points", response_model=Listing[AnyPoint], responses=problems(404)
+)
+def get_points(
+    app: App,
+    _: Principal,
+    exchange: Annotated[
+        str,
+        Query(
+            pattern=_ORIGIN,
+            description="`source:<name>` of a data source, or a venue",
+            examples=["source:fear_greed"],
+        ),
+    ],
+    kind: Annotated[
+        str,
+        Query(
+            pattern=r"^[a-z][a-z0-9_]{0,31}$",
+            description="name of the series, or `funding`, `open_interest`",
+            examples=["fear_greed"],
+        ),
+    ],
+    symbol: Annotated[
+        Symbol | None, Query(description="left out where the series is about none")
+    ] = None,
+    interval: Annotated[IntervalName | None, Query(description="of open interest")] = None,
+    start: Start = None,
+    end: End = None,
+    limit: Most = 500,
+    form: Annotated[
+        PointFormat,
+        Query(alias="format", description="csv says where to go on in `Next-Cursor`"),
+    ] = PointFormat.JSON,
+) -> Response | Listing[AnyPoint]:
+    """Points of one series in [start, end), ascending, exactly as they were stated.
+
+    `next_cursor` is the `start` of the next page.
+    """
+    names = (exchange, symbol or "", kind, interval or "")
+    found, following = app.points.any_page(*names, start, end, limit)
+    points = [AnyPoint.of(each) for each in found]
+    cursor = None if following is None else str(following)
+    if form is PointFormat.CSV:
+        headers = {} if cursor is None else {"Next-Cursor": cursor}
+        return Response(points_csv(points), media_type="text/csv; charset=utf-8", headers=headers)
+    return Listing[AnyPoint](data=points, next_cursor=cursor, has_more=cursor is not None)

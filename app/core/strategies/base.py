@@ -16,7 +16,7 @@ from app.core.strategies import sizing
 from app.core.strategies.desk import Desk
 from app.core.strategies.errors import BadParameter
 from app.core.strategies.exact import Amount, exact
-from app.core.strategies.parameters import Parameter, resolve
+from app.core.strategies.parameters import Parameter, declared_in, resolve
 from app.core.strategies.signal import Signal, SignalAction
 from app.core.strategies.updates import OrderUpdate, OwnOrder
 
@@ -59,10 +59,7 @@ class BaseStrategy:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        found: dict[str, Any] = {}
-        for base in reversed(cls.__mro__):
-            found.update(vars(base))
-        cls.parameters = {name: item for name, item in found.items() if isinstance(item, Parameter)}
+        cls.parameters = declared_in(cls)
         taken = [name for name in cls.parameters if name in vars(BaseStrategy)]
         if taken:
             raise BadParameter(

@@ -204,6 +204,25 @@ class ChoiceParameter(Parameter[str]):
         return "one of " + ", ".join(repr(choice) for choice in self.choices)
 
 
+class TextParameter(Parameter[str]):
+    """A line of text, at most ``max_length`` characters: an address, a path, a word."""
+
+    def __init__(self, default: str, *, max_length: int = 200, help: str = "") -> None:  # noqa: A002
+        super().__init__(default, help=help)
+        self.max_length: Final = max_length
+
+    def parse(self, value: Any) -> str:
+        if not isinstance(value, str) or len(value) > self.max_length or not value.isprintable():
+            raise self._refuse(value)
+        return value
+
+    def _schema(self) -> dict[str, Any]:
+        return {"type": "string", "maxLength": self.max_length}
+
+    def accepted(self) -> str:
+        return f"text of at most {self.max_length} printable characters"
+
+
 class BoolParameter(Parameter[bool]):
     """Yes or no."""
 
@@ -223,10 +242,24 @@ class BoolParameter(Parameter[bool]):
         return "true or false"
 
 
+def declared_in(owner: type) -> dict[str, Parameter[Any]]:
+    """The parameters that a class and its bases declare, by name."""
+    found: dict[str, Any] = {}
+    for base in reversed(owner.__mro__):
+        found.update(vars(base))
+    return {name: item for name, item in found.items() if isinstance(item, Parameter)}
+
+
 def resolve(
-    strategy: str, declared: Mapping[str, Parameter[Any]], given: Mapping[str, Any]
+    owner: str,
+    declared: Mapping[str, Parameter[Any]],
+    given: Mapping[str, Any],
+    noun: str = "strategy",
 ) -> dict[str, Any]:
     """Every parameter's value: what is given, checked, and the defaults of the rest.
+
+    Args:
+        owner, noun: the class and what it is, for messages.
 
     Raises:
         BadParameter: a value is not accepted, or a name is unknown; the message lists the
@@ -236,15 +269,14 @@ def resolve(
     if unknown:
         known = ", ".join(declared) or "none"
         raise BadParameter(
-            f"strategy {strategy!r} has no parameter {', '.join(map(repr, unknown))}; "
-            f"it has: {known}"
+            f"{noun} {owner!r} has no parameter {', '.join(map(repr, unknown))}; it has: {known}"
         )
     values = {}
     for name, parameter in declared.items():
         try:
             values[name] = parameter.parse(given[name]) if name in given else parameter.default
         except BadParameter as error:
-            raise BadParameter(f"strategy {strategy!r}: {error.message}") from None
+            raise BadParameter(f"{noun} {owner!r}: {error.message}") from None
     return values
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 from app.core.errors import Conflict, UnknownName
 from app.core.strategies.base import BaseStrategy
 from app.core.strategies.parameters import json_schema
+from app.core.user_files import source_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +107,6 @@ def describe(name: str, strategy_class: type[BaseStrategy], source: str) -> Stra
 def listens(strategy_class: type[BaseStrategy]) -> bool:
     """Whether a strategy answers order events: whether it defines ``on_order_update``."""
     return strategy_class.on_order_update is not BaseStrategy.on_order_update
-
-
-def source_version(source: str) -> str:
-    """Identity of a strategy's code: sha256 of its text, in hex."""
-    return hashlib.sha256(source.encode()).hexdigest()
 
 
 def _source_of(strategy_class: type[BaseStrategy]) -> str:

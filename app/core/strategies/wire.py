@@ -40,12 +40,15 @@ class Message:
         return b"".join([_PREFIX.pack(len(text), len(self.blobs)), sizes, text, *self.blobs])
 
 
-def read_message(read: Callable[[int], bytes]) -> Message | None:
+def read_message(
+    read: Callable[[int], bytes], most_header: int = MAX_HEADER, most_blobs: int = MAX_BLOBS
+) -> Message | None:
     """The next message.
 
     Args:
         read: returns exactly as many bytes as it is asked for, or fewer at the end of the
             stream.
+        most_header, most_blobs: bytes of the header and number of blobs that are taken.
 
     Returns:
         The message, or None at the end of the stream.
@@ -57,7 +60,7 @@ def read_message(read: Callable[[int], bytes]) -> Message | None:
     if len(prefix) < _PREFIX.size:
         return None
     header_size, count = _PREFIX.unpack(prefix)
-    if header_size > MAX_HEADER or count > MAX_BLOBS:
+    if header_size > most_header or count > most_blobs:
         raise InvalidInput("the stream holds something else than messages")
     sizes = [_SIZE.unpack(read(_SIZE.size))[0] for _ in range(count)]
     if any(size > MAX_BLOB for size in sizes):

@@ -140,14 +140,27 @@ def tell_points(
     unit: Unit, exchange: str, symbol: str, extra: Extra, points: Sequence[Point], stored: int
 ) -> None:
     """Report that of these points, which ascend, so many were new or changed."""
+    tell_series(unit, exchange, symbol, extra.kind.value, extra.interval, points, stored)
+
+
+def tell_series(
+    unit: Unit,
+    exchange: str,
+    symbol: str,
+    kind: str,
+    interval: str,
+    points: Sequence[Point],
+    stored: int,
+) -> None:
+    """As ``tell_points``, of any series; one that is about no symbol has ``-`` in its topic."""
     unit.emit(
-        topic("market", extra.kind.value, exchange, symbol),
+        topic("market", kind, exchange, symbol or "-"),
         body(
             "points.v1",
-            kind=extra.kind.value,
+            kind=kind,
             exchange=exchange,
             symbol=symbol,
-            interval=extra.interval,
+            interval=interval,
             first=points[0].ts,
             last=points[-1].ts,
             count=stored,

@@ -26,6 +26,7 @@ LISTS = [
     ("data", "jobs"),
     ("data", "plans"),
     ("data", "plans", "list"),
+    ("data", "sources", "list"),
     ("data", "coverage"),
     ("data", "instruments"),
     ("risk", "rules"),

@@ -285,13 +285,13 @@ def test_where_many_days_are_marked_minutes_are_read_throughout(
 
 
 def test_long_histories_are_made_in_slices_that_end(world: Rolling) -> None:
-    world.heal(*range(4 * DAY + 600, 40 * DAY))
+    world.heal(*range(4 * DAY + 600, 22 * DAY))
     world.hints.sent.clear()
     world.clock.cost_s = 30.0
     assert world.rolls.roll_up(world.minutes().id) == 2 * 6 * 25
     assert world.hinted() == [(TASK, str(world.minutes().id))]
     world.clock.cost_s = 0.0
-    assert world.rolls.roll_up(world.minutes().id) == 24 * 25
+    assert world.rolls.roll_up(world.minutes().id) == 6 * 25
     world.check()
 
 
@@ -308,7 +308,7 @@ def test_files_bring_minutes_that_are_rolled_up(database_url: str, tmp_path: Pat
 
 
 def test_two_workers_take_turns(world: Rolling) -> None:
-    world.heal(*range(4 * DAY + 600, 20 * DAY))
+    world.heal(*range(4 * DAY + 600, 12 * DAY))
     changed: list[int] = []
     series_id = world.minutes().id
 
@@ -320,7 +320,7 @@ def test_two_workers_take_turns(world: Rolling) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sum(changed) == 16 * 25
+    assert sum(changed) == 8 * 25
     world.check()
 
 

@@ -147,7 +147,7 @@ def test_every_read_is_what_the_minutes_make_whatever_happens(
         units = units_over(engine, ManualClock())
         numbers = iter(range(10**6))
 
-        @settings(max_examples=15, deadline=None)
+        @settings(max_examples=6, deadline=None)
         @given(st.lists(DEEDS, max_size=10))
         @example([("day", 0, 2), ("day", 1, 2), ("hour", 100, 2), ("all steps",), ("gone", 25, 7)])
         @example(

@@ -26,6 +26,7 @@ from app.models import (
     BacktestRow,
     Base,
     CollectionPlanRow,
+    DataSourceRow,
     EquitySnapshotRow,
     FillRow,
     InstrumentLockRow,
@@ -336,6 +337,20 @@ def _points(unit: Unit) -> None:
     assert unit.points.store(series.id, [point._replace(second=ONE)], "test", NOW) == 1
     assert unit.points.read(series.id, 0, 2, 5) == [Point(1, ONE, ONE)]
     assert len(unit.points.revisions(series.id)) == 1
+    assert unit.points.series_of("okx") == [series]
+    bad = [(["x", 1, "NaN", None, None, None], "not finite")]
+    assert [unit.points.quarantine("okx", bad, "test", NOW) for _ in "12"] == [1, 0]
+    assert unit.points.count_quarantined("okx") == 1
+    assert [each.reason for each in unit.points.quarantined("okx", 5)] == ["not finite"]
+
+
+def _sources(unit: Unit) -> None:
+    made = row(DataSourceRow, name="one", enabled=True, due_at=NOW, lease_until=0, text="")
+    _keyed(unit.sources, made)
+    assert [unit.sources.named("one")] == unit.sources.all() == unit.sources.due(NOW)
+    assert unit.sources.due(NOW - 1) == []
+    unit.sources.delete(ID)
+    assert unit.sources.named("one") is None
 
 
 def _coverage(unit: Unit) -> None:
@@ -457,6 +472,7 @@ STORIES: tuple[Callable[[Unit], None], ...] = (
     _days,
     _activity,
     _points,
+    _sources,
     _coverage,
     _plans,
     _schedule_and_leases,

@@ -108,13 +108,16 @@ def years(mariadb: MariaDBServer) -> Iterator[Engine]:
 
 
 @pytest.mark.mysql
-@pytest.mark.parametrize("name", HOT)
-def test_it_reads_its_own_rows_and_few_others(name: str, years: Engine) -> None:
-    query, rows = HOT[name]
-    plans, read = _executed(years, query)
-    for plan in plans:
-        assert plan["key"] is not None, f"no index is used: {dict(plan)}"
-    assert read <= _PASSES * rows + _SLACK, f"{read} rows were read for {rows}"
+def test_each_reads_its_own_rows_and_few_others(years: Engine) -> None:
+    """In one test, for the years take longer to write than all of them to read."""
+    faults = {}
+    for name, (query, rows) in HOT.items():
+        plans, read = _executed(years, query)
+        if unindexed := [dict(plan) for plan in plans if plan["key"] is None]:
+            faults[name] = f"no index is used: {unindexed}"
+        elif read > _PASSES * rows + _SLACK:
+            faults[name] = f"{read} rows were read for {rows}"
+    assert faults == {}
 
 
 def _executed(engine: Engine, query: Callable[[Unit], Any]) -> tuple[list[Any], int]:

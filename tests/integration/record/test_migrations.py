@@ -38,6 +38,7 @@ COUNTS = {
     "epoch",
     "exchange_side",
     "expected",
+    "failures",
     "flat",
     "head",
     "id",

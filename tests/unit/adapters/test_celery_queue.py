@@ -31,6 +31,7 @@ def test_every_hint_that_services_give_names_a_task() -> None:
         "collection.run_job",
         "collection.follow",
         "collection.roll_up",
+        "collection.run_source",
         "orders.accept_signal",
         "orders.send",
         "orders.resolve",

@@ -16,11 +16,12 @@ from app.core.indicators.errors import BadIndicator
 from app.core.strategies.builtin.moving_average_cross import MovingAverageCross
 from app.core.strategies.errors import BadParameter, BadStrategyFile, StrategyFailed
 from app.core.strategies.evaluation import EvaluationRequest, EvaluationResult, evaluate
-from app.core.strategies.loader import MAX_SOURCE, StrategyRef, load_source
+from app.core.strategies.loader import StrategyRef, load_source
 from app.core.strategies.plain import Blobs, from_plain, to_plain
-from app.core.strategies.registry import StrategyInfo, source_version
+from app.core.strategies.registry import StrategyInfo
 from app.core.strategies.serving import describe_error, rebuild_error, serve
 from app.core.strategies.wire import Message
+from app.core.user_files import MAX_SOURCE, source_version
 
 FRAME = gapped(1, bars=40)
 CROSS = StrategyRef("moving_average_cross")

@@ -25,8 +25,18 @@ class Store:
             self.version += 1
         self.bars[minute] = close
 
-    def past_version(self, exchange: str, symbol: str, interval: str) -> tuple[int, int]:
-        return 1, self.version
+    def news(
+        self,
+        exchange: str,
+        symbol: str,
+        interval: str,
+        start: int,
+        end: int,
+        known: tuple[tuple[int, int], int] | None = None,
+    ) -> tuple[tuple[int, int], KlineFrame]:
+        version = (1, self.version)
+        begin = known[1] if known is not None and known[0] == version else start
+        return version, self.frame(exchange, symbol, interval, begin, end)
 
     def frame(self, exchange: str, symbol: str, interval: str, start: int, end: int) -> KlineFrame:
         inside = [minute for minute in sorted(self.bars) if start <= minute * MINUTE_MS < end]
