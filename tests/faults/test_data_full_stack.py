@@ -185,7 +185,7 @@ def test_a_ban_stops_every_process_to_its_end(stack: Stack, said: Said) -> None:
         over = struck["wall_ms"] + BAN_S * 1000
         # What had left before the answer came may still arrive.
         until(lambda: time.time() * 1000 > over, BAN_S + 10, "the ban is over")
-        asked = stack.control.requests(since_seq=struck["seq"])
+        asked = stack.control.requests(since_seq=struck["seq"], transport="rest")
         early = [each for each in asked if struck["wall_ms"] + 1_000 < each["wall_ms"] < over]
         assert early == []
         took = next_bar(stack)
