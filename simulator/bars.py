@@ -83,12 +83,13 @@ class Bars:
         """Open, high, low and close."""
         return self.open, self.high, self.low, self.close
 
-    def _with(self, columns: Iterable[Ints]) -> Bars:
+    def with_columns(self, columns: Iterable[Ints]) -> Bars:
+        """Bars of other columns in the same units."""
         return made_like(self, columns)
 
     def cut(self, start: int, stop: int) -> Bars:
         """Bars by position, [start, stop)."""
-        return self._with([column[start:stop] for column in self.columns()])
+        return self.with_columns([column[start:stop] for column in self.columns()])
 
     def between(self, start_ts: int, end_ts: int) -> Bars:
         """Bars that open in [start_ts, end_ts)."""
@@ -101,7 +102,7 @@ class Bars:
 
     def where(self, mask: npt.NDArray[np.bool_]) -> Bars:
         """The bars at which a mask is true."""
-        return self._with([column[mask] for column in self.columns()])
+        return self.with_columns([column[mask] for column in self.columns()])
 
     def traded(self) -> Bars:
         """The bars in which anything was traded."""
@@ -110,7 +111,7 @@ class Bars:
 
     def newest_first(self) -> Bars:
         """The same bars in the order in which some venues list them."""
-        return self._with([column[::-1] for column in self.columns()])
+        return self.with_columns([column[::-1] for column in self.columns()])
 
     def rounded(self, tick: int) -> Bars:
         """These bars with every price on a coarser tick, given in the price unit.
@@ -119,12 +120,12 @@ class Bars:
         """
         prices = [np.maximum((column + tick // 2) // tick, 1) * tick for column in self.prices()]
         rest = self.columns()
-        return self._with([rest[0], *prices, *rest[5:]])
+        return self.with_columns([rest[0], *prices, *rest[5:]])
 
     def joined(self, *others: Bars) -> Bars:
         """This and the others, which must follow it in time and share its units."""
         parts: list[Bars] = [self, *others]
-        return self._with(
+        return self.with_columns(
             [
                 np.concatenate(group)
                 for group in zip(*(part.columns() for part in parts), strict=True)
@@ -134,11 +135,20 @@ class Bars:
     def with_bar(self, bar: Bar) -> Bars:
         """These bars and one more at the end."""
         one = [np.array([value], dtype=np.int64) for value in bar]
-        return self._with([np.concatenate(pair) for pair in zip(self.columns(), one, strict=True)])
+        return self.with_columns(
+            [np.concatenate(pair) for pair in zip(self.columns(), one, strict=True)]
+        )
 
     def price(self, units: int) -> Decimal:
         """A price column's count as an amount."""
         return Decimal(units).scaleb(-self.price_decimals)
+
+    def amounts(self, bar: Bar) -> tuple[Decimal, Decimal]:
+        """Volume and turnover of a bar of these."""
+        return (
+            Decimal(bar.volume).scaleb(-self.volume_decimals),
+            Decimal(bar.quote_volume).scaleb(-self.quote_decimals),
+        )
 
     def aggregated(self, interval: Interval, ahead_ms: int = 0) -> Bars:
         """Bars of a coarser interval; the last may be incomplete.
@@ -163,7 +173,9 @@ class Bars:
         ]
         high = np.maximum.reduceat(self.high, starts)
         low = np.minimum.reduceat(self.low, starts)
-        return self._with([opens[starts], self.open[starts], high, low, self.close[ends], *sums])
+        return self.with_columns(
+            [opens[starts], self.open[starts], high, low, self.close[ends], *sums]
+        )
 
 
 def from_columns(

@@ -7,16 +7,27 @@ answered with ``{"error": …}`` and a 4xx status.
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Awaitable, Callable
-from enum import StrEnum
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from aiohttp import web
 
-from app.core.errors import Conflict, InvalidInput, NotFound, TidemarkError
-from app.core.money import canonical, parse_amount
+from app.core.errors import InvalidInput
+from app.core.money import canonical
 from simulator.clock import wall_ms
+from simulator.control_bodies import (
+    Handler,
+    amount_of,
+    answering,
+    json_object,
+    no_such_route,
+    number_of,
+    read_body,
+    read_query,
+    text_of,
+    whole_of,
+    word_of,
+)
+from simulator.control_klines import KlineControl
 from simulator.exchange import Account
 from simulator.faults import Faults
 from simulator.instruments import FILTERS, Status
@@ -32,9 +43,6 @@ _REQUEST_FIELDS: Final = frozenset(
 _TIMES: Final = ("from_ms", "listed_ms", "delisted_ms")
 _ORDER_FIELDS: Final = frozenset({"account", "symbol", "status", "client_order_id_prefix"})
 
-Handler = Callable[[web.Request], Awaitable[Any]]
-W = TypeVar("W", bound=StrEnum)
-
 
 class Control:
     """Routes under ``/control``."""
@@ -43,6 +51,7 @@ class Control:
         self._venue = venue
         self._record = record
         self._faults = faults
+        self._klines = KlineControl(venue)
 
     def add_routes(self, app: web.Application) -> None:
         """Mount the control API on an application."""
@@ -61,10 +70,11 @@ class Control:
             ("GET", "/control/record/requests"): self._requests,
             ("DELETE", "/control/record/requests"): self._forget,
             ("GET", "/control/record/orders"): self._orders,
+            **self._klines.routes(),
         }
         for (method, path), handler in routes.items():
-            app.router.add_route(method, path, _answering(handler))
-        app.router.add_route("*", "/control/{rest:.*}", _no_such_route)
+            app.router.add_route(method, path, answering(handler))
+        app.router.add_route("*", "/control/{rest:.*}", no_such_route)
 
     # -- clock ----------------------------------------------------------------------------
 
@@ -73,13 +83,13 @@ class Control:
         return {"market_ms": clock.now(), "wall_ms": wall_ms(), "mode": clock.mode.value}
 
     async def _advance(self, request: web.Request) -> Any:
-        body = await _body(request, {"to_ms", "by_ms"})
+        body = await read_body(request, {"to_ms", "by_ms"})
         if len(body) != 1:
             raise InvalidInput("say how far: either to_ms or by_ms")
         if "to_ms" in body:
-            to_ms = _whole(body, "to_ms")
+            to_ms = whole_of(body, "to_ms")
         else:
-            to_ms = self._venue.clock.now() + _whole(body, "by_ms")
+            to_ms = self._venue.clock.now() + whole_of(body, "by_ms")
         await self._venue.advance(to_ms)
         return await self._clock(request)
 
@@ -102,17 +112,18 @@ class Control:
         }
 
     async def _create_account(self, request: web.Request) -> Any:
-        body = await _body(request, {"name", "balances", "api_key", "api_secret"})
-        name = _text(body, "name")
+        body = await read_body(request, {"name", "balances", "api_key", "api_secret"})
+        name = text_of(body, "name")
         balances = {
-            asset: _amount(amount) for asset, amount in _object(body.get("balances", {})).items()
+            asset: amount_of(amount)
+            for asset, amount in json_object(body.get("balances", {})).items()
         }
         if any(amount < 0 for amount in balances.values()):
             raise InvalidInput("a balance must not be negative")
         account = Account(
             name,
-            _text(body, "api_key") if "api_key" in body else self._secret("key", name),
-            _text(body, "api_secret") if "api_secret" in body else self._secret("secret", name),
+            text_of(body, "api_key") if "api_key" in body else self._secret("key", name),
+            text_of(body, "api_secret") if "api_secret" in body else self._secret("secret", name),
         )
         if not account.api_key.isalnum() or not account.api_key.isascii():
             raise InvalidInput("api_key must be made of ASCII letters and digits")
@@ -125,10 +136,10 @@ class Control:
         return hashlib.sha256(text.encode()).hexdigest()
 
     async def _deposit(self, request: web.Request) -> Any:
-        body = await _body(request, {"account", "asset", "amount"})
-        account, asset = _text(body, "account"), _text(body, "asset")
+        body = await read_body(request, {"account", "asset", "amount"})
+        account, asset = text_of(body, "account"), text_of(body, "asset")
         exchange = self._venue.exchange
-        exchange.deposit(account, asset, _amount(body.get("amount")))
+        exchange.deposit(account, asset, amount_of(body.get("amount")))
         return {
             "account": account,
             "asset": asset,
@@ -138,15 +149,15 @@ class Control:
     # -- the venue's own doings -----------------------------------------------------------
 
     async def _change_instrument(self, request: web.Request) -> Any:
-        body = await _body(request, {"symbol", "venue", "status", *FILTERS, *_TIMES})
-        times = {name: _whole(body, name) for name in _TIMES if name in body}
+        body = await read_body(request, {"symbol", "venue", "status", *FILTERS, *_TIMES})
+        times = {name: whole_of(body, name) for name in _TIMES if name in body}
         change = Change(
-            filters={name: _amount(body[name]) for name in FILTERS if name in body},
-            status=_word(Status, body, "status") if "status" in body else None,
+            filters={name: amount_of(body[name]) for name in FILTERS if name in body},
+            status=word_of(Status, body, "status") if "status" in body else None,
             **times,
         )
-        venue = _text(body, "venue") if "venue" in body else BINANCE
-        market = self._venue.change_instrument(_text(body, "symbol"), change, venue)
+        venue = text_of(body, "venue") if "venue" in body else BINANCE
+        market = self._venue.change_instrument(text_of(body, "symbol"), change, venue)
         now = self._venue.clock.now()
         return {
             "symbol": market.spec.symbol,
@@ -157,8 +168,8 @@ class Control:
         }
 
     async def _maintain(self, request: web.Request) -> Any:
-        body = await _body(request, {"mode"})
-        self._venue.maintain(_word(Maintenance, body, "mode"))
+        body = await read_body(request, {"mode"})
+        self._venue.maintain(word_of(Maintenance, body, "mode"))
         return {"mode": self._venue.maintenance.value}
 
     # -- faults ---------------------------------------------------------------------------
@@ -167,22 +178,22 @@ class Control:
         return {"faults": [rule.to_json() for rule in self._faults.rules()]}
 
     async def _add_fault(self, request: web.Request) -> Any:
-        return self._faults.add(await _body(request)).to_json()
+        return self._faults.add(await read_body(request)).to_json()
 
     async def _clear_faults(self, _: web.Request) -> Any:
         self._faults.clear()
         return {}
 
     async def _remove_fault(self, request: web.Request) -> Any:
-        self._faults.remove(_number(request.match_info["id"], "fault id"))
+        self._faults.remove(number_of(request.match_info["id"], "fault id"))
         return {}
 
     # -- record ---------------------------------------------------------------------------
 
     async def _requests(self, request: web.Request) -> Any:
-        query = _query(request, _REQUEST_FIELDS | {"since_seq", "limit"})
-        since = _number(query.pop("since_seq", "0"), "since_seq")
-        limit = _number(query.pop("limit", str(_MAX_PAGE)), "limit")
+        query = read_query(request, _REQUEST_FIELDS | {"since_seq", "limit"})
+        since = number_of(query.pop("since_seq", "0"), "since_seq")
+        limit = number_of(query.pop("limit", str(_MAX_PAGE)), "limit")
         found = self._record.select(query, since, min(limit, _MAX_PAGE))
         return {"requests": [entry.to_json() for entry in found]}
 
@@ -191,7 +202,7 @@ class Control:
         return {}
 
     async def _orders(self, request: web.Request) -> Any:
-        query = _query(request, _ORDER_FIELDS)
+        query = read_query(request, _ORDER_FIELDS)
         if "status" in query and query["status"] not in set(State):
             raise InvalidInput(f"status must be one of {', '.join(State)}")
         prefix = query.get("client_order_id_prefix", "")
@@ -212,87 +223,3 @@ def _is_wanted(order: Order, query: dict[str, str]) -> bool:
         "status": order.state.value,
     }
     return all(query.get(name, fact) == fact for name, fact in facts.items())
-
-
-# -- reading and answering ----------------------------------------------------------------
-
-
-def _answering(handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def answer(request: web.Request) -> web.Response:
-        try:
-            return web.json_response(await handler(request))
-        except TidemarkError as error:
-            return _error(error)
-
-    return answer
-
-
-def _error(error: TidemarkError) -> web.Response:
-    status = 409 if isinstance(error, Conflict) else 404 if isinstance(error, NotFound) else 422
-    return web.json_response({"error": error.message}, status=status)
-
-
-async def _no_such_route(request: web.Request) -> web.Response:
-    message = f"{request.method} {request.path} is not part of the control API"
-    return web.json_response({"error": message}, status=404)
-
-
-async def _body(request: web.Request, known: set[str] | None = None) -> dict[str, Any]:
-    try:
-        body = _object(json.loads(await request.text() or "{}"))
-    except ValueError:
-        raise InvalidInput("the body is not JSON") from None
-    unknown = [] if known is None else sorted(set(body) - known)
-    if unknown:
-        fields = ", ".join(sorted(known or ()))
-        raise InvalidInput(f"unknown field {unknown[0]!r}; known are {fields}")
-    return body
-
-
-def _object(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise InvalidInput("expected a JSON object")
-    return value
-
-
-def _text(body: dict[str, Any], name: str) -> str:
-    value = body.get(name)
-    if not isinstance(value, str) or not value or len(value) > 200:
-        raise InvalidInput(f"{name} must be a text of 1 to 200 characters")
-    return value
-
-
-def _word(kind: type[W], body: dict[str, Any], name: str) -> W:
-    try:
-        return kind(str(body.get(name)))
-    except ValueError:
-        raise InvalidInput(f"{name} must be one of {', '.join(kind)}") from None
-
-
-def _whole(body: dict[str, Any], name: str) -> int:
-    value = body.get(name)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidInput(f"{name} must be a whole number of milliseconds")
-    if abs(value) > 1 << 53:
-        raise InvalidInput(f"{name} was {value}, which is not a time")
-    return value
-
-
-def _amount(value: Any) -> Any:
-    if not isinstance(value, str):
-        raise InvalidInput('amounts are texts, as in "0.015"')
-    return parse_amount(value)
-
-
-def _query(request: web.Request, known: frozenset[str] | set[str]) -> dict[str, str]:
-    query = dict(request.query)
-    unknown = sorted(set(query) - known)
-    if unknown:
-        raise InvalidInput(f"unknown filter {unknown[0]!r}; known are {', '.join(sorted(known))}")
-    return query
-
-
-def _number(text: str, name: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 15:
-        raise InvalidInput(f"{name} must be a whole number")
-    return int(text)

@@ -38,7 +38,17 @@ class Action(StrEnum):
         return self.value.startswith("ws_")
 
 
-BODIES: Final = ("html", "truncated", "null_id", "empty")
+BODIES: Final = (
+    "html",
+    "truncated",
+    "null_id",
+    "empty",
+    "duplicate_key",
+    "nan",
+    "doubled",
+    "shuffled",
+    "overlapping",
+)
 _NEEDS_MS: Final = {Action.LATE_ACCEPT, Action.QUERY_LAG, Action.DELAY, Action.WS_DELAY}
 _TEXTS: Final = (
     "method",

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Final
 
-import orjson
 from aiohttp import web
 
 from simulator.clock import wall_ms
 from simulator.dialects.http import Answer, Dialect, Request
 from simulator.faults import Action, Faults, Rule
+from simulator.garbling import garbled
 from simulator.record import Record, RequestRecord, client_order_id
 from simulator.venue import Venue
 
-_HTML: Final = b"<html><head><title>maintenance</title></head><body>Be back soon</body></html>"
 _CUTS: Final = {Action.REFUSE, Action.LOSE_REPLY, Action.LATE_ACCEPT}
 
 
@@ -106,7 +104,7 @@ class RestServer:
         if rule.action is Action.ERROR_AFTER:
             made = self._rest.fault(rule)
         else:
-            made = _garbled(rule, answer)
+            made = garbled(rule, answer)
         entry.status, entry.code = made.status, made.code
         return made
 
@@ -130,16 +128,3 @@ def _cut(http: web.Request) -> web.StreamResponse:
     if http.transport is not None:
         http.transport.abort()
     return web.Response(status=500)
-
-
-def _garbled(rule: Rule, answer: Answer) -> Answer:
-    if rule.body == "html":
-        return replace(answer, status=200, body=_HTML, content_type="text/html")
-    if rule.body == "truncated":
-        return replace(answer, body=answer.body[: len(answer.body) // 2])
-    if rule.body == "empty":
-        return replace(answer, body=b"")
-    decoded = orjson.loads(answer.body)
-    if isinstance(decoded, dict):
-        decoded |= dict.fromkeys(decoded.keys() & {"orderId", "clientOrderId", "symbol"})
-    return replace(answer, body=orjson.dumps(decoded))

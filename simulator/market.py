@@ -12,6 +12,7 @@ from app.core.market.intervals import Interval
 from simulator import noise
 from simulator.bars import Bar, Bars, no_bars
 from simulator.book import Book, BookMaker
+from simulator.edits import EditedTape
 from simulator.instruments import Spec, Status
 from simulator.tape import Tape
 from simulator.window import Listed, WindowTape
@@ -49,7 +50,7 @@ class Market:
         self._statuses: list[tuple[int, Status]] = [(0, Status.TRADING)]
         self._made_with = spec
         self.tape = tape
-        self._whole = tape
+        self._whole: Tape = tape
         self._listed = Listed(tape.first_ts)
         self._books = BookMaker(noise.key(seed, spec.symbol, "book"), spread_bps)
         self._path_key = noise.key(seed, spec.symbol, "path")
@@ -82,6 +83,13 @@ class Market:
         )
         self.delisted_ms = self._listed.until
         self.tape = WindowTape(self._whole, self._listed)
+
+    def edited(self) -> EditedTape:
+        """The tape as one of which bars can be taken out and stated anew."""
+        if not isinstance(self._whole, EditedTape):
+            self._whole = EditedTape(self._whole)
+            self.tape = WindowTape(self._whole, self._listed)
+        return self._whole
 
     def is_open(self, ts: int) -> bool:
         """Whether orders are taken: while it trades and there is a tape, which there is not

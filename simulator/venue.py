@@ -118,7 +118,7 @@ class Venue:
             NotFound: there is no such venue, or it does not list the symbol.
             InvalidInput: the filters or times make no sense.
         """
-        market = self._market(venue, symbol)
+        market = self.listed(symbol, venue)
         if change.from_ms is not None and change.status is None:
             raise InvalidInput("from_ms says from when on a status holds; give the status too")
         self._check_span(market, change)
@@ -133,7 +133,12 @@ class Venue:
                     each.list_between(change.listed_ms, change.delisted_ms)
         return market
 
-    def _market(self, venue: str, symbol: str) -> Market:
+    def listed(self, symbol: str, venue: str = BINANCE) -> Market:
+        """The market of a symbol at a venue.
+
+        Raises:
+            NotFound: there is no such venue, or it does not list the symbol.
+        """
         if venue != BINANCE and venue not in self.listings:
             known = ", ".join((BINANCE, *self.listings))
             raise NotFound(f"venue {venue[:30]!r} is not simulated; simulated are {known}")

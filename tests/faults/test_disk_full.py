@@ -16,15 +16,14 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
 
 from app.config import Settings
 from app.core.errors import Unavailable
 from app.core.orders.state import UNSETTLED
 from app.core.orders.types import OrderStatus
-from app.models import AccountRow, Base, OrderRow
+from app.models import AccountRow, OrderRow
 from tests.support.api import ApiClient, api_over
-from tests.support.disk import Disk, small_disk
+from tests.support.disk import Disk, damaged, small_disk
 from tests.support.installation import Installation, installed
 from tests.support.servers import MariaDBServer
 from tests.support.simulator import ROOT, SimulatorProcess
@@ -100,18 +99,6 @@ def assert_whole(here: Installation, account: AccountRow) -> None:
         assert unit.orders.count_unsettled(account.id) == 0
     world = World(here.parts, here.venue, carried=True)
     assert world.breaches(expected=("account-not-comparable",)) == []
-
-
-def damaged(engine: Engine) -> list[str]:
-    """What the database's own check of every page finds."""
-    with engine.connect() as connection:
-        if engine.dialect.name == "sqlite":
-            said = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
-            return [each for each in said if each != "ok"]
-        names = ", ".join(Base.metadata.tables)
-        rows = connection.exec_driver_sql(f"CHECK TABLE {names} EXTENDED").all()
-        assert len(rows) == len(Base.metadata.tables)
-        return [str(row) for row in rows if row[3] != "OK"]
 
 
 @pytest.fixture

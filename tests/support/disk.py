@@ -1,4 +1,4 @@
-"""A disk that a rehearsal may fill: a file system of its own in memory."""
+"""A disk that a rehearsal may fill: a file system of its own in memory, and what it left whole."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from sqlalchemy import Engine
 
+from app.models import Base
 from tests.support.waiting import until
 
 _PAGE: Final = 4_096
@@ -70,6 +72,18 @@ def small_disk(path: Path, size: int = 4 * 1024**3) -> Iterator[Disk]:
     finally:
         # Lazily: a process that is being ended may hold a file for a moment longer.
         subprocess.run(["umount", "--lazy", os.fspath(path)], check=True)
+
+
+def damaged(engine: Engine) -> list[str]:
+    """What a database's own check of every page finds."""
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            said = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
+            return [each for each in said if each != "ok"]
+        names = ", ".join(Base.metadata.tables)
+        rows = connection.exec_driver_sql(f"CHECK TABLE {names} EXTENDED").all()
+        assert len(rows) == len(Base.metadata.tables)
+        return [str(row) for row in rows if row[3] != "OK"]
 
 
 def _mount(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -33,6 +33,7 @@ from app.cli.supervision import state
 from app.config import Settings
 from app.core.orders.types import OrderStatus
 from app.wiring import Container
+from tests.support.data_world import DataWorld, assert_data
 from tests.support.proxy import FaultProxy, Mode
 from tests.support.servers import free_port
 from tests.support.simulator import ROOT, SimulatorControl, SimulatorProcess
@@ -42,6 +43,8 @@ from tests.support.world import World, assert_world
 #: Eight processes start at once, on two cores that others use too.
 START_S: Final = 150.0
 BACK_S: Final = 60.0
+# A job whose worker died is taken over when its lease of 90 s has run out.
+_FILLED_S: Final = 240.0
 _ACCOUNT: Final = "rehearsal"
 _SYMBOL: Final = "BTC/USDT"
 # Binance takes 50 orders in ten seconds; strategy and resends need some of them.
@@ -211,6 +214,7 @@ class Stack:
             log_level="ERROR",
         )
         self.parts = Container(settings, CeleryQueue(make_celery(settings.broker_url)))
+        self.data = DataWorld(self.parts.units, self.control)
 
     def up(self) -> None:
         """Start the supervisor, as a person does."""
@@ -264,6 +268,8 @@ class Stack:
             state=self._journal,
         )
         self.venue.start()
+        if "data" in self.__dict__:
+            self.data.venue = self.control
 
     @property
     def control(self) -> SimulatorControl:
@@ -425,14 +431,19 @@ class Stack:
         with self.parts.units.read() as unit:
             return unit.audit.last_event_id()
 
-    def check(self, trader: Trader, *, since: int, expected: tuple[str, ...] = ()) -> None:
-        """Everything heals, comes to rest, and must hold."""
+    def check_world(self, *, since: int, expected: tuple[str, ...] = ()) -> None:
+        """Record, venue and queue, and the whole store against the venue's bars (D1 to D6)."""
         for proxy in self.proxies.values():
             proxy.turn(Mode.PASS)
         self.all_up()
         world = World(self.parts, self.control, alarms_after=since)
         # A buy that expired during an outage leaves the strategy nothing to sell: the gate says so.
         assert_world(world, expected=(*expected, "denied"), seconds=90)
+        assert_data(self.data, seconds=_FILLED_S)
+
+    def check(self, trader: Trader, *, since: int, expected: tuple[str, ...] = ()) -> None:
+        """Everything heals, comes to rest, and must hold."""
+        self.check_world(since=since, expected=expected)
         assert not [each for each in trader.placed if each.refused], trader.placed
         keys = [each.order_id for each in trader.confirmed()]
         assert len(keys) == len(set(keys))

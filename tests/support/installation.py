@@ -56,6 +56,7 @@ class Installation:
     Attributes:
         strategies: classes by name that are registered beside the built-ins.
         checkpoint: called between the steps of the order protocol.
+        venue_timeout_s: how long an answer of the venue is waited for.
         ran: the tasks that ran, in order.
     """
 
@@ -67,6 +68,7 @@ class Installation:
     clock: ManualClock = field(default_factory=lambda: ManualClock(SystemClock().now_ms()))
     queue: Line = field(default_factory=Line)
     bus: Heard = field(default_factory=Heard)
+    venue_timeout_s: float = 5.0
     ran: list[tuple[str, ...]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -82,7 +84,7 @@ class Installation:
             database_url=self.database_url,
             simulator_url=self.simulator.url,
             venue_weight=1_000_000,
-            venue_timeout_s=5,
+            venue_timeout_s=self.venue_timeout_s,
             log_level="ERROR",
         )
         return Parts(

@@ -145,8 +145,10 @@ class FaultProxy:
                     if way is Direction.REPLY:
                         _reset(target)
                     break
-            with contextlib.suppress(OSError):
-                target.shutdown(socket.SHUT_WR)
+        # Also where the source was reset, as by a process that is killed before it has read all:
+        # a server that never learns of that keeps the dead one's locks.
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
 
     def _strikes(self, way: Direction, piece: bytes) -> tuple[bool, bool]:
         with self._turned:

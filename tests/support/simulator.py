@@ -104,6 +104,29 @@ class SimulatorControl:
         result: dict[str, Any] = self.call("POST", "/instruments", json=body)
         return result
 
+    def omit(self, symbol: str, from_ms: int, to_ms: int) -> None:
+        """Take out the bars of Binance spot that open in [from_ms, to_ms)."""
+        body = {"edit": "omit", "symbol": symbol, "from_ms": from_ms, "to_ms": to_ms}
+        self.call("POST", "/klines", json=body)
+
+    def restore(self, symbol: str) -> None:
+        """Put back whatever bars were taken out."""
+        self.call("POST", "/klines", json={"edit": "restore", "symbol": symbol})
+
+    def revise(self, symbol: str, open_ms: int, volume: str) -> None:
+        """State another volume for one bar."""
+        body = {"edit": "revise", "symbol": symbol, "from_ms": open_ms, "volume": volume}
+        self.call("POST", "/klines", json=body)
+
+    def klines(
+        self, symbol: str, interval: str, from_ms: int, to_ms: int, venue: str = "binance"
+    ) -> list[list[Any]]:
+        """The closed bars that a venue really has, at most 10,000, past every fault."""
+        asked = {"symbol": symbol, "venue": venue, "interval": interval}
+        asked |= {"from_ms": str(from_ms), "to_ms": str(to_ms)}
+        result: list[list[Any]] = self.call("GET", "/record/klines", params=asked)["klines"]
+        return result
+
     def maintain(self, mode: str) -> None:
         """Maintenance: ``trading``, ``all``, or ``none`` to come back."""
         self.call("POST", "/maintenance", json={"mode": mode})

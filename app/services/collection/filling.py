@@ -231,19 +231,32 @@ def _learned(
         low = max(0, bisect_right(starts, left.end) - 1)
         near = before[low : bisect_left(starts, right.start)]
         absent += observed_absent(near, left.end, right.start, now_ms)
-    learned = [absent]
-    stored = set(times)
-    for bad in answer.bad:
-        on_grid = target.interval.floor(bad.open_ts) == bad.open_ts
-        inside = answer.ask.start <= bad.open_ts < answer.ask.end
-        if on_grid and inside and bad.open_ts not in stored:
-            end = target.interval.next(bad.open_ts)
-            learned.append(refused(before, bad.open_ts, end, bad.reason, now_ms))
+    learned = [absent, _refused(target, answer, before, now_ms)]
     if over:
         proof = {"status": "delisted", "seen_at": now_ms}
         rest = (answer.ask.wanted_from, answer.ask.end)
         learned.append([Span(*rest, CoverageState.AFTER_DELISTING, proof)])
     return [*learned, runs]
+
+
+def _refused(target: Target, answer: Answer, before: Sequence[Span], now_ms: int) -> list[Span]:
+    """What is known of the bars that came, were refused, and came in no better shape either."""
+    stored = set(answer.times)
+    reasons = {
+        bad.open_ts: bad.reason
+        for bad in answer.bad
+        if answer.ask.start <= bad.open_ts < answer.ask.end
+        and target.interval.floor(bad.open_ts) == bad.open_ts
+        and bad.open_ts not in stored
+    }
+    found: list[Span] = []
+    # A page in disorder has hundreds of them among as many spans: none looks at all of these.
+    starts = [span.start for span in before]
+    for opened in sorted(reasons):
+        end = target.interval.next(opened)
+        near = before[max(0, bisect_right(starts, opened) - 1) : bisect_left(starts, end)]
+        found += refused(near, opened, end, reasons[opened], now_ms)
+    return found
 
 
 def _is_delisted(unit: Unit, target: Target) -> bool:

@@ -100,6 +100,15 @@ def test_every_expected_bar_is_accounted_for_once(
     assert sum(counts.values()) == bars
 
 
+@given(st.integers(1, 39))
+def test_an_empty_range_has_nothing_to_account_for(minute: int) -> None:
+    """Also inside a span, where a job asks whose last page was stored before it was killed."""
+    known = [Span(0, 40 * M, PRESENT)]
+    assert account(known, minute * M, minute * M) == []
+    assert account(known, (minute + 1) * M, minute * M) == []
+    assert missing(known, minute * M, minute * M, NOW) == []
+
+
 @given(LAYERS)
 def test_what_is_missing_is_exactly_what_is_pending_and_due(layers: list[Span]) -> None:
     spans = lay([], *layers)
