@@ -260,7 +260,8 @@ def _altered(kept: Kept, held: Held, theirs: Theirs) -> Iterator[Breach]:
             continue  # wanted by no plan any more, or closed since the venue was asked
         said = theirs.get(opened)
         if said is not None:
-            said = said._replace(**dict.fromkeys(_UNSTATED.get(kept.exchange, ())))
+            unstated: dict[str, Any] = dict.fromkeys(_UNSTATED.get(kept.exchange, ()))
+            said = said._replace(**unstated)
         if said != row:
             text = f"{kept} {opened}: the venue says {said} and we hold {row}"
             yield Breach("D4", str(kept), text)

@@ -44,5 +44,5 @@ class Deaf(BaseStrategy):
         if len(self.state["bars"]) > 1:
             return None
         if self.below:
-            return self.buy("0.01", "limit", limit=kline.close * 0.9995, tag="first")
+            return self.buy("0.01", "limit", limit=kline.close * 0.95, tag="first")
         return self.buy("0.01", tag="first")
