@@ -236,6 +236,8 @@ def _periodic(parts: Container) -> dict[str, Callable[..., object]]:
         "maintenance.choose_symbols": (choose_symbols,),
         "maintenance.verify_days": (parts.collection.verify_yesterday,),
         "maintenance.count_activity": (parts.collection.activity.count_all,),
+        "maintenance.retain": (parts.retention.apply,),
+        "maintenance.keep_partitions": (parts.partitioning.maintain,),
         "maintenance.prune": (parts.schedule.prune, parts.relay.prune),
     }
     return {task: _once_a_slot(parts, task, steps) for task, steps in work.items()}
