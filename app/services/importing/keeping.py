@@ -45,8 +45,7 @@ def keep_chunk(
         Unavailable: the bulk load did not store exactly these rows; roll back.
     """
     exchange, symbol, name, kind = file.series
-    series = unit.klines.series(exchange, symbol, name, unit.now_ms, kind=kind)
-    unit.klines.lock_series(series.id)
+    series = unit.klines.locked(exchange, symbol, name, unit.now_ms, kind=kind)
     source = f"file:{file.name}"[:_NAME_LIMIT]
     quarantined = unit.klines.quarantine(series.id, chunk.bad, source, unit.now_ms)
     runs = present_spans(chunk.good.open_ts, file.interval)

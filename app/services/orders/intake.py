@@ -339,20 +339,26 @@ class OrderIntake:
             updated_at=unit.now_ms,
         )
         unit.orders.add(order)
-        held = unit.accounts.lock_balances(account_id, [asset])[asset]
-        unit.accounts.move(held, free=-amount, locked=amount, at=unit.now_ms)
-        unit.flush()
-        note(
-            unit,
-            order,
-            "created",
-            OrderStatus.NEW,
-            reference_price=canonical(reference.price),
-            reserved_asset=asset,
-            reserved_amount=canonical(amount),
-            reserve_buffer=canonical(context.reserve_buffer),
-        )
+        _reserve(unit, order, context)
         return order
+
+
+def _reserve(unit: Unit, order: OrderRow, context: RiskContext) -> None:
+    """Hold what a new order may cost, and report the order with what is held for it."""
+    asset, amount = order.reserved_asset, order.reserved_amount
+    held = unit.accounts.lock_balances(order.account_id, [asset])[asset]
+    unit.accounts.move(held, free=-amount, locked=amount, at=unit.now_ms)
+    unit.flush()
+    note(
+        unit,
+        order,
+        "created",
+        OrderStatus.NEW,
+        reference_price=canonical(order.reference_price),
+        reserved_asset=asset,
+        reserved_amount=canonical(amount),
+        reserve_buffer=canonical(context.reserve_buffer),
+    )
 
 
 def _expire_unjudged(unit: Unit, instance: StrategyInstanceRow, key: str) -> None:
