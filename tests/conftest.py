@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.schema import LentDatabases
 from tests.support.servers import (
     Databases,
     MariaDBServer,
@@ -31,6 +32,7 @@ from tests.support.tracing import ChildTracing
 MARKER_OF_FIXTURE = {
     "mariadb": "mysql",
     "databases": "mysql",
+    "lent_databases": "mysql",
     "rabbitmq": "broker",
     "redis_server": "redis",
 }
@@ -110,9 +112,34 @@ def redis_server() -> Iterator[RedisServer]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", pytest.param("mysql", marks=pytest.mark.mysql)])
+@pytest.fixture(scope="session")
+def lent_databases(databases: Databases) -> Iterator[LentDatabases]:
+    """The databases behind ``database_url``."""
+    lent = LentDatabases(databases)
+    yield lent
+    lent.close()
+
+
+_EACH_KIND = pytest.fixture(params=["sqlite", pytest.param("mysql", marks=pytest.mark.mysql)])
+
+
+@_EACH_KIND
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """SQLAlchemy's URL of a fresh, empty database; the test runs once on each kind."""
+    """SQLAlchemy's URL of a database without a row, for ``tests.support.record.record`` or a
+    stack of a test's own; the test runs once on each kind.
+    """
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'tidemark.db'}"
+        return
+    lent: LentDatabases = request.getfixturevalue("lent_databases")
+    name, url = lent.lend()
+    yield url
+    lent.take_back(name, url)
+
+
+@_EACH_KIND
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The same without a table, for tests of what makes them."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'tidemark.db'}"
         return

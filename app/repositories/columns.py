@@ -33,6 +33,7 @@ _EXACT: Final = (*_NAMES, "IFNULL(quote_volume, '')", "IFNULL(trade_count, '')")
 _SELECT: Final = "SELECT COUNT(*), GROUP_CONCAT({bar}) FROM klines "
 _MYSQL: Final = "WHERE series_id = %s AND open_ts >= %s AND open_ts < %s"
 _SQLITE: Final = "WHERE series_id = ? AND open_ts >= ? AND open_ts < ?"
+_IDLE: Final = " AND volume = 0"
 
 
 def read_columns(
@@ -59,9 +60,18 @@ def read_columns(
 
 
 def read_exact_columns(
-    session: Session, series_id: int, interval: Interval, start: int, end: int
+    session: Session,
+    series_id: int,
+    interval: Interval,
+    start: int,
+    end: int,
+    *,
+    idle: bool = False,
 ) -> KlineColumns:
     """The same bars exactly: every column of them, amounts as canonical text.
+
+    Args:
+        idle: only those without volume.
 
     Raises:
         Unavailable: as ``read_columns``.
@@ -69,7 +79,8 @@ def read_exact_columns(
     import pyarrow as pa
 
     parts = []
-    for count, joined in _texts(session, _EXACT, series_id, interval, start, end):
+    only = _IDLE if idle else ""
+    for count, joined in _texts(session, _EXACT, series_id, interval, start, end, only):
         types = [pa.int64(), *[pa.string()] * 6, pa.int64()]
         times, *amounts, counts = _parsed(joined, types)
         _require(len(times), count)
@@ -85,6 +96,7 @@ def _texts(
     interval: Interval,
     start: int,
     end: int,
+    only: str = "",
 ) -> Iterator[tuple[int, str | bytes]]:
     """How many bars are in each 20,000 intervals, and one text of them, a line each."""
     connection = session.connection()
@@ -93,6 +105,7 @@ def _texts(
         statement = _SELECT.format(bar=bar) + _MYSQL
     else:
         statement = _SELECT.format(bar=" || ',' || ".join(names) + ", char(10)") + _SQLITE
+    statement += only
     step = _CHUNK * interval.length_ms
     for begin in range(start, end, step):
         arguments = (series_id, begin, min(begin + step, end))

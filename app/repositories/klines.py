@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from sqlalchemy import Select, bindparam, func, select
 
+from app.core.market.activity import DayBars
 from app.core.market.files.columns import KlineColumns
+from app.core.market.intervals import DAY_MS
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import KlineFrame, KlineRow
 from app.models import KlinePeriodRow, KlineRecord, KlineSeriesRow
@@ -210,8 +212,13 @@ class KlineRepository(KlineSeriesRepository):
             forget_files(self._session.get_one(KlineSeriesRow, series_id), now_ms)
         return len(changed)
 
-    def read_exact_columns(self, series_id: int, start: int, end: int) -> KlineColumns:
+    def read_exact_columns(
+        self, series_id: int, start: int, end: int, *, idle: bool = False
+    ) -> KlineColumns:
         """Bars that open in [start, end), ascending, exactly, as columns.
+
+        Args:
+            idle: only those without volume.
 
         Raises:
             Unavailable: see ``read_columns``.
@@ -220,7 +227,19 @@ class KlineRepository(KlineSeriesRepository):
         first, last = self.bounds(series_id) or (0, -1)
         wanted = interval_of(row.interval)
         reach = (max(start, first), min(end, last + 1))
-        return read_exact_columns(self._session, series_id, wanted, *reach)
+        return read_exact_columns(self._session, series_id, wanted, *reach, idle=idle)
+
+    def days(self, series_id: int, start: int, end: int) -> list[DayBars]:
+        """How many bars that open in [start, end) are stored, by UTC day, ascending."""
+        row = KlineRecord
+        day = (row.open_ts - row.open_ts % DAY_MS).label("day")
+        found = self._session.execute(
+            select(day, func.count(), func.max(row.open_ts))
+            .where(row.series_id == series_id, row.open_ts >= start, row.open_ts < end)
+            .group_by(day)
+            .order_by(day)
+        )
+        return [DayBars._make(each) for each in found]
 
     def _store(
         self,

@@ -187,12 +187,15 @@ def _step(unit: Unit, series_id: int, *, with_today: bool) -> bool:
     stop = first + reach * DAY_MS
     if bounds is not None and not changed and not with_today:
         stop = min(stop, bounds[1] - bounds[1] % DAY_MS)
-    columns = unit.klines.read_exact_columns(series_id, first, stop)
-    found = activity_of(columns, length)
-    times = columns.open_ts
-    last = dict(zip((times - times % DAY_MS).tolist(), times.tolist(), strict=True))
-    held = {day.day for day in found}
-    gone = [day for day in changed if day < stop and day not in held]
+    if changed:
+        # Those that follow each other: one bar that changed is no reason to read two weeks.
+        changed = [day for n, day in enumerate(changed) if day == first + n * DAY_MS]
+        stop = changed[-1] + DAY_MS
+    counts = unit.klines.days(series_id, first, stop)
+    idle = unit.klines.read_exact_columns(series_id, first, stop, idle=True)
+    found = activity_of(counts, idle, length)
+    last = {day.day: day.last for day in counts}
+    gone = [day for day in changed if day not in last]
     unit.activity.put(series_id, [(day, last[day.day]) for day in found])
     unit.activity.put(series_id, [(DayActivity(day, 0, 0, 0, 0, 0, 0, 0), day) for day in gone])
     return True

@@ -23,7 +23,6 @@ from app.core.orders.types import OrderType, Side, TimeInForce
 from app.core.strategies.signal import EmittedSignal, Signal
 from app.models import (
     AccountRow,
-    Base,
     FillRow,
     OrderEventRow,
     OrderRow,
@@ -40,6 +39,7 @@ from app.services.strategies.instances import NewInstance
 from tests.support.books import assert_books_hold
 from tests.support.parts import EXCHANGE, Heard, Line, Parts, tasks_of
 from tests.support.record import ManualClock
+from tests.support.schema import make_tables
 from tests.support.simulator import SimulatorControl, SimulatorProcess
 
 SYMBOL: Final = "BTC/USDT"
@@ -73,7 +73,7 @@ class Installation:
 
     def __post_init__(self) -> None:
         self.parts = self._parts()
-        Base.metadata.create_all(self.parts.engine)
+        make_tables(self.parts.engine)
         self.parts.market_data.sync_instruments(EXCHANGE)
         self.parts.catalogue.sync_builtins()
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from app.models import Base
 from app.repositories.database import open_engine
 from app.repositories.unit import Units
+from tests.support.schema import make_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 # 2026-03-01T00:00Z, a Sunday.
@@ -121,7 +121,7 @@ def record(url: str, **options: Any) -> Iterator[Engine]:
     """An engine over a fresh database with every table in it."""
     engine = open_engine(url, **options)
     try:
-        Base.metadata.create_all(engine)
+        make_tables(engine)
         yield engine
     finally:
         engine.dispose()

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -19,6 +18,20 @@ if TYPE_CHECKING:
 #: So many days of nothing but flat bars without volume, and a series is taken for dead. Thin
 #: markets are silent over a weekend; none that lives is for a week.
 DEAD_AFTER_DAYS: Final = 7
+
+
+class DayBars(NamedTuple):
+    """How many bars of a series open on one UTC day.
+
+    Attributes:
+        day: 00:00 UTC, ms.
+        bars: at least one.
+        last: open time of the last one, ms.
+    """
+
+    day: int
+    bars: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,30 +105,26 @@ class Silence:
     price: Decimal
 
 
-def activity_of(columns: KlineColumns, interval: Interval) -> list[DayActivity]:
-    """The days of checked bars, ascending; a day without a bar is left out.
+def activity_of(
+    counts: Iterable[DayBars], idle: KlineColumns, interval: Interval
+) -> list[DayActivity]:
+    """What was traded on days of checked bars, which ascend; a day without a bar is left out.
 
     Args:
-        columns: whole days, as ``check_columns`` lets bars pass.
+        counts: how many bars the days have.
+        idle: those of their bars that have no volume, as ``check_columns`` lets bars pass.
     """
-    from app.core.market.files.exact import zero
-
-    times = columns.open_ts
-    if not len(times):
-        return []
-    idle = zero(columns.volume)
-    flat = idle & _one_price(columns)
-    days = times - times % DAY_MS
-    edges = np.flatnonzero(np.concatenate([[True], days[1:] != days[:-1], [True]])).tolist()
+    times = idle.open_ts
+    flat = _one_price(idle)
     found = []
-    for first, stop in pairwise(edges):
-        part = slice(first, stop)
-        day = _day(int(days[first]), times[part], idle[part], flat[part], interval)
-        if day.flat == day.bars:
-            prices = set(columns.close.slice(first, stop - first).to_pylist())
+    for day, bars, _ in counts:
+        first, stop = np.searchsorted(times, [day, day + DAY_MS]).tolist()
+        activity = _day(day, bars, times[first:stop], flat[first:stop], interval)
+        if activity.flat == bars:
+            prices = set(idle.close.slice(first, stop - first).to_pylist())
             price = Decimal(prices.pop()) if len(prices) == 1 else None
-            day = replace(day, price=price)
-        found.append(day)
+            activity = replace(activity, price=price)
+        found.append(activity)
     return found
 
 
@@ -156,10 +165,9 @@ def silence_of(days: Sequence[DayActivity]) -> Silence | None:
     return Silence(found[-1].day, len(found), found[-1].price)
 
 
-def _day(day: int, times: Times, idle: Mask, flat: Mask, interval: Interval) -> DayActivity:
+def _day(day: int, bars: int, quiet: Times, flat: Mask, interval: Interval) -> DayActivity:
     from app.core.market.files.findings import ends
 
-    quiet = times[idle]
     closes = ends(quiet, interval)
     breaks = np.flatnonzero(quiet[1:] != closes[:-1]) + 1
     starts = np.concatenate([[0], breaks]).astype(np.int64) if len(quiet) else np.empty(0, np.int64)
@@ -168,7 +176,7 @@ def _day(day: int, times: Times, idle: Mask, flat: Mask, interval: Interval) -> 
     reaches = len(quiet) > 0 and int(closes[-1]) >= day + DAY_MS
     return DayActivity(
         day,
-        len(times),
+        bars,
         len(quiet),
         int(flat.sum()),
         len(starts),

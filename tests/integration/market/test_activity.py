@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.core.market.activity import DEAD_AFTER_DAYS, activity_of
+from app.core.market.activity import DEAD_AFTER_DAYS
 from app.core.market.coverage import present_runs
 from app.core.market.files.columns import KlineColumns
 from app.core.market.intervals import DAY_MS, HOUR_MS, MINUTE_MS
@@ -22,6 +22,7 @@ from app.services import activity
 from app.services.activity import ActivityService
 from app.services.quality import Quality, QualityService
 from tests.integration.market.collecting import SYMBOL, Collecting
+from tests.support.activity import activity_of_bars
 from tests.support.record import START_MS, ManualClock, record, units_over
 
 T = START_MS
@@ -153,7 +154,7 @@ def test_whatever_is_stored_in_whatever_order_days_are_what_the_bars_are(
     columns = KlineColumns.of_rows(known[ts] for ts in sorted(known))
     with one_record.read() as unit:
         counted = unit.activity.of_series(series_id, 0, 1 << 62)
-    assert counted == activity_of(columns, interval_of("1h"))
+    assert counted == activity_of_bars(columns, interval_of("1h"))
 
 
 # -- dead series ------------------------------------------------------------------------------

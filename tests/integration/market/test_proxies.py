@@ -17,10 +17,10 @@ from app.core.exchanges.session import VenueSession
 from app.core.exchanges.trading import trade_adapter
 from app.core.market.intervals import DAY_MS, MINUTE_MS
 from app.core.ports import OWN
-from app.models import Base
 from app.services.doctor import examine
 from app.wiring import Container
 from tests.support.forward_proxy import ForwardProxy
+from tests.support.schema import make_tables
 from tests.support.simulator import SimulatorProcess
 
 #: 2026-03-01T00:00Z.
@@ -53,7 +53,7 @@ class World:
             proxies=f"http://u:s3cret@{self.one.address}, http://{self.two.address}#two",
         )
         self.parts = Container(settings, NoQueue())
-        Base.metadata.create_all(self.parts.engine)
+        make_tables(self.parts.engine)
         self.heard: list[tuple[str, dict[str, Any]]] = []
         self.parts.bus.subscribe("#", lambda topic, body: self.heard.append((topic, body)))
         self.parts.market_data.sync_instruments("binance")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy.dialects import sqlite
 
-from app.core.market.activity import DayActivity
+from app.core.market.activity import DayActivity, DayBars
 from app.core.market.coverage import CoverageState, Span
 from app.core.market.files.columns import KlineColumns
 from app.core.market.klines import KlineRow
@@ -64,8 +64,8 @@ SYMBOL = "BTC/USDT"
 
 
 @pytest.fixture
-def units(database_url: str) -> Iterator[Units]:
-    engine = open_engine(database_url)
+def units(empty_database_url: str) -> Iterator[Units]:
+    engine = open_engine(empty_database_url)
     upgrade(engine)
     yield units_over(engine, ManualClock())
     engine.dispose()
@@ -280,6 +280,8 @@ def _klines(unit: Unit) -> None:
     assert unit.klines.versions(series.id, 0, 10**9) == {0: NOW}
     assert unit.klines.last(series.id, 10**9) == bars[2]
     assert list(unit.klines.read_exact_columns(series.id, 0, 10**9).rows()) == bars
+    assert len(unit.klines.read_exact_columns(series.id, 0, 10**9, idle=True)) == 0
+    assert unit.klines.days(series.id, 0, 10**9) == [DayBars(day=0, bars=3, last=180_000)]
     assert list(unit.klines.versions(series.id, 0, 10**9)) == [0]
     columns = KlineColumns.of_rows(bars)
     assert unit.klines.store_columns(series.id, columns, covered=True, **how).unchanged == 3

@@ -66,8 +66,8 @@ COUNTS = {
 }
 
 
-def test_up_down_and_up_again(database_url: str) -> None:
-    engine = open_engine(database_url)
+def test_up_down_and_up_again(empty_database_url: str) -> None:
+    engine = open_engine(empty_database_url)
     assert pending(engine)
     upgrade(engine)
     assert current_revision(engine) == newest_revision()
@@ -80,8 +80,8 @@ def test_up_down_and_up_again(database_url: str) -> None:
     engine.dispose()
 
 
-def test_the_migrated_schema_is_the_models(database_url: str) -> None:
-    engine = open_engine(database_url)
+def test_the_migrated_schema_is_the_models(empty_database_url: str) -> None:
+    engine = open_engine(empty_database_url)
     upgrade(engine)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
@@ -89,8 +89,8 @@ def test_the_migrated_schema_is_the_models(database_url: str) -> None:
     engine.dispose()
 
 
-def test_each_step_down_leaves_what_the_step_up_found(database_url: str) -> None:
-    engine = open_engine(database_url)
+def test_each_step_down_leaves_what_the_step_up_found(empty_database_url: str) -> None:
+    engine = open_engine(empty_database_url)
     found = []
     for revision in reversed(revisions()):
         upgrade(engine, revision)
@@ -154,9 +154,9 @@ def test_texts_times_and_amounts_are_stored_so_by_the_ddl_and_not_by_the_servers
 
 
 def test_a_roll_back_takes_the_schema_to_the_old_release_and_the_new_one_brings_it_again(
-    database_url: str,
+    empty_database_url: str,
 ) -> None:
-    engine = open_engine(database_url)
+    engine = open_engine(empty_database_url)
     upgrade_alone(engine)
     take_back(engine, "0004")
     assert current_revision(engine) == "0004"
@@ -169,8 +169,8 @@ def test_a_roll_back_takes_the_schema_to_the_old_release_and_the_new_one_brings_
     engine.dispose()
 
 
-def test_an_older_release_leaves_a_newer_schema_alone_and_says_so(database_url: str) -> None:
-    engine = open_engine(database_url)
+def test_an_older_release_leaves_a_newer_schema_alone_and_says_so(empty_database_url: str) -> None:
+    engine = open_engine(empty_database_url)
     upgrade(engine)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
@@ -182,9 +182,9 @@ def test_an_older_release_leaves_a_newer_schema_alone_and_says_so(database_url: 
     engine.dispose()
 
 
-def test_what_an_older_release_writes_is_whole_in_the_newer_schema(database_url: str) -> None:
+def test_what_an_older_release_writes_is_whole_in_the_newer_schema(empty_database_url: str) -> None:
     """Expand first: an insert that knows nothing of the newest columns passes."""
-    engine = open_engine(database_url)
+    engine = open_engine(empty_database_url)
     upgrade(engine, "0004")
     old = {each["name"] for each in inspect(engine).get_columns("accounts")}
     upgrade(engine)

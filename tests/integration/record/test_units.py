@@ -14,9 +14,9 @@ from app.core.events import topic
 from app.core.money import canonical
 from app.models import AccountRow
 from app.repositories.database import open_engine
-from app.repositories.migrating import upgrade
 from app.repositories.unit import Unit, Units
 from tests.support.record import Events, Hints, ManualClock, units_over
+from tests.support.schema import make_tables
 
 ACCOUNT = "00000000-0000-7000-8000-000000000001"
 
@@ -34,7 +34,7 @@ def events() -> Events:
 @pytest.fixture
 def units(database_url: str, hints: Hints, events: Events) -> Iterator[Units]:
     engine = open_engine(database_url, pool_size=10)
-    upgrade(engine)
+    make_tables(engine)
     units = units_over(engine, ManualClock(), hints, events)
     with units.write() as unit:
         unit.accounts.add(

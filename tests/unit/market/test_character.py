@@ -13,7 +13,6 @@ from app.core.market.activity import (
     Activity,
     DayActivity,
     Silence,
-    activity_of,
     silence_of,
     summed,
 )
@@ -30,6 +29,7 @@ from app.core.market.coverage import CoverageState, Span
 from app.core.market.files.columns import KlineColumns, made
 from app.core.market.files.findings import idle_runs
 from app.core.market.intervals import DAY_MS, HOUR_MS, MINUTE_MS, Interval, interval
+from tests.support.activity import activity_of_bars
 
 M = MINUTE_MS
 # 2026-03-01T00:00Z
@@ -58,7 +58,7 @@ def test_a_day_counts_its_runs_and_those_that_go_over_midnight() -> None:
     """Idle: the first 10 minutes, one at noon, the last 5; and 3 of the day after."""
     volumes = dict.fromkeys(range(1_440 + 60), "1")
     volumes |= dict.fromkeys([*range(10), 720, *range(1_435, 1_443)], "0")
-    first, second = activity_of(bars(volumes), ONE_MINUTE)
+    first, second = activity_of_bars(bars(volumes), ONE_MINUTE)
     assert first == DayActivity(T, 1_440, 16, 16, runs=3, longest=10, head=10, tail=5)
     assert second == DayActivity(T + DAY_MS, 60, 3, 3, runs=1, longest=3, head=3, tail=0)
     # Eight minutes around midnight are one run.
@@ -71,7 +71,7 @@ def test_days_together_say_what_the_bars_say(told: list[str], begin: int) -> Non
     volumes = {begin + number: volume for number, volume in enumerate(told) if volume}
     columns = bars(volumes, length=ONE_HOUR)
     whole = [bars_ for *_, bars_ in idle_runs(columns, ONE_HOUR)]
-    found = summed(activity_of(columns, ONE_HOUR))
+    found = summed(activity_of_bars(columns, ONE_HOUR))
     assert (found.bars, found.idle) == (len(columns), sum(whole))
     assert (found.runs, found.longest) == (len(whole), max(whole, default=0))
 
@@ -98,10 +98,10 @@ def test_silence_is_whole_days_at_one_price_up_to_the_last_bar() -> None:
 
 
 def test_the_price_of_a_day_is_told_where_it_has_one_alone() -> None:
-    (day,) = activity_of(bars(dict.fromkeys(range(1_440), "0")), ONE_MINUTE)
+    (day,) = activity_of_bars(bars(dict.fromkeys(range(1_440), "0")), ONE_MINUTE)
     assert day.is_silent
     assert day.price == Decimal(100)
-    (moving,) = activity_of(bars(dict.fromkeys(range(1_440), "0"), flat=False), ONE_MINUTE)
+    (moving,) = activity_of_bars(bars(dict.fromkeys(range(1_440), "0"), flat=False), ONE_MINUTE)
     assert (moving.idle, moving.flat, moving.price, moving.is_silent) == (1_440, 0, None, False)
 
 
@@ -191,8 +191,8 @@ def test_the_share_without_a_trade_counts_filled_and_left_out_bars_and_no_outage
 
 def test_hours_of_a_day_know_their_edges() -> None:
     """A day of hours is silent from its first to its last, as a day of minutes is."""
-    (day,) = activity_of(bars(dict.fromkeys(range(24), "0"), length=ONE_HOUR), ONE_HOUR)
+    (day,) = activity_of_bars(bars(dict.fromkeys(range(24), "0"), length=ONE_HOUR), ONE_HOUR)
     assert day.is_silent
-    (part,) = activity_of(bars(dict.fromkeys(range(23), "0"), length=ONE_HOUR), ONE_HOUR)
+    (part,) = activity_of_bars(bars(dict.fromkeys(range(23), "0"), length=ONE_HOUR), ONE_HOUR)
     assert (part.head, part.tail, part.is_silent) == (23, 0, False)
     assert HOUR_MS * 24 == DAY_MS
