@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
+from app.core.market.files.arrays import arrow_of, text_scalar
 from app.core.market.files.columns import KlineColumns
 from app.core.market.klines import KlineRow
 from app.core.money import canonical
@@ -81,11 +82,11 @@ class ArrivingColumns:
         series = np.full(len(self), self._series_id)
         table = pa.table(
             [
-                pa.array(series),
-                pa.array(self._columns.open_ts),
+                arrow_of(series),
+                arrow_of(self._columns.open_ts),
                 *amounts,
-                quote_volume.fill_null(_NULL),
-                counts.fill_null(_NULL),
+                quote_volume.fill_null(text_scalar(_NULL)),
+                counts.fill_null(text_scalar(_NULL)),
             ],
             names=FIELDS,
         )

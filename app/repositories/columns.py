@@ -15,6 +15,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from app.core.errors import Unavailable
+from app.core.market.files.arrays import numbers_of
 from app.core.market.files.columns import KlineColumns
 from app.core.market.files.exact import exact
 from app.core.market.intervals import Interval
@@ -85,7 +86,7 @@ def read_exact_columns(
         times, *amounts, counts = _parsed(joined, types)
         _require(len(times), count)
         canonical = [exact(each, may_be_null=True).texts for each in amounts]
-        parts.append(KlineColumns(times.to_numpy(), *[*canonical, counts]).ordered())
+        parts.append(KlineColumns(numbers_of(times), *[*canonical, counts]).ordered())
     return KlineColumns.joined(parts)
 
 
@@ -138,7 +139,7 @@ def _many(joined: str | bytes) -> list[Any]:
     import pyarrow as pa
 
     parsed = _parsed(joined, [pa.int64(), *[pa.float64()] * 5])
-    return [each.to_numpy() for each in parsed]
+    return [numbers_of(each) for each in parsed]
 
 
 def _require(found: int, count: int) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from sqlalchemy import Table, bindparam, delete, insert, update
 from sqlalchemy.orm import Session
 
+from app.core.market.files.arrays import arrow_of, mask_of
 from app.core.market.files.columns import KlineColumns, Mask
 from app.core.market.klines import KlineRow
 from app.core.market.validation import as_text
@@ -37,7 +38,6 @@ class Differences:
 
 def compared(known: KlineColumns, arriving: KlineColumns) -> Differences:
     """The differences of two sets of checked bars; both ascend by open time."""
-    import pyarrow as pa
 
     places = np.searchsorted(known.open_ts, arriving.open_ts)
     inside = np.minimum(places, max(0, len(known) - 1))
@@ -47,7 +47,7 @@ def compared(known: KlineColumns, arriving: KlineColumns) -> Differences:
         else np.zeros(len(arriving), np.bool_)
     )
     both = arriving.kept(is_known)
-    positions = pa.array(places[is_known])
+    positions = arrow_of(places[is_known])
     before = KlineColumns(
         known.open_ts[places[is_known]], *(each.take(positions) for each in known.arrays())
     )
@@ -112,7 +112,6 @@ def _differing(one: KlineColumns, other: KlineColumns) -> Mask:
 
     found: Mask = np.zeros(len(one), np.bool_)
     for left, right in zip(one.arrays(), other.arrays(), strict=True):
-        same = pc.equal(left, right).fill_null(False)
-        none = pc.and_(left.is_null(), right.is_null())
-        found |= ~np.asarray(pc.or_(same, none).to_numpy(zero_copy_only=False), np.bool_)
+        none = mask_of(pc.and_(left.is_null(), right.is_null()))
+        found |= ~(mask_of(pc.equal(left, right)) | none)
     return found

@@ -17,10 +17,10 @@ from app.core.money import ZERO, canonical
 from app.core.orders.types import OrderStatus, OrderType, Side, TimeInForce
 from app.core.portfolio.ledger import Book
 from app.core.risk.context import ReferencePrice
-from app.repositories.migrating import upgrade
 from app.services.orders.intake import ManualOrder, OrderIntake
 from app.wiring import Container
 from tests.support.order_worker import TIMING
+from tests.support.schema import make_tables
 from tests.support.simulator import ROOT, SimulatorProcess
 
 SYMBOL = "BTC/USDT"
@@ -95,7 +95,7 @@ class Rehearsal:
             NoQueue(),
         )
         self.parts.__dict__["timing"] = TIMING
-        upgrade(self.parts.engine)
+        make_tables(self.parts.engine)
         self._catalogue()
         added = self.parts.accounts.add_simulated(
             "rehearsal", "binance", {"USDT": Decimal(1_000_000), "BTC": Decimal(10)}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from app.core.market.files.arrays import mask_of
 from app.core.market.intervals import DAY_MS, Interval
 
 if TYPE_CHECKING:
@@ -192,6 +193,5 @@ def _one_price(columns: KlineColumns) -> Mask:
 
     same = np.ones(len(columns), np.bool_)
     for other in (columns.high, columns.low, columns.close):
-        equal = pc.equal(columns.open, other)
-        same &= np.asarray(equal.to_numpy(zero_copy_only=False), np.bool_)
+        same &= mask_of(pc.equal(columns.open, other))
     return same

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from app.core.errors import InvalidInput
+from app.core.market.files.arrays import arrow_of, number_scalar, numbers_of
 from app.core.market.files.columns import KlineColumns, Mask
 from app.core.market.files.exact import decimals, exact
 from app.core.market.intervals import Interval, interval
@@ -113,10 +114,10 @@ def resample_columns(
     complete &= _reduce(np.add, _floats(columns.volume), first) < 10 * TOO_LARGE
     merged = KlineColumns(
         opens,
-        columns.open.take(_positions(first)),
+        columns.open.take(arrow_of(first)),
         exact(high).texts,
         exact(low).texts,
-        columns.close.take(_positions(_stops(first, len(columns)) - 1)),
+        columns.close.take(arrow_of(_stops(first, len(columns)) - 1)),
         volumes.texts,
         _amounts_or_none(quote_volume),
         trade_count,
@@ -162,21 +163,16 @@ def _amounts_or_none(texts: Any) -> Any:
     found = exact(texts, may_be_null=True)
     faulty: Mask = np.zeros(len(texts), np.bool_)
     faulty[list(found.faults)] = True
-    return pc.if_else(pa.array(faulty), pa.scalar(None, pa.string()), found.texts)
+    return pc.if_else(arrow_of(faulty), pa.nulls(1, pa.string())[0], found.texts)
 
 
 def _floats(texts: Any) -> Floats:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    floats: Floats = pc.cast(texts, pa.float64()).to_numpy(zero_copy_only=False)
-    return floats
-
-
-def _positions(places: Times) -> Any:
-    import pyarrow as pa
-
-    return pa.array(places)
+    floats = pc.cast(texts, pa.float64())
+    # Null, which stands for no number, is NaN.
+    return numbers_of(floats.fill_null(number_scalar(float("nan"), floats)))
 
 
 def _pair(of: str, to: str) -> tuple[Interval, Interval]:

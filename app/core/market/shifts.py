@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from app.core.market.files.arrays import numbers_of
 from app.core.market.intervals import HOUR_MS, Interval
 from app.core.market.klines import Floats, Times
 
@@ -78,8 +79,7 @@ def closes_of(columns: KlineColumns) -> Floats:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    closes: Floats = np.asarray(pc.cast(columns.close, pa.float64()), dtype=np.float64)
-    return closes
+    return numbers_of(pc.cast(columns.close, pa.float64()))
 
 
 def _correlation(

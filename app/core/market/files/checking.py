@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from app.core.market.files.arrays import mask_of, number_scalar
 from app.core.market.files.columns import KlineColumns, Mask
 from app.core.market.files.exact import ExactColumn, above, decimals, exact, negative, zero
 from app.core.market.intervals import Interval
@@ -120,14 +121,17 @@ def _exact_columns(columns: KlineColumns) -> list[ExactColumn]:
 
 
 def _note_values(faults: _Faults, exactly: list[ExactColumn], columns: KlineColumns) -> None:
+    import pyarrow.compute as pc
+
     opened, high, low, close, volume, quote_volume = (each.texts for each in exactly)
     prices = (opened, high, low, close)
     not_above_zero = np.zeros(len(columns), np.bool_)
     for price in prices:
         not_above_zero |= negative(price) | zero(price)
     faults.note(not_above_zero, _PRICE)
-    counts = columns.trade_count.fill_null(0).to_numpy(zero_copy_only=False)
-    faults.note(negative(volume) | negative(quote_volume) | (counts < 0), _NEGATIVE)
+    counts = columns.trade_count
+    below_zero = mask_of(pc.less(counts, number_scalar(0, counts)))
+    faults.note(negative(volume) | negative(quote_volume) | below_zero, _NEGATIVE)
     opens, highs, lows, closes = map(decimals, prices)
     wrong = above(lows, opens) | above(lows, closes) | above(opens, highs) | above(closes, highs)
     faults.note(wrong, _ORDER)

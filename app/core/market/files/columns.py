@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.core.errors import InvalidInput
+from app.core.market.files.arrays import arrow_of
 from app.core.market.klines import KlineRow, Times
 from app.core.money import canonical
 
@@ -70,21 +71,19 @@ class KlineColumns:
 
     def kept(self, mask: Mask) -> Self:
         """The bars for which the mask is true."""
-        import pyarrow as pa
 
         if bool(mask.all()):
             return self
-        wanted = pa.array(mask)
+        wanted = arrow_of(mask)
         return type(self)(self.open_ts[mask], *(each.filter(wanted) for each in self.arrays()))
 
     def ordered(self) -> Self:
         """The bars by time; those of one time keep their order."""
         if bool(np.all(self.open_ts[1:] >= self.open_ts[:-1])):
             return self
-        import pyarrow as pa
 
         order = np.argsort(self.open_ts, kind="stable")
-        positions = pa.array(order)
+        positions = arrow_of(order)
         return type(self)(self.open_ts[order], *(each.take(positions) for each in self.arrays()))
 
     def texts(self, position: int) -> list[str | int | None]:
@@ -123,7 +122,8 @@ class KlineColumns:
         import pyarrow as pa
 
         if not parts:
-            return made(np.empty(0, np.int64), [[]] * 6, [])
+            none = [*[pa.nulls(0, pa.string())] * 6, pa.nulls(0, pa.int64())]
+            return cls(np.empty(0, np.int64), *none)
         if len(parts) == 1:
             return parts[0]
         columns = zip(*(part.arrays() for part in parts), strict=True)

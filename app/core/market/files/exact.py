@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from app.core.errors import InvalidInput
+from app.core.market.files.arrays import arrow_of, mask_of, text_scalar
 from app.core.market.files.columns import Mask
 from app.core.money import DECIMALS, INTEGER_DIGITS, canonical
 
@@ -66,14 +67,14 @@ def exact(stated: pa.Array, *, may_be_null: bool = False) -> ExactColumn:
     faults: dict[int, str] = {}
     known: dict[str | None, tuple[str | None, str]] = {}
     texts: list[str | None] = []
-    for position, text in zip(positions, stated.take(pa.array(positions)).to_pylist(), strict=True):
+    for position, text in zip(positions, stated.take(arrow_of(positions)).to_pylist(), strict=True):
         if text not in known:
             known[text] = _verdict(text, may_be_null)
         value, fault = known[text]
         texts.append(value)
         if fault:
             faults[int(position)] = fault
-    replaced = pc.replace_with_mask(trimmed, pa.array(odd), pa.array(texts, pa.string()))
+    replaced = pc.replace_with_mask(trimmed, arrow_of(odd), pa.array(texts, pa.string()))
     return ExactColumn(replaced, faults)
 
 
@@ -88,7 +89,7 @@ def zero(texts: pa.Array) -> Mask:
     """Where a canonical text is 0."""
     import pyarrow.compute as pc
 
-    return _bools(pc.equal(texts, "0"))
+    return _bools(pc.equal(texts, text_scalar("0")))
 
 
 def decimals(texts: pa.Array) -> pa.Array:
@@ -119,4 +120,4 @@ def _verdict(text: str | None, may_be_null: bool) -> tuple[str | None, str]:
 
 
 def _bools(found: pa.Array) -> Mask:
-    return np.asarray(found.fill_null(False).to_numpy(zero_copy_only=False), dtype=np.bool_)
+    return mask_of(found)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from app.core.errors import InvalidInput
+from app.core.market.files.arrays import mask_of, numbers_of
 from app.core.market.intervals import HOUR_MS, MINUTE_MS
 from app.core.market.klines import Times
 
@@ -55,7 +56,7 @@ class TimeReader:
         import pyarrow as pa
 
         if column.null_count:
-            position = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
+            position = int(np.argmax(mask_of(column.is_null())))
             raise InvalidInput(f"{self._name} has no time in row {position + 1} of a chunk")
         if pa.types.is_timestamp(column.type):
             return self._moments(column, is_zoned=column.type.tz is not None, floor=floor)
@@ -85,7 +86,7 @@ class TimeReader:
         return self._moments(self._cast(column, pa.timestamp("us")), is_zoned=False, floor=floor)
 
     def _numbers(self, column: pa.Array, *, floor: bool) -> Times:
-        values = np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.int64)
+        values = numbers_of(column).astype(np.int64, copy=False)
         if not len(values):
             return values
         if not self._unit:
@@ -116,7 +117,7 @@ class TimeReader:
                 "--utc-offset, 0 for UTC"
             )
         per_ms = max(1, UNITS[column.type.unit] // 1_000)
-        values = np.asarray(column.cast("int64").to_numpy(zero_copy_only=False))
+        values = numbers_of(column.cast("int64"))
         times = values * 1_000 if column.type.unit == "s" else self._whole(values, per_ms, floor)
         return times - (self._offset_ms or 0)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app.core.errors import InvalidInput
+from app.core.market.files.arrays import arrow_of
 from app.core.market.files.columns import KlineColumns, Mask, made
 from app.core.market.files.exact import decimals, exact, negative, zero
 from app.core.market.intervals import Interval
@@ -78,10 +79,10 @@ def _bars(trades: TradeColumns, interval: Interval) -> KlineColumns:
     wanted = [("price", "max"), ("price", "min"), ("amount", "sum")]
     found = table.group_by("bar", use_threads=False).aggregate(wanted).sort_by("bar")
     high, low, volume = (_texts(found[f"{name}_{way}"]) for name, way in wanted)
-    opened, close = (trades.price.take(pa.array(each)) for each in (first, last))
+    opened, close = (trades.price.take(arrow_of(each)) for each in (first, last))
     nothing = pa.nulls(len(first), pa.string())
     texts = [opened, high, low, close, volume, nothing]
-    return made(opens[first], texts, pa.array(last - first + 1))
+    return made(opens[first], texts, arrow_of(last - first + 1))
 
 
 def _open_times(times: Times, interval: Interval) -> Times:
@@ -121,10 +122,9 @@ def _joined(one: TradeColumns, other: TradeColumns) -> TradeColumns:
 def _ordered(trades: TradeColumns) -> TradeColumns:
     if bool(np.all(trades.ts[1:] >= trades.ts[:-1])):
         return trades
-    import pyarrow as pa
 
     order = np.argsort(trades.ts, kind="stable")
-    positions = pa.array(order)
+    positions = arrow_of(order)
     return TradeColumns(
         trades.ts[order], trades.price.take(positions), trades.amount.take(positions)
     )

@@ -8,9 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from app.core.errors import InvalidInput
+from app.core.market.files.arrays import arrow_of
 from app.core.market.files.columns import AMOUNTS, KlineColumns
 from app.core.market.files.exact import decimals
 from app.core.market.klines import KlineRow
@@ -71,7 +70,7 @@ def _csv(path: Path, stack: ExitStack) -> Any:
     how = csv.WriteOptions(include_header=False, quoting_style="none")
 
     def write(chunk: KlineColumns) -> None:
-        columns = [pa.array(chunk.open_ts), *chunk.arrays()]
+        columns = [arrow_of(chunk.open_ts), *chunk.arrays()]
         csv.write_csv(pa.table(columns, names=KlineRow._fields), file, how)
 
     return write
@@ -113,7 +112,7 @@ def _feather(path: Path, stack: ExitStack) -> Any:
 def _moments(chunk: KlineColumns) -> pa.Array:
     import pyarrow as pa
 
-    return pa.array(chunk.open_ts).cast(pa.timestamp("ms", "UTC"))
+    return arrow_of(chunk.open_ts).cast(pa.timestamp("ms", "UTC"))
 
 
 def _floats(texts: pa.Array) -> pa.Array:
@@ -121,4 +120,4 @@ def _floats(texts: pa.Array) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    return pa.array(np.asarray(pc.cast(texts, pa.float64())))
+    return pc.cast(texts, pa.float64())
