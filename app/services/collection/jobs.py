@@ -12,7 +12,8 @@ from app.models import CollectionPlanRow, JobRow
 from app.repositories.klines import Stored
 from app.repositories.unit import Unit, Units
 from app.services.activity import ActivityService
-from app.services.collection.filling import Answer, Filler
+from app.services.collection.filling import Filler
+from app.services.collection.gathering import MOST, Gathered, gathered
 from app.services.collection.report import noted, report_of
 from app.services.collection.target import Ask, Target, kept, next_ask, target
 from app.services.jobs import new_job, purpose_of
@@ -87,6 +88,7 @@ class CollectionJobs(SlicedJobs):
         wanted = self._target_of(job)
         present = self._filler.closed_end(wanted)
         end = self._units.run(lambda unit: self._begin(unit, job_id, token, wanted, present))
+        most = 1
         while not over():
             ask, stop = self._next(job_id, wanted, end)
             if stop == "paused":
@@ -97,8 +99,11 @@ class CollectionJobs(SlicedJobs):
                 self._activity.count_named(*wanted.key, over=over)
                 return self._end(job_id, token, "succeeded", None)
             page_began = self._clock.monotonic()
-            answer = self._filler.fetch(wanted, ask)
-            self._units.run(self._keeping(job_id, token, wanted, answer, page_began))
+            came = gathered(self._filler.fetch, wanted, ask, self._clock, most)
+            most = MOST
+            self._units.run(self._keeping(job_id, token, wanted, came, page_began))
+            if came.error is not None:
+                raise came.error
         return self._units.run(lambda unit: self._hand_on(unit, job_id, token))
 
     def _begin(self, unit: Unit, job_id: str, token: str, wanted: Target, end: int) -> int:
@@ -131,9 +136,10 @@ class CollectionJobs(SlicedJobs):
             return next_ask(wanted, spans, position, end, _looking_at(unit, job)), ""
 
     def _keeping(
-        self, job_id: str, token: str, wanted: Target, answer: Answer, page_began: float
+        self, job_id: str, token: str, wanted: Target, came: Gathered, page_began: float
     ) -> Callable[[Unit], None]:
-        """Store one page with the job's cursor and progress, all or nothing."""
+        """Store pages with the job's cursor and progress, all or nothing."""
+        answer = came.answer
 
         def work(unit: Unit) -> None:
             job = self._held(unit, job_id, token)
@@ -142,7 +148,7 @@ class CollectionJobs(SlicedJobs):
             refused = noted(job.cursor.get("refused", {}), answer)
             moved = {"position": answer.position, "failures": 0, "refused": refused}
             job.cursor = {**job.cursor, **moved}
-            job.progress = _advanced(job.progress, stored, len(answer.bad), spent)
+            job.progress = _advanced(job.progress, came.pages, stored, len(answer.bad), spent)
             job.error = None
 
         return work
@@ -187,9 +193,9 @@ def _progress(
 
 
 def _advanced(
-    before: dict[str, Any], stored: Stored, quarantined: int, spent_ms: int
+    before: dict[str, Any], pages: int, stored: Stored, quarantined: int, spent_ms: int
 ) -> dict[str, Any]:
-    done = before["slices_done"] + 1
+    done = before["slices_done"] + pages
     rows = before["rows"] + stored.inserted
     work_ms = before["work_ms"] + spent_ms
     total = max(before["slices_total"], done)
