@@ -38,7 +38,16 @@ MARKER_OF_FIXTURE = {
 }
 
 _CHILDREN = ChildTracing()
-_STORIES = (Path(__file__).parent / "e2e", Path(__file__).parent / "faults")
+_TESTS = Path(__file__).parent
+_UNTRACED = (
+    _TESTS / "e2e",
+    _TESTS / "faults",
+    *(
+        _TESTS.parent / line
+        for line in (_TESTS / "untraced.txt").read_text().splitlines()
+        if not line.startswith("#")
+    ),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -47,7 +56,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for fixture, marker in MARKER_OF_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
-        if item.get_closest_marker("mysql") or any(map(item.path.is_relative_to, _STORIES)):
+        if item.get_closest_marker("mysql") or any(map(item.path.is_relative_to, _UNTRACED)):
             item.add_marker("untraced")
 
 
