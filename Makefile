@@ -2,15 +2,17 @@
 # checkout (.tools/, .venv/), which takes no time when it is there.
 #
 # Variables: PYTHON=python3.12  the interpreter to use      ONCE=1  end the demo after its summary
-#            WORKERS=2          test processes              FULL=1  run the full stack
+#            WORKERS=3          test processes              FULL=1  run the full stack
 #            MINUTES=60         how long to soak
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 
 # Recipes read these from the environment; PYTHON only where somebody chose one.
-WORKERS ?= 2
 MINUTES ?= 60
-export WORKERS MINUTES
+export MINUTES
+ifdef WORKERS
+export WORKERS
+endif
 ifdef PYTHON
 export PYTHON
 endif
@@ -40,7 +42,7 @@ test: servers ## Lint, types, import contracts and the whole suite on private se
 	@exec scripts/check
 
 faults: servers ## The long fault rehearsals, one line for each at the end
-	@exec $(BIN)/pytest -m faults -n $(WORKERS) --dist loadgroup tests/faults
+	@exec $(BIN)/pytest -m faults -n $(or $(WORKERS),2) --dist loadgroup tests/faults
 
 soak: servers ## The full stack under load while its parts are killed (MINUTES=60)
 	@exec $(BIN)/python -m tests.soak
