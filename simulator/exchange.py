@@ -1,4 +1,4 @@
-"""The exchange proper: accounts, orders, matching against the tape, fees.
+"""The exchange proper: accounts, orders, matching against the tape.
 
 It speaks no dialect. Users fill against the tape (a bar, or the order book around the
 market's price); they never change it and never meet each other.
@@ -9,69 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
-from enum import StrEnum
-from typing import Final, Protocol
 
-from app.core.errors import Conflict, InvalidInput, NotFound
-from app.core.market.rounding import floor_to
-from app.core.matching.book import MatchingBook, take
-from app.core.matching.orders import Execution, WorkingOrder
-from app.core.money import ZERO
-from app.core.orders.types import OrderType, Side, TimeInForce
+from app.core.errors import Conflict, NotFound
+from app.core.matching.book import MatchingBook
+from app.core.matching.orders import Execution
+from app.core.orders.types import Side, TimeInForce
+from simulator.crossing import Levels, affordable, refuse_if_crossing, taken, working_order
+from simulator.fees import FeeSchedule
 from simulator.instruments import Status
-from simulator.ledger import (
-    EXACT,
-    VENUE,
-    Holding,
-    InsufficientFunds,
-    Ledger,
-    round_cost,
-    round_fee,
-    round_hold,
-)
+from simulator.ledger import EXACT, VENUE, Ledger
 from simulator.market import Market
-from simulator.orders import (
-    Change,
-    Fill,
-    Kind,
-    Order,
-    OrderRefused,
-    OrderTicket,
-    Refusal,
-    State,
-)
-
-_CORE_TYPES: Final = {
-    Kind.MARKET: OrderType.MARKET,
-    Kind.LIMIT: OrderType.LIMIT,
-    Kind.LIMIT_MAKER: OrderType.LIMIT,
-    Kind.STOP: OrderType.STOP,
-    Kind.STOP_LIMIT: OrderType.STOP_LIMIT,
-    # A target above the market sells as a limit there would: at the target, or at a better
-    # open. It is charged as a taker.
-    Kind.TAKE_PROFIT: OrderType.LIMIT,
-}
-
-
-class FeeAsset(StrEnum):
-    """In which asset commission is charged."""
-
-    RECEIVED = "received"
-    QUOTE = "quote"
-
-
-@dataclass(frozen=True, slots=True)
-class FeeSchedule:
-    """Commission: rates as fractions of the fill."""
-
-    taker: Decimal = Decimal("0.001")
-    maker: Decimal = Decimal("0.001")
-    asset: FeeAsset = FeeAsset.RECEIVED
-
-    @property
-    def highest(self) -> Decimal:
-        """The rate for which a limit order must hold money."""
-        return max(self.taker, self.maker, ZERO)
+from simulator.observing import Observer, OrderEvent
+from simulator.orders import Change, Kind, Order, OrderRefused, OrderTicket, Refusal, State
+from simulator.settlement import Settlement
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,33 +31,6 @@ class Account:
     name: str
     api_key: str
     api_secret: str
-
-
-@dataclass(frozen=True, slots=True)
-class OrderEvent:
-    """Something happened to an order.
-
-    Attributes:
-        kind: ``new``, ``triggered``, ``trade``, ``canceled`` or ``expired``.
-        request_id: client id of the request that cancelled it, else None.
-    """
-
-    kind: str
-    order: Order
-    fill: Fill | None = None
-    request_id: str | None = None
-
-
-class Observer(Protocol):
-    """Who is told what happened, right when it happened."""
-
-    def on_order(self, event: OrderEvent) -> None:
-        """An order was accepted, triggered, filled, cancelled or expired."""
-        ...
-
-    def on_commit(self, balances: Mapping[str, Mapping[str, Holding]]) -> None:
-        """An operation ended; these holdings changed, by account and asset."""
-        ...
 
 
 class Exchange:
@@ -139,6 +62,7 @@ class Exchange:
         self._now = now
         self._wall = wall
         self._by_key: dict[str, Account] = {}
+        self._money = Settlement(self.ledger, fees, markets)
         self._books: dict[str, MatchingBook[Decimal]] = {}
         self._open_ids: dict[tuple[str, str, str], int] = {}
         self._of_account: dict[tuple[str, str], list[Order]] = {}
@@ -256,7 +180,7 @@ class Exchange:
                 # A fill at the open happened at the open; any other, somewhere before the end.
                 moment = start if execution.price == stretch.open else end - 1
                 order = self.orders[int(execution.key)]
-                if self._can_pay(order, execution):
+                if self._money.can_pay(order, execution):
                     self._fill(order, execution, moment)
                 else:
                     self._expire(order)
@@ -287,7 +211,7 @@ class Exchange:
         levels = self._levels(market, ticket.side, now)
         quantity = ticket.quantity
         if quantity is None:
-            quantity = _affordable(ticket, levels, market.spec.step)
+            quantity = affordable(ticket, levels, market.spec.step)
         if quantity <= 0:
             raise OrderRefused(Refusal.TOO_SMALL)
         order = Order(
@@ -299,16 +223,16 @@ class Exchange:
             updated=now,
             client_id=ticket.client_id,
         )
-        self._refuse_if_crossing(ticket, levels)
-        executions = self._take(order, levels)
-        self._hold(order, executions)
+        refuse_if_crossing(ticket, levels)
+        executions = taken(order, levels)
+        self._money.hold(order, executions)
         self.next_order_id += 1
         order.history.append(Change(State.NEW, now, self._wall()))
         self._register(order)
         self._tell(OrderEvent("new", order))
         for execution in executions:
             self._fill(order, execution, now)
-        self._settle(order)
+        self._rest_or_expire(order)
         return order
 
     def _note_triggers(self, book: MatchingBook[Decimal]) -> bool:
@@ -322,113 +246,31 @@ class Exchange:
                 found = True
         return found
 
-    def _levels(self, market: Market, side: Side, now: int) -> list[tuple[Decimal, Decimal]]:
+    def _levels(self, market: Market, side: Side, now: int) -> Levels:
         book = market.book(now)
         return [] if book is None else book.levels(asks=side is Side.BUY)
 
-    def _refuse_if_crossing(
-        self, ticket: OrderTicket, levels: list[tuple[Decimal, Decimal]]
-    ) -> None:
-        if not levels:
-            return
-        best, sign = levels[0][0], ticket.side.sign
-        if ticket.kind is Kind.LIMIT_MAKER and sign * (_need(ticket.price) - best) >= 0:
-            raise OrderRefused(Refusal.WOULD_TAKE)
-        if ticket.stop_price is None:
-            return
-        # A stop buys above the market, a target below it; sells the other way round.
-        direction = -sign if ticket.kind is Kind.TAKE_PROFIT else sign
-        if direction * (best - ticket.stop_price) >= 0:
-            raise OrderRefused(Refusal.WOULD_TRIGGER)
-
-    def _take(
-        self, order: Order, levels: list[tuple[Decimal, Decimal]]
-    ) -> list[Execution[Decimal]]:
-        if order.ticket.kind not in (Kind.MARKET, Kind.LIMIT):
-            return []
-        executions = take(self._working(order), levels)
-        filled = sum((e.quantity for e in executions), ZERO)
-        is_fok = order.ticket.time_in_force is TimeInForce.FOK
-        return [] if is_fok and filled < order.quantity else executions
-
-    def _working(self, order: Order) -> WorkingOrder[Decimal]:
-        ticket = order.ticket
-        is_target = ticket.kind is Kind.TAKE_PROFIT
-        return WorkingOrder(
-            key=str(order.id),
-            side=ticket.side,
-            type=_CORE_TYPES[ticket.kind],
-            remaining=order.remaining,
-            limit_price=ticket.stop_price if is_target else ticket.price,
-            stop_price=None if is_target else ticket.stop_price,
-            time_in_force=ticket.time_in_force,
-            triggered=order.triggered,
-        )
-
-    def _hold(self, order: Order, executions: list[Execution[Decimal]]) -> None:
-        """Lock what the order may have to pay; refuse it if that is not there."""
-        ticket = order.ticket
-        spec = self.markets[ticket.symbol].spec
-        if ticket.side is Side.SELL:
-            order.held_asset, amount = spec.base, order.quantity
-        else:
-            order.held_asset = spec.quote
-            amount = self._cost_to_hold(order, executions)
-        try:
-            self.ledger.lock(order.account, order.held_asset, amount)
-        except InsufficientFunds:
-            raise OrderRefused(Refusal.FUNDS) from None
-        order.held = amount
-
-    def _cost_to_hold(self, order: Order, executions: list[Execution[Decimal]]) -> Decimal:
-        taken = sum((e.price * e.quantity for e in executions), ZERO)
-        rest = order.quantity - sum((e.quantity for e in executions), ZERO)
-        ticket = order.ticket
-        if ticket.kind is Kind.MARKET:
-            cost = taken
-        else:
-            cost = taken + rest * (ticket.price or _need(ticket.stop_price))
-        if self.fees.asset is FeeAsset.QUOTE:
-            cost += cost * self.fees.highest
-            # Each fill's commission is rounded by itself, up to half a unit too high.
-            cost += Decimal("0.00000001") * (len(executions) + 1)
-        return round_hold(cost)
-
-    def _settle(self, order: Order) -> None:
+    def _rest_or_expire(self, order: Order) -> None:
         """What becomes of an order that was just matched against the book."""
         if order.state is State.FILLED:
             return
-        rests = order.ticket.kind is not Kind.MARKET
-        rests = rests and order.ticket.time_in_force is TimeInForce.GTC
-        if rests:
+        ticket = order.ticket
+        if ticket.kind is not Kind.MARKET and ticket.time_in_force is TimeInForce.GTC:
             self._rest(order)
-            return
-        self._expire(order)
+        else:
+            self._expire(order)
 
     def _expire(self, order: Order) -> None:
         self._finish(order, State.EXPIRED)
         self._tell(OrderEvent("expired", order))
 
     def _rest(self, order: Order) -> None:
-        self._book(order.ticket.symbol).add(self._working(order))
+        self._book(order.ticket.symbol).add(working_order(order))
 
     def _fill(self, order: Order, execution: Execution[Decimal], moment: int) -> None:
-        spec = self.markets[order.ticket.symbol].spec
-        is_maker = execution.is_maker and order.ticket.kind is not Kind.TAKE_PROFIT
-        cost = round_cost(execution.price * execution.quantity)
-        fee, fee_asset = self._fee(order, execution.quantity, cost, is_maker=is_maker)
-        fill = Fill(
-            trade_id=self.next_trade_id,
-            price=execution.price,
-            quantity=execution.quantity,
-            cost=cost,
-            fee=fee,
-            fee_asset=fee_asset,
-            is_maker=is_maker,
-            time=moment,
-        )
+        fill = self._money.priced(order, execution, self.next_trade_id, moment)
         self.next_trade_id += 1
-        self._pay(order, fill, spec.base, spec.quote)
+        self._money.pay(order, fill)
         order.fills.append(fill)
         order.executed += fill.quantity
         order.cost += fill.cost
@@ -439,44 +281,8 @@ class Exchange:
             self._set_state(order, State.PARTIALLY_FILLED)
         self._tell(OrderEvent("trade", order, fill))
 
-    def _fee(
-        self, order: Order, quantity: Decimal, cost: Decimal, *, is_maker: bool
-    ) -> tuple[Decimal, str]:
-        spec = self.markets[order.ticket.symbol].spec
-        rate = self.fees.maker if is_maker else self.fees.taker
-        if order.ticket.side is Side.BUY and self.fees.asset is FeeAsset.RECEIVED:
-            return round_fee(quantity * rate), spec.base
-        return round_fee(cost * rate), spec.quote
-
-    def _pay(self, order: Order, fill: Fill, base: str, quote: str) -> None:
-        account = order.account
-        is_buy = order.ticket.side is Side.BUY
-        paid, paid_asset = (fill.cost, quote) if is_buy else (fill.quantity, base)
-        got, got_asset = (fill.quantity, base) if is_buy else (fill.cost, quote)
-        if fill.fee_asset == paid_asset:
-            paid += fill.fee
-        # A stop may fill beyond its stop price: the lock then covers a part only.
-        released = min(order.held, paid)
-        self.ledger.unlock(account, paid_asset, released)
-        order.held -= released
-        self.ledger.move(paid_asset, paid, source=account, target=VENUE)
-        self.ledger.move(got_asset, got, source=VENUE, target=account)
-        if fill.fee_asset == got_asset:
-            self.ledger.move(got_asset, fill.fee, source=account, target=VENUE)
-
-    def _can_pay(self, order: Order, execution: Execution[Decimal]) -> bool:
-        """Whether a fill beyond the price that money was held for is still covered."""
-        if order.ticket.side is Side.SELL:
-            return True
-        cost = round_cost(execution.price * execution.quantity)
-        if self.fees.asset is FeeAsset.QUOTE:
-            cost += round_fee(cost * self.fees.highest)
-        return cost <= order.held + self.ledger.free(order.account, order.held_asset)
-
     def _finish(self, order: Order, state: State) -> None:
-        if order.held:
-            self.ledger.unlock(order.account, order.held_asset, order.held)
-            order.held = ZERO
+        self._money.release(order)
         self._open_ids.pop((order.account, order.ticket.symbol, order.client_id), None)
         self._set_state(order, state)
 
@@ -503,24 +309,3 @@ class Exchange:
         changed = self.ledger.take_changes()
         for observer in self.observers:
             observer.on_commit(changed)
-
-
-def _affordable(
-    ticket: OrderTicket, levels: list[tuple[Decimal, Decimal]], step: Decimal
-) -> Decimal:
-    """Base quantity that an amount of quote buys or that must be sold for it."""
-    left = _need(ticket.quote_quantity)
-    quantity = ZERO
-    for price, available in levels:
-        part = min(available, floor_to(EXACT.divide(left, price), step))
-        quantity += part
-        left -= part * price
-        if part < available:
-            break
-    return quantity
-
-
-def _need(value: Decimal | None) -> Decimal:
-    if value is None:
-        raise InvalidInput("an order reached the exchange without its price or amount")
-    return value

@@ -16,8 +16,9 @@ from typing import Any, Final, TextIO
 
 from app.core.errors import InvalidInput
 from simulator.clock import ClockMode, MarketClock
-from simulator.exchange import Account, Exchange, OrderEvent
+from simulator.exchange import Account, Exchange
 from simulator.ledger import Holding
+from simulator.observing import OrderEvent
 from simulator.orders import Order
 from simulator.venue import Venue
 

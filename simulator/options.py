@@ -15,7 +15,7 @@ from typing import NoReturn
 from app.core.errors import InvalidInput
 from app.core.money import parse_amount
 from simulator.clock import ClockMode
-from simulator.exchange import FeeAsset, FeeSchedule
+from simulator.fees import FeeAsset, FeeSchedule
 
 # 2026-01-01T00:00Z
 DEFAULT_START_MS = 1_767_225_600_000

@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from app.core.errors import Conflict
+from app.core.errors import Conflict, InvalidInput
 from app.core.money import ZERO
 from app.core.orders.types import Side, TimeInForce
 
@@ -205,6 +205,17 @@ class Order:
                 Change(State(c["status"]), c["market_ms"], c["wall_ms"]) for c in data["states"]
             ],
         )
+
+
+def needed(value: Decimal | None) -> Decimal:
+    """A price or an amount that an order of its kind has.
+
+    Raises:
+        InvalidInput: it has none: the dialect let it pass.
+    """
+    if value is None:
+        raise InvalidInput("an order reached the exchange without its price or amount")
+    return value
 
 
 def _text(amount: Decimal | None) -> str | None:

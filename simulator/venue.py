@@ -12,7 +12,8 @@ from typing import Final
 
 from app.core.errors import InvalidInput, NotFound
 from simulator.clock import MarketClock, RunningClock, check_steppable, wall_ms
-from simulator.exchange import Exchange, FeeSchedule
+from simulator.exchange import Exchange
+from simulator.fees import FeeSchedule
 from simulator.instruments import Status, with_filters
 from simulator.listings import BINANCE, Listing
 from simulator.market import Market

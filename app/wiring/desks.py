@@ -10,13 +10,13 @@ from app.core.ports import TradeAdapter
 from app.services.orders.ports import TradingDesk
 
 if TYPE_CHECKING:
-    from app.wiring import Container
+    from app.wiring.trading import TradingParts
 
 
 class Desks:
     """Gateways of accounts, opened once and kept."""
 
-    def __init__(self, container: Container) -> None:
+    def __init__(self, container: TradingParts) -> None:
         self._container = container
         self._kept: dict[str, tuple[str, TradeAdapter]] = {}
         self._lock = threading.Lock()

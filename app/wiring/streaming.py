@@ -11,10 +11,10 @@ from app.services.streams.ports import AccountKeys
 from app.services.streams.service import StreamParts, StreamService
 
 if TYPE_CHECKING:
-    from app.wiring import Container
+    from app.wiring.trading import TradingParts
 
 
-def build_streams(container: Container) -> StreamService:
+def build_streams(container: TradingParts) -> StreamService:
     """The stream service over the parts of a container, which may open exchange keys."""
 
     def keys(account_id: str) -> AccountKeys:

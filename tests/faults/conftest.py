@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from tests.faults.full_stack import stack
 from tests.support.stories import anywhere, exchange, here
 
-__all__ = ["anywhere", "exchange", "here"]
+__all__ = ["anywhere", "exchange", "here", "stack"]
 
 
 @pytest.fixture

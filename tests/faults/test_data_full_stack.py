@@ -8,55 +8,23 @@ compared with the venue's own record (D1 to D6), and with the rest of the world.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
 
 import pytest
 import redis
 
 from app.core.market.coverage import CoverageState, account
-from tests.support.faults import BACK_S, Stack, standing
+from tests.faults.full_stack import MARKS, Said, collecting, until_whole
+from tests.support.faults import BACK_S, Stack
 from tests.support.waiting import until
 
-pytestmark = [
-    pytest.mark.faults,
-    pytest.mark.broker,
-    pytest.mark.mysql,
-    pytest.mark.redis,
-    pytest.mark.xdist_group("full-stack"),
-    pytest.mark.timeout(600),
-]
+pytestmark = MARKS
 MINUTE = 60_000
 KLINES = "/api/v3/klines"
 SYMBOL, OTHER = "BTC/USDT", "ETH/USDT"
 # A bar closes each minute; whoever brings it may have been started again.
 BAR_S = 150.0
-# A job whose worker died is taken over when its lease of 90 s has run out.
-WHOLE_S = 240.0
 BAN_S = 40
 AWAY = ("account-not-comparable", "instrument-not-trading", "instrument-trading")
-Said = Callable[[str], None]
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with standing(tmp_path_factory.mktemp("stack")) as made:
-        yield made
-
-
-def collecting(stack: Stack) -> list[str]:
-    """Jobs of a back-fill that has begun."""
-    jobs = stack.collect()
-    until(lambda: stack.states_of(jobs) != {"queued"}, BACK_S, "the back-fill has begun")
-    return jobs
-
-
-def finished(stack: Stack, jobs: list[str]) -> None:
-    def done() -> bool:
-        states = stack.states_of(jobs)
-        assert "failed" not in states
-        return states == {"succeeded"}
-
-    until(done, WHOLE_S, "the back-fill is whole")
 
 
 def newest(stack: Stack, symbol: str = SYMBOL) -> int:
@@ -80,7 +48,7 @@ def test_whoever_asks_the_venue_is_killed_at_once(stack: Stack, said: Said) -> N
     for name in ("worker:collection", "streams", "beat"):
         stack.kill(name)
     took = next_bar(stack)
-    finished(stack, jobs)
+    until_whole(stack, jobs)
     stack.check_world(since=since)
     said(f"next bar {took:.0f} s after workers, streams and beat were killed")
 
@@ -96,7 +64,7 @@ def test_a_server_that_stays_away_for_longer_than_a_bar(
     gone.kill9()
     took = next_bar(stack)
     gone.start()
-    finished(stack, jobs)
+    until_whole(stack, jobs)
     next_bar(stack)
     stack.check_world(since=since)
     said(f"next bar {took:.0f} s after {server} was gone")
@@ -108,7 +76,7 @@ def test_a_cache_that_forgets_everything(stack: Stack) -> None:
     with redis.Redis.from_url(stack.services.redis.url) as client:
         client.flushall()
     next_bar(stack)
-    finished(stack, jobs)
+    until_whole(stack, jobs)
     stack.check_world(since=since)
 
 
@@ -126,7 +94,7 @@ def test_a_record_that_stays_away_for_longer_than_a_bar(stack: Stack, said: Said
         stack.services.mariadb.start()
         stack.all_up()
     took = next_bar(stack)
-    finished(stack, jobs)
+    until_whole(stack, jobs)
     stack.check_world(since=since, expected=AWAY)
     said(f"next bar {took:.0f} s after the record was back")
 
@@ -149,7 +117,7 @@ def test_a_live_bar_that_the_venue_has_only_later(stack: Stack, said: Said) -> N
     noticed = (stack.control.market_ms - hole - MINUTE) / 1000
     stack.control.restore(OTHER)
     until(lambda: is_in(CoverageState.PRESENT), BAR_S, "the gap is healed")
-    finished(stack, jobs)
+    until_whole(stack, jobs)
     stack.check_world(since=since)
     said(f"noticed {noticed:.0f} s after its close (at most 150)")
 
@@ -167,7 +135,7 @@ def test_a_venue_that_is_out_of_service(stack: Stack, said: Said) -> None:
         )
         stack.control.maintain("none")
     took = next_bar(stack)
-    finished(stack, jobs)
+    until_whole(stack, jobs)
     stack.check_world(since=since, expected=AWAY)
     said(f"next bar {took:.0f} s after the venue was back")
 
@@ -189,6 +157,6 @@ def test_a_ban_stops_every_process_to_its_end(stack: Stack, said: Said) -> None:
         early = [each for each in asked if struck["wall_ms"] + 1_000 < each["wall_ms"] < over]
         assert early == []
         took = next_bar(stack)
-    finished(stack, jobs)
+    until_whole(stack, jobs)
     stack.check_world(since=since, expected=AWAY)
     said(f"next bar {took:.0f} s after the ban was over")

@@ -7,23 +7,16 @@ the simulated venue's own orders, fills, balances, requests and bars.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
 
-from tests.support.faults import BACK_S, Stack, standing
+from tests.faults.full_stack import MARKS, Said, collecting, until_whole
+from tests.support.faults import BACK_S, Stack
 from tests.support.proxy import Mode
 from tests.support.waiting import until
 
-pytestmark = [
-    pytest.mark.faults,
-    pytest.mark.broker,
-    pytest.mark.mysql,
-    pytest.mark.redis,
-    pytest.mark.xdist_group("full-stack"),
-    pytest.mark.timeout(600),
-]
+pytestmark = MARKS
 #: Process killed → its alarms. A venue that is away is told once trading stops for it.
 VICTIMS: dict[str, tuple[str, ...]] = {
     "api:1": (),
@@ -41,28 +34,6 @@ VICTIMS: dict[str, tuple[str, ...]] = {
 }
 #: The requirement: from everything killed at once to the first order acknowledged.
 MTTR_S = 60.0
-# A job whose worker or transaction died is taken over when its lease of 90 s has run out.
-WHOLE_S = 240.0
-Said = Callable[[str], None]
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with standing(tmp_path_factory.mktemp("stack")) as made:
-        yield made
-
-
-def collecting(stack: Stack) -> list[str]:
-    """Jobs of a back-fill that has begun."""
-    jobs = stack.collect()
-    until(lambda: stack.states_of(jobs) != {"queued"}, BACK_S, "the back-fill has begun")
-    return jobs
-
-
-def finished(stack: Stack, jobs: list[str]) -> bool:
-    states = stack.states_of(jobs)
-    assert "failed" not in states
-    return states == {"succeeded"}
 
 
 @pytest.mark.parametrize("victim", VICTIMS)
@@ -73,7 +44,7 @@ def test_killed_in_mid_trade_and_mid_collection(stack: Stack, victim: str, said:
         moment = time.monotonic()
         stack.strike(victim)
         back = stack.acknowledged_after(trader, moment)
-        until(lambda: finished(stack, jobs), WHOLE_S, "the back-fill is whole")
+        until_whole(stack, jobs)
     stack.check(trader, since=since, expected=VICTIMS[victim])
     said(f"{victim} killed: first new order acknowledged after {back:.1f} s")
 
@@ -121,7 +92,7 @@ def test_a_network_that_swallows_everything(stack: Stack, server: str, said: Sai
         proxy.turn(Mode.PASS)
         moment = time.monotonic()
         back = stack.acknowledged_after(trader, moment)
-        until(lambda: finished(stack, jobs), WHOLE_S, "the back-fill is whole")
+        until_whole(stack, jobs)
     stack.check(trader, since=since, expected=("account-not-comparable",))
     said(f"{server} cut off: first new order acknowledged {back:.1f} s after it was back")
 
@@ -138,7 +109,7 @@ def test_everything_killed_at_once(stack: Stack, said: Said) -> None:
         stack.services.start()
         stack.up()
         back = stack.acknowledged_after(trader, moment, 3 * MTTR_S)
-        until(lambda: finished(stack, jobs), WHOLE_S, "the back-fill is whole")
+        until_whole(stack, jobs)
     said(f"everything killed at once: trading again after {back:.1f} s (at most {MTTR_S:.0f})")
     stack.check(trader, since=since)
     assert back < MTTR_S

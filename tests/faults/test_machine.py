@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,23 +18,15 @@ import httpx
 import pytest
 
 from app.services.schedule import PULSE
+from tests.faults.full_stack import MARKS, WHOLE_S, Said, collecting
 from tests.support.descriptors import no_descriptor_left
 from tests.support.disk import Disk, small_disk
 from tests.support.faults import BACK_S, Stack, standing
 from tests.support.waiting import until
 
-pytestmark = [
-    pytest.mark.faults,
-    pytest.mark.broker,
-    pytest.mark.mysql,
-    pytest.mark.redis,
-    pytest.mark.xdist_group("full-stack"),
-    pytest.mark.timeout(600),
-]
+pytestmark = MARKS
 # A process that gives no sign of life is killed after 12 s of silence and 20 s more.
 PATIENCE_S = 40.0
-WHOLE_S = 240.0
-Said = Callable[[str], None]
 
 
 @pytest.fixture(scope="module")
@@ -163,8 +155,7 @@ def test_a_broker_whose_data_are_deleted(stack: Stack, said: Said) -> None:
     since = stack.last_alarm()
     broker = stack.services.rabbitmq
     with stack.trading() as trader:
-        jobs = stack.collect()
-        until(lambda: stack.states_of(jobs) != {"queued"}, BACK_S, "the back-fill has begun")
+        jobs = collecting(stack)
         broker.kill9()
         shutil.rmtree(broker.directory / "mnesia")
         moment = time.monotonic()

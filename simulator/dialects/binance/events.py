@@ -12,11 +12,11 @@ from simulator.book import Book
 from simulator.dialects.binance.filters import eight
 from simulator.dialects.binance.market_data import day_ticker, touch
 from simulator.dialects.binance.shapes import STATUS_NAMES, TYPE_NAMES, price_text, units_text
-from simulator.exchange import OrderEvent
 from simulator.instruments import DECIMALS
 from simulator.ledger import Holding
 from simulator.market import Market
 from simulator.noise import Ints
+from simulator.observing import OrderEvent
 from simulator.trades import PublicTrade
 
 

@@ -13,9 +13,9 @@ from simulator.dialects.binance import events
 from simulator.dialects.binance.errors import BinanceError
 from simulator.dialects.binance.rest import ROUTES, BinanceRest
 from simulator.dialects.binance.signing import authenticate
-from simulator.exchange import OrderEvent
 from simulator.faults import Faults
 from simulator.ledger import Holding
+from simulator.observing import OrderEvent
 from simulator.record import Record
 from simulator.sockets import Connection, decoded, refuse_offline, texts
 from simulator.venue import Venue

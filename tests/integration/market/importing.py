@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tests.support.record import (
     units_over,
 )
 
+MINUTE = 60_000
 DAY = 86_400_000
 # Real files end in April 2026.
 NOW = START_MS + 90 * DAY
@@ -108,3 +110,26 @@ class Importing:
             series = unit.klines.find_series(exchange, symbol, interval)
             assert series is not None
             return [(each.start, each.end, each.state) for each in unit.coverage.spans(series.id)]
+
+
+def line(ts: int, price: object = 100, volume: object = 7) -> str:
+    """A bar of one price as CSV, with its line end."""
+    return f"{ts},{price},{price},{price},{price},{volume}\n"
+
+
+def bar(ts: int, price: object = 100, volume: object = 7) -> KlineRow:
+    """The same as it is stored."""
+    return KlineRow(ts, *[Decimal(str(price))] * 4, Decimal(str(volume)))
+
+
+def file(folder: Path, *lines: str, name: str = "bars.csv") -> Path:
+    """A file of lines below a folder."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(lines))
+    return path
+
+
+def walk(minutes: range, start: int = START_MS) -> list[str]:
+    """Bars of prices that tell each from its neighbours."""
+    return [line(start + n * MINUTE, f"{100 + n % 97}.{n % 89:02d}", n % 13 + 1) for n in minutes]

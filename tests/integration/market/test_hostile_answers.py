@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -27,17 +27,6 @@ from tests.support.stub_venue import Reply, StubVenue
 KLINES = "/api/v3/klines"
 T = START_MS
 ROW = [T, "100.0", "110.0", "90.0", "105.0", "7.5", T + 59_999, "750.25", 12, "3", "300", "0"]
-
-
-@pytest.fixture
-def venue() -> Iterator[StubVenue]:
-    with StubVenue() as stub:
-        yield stub
-
-
-@pytest.fixture
-def edge(venue: StubVenue) -> Edge:
-    return Edge(venue.url)
 
 
 def klines(edge: Edge) -> list[KlineRow]:

@@ -1,31 +1,19 @@
-"""Files into the record: exactly what they hold, once, and accounted for."""
+"""A file into the record: exactly what it holds, once, and accounted for."""
 
 from __future__ import annotations
 
-import hashlib
-import io
-import threading
-import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from decimal import Decimal
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from app.adapters.downloads import Downloads
-from app.core.errors import InvalidInput, Unavailable
+from app.core.errors import InvalidInput
 from app.core.market.coverage import CoverageState
-from app.core.market.klines import KlineRow
 from app.repositories.points import Point
 from app.services.importing import ImportOrder
-from app.services.importing import jobs as import_jobs
-from tests.integration.market.importing import DAY, NOW, Importing
-from tests.support.catalogue import instrument
-from tests.support.record import START_MS, CountingIds, record
+from tests.integration.market.importing import DAY, NOW, Importing, bar, file, line, walk
+from tests.support.record import START_MS, record
 
 M = 60_000
 T = START_MS
@@ -46,26 +34,6 @@ def here(tmp_path: Path) -> Iterator[Importing]:
     """On SQLite, for what no database decides."""
     with record(f"sqlite:///{tmp_path / 'tidemark.db'}") as engine:
         yield Importing(engine, tmp_path)
-
-
-def line(ts: int, price: object = 100, volume: object = 7) -> str:
-    return f"{ts},{price},{price},{price},{price},{volume}\n"
-
-
-def bar(ts: int, price: object = 100, volume: object = 7) -> KlineRow:
-    return KlineRow(ts, *[D(str(price))] * 4, D(str(volume)))
-
-
-def file(folder: Path, *lines: str, name: str = "bars.csv") -> Path:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(lines))
-    return path
-
-
-def walk(minutes: range, start: int = T) -> list[str]:
-    """Bars of prices that tell each from its neighbours."""
-    return [line(start + n * M, f"{100 + n % 97}.{n % 89:02d}", n % 13 + 1) for n in minutes]
 
 
 def test_what_the_file_states_is_what_is_stored(world: Importing, tmp_path: Path) -> None:
@@ -215,16 +183,6 @@ def test_a_complete_file_proves_what_it_lacks(world: Importing, tmp_path: Path) 
     assert proof == {"proof": "file", "file": "bars.csv", "seen_at": NOW}
 
 
-@pytest.fixture
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> int:
-    """Chunks of a hundred bars, so that a small file has many."""
-    from app.core.market.files import reading
-
-    whole = reading.rechunked
-    monkeypatch.setattr(reading, "rechunked", lambda parts: whole(parts, 100))
-    return 100
-
-
 def test_a_file_that_descends_is_as_good(
     here: Importing, tmp_path: Path, small_chunks: int
 ) -> None:
@@ -236,88 +194,6 @@ def test_a_file_that_descends_is_as_good(
     assert here.stored("UP/USDT") == here.stored("DOWN/USDT")
     assert {**up, "symbol": ""} == {**down, "symbol": ""}
     assert (up["gaps"]["ranges"], up["bad"]) == ([[T + 120 * M, T + 130 * M, 10]], 0)
-
-
-def test_a_slice_that_ends_goes_on_behind_its_last_chunk(
-    world: Importing, tmp_path: Path, small_chunks: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "data"
-    file(folder, *walk(range(450)), name="BTC_USDT-1m.json")
-    for name, minutes in (("BTC_USDT-1m", range(450)), ("ETH_USDT-1m", range(7, 250))):
-        rows = ",".join(f"[{text.strip()}]" for text in walk(minutes))
-        file(folder, f"[{rows}]", name=f"{name}.json")
-    world.clock.cost_s = 15.0
-    job = world.jobs.start(ImportOrder(str(folder), "binance"))
-    states = []
-    while (state := world.jobs.run(job.id)) == "queued":
-        states.append(state)
-    assert len(states) >= 3
-    assert world.hints.sent[0] == ("collection.import_files", job.id)
-    done = world.driven(job.id)
-    assert (done.state, (done.result or {})["rows"], (done.result or {})["new"]) == (
-        "succeeded",
-        693,
-        693,
-    )
-    assert [len(world.stored(f"{name}/USDT")) for name in ("BTC", "ETH")] == [450, 243]
-
-
-def test_a_job_that_is_cancelled_ends_after_its_chunk(
-    here: Importing, tmp_path: Path, small_chunks: int
-) -> None:
-    path = file(tmp_path, *walk(range(450)))
-    job = here.jobs.start(ImportOrder(str(path), "binance", "BTC/USDT", "1m"))
-    here.units.run(lambda unit: setattr(unit.jobs.lock(job.id), "cancel_requested", True))
-    assert here.jobs.run(job.id) == "cancelled"
-    assert here.stored("BTC/USDT") == []
-    assert here.jobs.run(job.id) == "not_claimed"
-
-
-def test_a_file_that_is_gone_when_its_turn_comes_fails_the_job(
-    here: Importing, tmp_path: Path
-) -> None:
-    path = file(tmp_path, *walk(range(5)))
-    job = here.jobs.start(ImportOrder(str(path), "binance", "BTC/USDT", "1m"))
-    path.unlink()
-    done = here.driven(job.id)
-    assert (done.state, (done.error or {})["code"]) == ("failed", "invalid-input")
-    assert "bars.csv does not exist" in (done.error or {})["message"]
-
-
-def test_a_file_that_has_changed_is_read_from_its_beginning(
-    here: Importing, tmp_path: Path, small_chunks: int
-) -> None:
-    path = file(tmp_path, *walk(range(300)))
-    here.clock.cost_s = 50.0
-    job = here.jobs.start(ImportOrder(str(path), "binance", "BTC/USDT", "1m"))
-    assert here.jobs.run(job.id) == "queued"
-    file(tmp_path, *walk(range(400)))
-    result = here.driven(job.id).result
-    assert result is not None
-    assert (result["rows"], result["new"], result["unchanged"]) == (400, 300, 100)
-
-
-def test_a_directory_is_read_by_the_names_in_it(here: Importing, tmp_path: Path) -> None:
-    rows = ",".join(f"[{text.strip()}]" for text in walk(range(5)))
-    for name in (
-        "BTC_USDT-1m.json",
-        "ETH_USDT-5m.json",
-        "futures/XRP_USDT_USDT-8h-funding_rate.json",
-    ):
-        texts = {"5m": f"[[{T},1,1,1,1,1]]", "8h": f"[[{T + 7},0.0001],[{T + 8 * H},-0.0003]]"}
-        text = next((texts[part] for part in texts if part in name), f"[{rows}]")
-        file(tmp_path / "data", text, name=name)
-    file(tmp_path / "data", "notes", name="README.md")
-    result = here.result(tmp_path / "data")
-    assert [(each["symbol"], each["interval"], each["new"]) for each in result["series"]] == [
-        ("BTC/USDT", "1m", 5),
-        ("ETH/USDT", "5m", 1),
-    ]
-    assert result["skipped"] == [["README.md", "its name is not that of market data"]]
-    (funding,) = result["funding"]
-    assert (funding["symbol"], funding["rows"], funding["new"]) == ("XRP/USDT:USDT", 2, 2)
-    assert result["new"] == 5 + 1 + 2
-    assert result["series"][0]["in_catalogue"] is False
 
 
 def test_a_payment_that_is_stored_keeps_its_time_and_its_mark_price(
@@ -358,201 +234,3 @@ def test_a_payment_that_is_stored_keeps_its_time_and_its_mark_price(
         assert (revision.old["value"], revision.new["value"]) == ("0.0001", "0.0002")
         # A plan goes on where the venue's answers ended, not where the file's.
         assert series.next_ts == known[-1].ts + 1
-
-
-def test_a_folder_of_many_markets_gives_the_one_that_is_asked_for(
-    here: Importing, tmp_path: Path
-) -> None:
-    folder = tmp_path / "data" / "spot" / "monthly" / "klines"
-    for native in ("BTCUSDT", "ETHUSDT"):
-        text = f"{T},100,101,99,100,7,{T + M - 1},700,3,1,1,0\n"
-        file(folder / native / "1m", text, name=f"{native}-1m-2026-03.csv")
-    result = here.result(tmp_path / "data", "ETH/USDT")
-    assert [each["symbol"] for each in result["series"]] == ["ETH/USDT"]
-    assert result["skipped"] == [["BTCUSDT-1m-2026-03.csv", "it is of another series"]]
-    with pytest.raises(InvalidInput, match=r"BTCUSDT-1m-2026-03.csv does not say .* give --symbol"):
-        here.result(tmp_path / "data")
-    here.units.run(
-        lambda unit: unit.instruments.refresh(
-            "binance", [instrument("BTC/USDT"), instrument("ETH/USDT")], CountingIds().new, T
-        )
-    )
-    both = here.result(tmp_path / "data")
-    assert [each["symbol"] for each in both["series"]] == ["BTC/USDT", "ETH/USDT"]
-    assert both["series"][0]["in_catalogue"] is True
-
-
-@pytest.mark.parametrize(
-    ("order", "sentence"),
-    [
-        ({"source": "/nowhere"}, "does not exist; give a file, a directory or a URL"),
-        ({"symbol": ""}, "does not say what it holds; give --symbol and --interval"),
-        ({"symbol": "BTCUSDT", "interval": "1m"}, "write it as in BTC/USDT"),
-        ({"symbol": "BTC/USDT", "interval": "7m"}, "interval '7m' is not known"),
-        ({"symbol": "BTC/USDT", "interval": "1m", "kind": "last"}, "kind was 'last'"),
-        ({"symbol": "BTC/USDT", "interval": "1m", "exchange": "Big Exchange"}, "write its id"),
-        ({"source": "https://data.binance.vision"}, "needs --symbol, --interval and --start"),
-    ],
-)
-def test_an_order_that_cannot_work_is_refused_at_once(
-    here: Importing, tmp_path: Path, order: dict[str, str], sentence: str
-) -> None:
-    path = file(tmp_path, *walk(range(3)))
-    with pytest.raises(InvalidInput, match=sentence):
-        here.jobs.start(ImportOrder(**{"source": str(path), "exchange": "binance", **order}))  # type: ignore[arg-type]
-    with here.units.read() as unit:
-        assert unit.jobs.page(10, None).rows == []
-
-
-# -- Binance's archive --------------------------------------------------------------------
-
-BASE = "https://archive.test"
-# 2026-01-01T00:00Z
-JANUARY = 1_767_225_600_000
-
-
-def publish(world: Importing, period: str, bars: int, start: int, *, checksum: str = "") -> str:
-    """Put a zip of bars and its checksum into the archive; its URL."""
-    folder = "monthly" if period.count("-") == 1 else "daily"
-    name = f"BTCUSDT-1h-{period}"
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        lines = (
-            f"{start + n * H},100,101,99,100.5,7,{start + n * H + H - 1},700,3,1,1,0\n"
-            for n in range(bars)
-        )
-        archive.writestr(f"{name}.csv", "".join(lines))
-    url = f"{BASE}/data/spot/{folder}/klines/BTCUSDT/1h/{name}.zip"
-    world.archive.files[url] = packed.getvalue()
-    digest = checksum or hashlib.sha256(packed.getvalue()).hexdigest()
-    world.archive.files[f"{url}.CHECKSUM"] = f"{digest}  {name}.zip\n".encode()
-    return url
-
-
-def order(start: int, end: int) -> ImportOrder:
-    return ImportOrder(BASE, "binance", "BTC/USDT", "1h", start=start, end=end)
-
-
-def test_an_archive_is_read_month_by_month_and_then_day_by_day(here: Importing) -> None:
-    publish(here, "2026-01", 31 * 24, JANUARY)
-    publish(here, "2026-02-01", 24, JANUARY + 31 * DAY)
-    publish(here, "2026-02-02", 24, JANUARY + 32 * DAY)
-    job = here.finished(order(JANUARY, JANUARY + 34 * DAY))
-    assert job.state == "succeeded"
-    assert job.result is not None
-    assert job.result["new"] == 33 * 24
-    assert job.result["absent"] == ["BTCUSDT-1h-2026-02-03.zip"]
-    assert here.spans("BTC/USDT", "1h") == [(JANUARY, JANUARY + 33 * DAY, PRESENT)]
-    assert here.stored("BTC/USDT", "1h")[0].trade_count == 3
-    # What is stored is not fetched again: of January the month alone was.
-    assert [name for name in here.archive.asked if "2026-01" in name] == [
-        "BTCUSDT-1h-2026-01.zip",
-        "BTCUSDT-1h-2026-01.zip.CHECKSUM",
-    ]
-    here.archive.asked.clear()
-    here.finished(order(JANUARY, JANUARY + 33 * DAY))
-    assert here.archive.asked == []
-
-
-@pytest.mark.parametrize("what", ["another", "none"])
-def test_a_file_that_is_not_what_its_checksum_says_is_refused(here: Importing, what: str) -> None:
-    url = publish(here, "2026-01", 31 * 24, JANUARY, checksum="0" * 64)
-    if what == "none":
-        del here.archive.files[f"{url}.CHECKSUM"]
-    job = here.finished(order(JANUARY, JANUARY + 31 * DAY))
-    assert job.state == "failed"
-    assert "checksum" in (job.error or {})["message"]
-    assert here.stored("BTC/USDT", "1h") == []
-
-
-def test_a_local_archive_is_held_to_the_checksums_that_lie_beside(
-    here: Importing, tmp_path: Path
-) -> None:
-    url = publish(here, "2026-01", 31 * 24, JANUARY)
-    path = tmp_path / "BTCUSDT-1h-2026-01.zip"
-    path.write_bytes(here.archive.files[url])
-    beside = tmp_path / "BTCUSDT-1h-2026-01.zip.CHECKSUM"
-    beside.write_text("0" * 64)
-    wanted = ImportOrder(str(path), "binance", "BTC/USDT")
-    with pytest.raises(InvalidInput, match="is not what its checksum says"):
-        here.jobs.start(wanted)
-    beside.write_bytes(here.archive.files[f"{url}.CHECKSUM"])
-    assert here.finished(wanted).state == "succeeded"
-    assert len(here.stored("BTC/USDT", "1h")) == 31 * 24
-
-
-def test_an_archive_that_is_away_is_asked_again_later(here: Importing) -> None:
-    publish(here, "2026-01", 31 * 24, JANUARY)
-    failures = [Unavailable("away"), Unavailable("away")]
-
-    def calls(_url: str) -> None:
-        if failures:
-            raise failures.pop()
-
-    here.archive.calls = calls
-    job = here.jobs.start(order(JANUARY, JANUARY + 31 * DAY))
-    assert here.jobs.run(job.id) == "queued"
-    with here.units.read() as unit:
-        waiting = unit.jobs.get(job.id)
-    assert waiting.not_before > here.clock.now
-    assert waiting.error == {"code": "unavailable", "message": "away"}
-    assert here.driven(job.id).state == "succeeded"
-    assert len(here.stored("BTC/USDT", "1h")) == 31 * 24
-
-
-def test_an_archive_by_http_comes_in_whole(tmp_path: Path) -> None:
-    """Everything for real but the host: files, checksums, absent days and all."""
-    with record(f"sqlite:///{tmp_path / 'tidemark.db'}") as engine:
-        world = Importing(engine, tmp_path, fetcher=Downloads(loopback_only=True))
-        publish(world, "2026-01", 31 * 24, JANUARY)
-        publish(world, "2026-02-02", 24, JANUARY + 32 * DAY)
-        for url, content in world.archive.files.items():
-            path = tmp_path / "site" / url.removeprefix(f"{BASE}/")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        with serving(tmp_path / "site") as base:
-            wanted = replace(order(JANUARY, JANUARY + 33 * DAY), source=base)
-            job = world.finished(wanted)
-        assert (job.state, job.error) == ("succeeded", None)
-        assert job.result is not None
-        assert job.result["new"] == 32 * 24
-        assert job.result["absent"] == ["BTCUSDT-1h-2026-02-01.zip"]
-        (series,) = job.result["series"]
-        assert series["gaps"]["ranges"] == [[JANUARY + 31 * DAY, JANUARY + 32 * DAY, 24]]
-        assert [each for each in (tmp_path / "fetched").rglob("*") if each.is_file()] == []
-
-
-def test_a_host_beyond_this_machine_is_refused_beside_a_simulated_exchange(tmp_path: Path) -> None:
-    with record(f"sqlite:///{tmp_path / 'tidemark.db'}") as engine:
-        world = Importing(engine, tmp_path, fetcher=Downloads(loopback_only=True))
-        job = world.finished(order(JANUARY, JANUARY + DAY))
-        assert job.state == "failed"
-        assert "is not this machine" in (job.error or {})["message"]
-
-
-@contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """A folder on loopback; its URL."""
-
-    class Handler(SimpleHTTPRequestHandler):
-        def __init__(self, *options: Any) -> None:
-            super().__init__(*options, directory=str(folder))
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-def test_the_job_names_its_task() -> None:
-    from app.services.jobs import TASKS
-
-    assert TASKS[import_jobs.KIND] == import_jobs.TASK

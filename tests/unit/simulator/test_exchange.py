@@ -15,7 +15,8 @@ from app.core.errors import Conflict
 from app.core.market.intervals import DAY_MS, INTERVALS, MINUTE_MS
 from app.core.orders.types import Side, TimeInForce
 from simulator.clock import RunningClock, SteppedClock
-from simulator.exchange import Account, FeeAsset, FeeSchedule
+from simulator.exchange import Account
+from simulator.fees import FeeAsset, FeeSchedule
 from simulator.instruments import CATALOGUE
 from simulator.journal import Journal
 from simulator.market import Market

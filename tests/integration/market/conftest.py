@@ -1,0 +1,33 @@
+"""What several files of this folder share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.market.venue import Edge
+from tests.support.stub_venue import StubVenue
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Chunks of a hundred bars, so that a small file has many."""
+    from app.core.market.files import reading
+
+    whole = reading.rechunked
+    monkeypatch.setattr(reading, "rechunked", lambda parts: whole(parts, 100))
+    return 100
+
+
+@pytest.fixture
+def venue() -> Iterator[StubVenue]:
+    """A venue whose answers the test scripts."""
+    with StubVenue() as stub:
+        yield stub
+
+
+@pytest.fixture
+def edge(venue: StubVenue) -> Edge:
+    """The adapters at it."""
+    return Edge(venue.url)

@@ -1,0 +1,118 @@
+"""The job of an import: taken up again, cancelled, failed, and refused before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.core.errors import InvalidInput
+from app.services.importing import ImportOrder
+from app.services.importing import jobs as import_jobs
+from tests.integration.market.importing import Importing, file, walk
+from tests.support.record import START_MS, record
+
+M = 60_000
+T = START_MS
+
+
+@pytest.fixture
+def world(database_url: str, tmp_path: Path) -> Iterator[Importing]:
+    """On both databases."""
+    with record(database_url, local_infile=True) as engine:
+        yield Importing(engine, tmp_path)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Importing]:
+    """On SQLite, for what no database decides."""
+    with record(f"sqlite:///{tmp_path / 'tidemark.db'}") as engine:
+        yield Importing(engine, tmp_path)
+
+
+def test_a_slice_that_ends_goes_on_behind_its_last_chunk(
+    world: Importing, tmp_path: Path, small_chunks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "data"
+    file(folder, *walk(range(450)), name="BTC_USDT-1m.json")
+    for name, minutes in (("BTC_USDT-1m", range(450)), ("ETH_USDT-1m", range(7, 250))):
+        rows = ",".join(f"[{text.strip()}]" for text in walk(minutes))
+        file(folder, f"[{rows}]", name=f"{name}.json")
+    world.clock.cost_s = 15.0
+    job = world.jobs.start(ImportOrder(str(folder), "binance"))
+    states = []
+    while (state := world.jobs.run(job.id)) == "queued":
+        states.append(state)
+    assert len(states) >= 3
+    assert world.hints.sent[0] == ("collection.import_files", job.id)
+    done = world.driven(job.id)
+    assert (done.state, (done.result or {})["rows"], (done.result or {})["new"]) == (
+        "succeeded",
+        693,
+        693,
+    )
+    assert [len(world.stored(f"{name}/USDT")) for name in ("BTC", "ETH")] == [450, 243]
+
+
+def test_a_job_that_is_cancelled_ends_after_its_chunk(
+    here: Importing, tmp_path: Path, small_chunks: int
+) -> None:
+    path = file(tmp_path, *walk(range(450)))
+    job = here.jobs.start(ImportOrder(str(path), "binance", "BTC/USDT", "1m"))
+    here.units.run(lambda unit: setattr(unit.jobs.lock(job.id), "cancel_requested", True))
+    assert here.jobs.run(job.id) == "cancelled"
+    assert here.stored("BTC/USDT") == []
+    assert here.jobs.run(job.id) == "not_claimed"
+
+
+def test_a_file_that_is_gone_when_its_turn_comes_fails_the_job(
+    here: Importing, tmp_path: Path
+) -> None:
+    path = file(tmp_path, *walk(range(5)))
+    job = here.jobs.start(ImportOrder(str(path), "binance", "BTC/USDT", "1m"))
+    path.unlink()
+    done = here.driven(job.id)
+    assert (done.state, (done.error or {})["code"]) == ("failed", "invalid-input")
+    assert "bars.csv does not exist" in (done.error or {})["message"]
+
+
+def test_a_file_that_has_changed_is_read_from_its_beginning(
+    here: Importing, tmp_path: Path, small_chunks: int
+) -> None:
+    path = file(tmp_path, *walk(range(300)))
+    here.clock.cost_s = 50.0
+    job = here.jobs.start(ImportOrder(str(path), "binance", "BTC/USDT", "1m"))
+    assert here.jobs.run(job.id) == "queued"
+    file(tmp_path, *walk(range(400)))
+    result = here.driven(job.id).result
+    assert result is not None
+    assert (result["rows"], result["new"], result["unchanged"]) == (400, 300, 100)
+
+
+@pytest.mark.parametrize(
+    ("order", "sentence"),
+    [
+        ({"source": "/nowhere"}, "does not exist; give a file, a directory or a URL"),
+        ({"symbol": ""}, "does not say what it holds; give --symbol and --interval"),
+        ({"symbol": "BTCUSDT", "interval": "1m"}, "write it as in BTC/USDT"),
+        ({"symbol": "BTC/USDT", "interval": "7m"}, "interval '7m' is not known"),
+        ({"symbol": "BTC/USDT", "interval": "1m", "kind": "last"}, "kind was 'last'"),
+        ({"symbol": "BTC/USDT", "interval": "1m", "exchange": "Big Exchange"}, "write its id"),
+        ({"source": "https://data.binance.vision"}, "needs --symbol, --interval and --start"),
+    ],
+)
+def test_an_order_that_cannot_work_is_refused_at_once(
+    here: Importing, tmp_path: Path, order: dict[str, str], sentence: str
+) -> None:
+    path = file(tmp_path, *walk(range(3)))
+    with pytest.raises(InvalidInput, match=sentence):
+        here.jobs.start(ImportOrder(**{"source": str(path), "exchange": "binance", **order}))  # type: ignore[arg-type]
+    with here.units.read() as unit:
+        assert unit.jobs.page(10, None).rows == []
+
+
+def test_the_job_names_its_task() -> None:
+    from app.services.jobs import TASKS
+
+    assert TASKS[import_jobs.KIND] == import_jobs.TASK

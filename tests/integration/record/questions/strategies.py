@@ -1,0 +1,64 @@
+"""Questions about strategies, their instances and signals, jobs and backtests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.models import (
+    BacktestRow,
+    JobRow,
+    SignalRow,
+    StrategyInstanceRow,
+    StrategyRow,
+    StrategyVersionRow,
+)
+from app.repositories.unit import Unit
+from tests.integration.record.questions.rows import ID, NOW, SYMBOL, keyed, row
+
+
+def strategies(unit: Unit) -> None:
+    keyed(unit.strategies, row(StrategyRow, name="one"))
+    assert [unit.strategies.named("one")] == unit.strategies.all()
+    version = unit.strategies.add_version(row(StrategyVersionRow, app_version="1", sha256="s"))
+    assert unit.strategies.version(ID) is version
+    assert unit.strategies.version_of(ID, "s", "1") is version
+    assert unit.strategies.newest_version(ID) is version
+
+
+def jobs_and_backtests(unit: Unit) -> None:
+    keyed(unit.jobs, row(JobRow, state="queued", dedupe_key="d"))
+    assert [unit.jobs.live_with("d")] == unit.jobs.due(NOW)
+    assert unit.jobs.any_live("d")
+    assert not unit.jobs.any_live("_"), "a wildcard of LIKE is a character here"
+    assert unit.jobs.claim(ID, "me", NOW, 1) is not None
+    unit.jobs.free_leases()
+    assert [unit.jobs.live_with("d")] == unit.jobs.due(NOW)
+    keyed(unit.backtests, row(BacktestRow))
+    assert unit.backtests.of_job(ID) is unit.backtests.find(ID)
+
+
+def instances(unit: Unit) -> None:
+    made = row(
+        StrategyInstanceRow, kind="strategy", status="running", symbols=[SYMBOL], interval="1m"
+    )
+    keyed(unit.instances, made)
+    assert unit.instances.running() == [made]
+    assert unit.instances.running_on("x", SYMBOL, "1m") == [made.id]
+    assert unit.instances.of_account(ID) == [made]
+    assert unit.instances.builtin(ID, "strategy") is made
+    news: dict[str, Any] = {"run_id": None, "state": {}, "now_ms": NOW}
+    assert unit.instances.advance(ID, seen=None, cursor_ts=1, **news)
+    assert unit.instances.advance(ID, seen=1, cursor_ts=2, **news)
+    assert not unit.instances.advance(ID, seen=1, cursor_ts=2, **news)
+    assert unit.instances.quota(ID) is None
+    assert unit.instances.lock_quota(ID) is unit.instances.lock_quota(ID)
+
+
+def signals(unit: Unit) -> None:
+    found = row(SignalRow, symbol=SYMBOL, leg=1, status="new", created_at=NOW)
+    keyed(unit.signals, found)
+    assert unit.signals.waiting(NOW) == unit.signals.of_instance(ID) == [found]
+    assert unit.signals.unjudged_of(ID) == [found]
+    assert unit.signals.waiting_of(ID) == 1
+    assert unit.signals.latest_bars(ID, 2) == [found.bar_ts]
+    assert unit.signals.earlier_legs(found) == []

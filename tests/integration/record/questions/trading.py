@@ -1,0 +1,113 @@
+"""Questions about accounts, risk, orders and what came of them."""
+
+from __future__ import annotations
+
+from app.models import (
+    AccountRow,
+    AdjustmentRow,
+    EquitySnapshotRow,
+    FillRow,
+    InstrumentLockRow,
+    OrderRow,
+    OrderTriggerRow,
+    PostingRow,
+    RiskDecisionRow,
+    RiskRuleRow,
+    TradingHaltRow,
+)
+from app.repositories.unit import Unit
+from tests.integration.record.questions.rows import ID, NOW, ONE, SYMBOL, keyed, row
+
+
+def accounts(unit: Unit) -> None:
+    keyed(unit.accounts, row(AccountRow, name="one", status="active", epoch=1))
+    assert unit.accounts.named("one") is unit.accounts.resolve("one") is unit.accounts.resolve(ID)
+    assert unit.accounts.all() == unit.accounts.distrusted(NOW)
+    assert unit.accounts.opening(NOW) == []
+    usdt = unit.accounts.lock_balances(ID, ["USDT"])["USDT"]
+    unit.accounts.move(usdt, free=ONE, locked=-ONE, at=NOW)
+    assert unit.accounts.balances(ID) == [usdt]
+
+
+def risk(unit: Unit) -> None:
+    unit.risk.add_rule(row(RiskRuleRow, kind="k", scope="global", enabled=True))
+    assert [unit.risk.rule("k", "global")] == unit.risk.rules() == unit.risk.rules_for(["global"])
+    unit.risk.add_decision(row(RiskDecisionRow, intent_key="i", passed=True))
+    decision = unit.risk.decision_of(ID, "i")
+    assert decision is not None
+    assert unit.risk.decisions(1).rows == unit.risk.decisions_of_instance(ID, 1) == [decision]
+    assert unit.risk.decisions(1, ID, ID).rows == []
+    unit.risk.add_halt(row(TradingHaltRow))
+    assert len(unit.risk.halts_in_force()) == 1
+    unit.risk.add_instrument_lock(row(InstrumentLockRow, symbol=SYMBOL))
+    assert unit.risk.locks_in_force(ID) == unit.risk.locks_in_force(ID, SYMBOL) != []
+
+
+def orders(unit: Unit) -> None:
+    made = row(OrderRow, intent_key="i", client_order_id="c", venue_order_id="v", symbol=SYMBOL)
+    made.status, made.reason = "new", "waits"
+    keyed(unit.orders, made)
+    assert unit.orders.of_intent(ID, "i") is unit.orders.of_client_id(ID, "c") is made
+    assert unit.orders.of_venue_id(ID, SYMBOL, "v") is made
+    assert unit.orders.lock_of_client_id(ID, "c") is made
+    for listed in (
+        unit.orders.live(ID),
+        unit.orders.held_back(ID, "waits"),
+        unit.orders.live_of_instance(ID),
+        unit.orders.of_instance(ID, 1),
+        unit.orders.unsettled(NOW),
+    ):
+        assert listed == [made]
+    assert unit.orders.count_unsettled(ID) == 1
+    assert unit.orders.claim(ID, 0, owner="me", request_ts=NOW, now_ms=NOW)
+
+
+def order_events(unit: Unit) -> None:
+    """In a unit of their own: the last number of an order that is not new is asked for."""
+    order = unit.orders.get(ID)
+    first, second = (unit.orders.add_event(order, "k", None, {}, NOW, told=False) for _ in "12")
+    assert unit.orders.events(ID) == unit.orders.untold(ID) == [first, second]
+    unit.orders.mark_told(ID, [first.id])
+    assert unit.orders.untold(ID) == [second]
+    unit.orders.mark_told(ID)
+    assert unit.orders.untold(ID) == []
+
+
+def ledger(unit: Unit) -> None:
+    unit.ledger.add_fill(row(FillRow, symbol=SYMBOL, trade_id="7"))
+    fill = unit.ledger.fill(ID, SYMBOL, "7")
+    assert fill is not None
+    for listed in (
+        unit.ledger.latest_fills(ID, 1),
+        unit.ledger.fills_of_order(ID),
+        unit.ledger.fills_of_instance(ID, 1),
+        unit.ledger.fill_page(None, 1, None).rows,
+    ):
+        assert listed == [fill]
+    assert unit.ledger.fill_page(ID, 1, ID).rows == []
+    assert unit.ledger.count_fills(ID) == 1
+    unit.ledger.post([row(PostingRow, book="holdings", at=NOW)])
+    assert unit.ledger.postings(ID) == unit.ledger.postings(ID, "holdings") != []
+    assert (unit.ledger.last_posting(ID), unit.ledger.last_posted_at(ID)) == (1, NOW)
+    unit.ledger.add_adjustment(row(AdjustmentRow))
+    assert len(unit.ledger.adjustments(ID, 1)) == 1
+
+
+def positions(unit: Unit) -> None:
+    position = unit.ledger.lock_position(ID, SYMBOL, ID)
+    position.quantity = ONE
+    assert unit.ledger.positions_of_instance(ID) == [position]
+    assert unit.ledger.positions_of_account(ID) == [position]
+    assert unit.ledger.held(ID, SYMBOL) == ONE
+    unit.ledger.add_snapshot(row(EquitySnapshotRow, ts=NOW))
+    assert [unit.ledger.snapshot_at(ID, NOW)] == unit.ledger.snapshots(ID, 1)
+
+
+def triggers(unit: Unit) -> None:
+    made = row(OrderTriggerRow, exchange="x", symbol=SYMBOL, status="armed", oco_group="g")
+    keyed(unit.triggers, made)
+    assert unit.triggers.armed() == unit.triggers.armed("x") == [made]
+    assert unit.triggers.of_instance(ID) == [made]
+    assert unit.triggers.fire(ID, price=ONE, market_ts=NOW, signal_id=ID, now_ms=NOW)
+    assert unit.triggers.cancel(ID, SYMBOL, "why", NOW) == 0
+    assert unit.triggers.cancel(ID, SYMBOL, "why", NOW, oco_group="g", trigger_id=ID) == 0
