@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.support.simulator import ROOT, wait_until
+from tests.support.simulator import ROOT
 
 TIDEMARK = [sys.executable, "-m", "app.cli"]
 #: The numbers of the demo's seed.
@@ -58,45 +56,6 @@ def test_the_demo_does_the_main_job_and_its_numbers_are_those_of_its_seed(tmp_pa
     for part in ("Signals", "Risk decisions", "Orders", "Fills", "Positions", "Balances", "PnL"):
         assert part in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
-
-
-@pytest.mark.timeout(240)
-def test_the_demo_stays_up_until_ctrl_c_and_stops_cleanly(tmp_path: Path) -> None:
-    log = tmp_path / "out.txt"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [*TIDEMARK, "demo", "--port", "0"],
-            cwd=tmp_path,
-            env=environment(),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        wait_until(lambda: "Tidemark is up" in log.read_text() or process.poll(), 200)
-        assert process.poll() is None, log.read_text()[-3_000:]
-        url = next(
-            word
-            for word in log.read_text().split()
-            if word.startswith("http") and "/api/v1" in word
-        )
-        token = (tmp_path / "var" / "demo" / "api-token").read_text().strip()
-        base = url.removesuffix("/api/v1")
-        assert httpx.get(f"{base}/health", trust_env=False).status_code == 200
-        assert httpx.get(f"{url}/orders", trust_env=False).status_code == 401
-        orders = httpx.get(
-            f"{url}/orders", headers={"Authorization": f"Bearer {token}"}, trust_env=False
-        )
-        assert len(orders.json()["data"]) == EXPECTED["orders"]
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 0
-        with pytest.raises(httpx.ConnectError):
-            httpx.get(f"{base}/health", trust_env=False)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    assert not children_of(process.pid), "the demo left a process behind"
 
 
 def children_of(session: int) -> list[str]:

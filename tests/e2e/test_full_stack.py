@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -15,12 +14,19 @@ from typing import Any
 import httpx
 import pytest
 
+from app.cli.demo_view import backtest_figures
 from app.cli.locking import RuntimeLock
 from app.cli.services.manager import Services, read_env
 from app.cli.services.reaper import session_members
 from app.cli.supervision import state
 from app.cli.supervision.table import WORKERS
-from tests.e2e.test_demo import EXPECTED, EXPECTED_EQUITY, TIDEMARK, environment
+from tests.e2e.test_demo import (
+    EXPECTED,
+    EXPECTED_EQUITY,
+    TIDEMARK,
+    children_of,
+    environment,
+)
 from tests.support.servers import free_port
 from tests.support.simulator import wait_until
 
@@ -31,26 +37,85 @@ BACK_S = 60.0
 
 
 @pytest.mark.timeout(600)
-def test_the_demo_gives_the_same_numbers_on_separate_processes(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [*TIDEMARK, "demo", "--full", "--once"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=580,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3_000:]
-    numbers = json.loads(done.stdout.splitlines()[-1])
-    assert numbers.pop("seconds") > 0
-    assert numbers == EXPECTED
-    assert EXPECTED_EQUITY in done.stdout
-    assert "Traceback" not in done.stdout + done.stderr
-    # It ran on them: every worker class left its log, and no SQLite file was made.
-    logs = {each.stem for each in (tmp_path / "var" / "demo" / "log").iterdir()}
-    assert logs >= {f"worker-{each.name}" for each in WORKERS} | {"api-1", "beat", "simulator"}
-    assert not list((tmp_path / "var" / "demo").glob("*.db"))
+def test_the_demo_gives_the_same_numbers_on_separate_processes_and_stays_up_until_ctrl_c(
+    tmp_path: Path,
+) -> None:
+    """``make demo FULL=1``; its numbers are asked of the API that it leaves up."""
+    log = tmp_path / "out.txt"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [*TIDEMARK, "demo", "--full", "--port", "0"],
+            cwd=tmp_path,
+            env=environment(),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        wait_until(lambda: "Tidemark is up" in log.read_text() or process.poll(), 580)
+        assert process.poll() is None, log.read_text()[-3_000:]
+        data_dir = tmp_path / "var" / "demo"
+        with api_of(log.read_text(), data_dir) as api:
+            assert httpx.get(api.base_url.join("orders"), trust_env=False).status_code == 401
+            assert numbers_of(api) == EXPECTED
+        assert EXPECTED_EQUITY in log.read_text()
+        # It runs on them: every worker class has its log, and there is no SQLite file.
+        logs = {each.stem for each in (data_dir / "log").iterdir()}
+        assert logs >= {f"worker-{each.name}" for each in WORKERS} | {"api-1", "beat", "simulator"}
+        assert not list(data_dir.glob("*.db"))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(api.base_url, trust_env=False)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    assert "Traceback" not in log.read_text()
+    assert not children_of(process.pid), "the demo left a process behind"
+
+
+def api_of(output: str, data_dir: Path) -> httpx.Client:
+    """A client of the API whose URL was printed."""
+    url = next(word for word in output.split() if word.startswith("http") and "/api/v1" in word)
+    token = (data_dir / "api-token").read_text().strip()
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx.Client(base_url=url, headers=headers, trust_env=False)
+
+
+def numbers_of(api: httpx.Client) -> dict[str, Any]:
+    """The demo's numbers, as its last line has them with ``--once``."""
+
+    def listed(path: str, **query: str) -> list[dict[str, Any]]:
+        answer = api.get(path, params={"limit": 500, **query})
+        assert answer.status_code == 200, answer.text
+        found: list[dict[str, Any]] = answer.json()["data"]
+        return found
+
+    (instance,) = [each for each in listed("instances") if each["strategy"] != "manual"]
+    (backtest,) = listed("backtests")
+    plan = listed("plans")[0]
+    series = [
+        api.get(
+            "coverage",
+            params={
+                "exchange": plan["exchange"],
+                "symbol": symbol,
+                "interval": "1m",
+                "start": plan["since"],
+                "end": backtest["end"],
+            },
+        ).json()
+        for symbol in plan["symbols"]
+    ]
+    return {
+        "klines": sum(each["counts"]["present"] for each in series),
+        "gaps": sum(len(each["gaps"]) for each in series),
+        "backtest": backtest_figures(api.get(f"backtests/{backtest['id']}").json()["result"]),
+        "signals": len(listed(f"instances/{instance['id']}/signals")),
+        "orders": len(listed("orders")),
+        "fills": len(listed("fills")),
+    }
 
 
 class Installation:

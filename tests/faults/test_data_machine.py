@@ -35,15 +35,16 @@ def recover(story: DataRehearsal) -> None:
             story.minutes()
 
 
-@pytest.mark.parametrize("pages", [1, 2, 3])
-def test_killed_behind_any_page_the_next_process_goes_on_there(
-    exchange: SimulatorProcess, tmp_path: Path, database_url: str, pages: int
+@pytest.mark.parametrize("commits", [1, 2])
+def test_killed_behind_any_commit_the_next_process_goes_on_there(
+    exchange: SimulatorProcess, tmp_path: Path, database_url: str, commits: int
 ) -> None:
+    """Of three pages: the first is stored alone, the others together."""
     given = {"bus": MidJob(), "database_url": database_url}
     with installed(exchange, tmp_path, **given) as here:
         story = DataRehearsal(here)
         with pytest.raises(KilledError):
-            story.strike(kill, after=pages)
+            story.strike(kill, after=commits)
         story.restart()
         story.minutes()
         assert story.job().state == "running", "its lease is still the dead one's"

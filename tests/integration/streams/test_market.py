@@ -107,7 +107,7 @@ def test_frames_doubled_reordered_and_dropped_leave_a_whole_series(anywhere: Ins
                 opened + n * MINUTE for n in range(41)
             ]
 
-        wait_until(whole, 20)
+        wait_until(whole, 60)
     assert "maintenance.follow_plans" not in {name for name, *_ in here.ran}
     with here.parts.units.read() as unit:
         series = unit.klines.find_series(EXCHANGE, SYMBOL, "1m")
@@ -127,8 +127,8 @@ def test_a_socket_that_falls_silent_is_noticed_and_opened_anew(here: Installatio
         # From its next frame on the socket lives, answers pings, and says nothing.
         here.venue.add_fault(action="ws_silent", count=1)
         here.market(by_ms=MINUTE)
-        wait_until(lambda: market_shard(streams)._heard is not first, 20)
-        wait_until(lambda: here.settle() or stored(here)[-1] == opened + MINUTE, 20)
+        wait_until(lambda: market_shard(streams)._heard is not first, 60)
+        wait_until(lambda: here.settle() or stored(here)[-1] == opened + MINUTE, 60)
         wait_until(lambda: subscribed(streams))
         here.market(by_ms=MINUTE)
         wait_until(lambda: stored(here)[-1] == opened + 2 * MINUTE)
@@ -149,7 +149,7 @@ def test_one_dead_feed_among_others_is_subscribed_anew(here: Installation) -> No
             here.market(by_ms=2_000)  # the ticker goes on speaking
             return bool(shard._strikes)
 
-        wait_until(struck, 20)
+        wait_until(struck, 60)
         here.venue.clear_faults()
         there = BAR.floor(here.market_ms)
         here.market(by_ms=there + MINUTE - here.market_ms)
@@ -168,7 +168,7 @@ def test_a_quiet_market_does_not_flap(here: Installation) -> None:
         look = shard._probe.look
         shard._probe.look = lambda exchange, feed: looked.append(feed) or look(exchange, feed)  # type: ignore[method-assign,func-returns-value]
         # Time stands still, so nothing is sent: every feed is examined, and found quiet.
-        wait_until(lambda: len(looked) >= 6, 20)
+        wait_until(lambda: len(looked) >= 6, 60)
         assert shard._heard is held, "the socket was opened anew"
         assert not shard._strikes
 
@@ -235,7 +235,7 @@ def test_a_slow_database_loses_no_bar_and_holds_no_memory(here: Installation) ->
         assert max(closed) <= 5
         writer._arrivals.store = store  # type: ignore[method-assign]
         expected = [opened + n * MINUTE for n in range(30)]
-        wait_until(lambda: here.settle() or stored(here)[-30:] == expected, 20)
+        wait_until(lambda: here.settle() or stored(here)[-30:] == expected, 60)
 
 
 def test_an_instance_on_derived_bars_gets_no_series_of_its_own(here: Installation) -> None:

@@ -165,7 +165,7 @@ def test_two_processes_share_and_one_takes_over_after_kill_9(
         victim.send_signal(signal.SIGKILL)
         # The lease's ten seconds and a look; the bound of the promise is thirty.
         wait_until(lambda: all(f":{survivor.pid}:" in owner for owner in owners().values()), 30)
-        wait_until(next_bar_arrives, 20)
+        wait_until(next_bar_arrives, 60)
         order = here.order(account, "buy", "0.01")
         here.queue.waiting.clear()
         assert here.fills(order)

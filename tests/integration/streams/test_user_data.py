@@ -98,7 +98,7 @@ def test_a_report_that_was_lost_is_missed_and_the_stream_opened_anew(here: Insta
         dearer(here, account)
         here.sync(account)  # what beat does every five seconds
         assert here.row(order).status == OrderStatus.FILLED
-        wait_until(lambda: user.lines > lines and user.is_listening, 20)
+        wait_until(lambda: user.lines > lines and user.is_listening, 60)
         second = here.order(account, "buy", "0.01", near(here))
         unswept(here)
         dearer(here, account)
@@ -123,7 +123,7 @@ def test_an_account_that_is_added_is_streamed_without_a_restart(here: Installati
     with streaming(here.parts, ready=lambda _service: True) as streams:
         for number in (1, 2):
             account = here.account()
-            wait_until(lambda number=number: listening(streams.service, number), 20)
+            wait_until(lambda number=number: listening(streams.service, number), 60)
             order = here.order(account, "buy", "0.01", near(here))
             unswept(here)
             dearer(here, account)
