@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from app.core.errors import Unavailable
+from app.services.jobs import TASKS
 from tests.integration.market.collecting import Venue
 from tests.support.api import ApiClient, TradingDay
 
@@ -115,6 +116,11 @@ def test_a_halt_of_a_symbol_stands_until_it_is_lifted(api: ApiClient) -> None:
     assert first["set_by"] == "tests"
     assert api.post("/risk/resume", {"scope": scope}).json()["lifted"] == 1
     assert api.post("/risk/resume", {"scope": scope}).json()["lifted"] == 0
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_jobs_are_listed_by_every_kind_that_there_is(api: ApiClient, kind: str) -> None:
+    assert api.get(f"/jobs?kind={kind}").status_code == 200
 
 
 def test_a_plan_is_made_listed_switched_and_deleted(api: ApiClient) -> None:

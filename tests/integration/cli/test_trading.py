@@ -85,7 +85,11 @@ def test_an_order_is_placed_filled_shown_and_cancelled(
     opened = tidemark("account", "add-simulated", "demo", "-b", "USDT=10000", "--json")
     assert opened.document["status"] == "active"
     assert tidemark("account", "add-simulated", "demo", "-b", "USDT=1").code == 1
-    assert tidemark("data", "instruments", "--refresh", "--json").code == 0
+    first = tidemark("data", "instruments", "--refresh", "--json", "-n", "1").document
+    following = ("--cursor", first["next_cursor"])
+    rest = tidemark("data", "instruments", "--json", *following).document
+    symbols = [each["symbol"] for each in first["data"] + rest["data"]]
+    assert (symbols, rest["has_more"]) == (sorted(set(symbols)), False)
     price = tidemark("data", "price", "-s", "BTC/USDT", "--json").document
     assert price["source"] == "ticker"
 
