@@ -122,14 +122,14 @@ class Listings:
         """Orders, newest first.
 
         Raises:
-            NotFound: no such account.
+            NotFound: no such account or instance.
         """
         with self._units.read() as unit:
             where = []
             if account is not None:
                 where.append(OrderRow.account_id == unit.accounts.resolve(account).id)
             if instance_id is not None:
-                where.append(OrderRow.instance_id == instance_id)
+                where.append(OrderRow.instance_id == unit.instances.get(instance_id).id)
             if open_only:
                 where.append(OrderRow.status.in_(LIVE))
             return unit.orders.page(limit, cursor, *where)
