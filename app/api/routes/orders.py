@@ -33,7 +33,7 @@ router = APIRouter(prefix="/api/v1", tags=["orders"], route_class=GuardedRoute)
 IdempotencyKey = Annotated[
     str | None,
     Header(
-        description="required; the same key never makes a second order",
+        description="the same key never makes a second order",
         pattern=r"^[A-Za-z0-9_.:-]{1,128}$",
         examples=["5f0c9a52-7f0e-4a6e-9b7e-0d0c64a3a1de"],
     ),

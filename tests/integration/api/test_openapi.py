@@ -73,3 +73,16 @@ def test_money_is_text_with_a_pattern(document: dict[str, Any]) -> None:
     order = document["components"]["schemas"]["NewOrder"]["properties"]
     assert order["quantity"]["type"] == "string"
     assert order["quantity"]["pattern"].startswith("^(0|[1-9]")
+
+
+def test_an_order_states_that_it_needs_a_key_and_keeps_its_own_problem_without_one(
+    api: ApiClient, document: dict[str, Any]
+) -> None:
+    parameters = document["paths"]["/api/v1/orders"]["post"]["parameters"]
+    (key,) = (each for each in parameters if each["in"] == "header")
+    assert (key["name"], key["required"]) == ("Idempotency-Key", True)
+    assert key["schema"]["type"] == "string"
+    assert key["schema"]["pattern"]
+    order = {"account": "demo", "symbol": "BTC/USDT", "side": "buy", "type": "market"}
+    missing = api.post("/orders", {**order, "quantity": "0.01"})
+    assert (missing.status_code, missing.json()["code"]) == (400, "missing-idempotency-key")
