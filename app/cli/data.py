@@ -269,6 +269,7 @@ def _plan(
     plans = here.container.collection.plans
     known = plans.named(name)
     if known is not None and known.since_ts <= since_ms:
+        plans.check_since(exchange, since_ms)
         return known
     if known is not None:
         plans.delete(known.id)  # the earlier date takes its place; what was collected stays

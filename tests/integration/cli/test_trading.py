@@ -170,6 +170,8 @@ def test_plans_are_added_collected_switched_and_deleted(
     assert tidemark(*add, "--since", "2026-02-27").code == 0
     assert tidemark(*add, "--since", "2026-02-27").code == 1
     assert tidemark(*add[:3], "no", *add[4:], "--since", "soon").code == 2
+    later = tidemark(*add[:3], "no", *add[4:], "--since", "2099-01-01")
+    assert (later.code, "is in the future of binance" in later.err) == (2, True)
     assert "majors" in tidemark("data", "plans").out
     collected = tidemark("data", "collect", "majors", "--json").document
     assert [job["result"]["present"] for job in collected["jobs"]] == [48, 48]
