@@ -17,7 +17,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from dotenv.parser import parse_stream
 from pydantic import (
@@ -39,11 +39,9 @@ from pydantic_settings import (
 
 from app.core.errors import InvalidInput
 from app.core.exchanges.proxies import named_proxies
+from app.core.security.passwords import LEAST_LENGTH, is_weak
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
-_WEAK_PASSWORDS: Final = frozenset(
-    {"", "guest", "tidemark", "password", "changeme", "change-me", "secret", "root", "admin"}
-)
 _PREFIX: Final = "TIDEMARK_"
 # Settings that may hold a password.
 _URLS: Final = (
@@ -221,10 +219,11 @@ class Settings(BaseSettings):
         for name in _URLS:
             url = urlsplit(getattr(self, name))
             networked = url.scheme not in ("", "sqlite", "memory") and url.hostname is not None
-            if networked and (url.password or "") in _WEAK_PASSWORDS:
+            if networked and is_weak(unquote(url.password or ""), unquote(url.username or "")):
                 raise ValueError(
-                    f"TIDEMARK_{name.upper()} has a default or empty password, which is "
-                    f"refused {why}; set a long random one"
+                    f"TIDEMARK_{name.upper()} has no password, or a short or well-known one, "
+                    f"which is refused {why}; set a random one of {LEAST_LENGTH} characters or "
+                    "more, such as `openssl rand -hex 24` makes"
                 )
         if self.api_docs and self.environment is Environment.PRODUCTION:
             raise ValueError("TIDEMARK_API_DOCS must be false in production")
