@@ -349,7 +349,7 @@ class Container:
             Downloads(loopback_only=bool(settings.simulator_url)),
             self.ids,
             self.clock,
-            settings.data_dir.resolve() / "imports",
+            settings.data_dir / "imports",
         )
 
     @cached_property

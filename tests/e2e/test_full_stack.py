@@ -35,7 +35,7 @@ def test_the_demo_gives_the_same_numbers_on_separate_processes(tmp_path: Path) -
     done = subprocess.run(
         [*TIDEMARK, "demo", "--full", "--once"],
         cwd=tmp_path,
-        env=environment(),
+        env=environment(tmp_path),
         capture_output=True,
         text=True,
         timeout=580,
@@ -96,7 +96,7 @@ class Installation:
         return subprocess.run(
             [*TIDEMARK, *arguments],
             cwd=self.home,
-            env=environment(),
+            env=environment(self.home),
             capture_output=True,
             text=True,
             timeout=120,
@@ -122,7 +122,7 @@ def running(home: Path, *options: str) -> Iterator[Installation]:
         process = subprocess.Popen(
             [*TIDEMARK, "up", "--full", "--port", str(free_port()), *options],
             cwd=home,
-            env={**environment(), "TIDEMARK_FLOWER_PORT": str(free_port())},
+            env={**environment(home), "TIDEMARK_FLOWER_PORT": str(free_port())},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -204,7 +204,7 @@ def test_without_services_it_says_in_one_sentence_what_to_run(tmp_path: Path, ho
         done = subprocess.run(
             [*TIDEMARK, "up", "--full"],
             cwd=tmp_path,
-            env={**environment(), **settings},
+            env={**environment(tmp_path), **settings},
             capture_output=True,
             text=True,
             timeout=100,
@@ -230,7 +230,7 @@ def test_a_name_that_is_no_process_is_refused(home: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "app.cli", "up", "--full", "--only", "worker:order", "--port", "0"],
         cwd=home,
-        env=environment(),
+        env=environment(home),
         capture_output=True,
         text=True,
         timeout=100,

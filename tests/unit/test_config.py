@@ -9,17 +9,21 @@ import pytest
 
 from app.adapters.celery_queue import NoQueue
 from app.cli.locking import RuntimeLock
-from app.config import Environment, Settings, is_loopback, load_settings
+from app.cli.supervision.table import beat_arguments
+from app.config import Environment, Settings, home, is_loopback, load_settings
 from app.core.errors import InvalidInput
 from app.wiring import Container
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No settings of this machine, and an empty working directory."""
+    """No settings of this machine, and an empty home that is the working directory too."""
     for name in [each for each in os.environ if each.startswith("TIDEMARK_")] + ["LOG_LEVEL"]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TIDEMARK_HOME", str(tmp_path))
 
 
 def test_a_first_start_needs_no_setting() -> None:
@@ -165,12 +169,58 @@ def test_weak_passwords_are_refused_where_they_could_hurt(
     ):
         with pytest.raises(InvalidInput, match=f"^TIDEMARK_{name.upper()} has no password") as it:
             load_settings(**place, **{name: url})
+        assert "openssl rand" in it.value.message
+        assert not password or password not in it.value.message
         load_settings(**place, **{name: url.replace(f":{password}@", ":c0rrect-h0rse-b4ttery@")})
         load_settings(**{name: url})  # on loopback, in development
 
 
-        assert "openssl rand" in it.value.message
-        assert not password or password not in it.value.message
+def test_a_password_is_judged_as_it_is_typed_not_as_it_is_written_in_the_url() -> None:
+    for password in ("gu%65st", "%67%75%65%73%74", "%40" * 11 + "x", "some%6Fne%2E%2E%2E"):
+        with pytest.raises(InvalidInput, match="TIDEMARK_BROKER_URL has no password"):
+            load_settings(environment="staging", broker_url=f"amqp://someone:{password}@mq//")
+
+
+def test_the_same_record_is_found_from_every_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / ".env").write_text("TIDEMARK_API_PORT=9001\n")
+    (elsewhere / ".env").write_text("TIDEMARK_API_PORT=9002\n")
+    here = load_settings(database_url="sqlite:///own/other.db")
+    monkeypatch.chdir(elsewhere)
+    there = load_settings(database_url="sqlite:///own/other.db")
+    assert here == there
+    assert there.api_port == 9001
+    assert there.data_dir == tmp_path / "var"
+    assert there.sqlalchemy_url == f"sqlite:///{tmp_path}/own/other.db"
+    assert load_settings().sqlalchemy_url == f"sqlite:///{tmp_path}/var/tidemark.db"
+    assert load_settings(data_dir="mine").data_dir == tmp_path / "mine"
+    assert load_settings(data_dir=str(elsewhere)).data_dir == elsewhere
+
+
+def test_home_is_the_checkout_or_where_one_stands_with_an_installed_package(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("TIDEMARK_HOME")
+    assert load_settings().data_dir == ROOT / "var"
+    monkeypatch.setattr("app.config._ROOT", tmp_path / "site-packages")
+    assert home() == tmp_path
+    monkeypatch.setenv("TIDEMARK_HOME", str(tmp_path / "misspelt"))
+    with pytest.raises(InvalidInput, match=r"^TIDEMARK_HOME .*/misspelt is no directory"):
+        load_settings()
+
+
+def test_what_runs_leaves_its_files_in_the_data_directory_each_stack_its_own() -> None:
+    embedded, full = load_settings(), load_settings(broker_url="amqp://u:p@localhost//")
+    assert full.beat_file == embedded.data_dir / "celerybeat-schedule"
+    assert str(full.beat_file) in beat_arguments(full)
+    # The accounts of a simulated exchange are those of one record.
+    assert full.simulator_journal != embedded.simulator_journal
+    assert {each.simulator_journal.parent for each in (embedded, full)} == {embedded.data_dir}
+
+
 def test_production_does_not_show_its_documentation() -> None:
     with pytest.raises(InvalidInput, match="TIDEMARK_API_DOCS must be false"):
         load_settings(environment="production", api_docs=True)

@@ -258,6 +258,21 @@ def test_the_doctor_before_the_first_start_makes_nothing(
     assert not (data_dir / "tidemark.db").exists()
 
 
+def test_commands_of_two_directories_work_on_one_record_and_say_where_it_is(
+    tidemark: Tidemark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEMARK_DATA_DIR", "data")
+    monkeypatch.setenv("TIDEMARK_SIMULATOR_URL", "http://127.0.0.1:9")
+    tidemark("risk", "halt", "seen from everywhere")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert "seen from everywhere" in tidemark("risk", "status").out
+    assert list(elsewhere.iterdir()) == []
+    checks = {each["component"]: each for each in tidemark("doctor", "--json").document["checks"]}
+    assert checks["data directory"]["detail"].startswith(f"{tmp_path}/data is writable")
+
+
 def test_a_setting_that_is_wrong_is_a_sentence_for_commands_and_a_finding_for_the_doctor(
     tidemark: Tidemark, monkeypatch: pytest.MonkeyPatch
 ) -> None:
