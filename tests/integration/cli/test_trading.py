@@ -158,7 +158,10 @@ def test_an_instance_is_created_started_shown_and_stopped(
         "fast": 5,
         "slow": 10,
     }
-    assert "running" in tidemark("instance", "show", "ma").out
+    shown = tidemark("instance", "show", "ma").out
+    assert "running" in shown
+    # The open of the last bar as people read it, not in milliseconds.
+    assert re.search(r"cursor_ts +20\d\d-\d\d-\d\dT\d\d:\d\d:00\.000Z", shown), shown
     assert "ma" in tidemark("instance", "list").out
     assert tidemark("instance", "stop", "ma", "--json").document["status"] == "stopped"
 
