@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 from urllib.parse import unquote, urlsplit
 
 from dotenv.parser import parse_stream
@@ -40,6 +40,7 @@ from pydantic_settings import (
 from app.core.errors import InvalidInput
 from app.core.exchanges.proxies import named_proxies
 from app.core.security.passwords import LEAST_LENGTH, is_weak
+from app.core.wording import field_words
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _PREFIX: Final = "TIDEMARK_"
@@ -54,6 +55,12 @@ _URLS: Final = (
 # Read elsewhere, without a setting: by the command line, the benchmarks and the tests.
 _OTHER_NAMES: Final = ("HOME", "DEBUG", "BENCH_DATABASE_URL", "HEARTBEAT_FILE")
 _OTHER_PREFIX: Final = "TEST_"
+_VENUES: Final = "^[a-z0-9_, ]*$"
+_CURRENCY: Final = "^[A-Z0-9]{2,12}$"
+_FORMS: Final[Mapping[str, str]] = {
+    _VENUES: "write venues as in okx, bybit; or all",
+    _CURRENCY: "write a currency as in USDT",
+}
 
 
 class Environment(StrEnum):
@@ -80,7 +87,7 @@ class Settings(BaseSettings):
         "INFO", validation_alias=AliasChoices("TIDEMARK_LOG_LEVEL", "LOG_LEVEL", "log_level")
     )
     #: ``console`` for people, ``json`` for machines.
-    log_format: str = Field("console", pattern="^(console|json)$")
+    log_format: Literal["console", "json"] = "console"
 
     #: Everything that embedded keeps: database, lock, vault key, simulator journal. A relative
     #: path lies at home; once loaded it is absolute.
@@ -126,11 +133,11 @@ class Settings(BaseSettings):
     proxies: SecretStr = SecretStr("")
     #: Venues that are asked for data gently, separated by commas, or ``all``: a request in 3 s of
     #: each address, and a rest after twenty.
-    polite: str = Field("", pattern="^[a-z0-9_, ]*$")
+    polite: str = Field("", pattern=_VENUES)
     #: Raw X25519 key; made on first use where it is missing.
     vault_key_file: Path = Path("vault.key")
 
-    reporting_currency: str = Field("USDT", pattern="^[A-Z0-9]{2,12}$")
+    reporting_currency: str = Field("USDT", pattern=_CURRENCY)
     #: Request window of orders, ms: the fence against a sender that slept. At most 2 s.
     order_recv_window_ms: int = Field(2_000, ge=100, le=2_000)
     #: Time after which a venue's queries surely show what it accepted, ms.
@@ -393,9 +400,7 @@ def _refuse_unknown_names() -> None:
 
 def _problem(error: Mapping[str, Any]) -> str:
     """One of pydantic's errors, by the name of the variable that a person sets."""
-    reason = str(error["msg"]).removeprefix("Value error, ")
-    if error["type"].endswith("_parsing"):
-        reason = reason.split(",")[0]  # how the parser failed helps nobody
+    reason = field_words(str(error["type"]), error.get("ctx") or {}, str(error["msg"]), _FORMS)
     if not error["loc"]:
         return reason  # settings that do not fit together name themselves
     name = str(error["loc"][0]).upper()  # an alias, or the name of the field
