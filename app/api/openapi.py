@@ -103,8 +103,9 @@ def _require_keys(operation: Mapping[str, Any]) -> None:
     """
     for parameter in operation.get("parameters", []):
         if parameter["name"].lower() == "idempotency-key":
-            (schema,) = (each for each in parameter["schema"]["anyOf"] if each["type"] != "null")
-            parameter.update(name="Idempotency-Key", required=True, schema=schema)
+            outer = dict(parameter["schema"])
+            (inner,) = (each for each in outer.pop("anyOf") if each["type"] != "null")
+            parameter.update(name="Idempotency-Key", required=True, schema={**outer, **inner})
 
 
 def _example(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:

@@ -25,7 +25,9 @@ JobId = Annotated[str, typer.Argument(help="The job's id.")]
 
 @app.command("list")
 def list_jobs(
-    kind: Annotated[str, typer.Option("--kind", help="collection, verification, import or backtest.")] = "",
+    kind: Annotated[
+        str, typer.Option("--kind", help="collection, verification, import or backtest.")
+    ] = "",
     limit: Limit = 50,
     cursor: Cursor = "",
     as_json: Json = False,

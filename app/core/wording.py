@@ -40,6 +40,7 @@ _PLAIN: Final[Mapping[str, str]] = {
     "finite_number": "it must be a finite number",
     "none_required": "it must be null, or left out",
 }
+_CHOICES: Final = ("literal_error", "enum")
 _QUOTED: Final = re.compile(r"'([^']*)'")
 
 
@@ -56,17 +57,15 @@ def field_words(
     """
     if kind in _PLAIN:
         return _PLAIN[kind]
-    if context.get("min_length") == 1:
-        return "it may not be empty"
     if kind in _BOUNDS:
         words, name = _BOUNDS[kind]
-        return words.format(context[name])
-    if kind in ("literal_error", "enum"):
+        is_empty = name == "min_length" and context[name] == 1
+        return "it may not be empty" if is_empty else words.format(context[name])
+    if kind in _CHOICES:
         return f"use one of {', '.join(_QUOTED.findall(str(context['expected'])))}"
     if kind == "string_pattern_mismatch":
         pattern = str(context["pattern"])
         return forms.get(pattern, f"it must have the form {pattern}")
     of_type = _OF_TYPE.fullmatch(kind)
-    if of_type is not None and of_type[1] in _TYPES:
-        return f"write {_TYPES[of_type[1]]}"
-    return message.removeprefix("Value error, ")
+    wanted = _TYPES.get(of_type[1]) if of_type else None
+    return message.removeprefix("Value error, ") if wanted is None else f"write {wanted}"

@@ -24,7 +24,9 @@ class NewKeepRule(Model):
         }
     )
 
-    exchange: Annotated[str, Field(pattern=ANY_EXCHANGE_PATTERN, description="its id, or * for all")] = ANY
+    exchange: Annotated[
+        str, Field(pattern=ANY_EXCHANGE_PATTERN, description="its id, or * for all")
+    ] = ANY
     symbol: Annotated[
         str, Field(min_length=1, max_length=64, description="a pattern: * and ? stand for others")
     ] = ANY

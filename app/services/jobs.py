@@ -126,9 +126,7 @@ class JobService:
             InvalidInput: the cursor is none.
         """
         if kind is not None and kind not in TASKS:
-            raise UnknownName(
-                f"no job is of the kind {kind[:40]!r}; use one of {', '.join(TASKS)}"
-            )
+            raise UnknownName(f"no job is of the kind {kind[:40]!r}; use one of {', '.join(TASKS)}")
         with self._units.read() as unit:
             return unit.jobs.page(limit, cursor, *([] if kind is None else [JobRow.kind == kind]))
 

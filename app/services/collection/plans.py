@@ -31,9 +31,7 @@ _CLOCKS_DIFFER_MS = 60_000
 class Plans:
     """Create, list, enable and delete plans."""
 
-    def __init__(
-        self, units: Units, markets: Markets, market_clock: MarketClock, ids: Ids
-    ) -> None:
+    def __init__(self, units: Units, markets: Markets, market_clock: MarketClock, ids: Ids) -> None:
         self._units = units
         self._markets = markets
         self._market_clock = market_clock

@@ -84,6 +84,7 @@ def test_an_order_states_that_it_needs_a_key_and_keeps_its_own_problem_without_o
     assert (key["name"], key["required"]) == ("Idempotency-Key", True)
     assert key["schema"]["type"] == "string"
     assert key["schema"]["pattern"]
+    assert key["schema"]["examples"]
     order = {"account": "demo", "symbol": "BTC/USDT", "side": "buy", "type": "market"}
     missing = api.post("/orders", {**order, "quantity": "0.01"})
     assert (missing.status_code, missing.json()["code"]) == (400, "missing-idempotency-key")

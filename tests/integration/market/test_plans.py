@@ -45,7 +45,9 @@ def test_plans_refuse_what_cannot_be(world: Collecting) -> None:
 
 def test_a_plan_begins_now_or_earlier_by_the_venues_own_time(world: Collecting) -> None:
     now = world.market_clock.now
-    with pytest.raises(InvalidInput, match=r"2026-03-02 00:00:00 UTC is in the future of binance, "):
+    with pytest.raises(
+        InvalidInput, match=r"2026-03-02 00:00:00 UTC is in the future of binance, "
+    ):
         world.plan(since_ms=now + DAY_MS)
     assert world.service.plans.page(10).rows == []
     # From now on, also by a clock that is somewhat ahead of the venue's: what comes is kept.

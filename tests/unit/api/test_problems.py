@@ -6,7 +6,6 @@ import json
 from typing import Annotated, Any, Literal
 
 import pytest
-
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from app.api.problems import ApiProblem, error_response, field_problems, status_of
