@@ -10,6 +10,7 @@ import pytest
 from app.adapters.celery_queue import NoQueue
 from app.cli.locking import RuntimeLock
 from app.cli.supervision.table import beat_arguments
+from app.cli.up import _market_options
 from app.config import Environment, Settings, home, is_loopback, load_settings
 from app.core.errors import InvalidInput
 from app.wiring import Container
@@ -219,6 +220,7 @@ def test_what_runs_leaves_its_files_in_the_data_directory_each_stack_its_own() -
     # The accounts of a simulated exchange are those of one record.
     assert full.simulator_journal != embedded.simulator_journal
     assert {each.simulator_journal.parent for each in (embedded, full)} == {embedded.data_dir}
+    assert str(full.simulator_journal) in _market_options(full)
 
 
 def test_production_does_not_show_its_documentation() -> None:
