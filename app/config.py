@@ -1,7 +1,7 @@
 """Every setting, typed. Sources, the first that speaks wins:
 
 1. environment variables ``TIDEMARK_*`` (and ``LOG_LEVEL``)
-2. ``.env`` in the working directory
+2. ``.env`` at home, see ``home``
 3. ``config/environments/<environment>.yaml``
 4. the defaults below
 
@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, Self
-from urllib.parse import urlsplit
+from typing import Any, Final, Literal, Self
+from urllib.parse import unquote, urlsplit
 
 from dotenv.parser import parse_stream
 from pydantic import (
@@ -39,11 +39,10 @@ from pydantic_settings import (
 
 from app.core.errors import InvalidInput
 from app.core.exchanges.proxies import named_proxies
+from app.core.security.passwords import LEAST_LENGTH, is_weak
+from app.core.wording import field_words
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
-_WEAK_PASSWORDS: Final = frozenset(
-    {"", "guest", "tidemark", "password", "changeme", "change-me", "secret", "root", "admin"}
-)
 _PREFIX: Final = "TIDEMARK_"
 # Settings that may hold a password.
 _URLS: Final = (
@@ -54,8 +53,14 @@ _URLS: Final = (
     "flower_broker_api",
 )
 # Read elsewhere, without a setting: by the command line, the benchmarks and the tests.
-_OTHER_NAMES: Final = ("DEBUG", "BENCH_DATABASE_URL", "HEARTBEAT_FILE")
+_OTHER_NAMES: Final = ("HOME", "DEBUG", "BENCH_DATABASE_URL", "HEARTBEAT_FILE")
 _OTHER_PREFIX: Final = "TEST_"
+_VENUES: Final = "^[a-z0-9_, ]*$"
+_CURRENCY: Final = "^[A-Z0-9]{2,12}$"
+_FORMS: Final[Mapping[str, str]] = {
+    _VENUES: "write venues as in okx, bybit; or all",
+    _CURRENCY: "write a currency as in USDT",
+}
 
 
 class Environment(StrEnum):
@@ -72,7 +77,6 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX,
-        env_file=".env",
         extra="ignore",
         frozen=True,
         populate_by_name=True,
@@ -83,11 +87,12 @@ class Settings(BaseSettings):
         "INFO", validation_alias=AliasChoices("TIDEMARK_LOG_LEVEL", "LOG_LEVEL", "log_level")
     )
     #: ``console`` for people, ``json`` for machines.
-    log_format: str = Field("console", pattern="^(console|json)$")
+    log_format: Literal["console", "json"] = "console"
 
-    #: Everything that embedded keeps: database, lock, vault key, simulator journal.
-    data_dir: Path = Path("var")
-    #: Empty: SQLite in the data directory.
+    #: Everything that embedded keeps: database, lock, vault key, simulator journal. A relative
+    #: path lies at home; once loaded it is absolute.
+    data_dir: Path = Field(Path("var"), validate_default=True)
+    #: Empty: SQLite in the data directory. A relative path of SQLite lies at home too.
     database_url: str = ""
     #: ``memory:`` is embedded; ``amqp://…`` is RabbitMQ.
     broker_url: str = "memory://localhost/"
@@ -128,11 +133,11 @@ class Settings(BaseSettings):
     proxies: SecretStr = SecretStr("")
     #: Venues that are asked for data gently, separated by commas, or ``all``: a request in 3 s of
     #: each address, and a rest after twenty.
-    polite: str = Field("", pattern="^[a-z0-9_, ]*$")
+    polite: str = Field("", pattern=_VENUES)
     #: Raw X25519 key; made on first use where it is missing.
     vault_key_file: Path = Path("vault.key")
 
-    reporting_currency: str = Field("USDT", pattern="^[A-Z0-9]{2,12}$")
+    reporting_currency: str = Field("USDT", pattern=_CURRENCY)
     #: Request window of orders, ms: the fence against a sender that slept. At most 2 s.
     order_recv_window_ms: int = Field(2_000, ge=100, le=2_000)
     #: Time after which a venue's queries surely show what it accepted, ms.
@@ -159,10 +164,11 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment over ``.env`` over the environment's YAML file."""
-        del file_secret_settings
-        places = (init_settings(), _environment(env_settings), _environment(dotenv_settings))
+        del dotenv_settings, file_secret_settings
+        dotenv = DotEnvSettingsSource(settings_cls, env_file=home() / ".env")
+        places = (init_settings(), _environment(env_settings), _environment(dotenv))
         yaml = YamlConfigSettingsSource(settings_cls, yaml_file=_yaml_file(places))
-        return init_settings, env_settings, dotenv_settings, yaml
+        return init_settings, env_settings, dotenv, yaml
 
     @field_validator("log_level")
     @classmethod
@@ -177,6 +183,11 @@ class Settings(BaseSettings):
         if value == "":  # a path of no characters is the working directory
             raise ValueError("name a directory, or leave it unset for var")
         return value
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute_directory(cls, value: Path) -> Path:
+        return _at_home(value)
 
     @field_validator(*_URLS)
     @classmethod
@@ -194,7 +205,10 @@ class Settings(BaseSettings):
     def _known_database(cls, value: str) -> str:
         if value and not value.startswith(("sqlite://", "mysql+pymysql://")):
             raise ValueError("use sqlite:///path or mysql+pymysql://user:password@host/name")
-        return value
+        place, slashes, path = value.partition(":///")
+        if place != "sqlite" or path.startswith((":memory:", "file:")) or not path:
+            return value
+        return f"{place}{slashes}{_at_home(Path(path))}"
 
     @field_validator("simulator_url")
     @classmethod
@@ -221,10 +235,11 @@ class Settings(BaseSettings):
         for name in _URLS:
             url = urlsplit(getattr(self, name))
             networked = url.scheme not in ("", "sqlite", "memory") and url.hostname is not None
-            if networked and (url.password or "") in _WEAK_PASSWORDS:
+            if networked and is_weak(unquote(url.password or ""), unquote(url.username or "")):
                 raise ValueError(
-                    f"TIDEMARK_{name.upper()} has a default or empty password, which is "
-                    f"refused {why}; set a long random one"
+                    f"TIDEMARK_{name.upper()} has no password, or a short or well-known one, "
+                    f"which is refused {why}; set a random one of {LEAST_LENGTH} characters or "
+                    "more, such as `openssl rand -hex 24` makes"
                 )
         if self.api_docs and self.environment is Environment.PRODUCTION:
             raise ValueError("TIDEMARK_API_DOCS must be false in production")
@@ -233,7 +248,7 @@ class Settings(BaseSettings):
     @property
     def sqlalchemy_url(self) -> str:
         """The database, with the embedded default filled in."""
-        return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'tidemark.db'}"
+        return self.database_url or f"sqlite:///{self.data_dir / 'tidemark.db'}"
 
     @property
     def named_proxies(self) -> dict[str, str]:
@@ -260,19 +275,24 @@ class Settings(BaseSettings):
 
     @property
     def beat_file(self) -> Path:
-        """Beat's state: ``celerybeat-schedule``, in the data directory where embedded."""
-        name = Path("celerybeat-schedule")
-        return self.data_dir.resolve() / name if self.is_embedded else name
+        """Beat's state: ``celerybeat-schedule`` in the data directory; compose names a volume."""
+        return self.data_dir / "celerybeat-schedule"
+
+    @property
+    def simulator_journal(self) -> Path:
+        """What the simulated exchange has seen: its accounts are those of one record alone."""
+        kind = "" if self.is_embedded else "-full"
+        return self.data_dir / f"simulator{kind}.jsonl"
 
     @property
     def segments_path(self) -> Path:
         """Directory of the kline store's files. It may be deleted at any time."""
-        return self.data_dir.resolve() / "segments"
+        return self.data_dir / "segments"
 
     @property
     def vault_key_path(self) -> Path:
         """The vault's key file; a relative name lies in the data directory."""
-        return self.data_dir.resolve() / self.vault_key_file
+        return self.data_dir / self.vault_key_file
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -283,6 +303,7 @@ def load_settings(**overrides: object) -> Settings:
             each.
     """
     try:
+        _refuse_no_home()
         _refuse_lines_of_dotenv()
         _refuse_unknown_names()
         return Settings(**overrides)  # type: ignore[arg-type]
@@ -295,9 +316,22 @@ def load_settings(**overrides: object) -> Settings:
         ) from None
 
 
+def home() -> Path:
+    """Where ``.env`` and a relative data directory lie, wherever a command is started.
+
+    ``TIDEMARK_HOME``; without it the checkout that this code is of; where it is installed as a
+    package instead, the working directory.
+    """
+    given = os.environ.get(f"{_PREFIX}HOME", "")
+    if given:
+        return Path(given).expanduser().absolute()
+    return _ROOT if (_ROOT / "pyproject.toml").is_file() else Path.cwd()
+
+
 def given_names() -> set[str]:
     """Names that the environment or ``.env`` gives, in capitals."""
-    return {each.upper() for each in [*os.environ, *DotEnvSettingsSource(Settings).env_vars]}
+    dotenv = DotEnvSettingsSource(Settings, env_file=home() / ".env")
+    return {each.upper() for each in [*os.environ, *dotenv.env_vars]}
 
 
 def is_loopback(host: str) -> bool:
@@ -308,6 +342,10 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def _at_home(path: Path) -> Path:
+    return (home() / path.expanduser()).resolve()
 
 
 def _environment(source: PydanticBaseSettingsSource) -> dict[str, object]:
@@ -322,9 +360,18 @@ def _yaml_file(places: tuple[dict[str, object], ...]) -> Path:
     return _ROOT / "config" / "environments" / f"{Path(str(name)).name}.yaml"
 
 
+def _refuse_no_home() -> None:
+    """Refuse a home that is not there: an empty installation would begin at a misspelt name."""
+    if not home().is_dir():
+        raise InvalidInput(
+            f"TIDEMARK_HOME {home()} is no directory; make it, or correct the name",
+            code="invalid-settings",
+        )
+
+
 def _refuse_lines_of_dotenv() -> None:
     """Refuse lines that set nothing: python-dotenv warns and goes on without them."""
-    path = Path(".env")
+    path = home() / ".env"
     if not path.is_file():
         return
     with path.open(encoding="utf-8") as file:
@@ -353,9 +400,7 @@ def _refuse_unknown_names() -> None:
 
 def _problem(error: Mapping[str, Any]) -> str:
     """One of pydantic's errors, by the name of the variable that a person sets."""
-    reason = str(error["msg"]).removeprefix("Value error, ")
-    if error["type"].endswith("_parsing"):
-        reason = reason.split(",")[0]  # how the parser failed helps nobody
+    reason = field_words(str(error["type"]), error.get("ctx") or {}, str(error["msg"]), _FORMS)
     if not error["loc"]:
         return reason  # settings that do not fit together name themselves
     name = str(error["loc"][0]).upper()  # an alias, or the name of the field

@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from app.api.dependencies import Services
+from app.api.docs_page import docs_router
 from app.api.openapi import TAGS, install
 from app.api.problems import (
     error_response,
@@ -20,7 +21,7 @@ from app.api.problems import (
     internal_error,
     problem_response,
 )
-from app.api.requests import DOCS_PATH, RequestFrame
+from app.api.requests import RequestFrame
 from app.api.routes import (
     accounts,
     backtests,
@@ -81,7 +82,7 @@ def build_app(
         version=services.version,
         description=_DESCRIPTION,
         openapi_tags=TAGS,
-        docs_url=DOCS_PATH if docs else None,
+        docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json" if docs else None,
         generate_unique_id_function=_operation_id,
@@ -90,6 +91,8 @@ def build_app(
     app.state.services = services
     for router in _ROUTERS:
         app.include_router(router)
+    if docs:
+        app.include_router(docs_router())
     app.add_middleware(RequestFrame)
     app.add_exception_handler(TidemarkError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
@@ -139,7 +142,8 @@ def _on_http(request: Request, error: Exception) -> JSONResponse:
     if error.status_code == 404:
         return problem_response(404, "not-found", "there is nothing here", _trace(request))
     if error.status_code == 405:
-        allow = ", ".join(sorted(_methods_of(request.url.path)))
+        # Of no router here are the documentation page and its document, which are read.
+        allow = ", ".join(sorted(_methods_of(request.url.path))) or "GET"
         return problem_response(
             405,
             "method-not-allowed",

@@ -95,10 +95,8 @@ App = Annotated[Services, Depends(services_of)]
 Principal = Annotated[str, Depends(_principal)]
 
 Limit = Annotated[int, Query(ge=1, le=500, description="rows of a page")]
-Cursor = Annotated[
-    str | None,
-    Query(pattern=UID_PATTERN, description="`next_cursor` of the page before"),
-]
+#: Checked where the page is read, with one code for every list: ``invalid-cursor``.
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before")]
 IdPath = Annotated[str, Path(pattern=UID_PATTERN)]
 AccountPath = Annotated[str, Path(pattern=NAME_PATTERN, description="the account's id or its name")]
 AccountQuery = Annotated[

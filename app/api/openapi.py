@@ -88,11 +88,24 @@ def document(app: FastAPI) -> dict[str, Any]:
     schemas["Problem"] = own
     for operations in found["paths"].values():
         for operation in operations.values():
+            _require_keys(operation)
             for status, response in operation["responses"].items():
                 content = response.get("content", {}).get("application/json")
                 if content is not None and status.startswith("2"):
                     content["example"] = _example(content["schema"], schemas)
     return found
+
+
+def _require_keys(operation: Mapping[str, Any]) -> None:
+    """Say that a key against doubled orders is required.
+
+    To the framework it is optional, so that its absence is a problem of its own, with its own code.
+    """
+    for parameter in operation.get("parameters", []):
+        if parameter["name"].lower() == "idempotency-key":
+            outer = dict(parameter["schema"])
+            (inner,) = (each for each in outer.pop("anyOf") if each["type"] != "null")
+            parameter.update(name="Idempotency-Key", required=True, schema={**outer, **inner})
 
 
 def _example(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:

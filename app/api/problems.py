@@ -14,6 +14,8 @@ from app.core.errors import Conflict, InvalidInput, NotFound, TidemarkError, Una
 from app.core.exchanges.errors import VenueError, VenueRetryLater
 from app.core.sources.errors import SourceError
 from app.core.strategies.errors import StrategyError
+from app.core.wording import field_words
+from app.schemas.forms import FORMS
 
 MEDIA_TYPE: Final = "application/problem+json"
 _RETRY_AFTER_S: Final = 2
@@ -127,12 +129,14 @@ def internal_error(trace_id: str) -> JSONResponse:
 
 
 def field_problems(errors: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Pydantic's errors as pointers and codes; what was sent is not repeated."""
+    """Pydantic's errors as pointers, codes and our words; what was sent is not repeated."""
     return [
         {
             "pointer": _pointer(error["loc"]),
             "code": _field_code(str(error["type"])),
-            "detail": str(error["msg"]).removeprefix("Value error, "),
+            "detail": field_words(
+                str(error["type"]), error.get("ctx") or {}, str(error["msg"]), FORMS
+            ),
         }
         for error in errors[:20]
     ]

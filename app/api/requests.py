@@ -10,6 +10,7 @@ import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api import docs_page
 from app.api.problems import internal_error
 
 _log = structlog.get_logger("tidemark.http")
@@ -21,13 +22,6 @@ _HEADERS: Final = {
     "Cache-Control": "no-store",
 }
 _STRICT: Final = "default-src 'none'; frame-ancestors 'none'"
-# The documentation page is FastAPI's: it loads its script and style from a CDN.
-_DOCS: Final = (
-    "default-src 'none'; connect-src 'self'; img-src 'self' data: https://fastapi.tiangolo.com; "
-    "script-src 'unsafe-inline' https://cdn.jsdelivr.net; "
-    "style-src 'unsafe-inline' https://cdn.jsdelivr.net; frame-ancestors 'none'"
-)
-DOCS_PATH: Final = "/docs"
 
 
 class RequestFrame:
@@ -75,7 +69,7 @@ class RequestFrame:
 
 
 def _headers_for(scope: Scope, trace_id: str) -> dict[str, str]:
-    policy = _DOCS if scope["path"].startswith(DOCS_PATH) else _STRICT
+    policy = docs_page.POLICY if scope["path"].startswith(docs_page.PATH) else _STRICT
     return {**_HEADERS, "Content-Security-Policy": policy, "X-Request-Id": trace_id}
 
 

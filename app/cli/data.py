@@ -141,13 +141,14 @@ def instruments(
 ) -> None:
     """List what can be traded, with its filters."""
     from app.cli.session import session
+    from app.schemas.common import listing
     from app.schemas.market import Instrument
 
     with session() as here:
         if refresh:
             here.container.market_data.sync_instruments(exchange)
-        after = (exchange, cursor) if cursor else None
-        found = [Instrument.of(each) for each in here.listings.instruments(exchange, limit, after)]
+        page, following = here.listings.instruments(exchange, limit, cursor or None)
+    found = listing(page, Instrument.of, following)
     columns = ("symbol", "status", "tick_size", "step_size", "min_quantity", "min_notional")
     emit(
         as_json,
@@ -155,7 +156,7 @@ def instruments(
         lambda out: table(
             out,
             columns,
-            ([getattr(each, column) for column in columns] for each in found),
+            ([getattr(each, column) for column in columns] for each in found.data),
             "The catalogue is empty; fill it with: tidemark data instruments --refresh",
         ),
     )
@@ -268,6 +269,7 @@ def _plan(
     plans = here.container.collection.plans
     known = plans.named(name)
     if known is not None and known.since_ts <= since_ms:
+        plans.check_since(exchange, since_ms)
         return known
     if known is not None:
         plans.delete(known.id)  # the earlier date takes its place; what was collected stays

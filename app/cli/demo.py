@@ -331,7 +331,7 @@ def _simulator_options(settings: Settings) -> list[str]:
         *("--start", str(_START_MS)),
         *("--clock", "stepped"),
         *("--weight-limit", "0"),
-        *("--state", str(settings.data_dir.resolve() / "simulator.jsonl")),
+        *("--state", str(settings.simulator_journal)),
     ]
 
 

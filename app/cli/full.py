@@ -194,7 +194,7 @@ class FullRuntime:
         lock.describe(
             api_url=self.api_url,
             simulator_url=settings.simulator_url,
-            services_env=str(settings.data_dir.absolute() / "services" / ENV_FILE),
+            services_env=str(settings.data_dir / "services" / ENV_FILE),
         )
 
     def _listen(self, stack: ExitStack) -> int:
@@ -249,9 +249,7 @@ class _RunDir:
 
 def environment_of(settings: Settings) -> dict[str, str]:
     """Settings as the environment of a child process, wherever that is started."""
-    found = {f"TIDEMARK_{name.upper()}": _text(value) for name, value in settings}
-    found["TIDEMARK_DATA_DIR"] = str(settings.data_dir.absolute())
-    return found
+    return {f"TIDEMARK_{name.upper()}": _text(value) for name, value in settings}
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,7 +337,7 @@ def _announce(console: Console, runtime: FullRuntime) -> None:
     if runtime.api_url:
         console.print(f"API          {runtime.api_url}/api/v1")
     console.print(f"Exchange     {settings.simulator_url or 'the real one'}")
-    console.print(f"Data, logs   {settings.data_dir.resolve()}, log/ in it")
+    console.print(f"Data, logs   {settings.data_dir}, log/ in it")
     console.print("State        tidemark system status")
     console.print(f"Token        in {settings.data_dir / 'api-token'}")
     if runtime.new_token is not None:

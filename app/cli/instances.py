@@ -109,6 +109,7 @@ def list_instances(limit: Limit = 50, cursor: Cursor = "", as_json: Json = False
 def show_instance(name: Name, limit: Limit = 10, as_json: Json = False) -> None:
     """Show an instance with its latest signals and decisions."""
     from app.cli.session import session
+    from app.schemas.common import time_text
     from app.schemas.risk import Decision
     from app.schemas.strategies import Instance, Quota, Signal
 
@@ -127,6 +128,7 @@ def show_instance(name: Name, limit: Limit = 10, as_json: Json = False) -> None:
 
     def human(out: Console) -> None:
         shown = {k: v for k, v in document.items() if k not in ("signals", "decisions")}
+        shown["cursor_ts"] = time_text(view.row.cursor_ts)
         facts(out, shown.items())
         rows = (
             [s["created_at"], s["symbol"], s["action"], s["side"], s["quantity"], s["status"]]

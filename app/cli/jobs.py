@@ -10,15 +10,24 @@ from app.cli.arguments import Cursor, Limit, group
 from app.cli.output import Json, emit, facts, table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
     from app.schemas.jobs import Job, JobVenue
 
 app = group("Jobs: list, show, pause, resume, retry, cancel.")
+# With progress and budget in a column of its own, one line for each job.
+_WIDE = 140
+_NO_WORDS = "–"
 JobId = Annotated[str, typer.Argument(help="The job's id.")]
 
 
 @app.command("list")
 def list_jobs(
-    kind: Annotated[str, typer.Option("--kind", help="collection, import or backtest.")] = "",
+    kind: Annotated[
+        str, typer.Option("--kind", help="collection, verification, import or backtest.")
+    ] = "",
     limit: Limit = 50,
     cursor: Cursor = "",
     as_json: Json = False,
@@ -32,11 +41,7 @@ def list_jobs(
         page = here.container.jobs.page(limit, cursor or None, kind or None)
         loads = here.container.job_venues.of_all(page.rows, counts_here=here.counts_requests)
     found = listing(page.rows, lambda row: Job.of(row, loads.get(row.id)), page.next_cursor)
-    rows = (
-        [each.created_at, each.kind, each.state, words_of(each), each.id] for each in found.data
-    )
-    columns = ("created", "kind", "state", "progress", "id")
-    emit(as_json, found, lambda out: table(out, columns, rows, "No job."))
+    emit(as_json, found, lambda out: print_jobs(out, found.data))
 
 
 @app.command("show")
@@ -101,6 +106,25 @@ def retry_job(job_id: JobId, as_json: Json = False) -> None:
     emit(as_json, job, lambda out: out.print(f"Job {job.id} goes on where {job_id} ended."))
 
 
+def print_jobs(out: Console, jobs: Sequence[Job]) -> None:
+    """Jobs as a table; where that is too wide, progress stands below and no id is cut."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    columns = ("created", "kind", "state", "progress", "id")
+    if not jobs or out.width >= _WIDE:
+        rows = ([each.created_at, each.kind, each.state, words_of(each), each.id] for each in jobs)
+        table(out, columns, rows, "No job.")
+        return
+    line = "{:<16}  {:<12}  {:<9}  {}".format
+    out.print(line("created (UTC)", "kind", "state", "id"), style="bold")
+    for each in jobs:
+        at = each.created_at[:16].replace("T", " ")
+        out.print(line(at, each.kind, each.state, each.id), markup=False)
+        if (words := words_of(each)) != _NO_WORDS:
+            out.print(Padding(Text(words), (0, 0, 0, 2)))
+
+
 def words_of(job: Job) -> str:
     """How far a job is, how fast, and what its venue lets it do, in one line."""
     state: dict[str, Any] = job.progress
@@ -117,7 +141,7 @@ def words_of(job: Job) -> str:
         found.append(f"ETA {state['eta_s']:,} s")
     if job.venue is not None:
         found += _venue_words(job.venue)
-    return " · ".join(found) or "–"
+    return " · ".join(found) or _NO_WORDS
 
 
 def _venue_words(venue: JobVenue) -> list[str]:

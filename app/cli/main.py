@@ -132,11 +132,16 @@ def _is_database(error: Exception) -> bool:
 def _logged(error: Exception) -> str:
     """Append the traceback to a file; its name."""
     import traceback
-    from pathlib import Path
 
+    from app.config import home, load_settings
+    from app.core.errors import InvalidInput
     from app.logs import redacted
 
-    path = Path(os.environ.get("TIDEMARK_DATA_DIR", "var")) / "cli-errors.log"
+    try:
+        directory = load_settings().data_dir
+    except InvalidInput:  # told before: the command could not begin without them
+        directory = home() / "var"
+    path = directory / "cli-errors.log"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:

@@ -113,8 +113,8 @@ def _name_record(here: Session) -> None:
     if here.works_alone:
         record = here.container.engine.url.render_as_string(hide_password=True)
         note(
-            f"No Tidemark runs on this record, {record}. For another, go to its directory; for "
-            "the full stack of `make services`, add --full."
+            f"No Tidemark runs on this record, {record}. For another, set TIDEMARK_HOME to its "
+            "directory; for the full stack of `make services`, add --full."
         )
 
 

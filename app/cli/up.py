@@ -400,8 +400,7 @@ def wait_for_end(runtime: Runtime) -> str | None:
 
 def _market_options(settings: Settings) -> list[str]:
     """A market that runs with the wall clock and goes on where it was."""
-    journal = settings.data_dir.resolve() / "simulator.jsonl"
-    return ["--clock", "running", "--state", str(journal)]
+    return ["--clock", "running", "--state", str(settings.simulator_journal)]
 
 
 def _announce(console: Console, runtime: EmbeddedRuntime) -> None:
@@ -411,7 +410,7 @@ def _announce(console: Console, runtime: EmbeddedRuntime) -> None:
     if settings.api_docs:
         console.print(f"Docs         {runtime.api_url}/docs")
     console.print(f"Exchange     {venue}")
-    console.print(f"Data         {settings.data_dir.resolve()}")
+    console.print(f"Data         {settings.data_dir}")
     console.print(f"Token        in {settings.data_dir / 'api-token'}")
     if runtime.new_token is not None:
         console.print(f"New token    {runtime.new_token}  (shown once)", highlight=False)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Select, bindparam, select
 from sqlalchemy.orm import Session
 
-from app.core.errors import NotFound
+from app.core.errors import InvalidInput, NotFound
 from app.models.base import Base
 
 M = TypeVar("M", bound=Base)
+# What is listed in pages is keyed by a UUID, and a cursor is the key of a page's last row.
+_CURSOR: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,15 @@ class Page(Generic[M]):
 
     rows: Sequence[M]
     next_cursor: str | None
+
+
+def bad_cursor() -> InvalidInput:
+    """The refusal of a cursor: taken as a place, it would show an empty or a wrong page."""
+    return InvalidInput(
+        "the cursor is not one that this list gave out; pass next_cursor of the page before, or "
+        "leave it out for the first page",
+        code="invalid-cursor",
+    )
 
 
 class Repository:
@@ -37,8 +49,14 @@ class Repository:
         limit: int,
         cursor: str | None,
     ) -> Page[M]:
-        """Rows of ``statement`` by descending ``key``, from behind ``cursor``."""
+        """Rows of ``statement`` by descending ``key``, from behind ``cursor``.
+
+        Raises:
+            InvalidInput: the cursor is none.
+        """
         if cursor is not None:
+            if not _CURSOR.fullmatch(cursor):
+                raise bad_cursor()
             statement = statement.where(key < cursor)
         rows = self._session.scalars(statement.order_by(key.desc()).limit(limit + 1)).all()
         more = len(rows) > limit

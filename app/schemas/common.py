@@ -21,6 +21,8 @@ POSITIVE_PATTERN: Final = r"^(0|[1-9][0-9]{0,17})(\.[0-9]{1,18})?$"
 UID_PATTERN: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 #: Names of accounts, instances, plans.
 NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,62}$"
+#: One line of text of a person.
+LINE_PATTERN: Final = r"^[^\x00-\x1f\x7f]+$"
 #: Venue ids as ccxt writes them.
 EXCHANGE_PATTERN: Final = r"^[a-z][a-z0-9_]{0,31}$"
 # Symbols are checked against the catalogue; this keeps out what can be in none: spaces,
@@ -121,7 +123,7 @@ Exchange = Annotated[str, Field(pattern=EXCHANGE_PATTERN, examples=["binance"])]
 Uid = Annotated[str, Field(pattern=UID_PATTERN, examples=[EXAMPLE_ID])]
 EntityName = Annotated[str, Field(pattern=NAME_PATTERN, examples=["demo"])]
 #: Free text of a person, shown again to people: no control characters.
-Remark = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Remark = Annotated[str, Field(min_length=1, max_length=300, pattern=LINE_PATTERN)]
 
 #: Amounts and times in answers.
 Money = Annotated[str, Field(pattern=AMOUNT_PATTERN, examples=["64250.1"])]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
@@ -12,6 +12,7 @@ from app.core.money import canonical
 from app.models import CollectionPlanRow
 from app.schemas.character import SeriesCharacter
 from app.schemas.common import (
+    LINE_PATTERN,
     Exchange,
     IntervalName,
     Model,
@@ -26,6 +27,8 @@ from app.schemas.times import rfc3339
 from app.services.collection.selection import Selection
 from app.services.listings import SeriesCoverage
 from app.services.market_data import LatestPrice
+
+EXTRA_PATTERN: Final = r"^(funding|open_interest:[0-9a-zA-Z]{2,3})$"
 
 
 class NewPlan(Model):
@@ -46,7 +49,7 @@ class NewPlan(Model):
     )
 
     name: Annotated[
-        str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$", examples=["majors"])
+        str, Field(min_length=1, max_length=64, pattern=LINE_PATTERN, examples=["majors"])
     ]
     exchange: Exchange = "binance"
     symbols: Annotated[
@@ -79,7 +82,7 @@ class NewPlan(Model):
         ),
     ]
     extras: Annotated[
-        list[Annotated[str, Field(pattern=r"^(funding|open_interest:[0-9a-zA-Z]{2,3})$")]],
+        list[Annotated[str, Field(pattern=EXTRA_PATTERN)]],
         Field(
             default_factory=list,
             max_length=10,

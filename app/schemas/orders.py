@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -25,6 +25,10 @@ from app.schemas.common import (
     time_text,
 )
 from app.schemas.times import rfc3339
+
+#: Of the header against doubled orders.
+KEY_PATTERN: Final = r"^[A-Za-z0-9_.:-]{1,128}$"
+TAG_PATTERN: Final = r"^[A-Za-z0-9._ -]*$"
 
 
 class NewOrder(Model):
@@ -59,7 +63,7 @@ class NewOrder(Model):
     quantity: Positive = Field(description="base units, a multiple of the instrument's step")
     limit_price: Positive | None = Field(None, description="for a limit order, and only there")
     time_in_force: Literal["gtc", "ioc", "fok"] = "gtc"
-    tag: str = Field("", max_length=64, pattern=r"^[A-Za-z0-9._ -]*$")
+    tag: str = Field("", max_length=64, pattern=TAG_PATTERN)
 
     @model_validator(mode="after")
     def _price_fits_type(self) -> NewOrder:

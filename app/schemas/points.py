@@ -5,12 +5,18 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from typing import Final
 
 from pydantic import Field
 
 from app.core.money import canonical
 from app.repositories.points import Point
 from app.schemas.common import Model, Money, money
+
+#: A venue, or a data source as ``source:<name>``.
+ORIGIN_PATTERN: Final = r"^([a-z][a-z0-9_]{0,31}|source:[a-z][a-z0-9_-]{0,31})$"
+#: Name of a series. In brackets, for it is not to be told as an exchange: see ``forms``.
+KIND_PATTERN: Final = r"^([a-z][a-z0-9_]{0,31})$"
 
 
 class FundingRate(Model):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
@@ -10,7 +10,7 @@ from app.core.market.retention import ANY, LONGEST_DAYS, SHORTEST_DAYS, KeepRule
 from app.schemas.common import EXCHANGE_PATTERN, IntervalName, Model, Uid
 from app.services.retention import Freed as FreedFound
 
-_EXCHANGE = rf"^\*$|{EXCHANGE_PATTERN}"
+ANY_EXCHANGE_PATTERN: Final = rf"^\*$|{EXCHANGE_PATTERN}"
 
 
 class NewKeepRule(Model):
@@ -24,7 +24,9 @@ class NewKeepRule(Model):
         }
     )
 
-    exchange: Annotated[str, Field(pattern=_EXCHANGE, description="its id, or * for all")] = ANY
+    exchange: Annotated[
+        str, Field(pattern=ANY_EXCHANGE_PATTERN, description="its id, or * for all")
+    ] = ANY
     symbol: Annotated[
         str, Field(min_length=1, max_length=64, description="a pattern: * and ? stand for others")
     ] = ANY

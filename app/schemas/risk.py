@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import ConfigDict, Field
 
@@ -10,12 +10,18 @@ from app.models import RiskDecisionRow, RiskRuleRow, TradingHaltRow
 from app.schemas.common import Model, Positive, Remark, Time, Uid, time_text
 from app.schemas.times import rfc3339
 
+SCOPE_PATTERN: Final = (
+    r"^(global|account:[0-9a-f-]{36}|instance:[0-9a-f-]{36}"
+    r"|symbol:[a-z0-9_]{1,32}:[^\s\x00-\x1f]{1,64})$"
+)
+#: Kind of a limit.
+RULE_PATTERN: Final = r"^[a-z_]{1,32}$"
 Scope = Annotated[
     str,
     Field(
         min_length=1,
         max_length=190,
-        pattern=r"^(global|account:[0-9a-f-]{36}|instance:[0-9a-f-]{36}|symbol:[a-z0-9_]{1,32}:[^\s\x00-\x1f]{1,64})$",
+        pattern=SCOPE_PATTERN,
         description="global, account:<id>, instance:<id> or symbol:<exchange>:<symbol>",
         examples=["global"],
     ),
@@ -89,7 +95,7 @@ class NewRule(Model):
         }
     )
 
-    kind: Annotated[str, Field(pattern=r"^[a-z_]{1,32}$", examples=["max_order_value"])]
+    kind: Annotated[str, Field(pattern=RULE_PATTERN, examples=["max_order_value"])]
     scope: Scope = "global"
     params: dict[str, Positive] = Field(max_length=8)
     enabled: bool = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -35,9 +35,8 @@ from app.schemas.common import (
 )
 from app.schemas.times import rfc3339
 
-StrategyName = Annotated[
-    str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,62}$", examples=["moving_average_cross"])
-]
+STRATEGY_PATTERN: Final = r"^[A-Za-z][A-Za-z0-9_.-]{0,62}$"
+StrategyName = Annotated[str, Field(pattern=STRATEGY_PATTERN, examples=["moving_average_cross"])]
 
 
 def _finite(value: dict[str, Any]) -> dict[str, Any]:

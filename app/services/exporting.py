@@ -11,6 +11,7 @@ from app.core.errors import InvalidInput, NotFound
 from app.core.market.files.columns import CHUNK, KlineColumns
 from app.core.market.files.writing import FORMATS, format_of, write_bars
 from app.core.market.intervals import interval as interval_of
+from app.core.market.klines import kline_kind
 from app.models import KlineSeriesRow
 from app.repositories.unit import Units
 
@@ -53,12 +54,12 @@ class Exporter:
         """Write the bars that open in [start, end); a file of that name is replaced at once.
 
         Raises:
-            InvalidInput: the format is not known, or the place cannot be written to.
+            InvalidInput: the format or the kind is not known, or the place cannot be written to.
             NotFound: no such bar is stored.
         """
-        kept = format_of(path, format_)
+        kept, sort = format_of(path, format_), kline_kind(kind)
         with self._units.read() as unit:
-            series = unit.klines.find_series(exchange, symbol, interval_of(interval).name, kind)
+            series = unit.klines.find_series(exchange, symbol, interval_of(interval).name, sort)
             bounds = unit.klines.bounds(series.id) if series is not None else None
         if series is None or bounds is None:
             raise NotFound(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.core.errors import Conflict, TidemarkError
+from app.core.errors import Conflict, TidemarkError, UnknownName
 from app.core.events import body, topic
 from app.core.ports import Clock, Ids, Queue
 from app.models import JobRow
@@ -119,9 +119,16 @@ class JobService:
             return unit.jobs.get(job_id)
 
     def page(self, limit: int, cursor: str | None, kind: str | None = None) -> Page[JobRow]:
-        """Jobs, newest first."""
+        """Jobs, newest first.
+
+        Raises:
+            UnknownName: no job is of that kind.
+            InvalidInput: the cursor is none.
+        """
+        if kind is not None and kind not in TASKS:
+            raise UnknownName(f"no job is of the kind {kind[:40]!r}; use one of {', '.join(TASKS)}")
         with self._units.read() as unit:
-            return unit.jobs.page(limit, cursor, *([JobRow.kind == kind] if kind else []))
+            return unit.jobs.page(limit, cursor, *([] if kind is None else [JobRow.kind == kind]))
 
     def cancel(self, job_id: str) -> JobRow:
         """Ask for a job to end; a queued one ends at once, a running one after its slice.

@@ -21,7 +21,7 @@ from app.models import (
     StrategyInstanceRow,
     StrategyQuotaRow,
 )
-from app.repositories.base import Page
+from app.repositories.base import Page, bad_cursor
 from app.repositories.unit import Unit, Units
 from app.services.activity import Profile, profile_of
 from app.services.kline_sources import first_open, sources_of
@@ -122,14 +122,14 @@ class Listings:
         """Orders, newest first.
 
         Raises:
-            NotFound: no such account.
+            NotFound: no such account or instance.
         """
         with self._units.read() as unit:
             where = []
             if account is not None:
                 where.append(OrderRow.account_id == unit.accounts.resolve(account).id)
             if instance_id is not None:
-                where.append(OrderRow.instance_id == instance_id)
+                where.append(OrderRow.instance_id == unit.instances.get(instance_id).id)
             if open_only:
                 where.append(OrderRow.status.in_(LIVE))
             return unit.orders.page(limit, cursor, *where)
@@ -187,11 +187,19 @@ class Listings:
             return unit.ledger.snapshots(instance_id, limit)
 
     def instruments(
-        self, exchange: str | None, limit: int, after: tuple[str, str] | None
-    ) -> Sequence[Instrument]:
-        """Instruments by exchange and symbol, from behind ``after``."""
+        self, exchange: str | None, limit: int, cursor: str | None
+    ) -> tuple[Sequence[Instrument], str | None]:
+        """Instruments by exchange and symbol, and the cursor of the next page (None at the end).
+
+        Raises:
+            InvalidInput: the cursor is none, or of another exchange's list.
+        """
+        after = None if cursor is None else _behind(cursor, exchange)
         with self._units.read() as unit:
-            return unit.instruments.page(exchange, limit, after)
+            found = unit.instruments.page(exchange, limit + 1, after)
+        kept = found[:limit]
+        more = len(found) > limit
+        return kept, f"{kept[-1].exchange}|{kept[-1].symbol}" if more else None
 
     def series(self, exchange: str | None = None) -> list[tuple[str, str, str]]:
         """Every stored series as (exchange, symbol, interval)."""
@@ -257,6 +265,14 @@ class Listings:
             len(ranges) > limit,
             profile,
         )
+
+
+def _behind(cursor: str, exchange: str | None) -> tuple[str, str]:
+    """Exchange and symbol of a cursor of instruments."""
+    venue, _, symbol = cursor.partition("|")
+    if not venue or not symbol or exchange not in (None, venue):
+        raise bad_cursor()
+    return venue, symbol
 
 
 def _spans(unit: Unit, exchange: str, symbol: str, interval: str) -> list[Span]:

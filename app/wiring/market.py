@@ -172,7 +172,7 @@ class MarketParts(PlatformParts):
             Downloads(loopback_only=bool(settings.simulator_url)),
             self.ids,
             self.clock,
-            settings.data_dir.resolve() / "imports",
+            settings.data_dir / "imports",
         )
 
     @cached_property

@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import chdir, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -86,9 +86,8 @@ def running_stack(
     """
     with (
         tempfile.TemporaryDirectory(prefix="tidemark-bench-", ignore_cleanup_errors=True) as name,
-        chdir(name),  # beat keeps its file where it is started
+        _home_in(name) as directory,
     ):
-        directory = Path(name)
         options = simulator(directory)
         with services_in(directory) as (services, urls):
             settings = load_settings(
@@ -106,6 +105,20 @@ def running_stack(
             with FullRuntime(settings, options, only=only) as runtime:
                 runtime.wait_until_up()
                 yield Stack(directory, services, runtime)
+
+
+@contextmanager
+def _home_in(name: str) -> Iterator[Path]:
+    """No ``.env`` of the checkout speaks for what is measured."""
+    before = os.environ.get("TIDEMARK_HOME")
+    os.environ["TIDEMARK_HOME"] = name
+    try:
+        yield Path(name)
+    finally:
+        if before is None:
+            del os.environ["TIDEMARK_HOME"]
+        else:
+            os.environ["TIDEMARK_HOME"] = before
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:

@@ -31,10 +31,10 @@ EXPECTED = {
 EXPECTED_EQUITY = "9648.46151725"
 
 
-def environment() -> dict[str, str]:
-    """The environment of a stranger: no setting of ours."""
+def environment(home: Path) -> dict[str, str]:
+    """The environment of a stranger who has a home: no setting of ours."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TIDEMARK_")}
-    return {**kept, "PYTHONPATH": str(ROOT)}
+    return {**kept, "PYTHONPATH": str(ROOT), "TIDEMARK_HOME": str(home)}
 
 
 @pytest.mark.timeout(240)
@@ -42,7 +42,7 @@ def test_the_demo_does_the_main_job_and_its_numbers_are_those_of_its_seed(tmp_pa
     done = subprocess.run(
         [*TIDEMARK, "demo", "--once"],
         cwd=tmp_path,
-        env=environment(),
+        env=environment(tmp_path),
         capture_output=True,
         text=True,
         timeout=200,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -46,7 +47,7 @@ def test_the_demo_gives_the_same_numbers_on_separate_processes_and_stays_up_unti
         process = subprocess.Popen(
             [*TIDEMARK, "demo", "--full", "--port", "0"],
             cwd=tmp_path,
-            env=environment(),
+            env=environment(tmp_path),
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -92,7 +93,7 @@ def numbers_of(api: httpx.Client) -> dict[str, Any]:
         found: list[dict[str, Any]] = answer.json()["data"]
         return found
 
-    (instance,) = [each for each in listed("instances") if each["strategy"] != "manual"]
+    (instance,) = [each for each in listed("instances") if each["kind"] == "strategy"]
     (backtest,) = listed("backtests")
     plan = listed("plans")[0]
     series = [
@@ -103,7 +104,7 @@ def numbers_of(api: httpx.Client) -> dict[str, Any]:
                 "symbol": symbol,
                 "interval": "1m",
                 "start": plan["since"],
-                "end": backtest["end"],
+                "end": backtest["spec"]["end"],
             },
         ).json()
         for symbol in plan["symbols"]
@@ -161,7 +162,7 @@ class Installation:
         return subprocess.run(
             [*TIDEMARK, *arguments],
             cwd=self.home,
-            env=environment(),
+            env=environment(self.home),
             capture_output=True,
             text=True,
             timeout=120,
@@ -187,7 +188,7 @@ def running(home: Path, *options: str) -> Iterator[Installation]:
         process = subprocess.Popen(
             [*TIDEMARK, "up", "--full", "--port", str(free_port()), *options],
             cwd=home,
-            env={**environment(), "TIDEMARK_FLOWER_PORT": str(free_port())},
+            env={**environment(home), "TIDEMARK_FLOWER_PORT": str(free_port())},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -269,7 +270,7 @@ def test_without_services_it_says_in_one_sentence_what_to_run(tmp_path: Path, ho
         done = subprocess.run(
             [*TIDEMARK, "up", "--full"],
             cwd=tmp_path,
-            env={**environment(), **settings},
+            env={**environment(tmp_path), **settings},
             capture_output=True,
             text=True,
             timeout=100,
@@ -295,7 +296,7 @@ def test_a_name_that_is_no_process_is_refused(home: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "app.cli", "up", "--full", "--only", "worker:order", "--port", "0"],
         cwd=home,
-        env=environment(),
+        env=environment(home),
         capture_output=True,
         text=True,
         timeout=100,

@@ -37,7 +37,7 @@ def machine(home: Path, only: str, settings: dict[str, str]) -> Iterator[Path]:
         process = subprocess.Popen(
             [*TIDEMARK, "up", "--full", "--no-simulator", "--only", only],
             cwd=home,
-            env={**environment(), **settings, "TIDEMARK_API_PORT": str(free_port())},
+            env={**environment(home), **settings, "TIDEMARK_API_PORT": str(free_port())},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -106,7 +106,7 @@ class Stack:
         return subprocess.run(
             [sys.executable, "-m", "app.cli", *arguments],
             cwd=self._home,
-            env=_environment(),
+            env=_environment(self._home),
             capture_output=True,
             text=True,
             timeout=seconds,
@@ -127,7 +127,7 @@ def running(home: Path) -> Iterator[Stack]:
                 [sys.executable, "-m", "app.cli", "up", "--full", "--port", str(port)],
                 cwd=home,
                 env={
-                    **_environment(),
+                    **_environment(home),
                     "TIDEMARK_FLOWER_PORT": str(free_port()),
                     "TIDEMARK_FLOWER_MAX_TASKS": str(_FLOWER_TASKS),
                 },
@@ -152,6 +152,7 @@ def running(home: Path) -> Iterator[Stack]:
         services.stop()
 
 
-def _environment() -> dict[str, str]:
+def _environment(home: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TIDEMARK_")}
-    return {**kept, "PYTHONPATH": str(ROOT), "TIDEMARK_LOG_LEVEL": "WARNING"}
+    own = {"TIDEMARK_HOME": str(home), "TIDEMARK_LOG_LEVEL": "WARNING"}
+    return {**kept, "PYTHONPATH": str(ROOT), **own}

@@ -231,6 +231,7 @@ class Stack:
     def environment(self) -> dict[str, str]:
         """Settings that lead through the proxies."""
         return {
+            "TIDEMARK_HOME": str(self.home),
             "TIDEMARK_DATABASE_URL": self._urls["database"],
             "TIDEMARK_BROKER_URL": self._urls["broker"],
             "TIDEMARK_REDIS_URL": self._urls["cache"],

@@ -9,17 +9,22 @@ import pytest
 
 from app.adapters.celery_queue import NoQueue
 from app.cli.locking import RuntimeLock
-from app.config import Environment, Settings, is_loopback, load_settings
+from app.cli.supervision.table import beat_arguments
+from app.cli.up import _market_options
+from app.config import Environment, Settings, home, is_loopback, load_settings
 from app.core.errors import InvalidInput
 from app.wiring import Container
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No settings of this machine, and an empty working directory."""
+    """No settings of this machine, and an empty home that is the working directory too."""
     for name in [each for each in os.environ if each.startswith("TIDEMARK_")] + ["LOG_LEVEL"]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TIDEMARK_HOME", str(tmp_path))
 
 
 def test_a_first_start_needs_no_setting() -> None:
@@ -55,19 +60,19 @@ def test_a_bad_log_level_is_told_by_the_name_that_was_set(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"api_port": 70_000}, "TIDEMARK_API_PORT: Input should be less than or equal to 65535"),
+        ({"api_port": 70_000}, "TIDEMARK_API_PORT: it must be at most 65535"),
         ({"log_level": "LOUD"}, "TIDEMARK_LOG_LEVEL: use DEBUG, INFO, WARNING, ERROR or CRITICAL"),
-        ({"log_format": "xml"}, "TIDEMARK_LOG_FORMAT: "),
-        ({"environment": "prod"}, "TIDEMARK_ENVIRONMENT: Input should be 'development', 'testing'"),
+        ({"log_format": "xml"}, "TIDEMARK_LOG_FORMAT: use one of console, json"),
+        ({"environment": "prod"}, "TIDEMARK_ENVIRONMENT: use one of development, testing"),
         ({"simulator_url": "http://198.51.100.7:9"}, "must be on loopback"),
         ({"database_url": "postgresql://u:s3cret@db/x"}, "TIDEMARK_DATABASE_URL: use sqlite:///"),
         ({"database_url": "var/tidemark.db"}, "TIDEMARK_DATABASE_URL: use sqlite:///"),
         ({"database_url": "mysql+pymysql://u:s3cret/x@db/y"}, "TIDEMARK_DATABASE_URL: it is no"),
         ({"broker_url": "amqp://u:s3cret@[::1/v"}, "TIDEMARK_BROKER_URL: it is no URL"),
         ({"data_dir": ""}, "TIDEMARK_DATA_DIR: name a directory"),
-        ({"order_recv_window_ms": 5_000}, "less than or equal to 2000"),
+        ({"order_recv_window_ms": 5_000}, "TIDEMARK_ORDER_RECV_WINDOW_MS: it must be at most 2000"),
         ({"proxies": "http://u:s3cret@b"}, "TIDEMARK_PROXIES: proxy 1 of the list is not like"),
-        ({"polite": "okx;all"}, "TIDEMARK_POLITE: "),
+        ({"polite": "okx;all"}, "TIDEMARK_POLITE: write venues as in okx, bybit; or all"),
     ],
 )
 def test_a_bad_value_is_one_sentence(given: dict[str, object], sentence: str) -> None:
@@ -107,7 +112,7 @@ def test_the_reason_leaves_out_how_the_parser_failed(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("TIDEMARK_API_PORT", "eighty")
     with pytest.raises(InvalidInput) as refusal:
         load_settings()
-    assert refusal.value.message == "TIDEMARK_API_PORT: Input should be a valid integer"
+    assert refusal.value.message == "TIDEMARK_API_PORT: write a whole number"
 
 
 def test_a_misspelt_name_is_refused_with_the_nearest(
@@ -143,7 +148,9 @@ def test_a_data_directory_that_cannot_be_made_is_one_sentence(tmp_path: Path) ->
         _ = Container(settings, NoQueue()).vault
 
 
-@pytest.mark.parametrize("password", ["", "guest", "tidemark", "changeme"])
+@pytest.mark.parametrize(
+    "password", ["", "guest", "tidemark", "changeme", "123456", "Tidemark-2026", "1234567890123"]
+)
 @pytest.mark.parametrize(
     "place",
     [
@@ -153,7 +160,7 @@ def test_a_data_directory_that_cannot_be_made_is_one_sentence(tmp_path: Path) ->
         {"api_host": "::"},
     ],
 )
-def test_default_passwords_are_refused_where_they_could_hurt(
+def test_weak_passwords_are_refused_where_they_could_hurt(
     password: str, place: dict[str, object]
 ) -> None:
     for name, url in (
@@ -161,10 +168,59 @@ def test_default_passwords_are_refused_where_they_could_hurt(
         ("broker_url", f"amqp://guest:{password}@mq//"),
         ("redis_url", f"redis://:{password}@cache/0"),
     ):
-        with pytest.raises(InvalidInput, match=f"TIDEMARK_{name.upper()} has a default or empty"):
+        with pytest.raises(InvalidInput, match=f"^TIDEMARK_{name.upper()} has no password") as it:
             load_settings(**place, **{name: url})
+        assert "openssl rand" in it.value.message
+        assert not password or password not in it.value.message
         load_settings(**place, **{name: url.replace(f":{password}@", ":c0rrect-h0rse-b4ttery@")})
         load_settings(**{name: url})  # on loopback, in development
+
+
+def test_a_password_is_judged_as_it_is_typed_not_as_it_is_written_in_the_url() -> None:
+    for password in ("gu%65st", "%67%75%65%73%74", "%40" * 11 + "x", "some%6Fne%2E%2E%2E"):
+        with pytest.raises(InvalidInput, match="TIDEMARK_BROKER_URL has no password"):
+            load_settings(environment="staging", broker_url=f"amqp://someone:{password}@mq//")
+
+
+def test_the_same_record_is_found_from_every_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / ".env").write_text("TIDEMARK_API_PORT=9001\n")
+    (elsewhere / ".env").write_text("TIDEMARK_API_PORT=9002\n")
+    here = load_settings(database_url="sqlite:///own/other.db")
+    monkeypatch.chdir(elsewhere)
+    there = load_settings(database_url="sqlite:///own/other.db")
+    assert here == there
+    assert there.api_port == 9001
+    assert there.data_dir == tmp_path / "var"
+    assert there.sqlalchemy_url == f"sqlite:///{tmp_path}/own/other.db"
+    assert load_settings().sqlalchemy_url == f"sqlite:///{tmp_path}/var/tidemark.db"
+    assert load_settings(data_dir="mine").data_dir == tmp_path / "mine"
+    assert load_settings(data_dir=str(elsewhere)).data_dir == elsewhere
+
+
+def test_home_is_the_checkout_or_where_one_stands_with_an_installed_package(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("TIDEMARK_HOME")
+    assert load_settings().data_dir == ROOT / "var"
+    monkeypatch.setattr("app.config._ROOT", tmp_path / "site-packages")
+    assert home() == tmp_path
+    monkeypatch.setenv("TIDEMARK_HOME", str(tmp_path / "misspelt"))
+    with pytest.raises(InvalidInput, match=r"^TIDEMARK_HOME .*/misspelt is no directory"):
+        load_settings()
+
+
+def test_what_runs_leaves_its_files_in_the_data_directory_each_stack_its_own() -> None:
+    embedded, full = load_settings(), load_settings(broker_url="amqp://u:p@localhost//")
+    assert full.beat_file == embedded.data_dir / "celerybeat-schedule"
+    assert str(full.beat_file) in beat_arguments(full)
+    # The accounts of a simulated exchange are those of one record.
+    assert full.simulator_journal != embedded.simulator_journal
+    assert {each.simulator_journal.parent for each in (embedded, full)} == {embedded.data_dir}
+    assert str(full.simulator_journal) in _market_options(full)
 
 
 def test_production_does_not_show_its_documentation() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 
@@ -15,7 +15,8 @@ from app.schemas.jobs import Job
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], route_class=GuardedRoute)
 
 Kind = Annotated[
-    str | None, Query(pattern="^(collection|verification|backtest)$", description="only this kind")
+    Literal["collection", "verification", "import", "backtest"] | None,
+    Query(description="only this kind"),
 ]
 
 

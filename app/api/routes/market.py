@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.api.dependencies import App, ExchangeQuery, Principal
+from app.api.dependencies import App, Cursor, ExchangeQuery, Limit, Principal
 from app.api.guard import GuardedRoute
 from app.api.kline_bodies import (
     FIELDS,
@@ -20,16 +20,15 @@ from app.api.kline_bodies import (
     tagged,
 )
 from app.api.openapi import problems
-from app.api.problems import ApiProblem
 from app.core.market.klines import KlineKind, KlineRow
 from app.core.money import canonical
 from app.schemas.common import (
     EXCHANGE_PATTERN,
-    SYMBOL_LIMIT,
     IntervalName,
     Listing,
     Symbol,
     TimeInput,
+    listing,
 )
 from app.schemas.market import Coverage, Instrument, Klines, Price
 
@@ -48,20 +47,12 @@ def list_instruments(
     app: App,
     _: Principal,
     exchange: ExchangeQuery = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
-    cursor: Annotated[
-        str | None, Query(max_length=SYMBOL_LIMIT + 40, description="`next_cursor` of a page")
-    ] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
 ) -> Listing[Instrument]:
     """The catalogue by exchange and symbol."""
-    found = app.listings.instruments(exchange, limit + 1, _after(cursor))
-    kept = found[:limit]
-    more = len(found) > limit
-    return Listing[Instrument](
-        data=[Instrument.of(each) for each in kept],
-        next_cursor=f"{kept[-1].exchange}|{kept[-1].symbol}" if more else None,
-        has_more=more,
-    )
+    found, following = app.listings.instruments(exchange, limit, cursor)
+    return listing(found, Instrument.of, following)
 
 
 @router.get("/coverage", summary="Get coverage", responses=problems())
@@ -139,14 +130,3 @@ def _exact(rows: Sequence[KlineRow]) -> dict[str, list[Any]]:
     for name in FIELDS:
         columns[name] = [canonical(getattr(row, name)) for row in rows]
     return columns
-
-
-def _after(cursor: str | None) -> tuple[str, str] | None:
-    if cursor is None:
-        return None
-    exchange, bar, symbol = cursor.partition("|")
-    if not bar:
-        raise ApiProblem(
-            "invalid-request", "the cursor is not one that this list gave out", status=422
-        )
-    return exchange, symbol

@@ -25,7 +25,14 @@ from app.core.orders.types import OrderType, Side, TimeInForce
 from app.models import RiskDecisionRow
 from app.schemas.accounts import Fill
 from app.schemas.common import Listing, listing
-from app.schemas.orders import NewOrder, Order, OrderEvent, OrderReceipt, OrderWithEvents
+from app.schemas.orders import (
+    KEY_PATTERN,
+    NewOrder,
+    Order,
+    OrderEvent,
+    OrderReceipt,
+    OrderWithEvents,
+)
 from app.services.orders.intake import ManualOrder
 
 router = APIRouter(prefix="/api/v1", tags=["orders"], route_class=GuardedRoute)
@@ -33,8 +40,8 @@ router = APIRouter(prefix="/api/v1", tags=["orders"], route_class=GuardedRoute)
 IdempotencyKey = Annotated[
     str | None,
     Header(
-        description="required; the same key never makes a second order",
-        pattern=r"^[A-Za-z0-9_.:-]{1,128}$",
+        description="the same key never makes a second order",
+        pattern=KEY_PATTERN,
         examples=["5f0c9a52-7f0e-4a6e-9b7e-0d0c64a3a1de"],
     ),
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
@@ -12,12 +12,17 @@ from app.api.guard import GuardedRoute
 from app.api.openapi import problems
 from app.api.routes.market import End, OfExchange, OfInterval, OfSymbol, Start
 from app.schemas.common import IntervalName, Listing, Symbol
-from app.schemas.points import AnyPoint, FundingRate, OpenInterest, points_csv
+from app.schemas.points import (
+    KIND_PATTERN,
+    ORIGIN_PATTERN,
+    AnyPoint,
+    FundingRate,
+    OpenInterest,
+    points_csv,
+)
 from app.services.collection.points import Extra, PointKind
 
 router = APIRouter(prefix="/api/v1", tags=["market data"], route_class=GuardedRoute)
-#: A venue, or a data source as `source:<name>`.
-_ORIGIN: Final = r"^([a-z][a-z0-9_]{0,31}|source:[a-z][a-z0-9_-]{0,31})$"
 Most = Annotated[int, Query(ge=1, le=1000, description="at most so many")]
 
 
@@ -78,7 +83,7 @@ def get_points(
     exchange: Annotated[
         str,
         Query(
-            pattern=_ORIGIN,
+            pattern=ORIGIN_PATTERN,
             description="`source:<name>` of a data source, or a venue",
             examples=["source:fear_greed"],
         ),
@@ -86,7 +91,7 @@ def get_points(
     kind: Annotated[
         str,
         Query(
-            pattern=r"^[a-z][a-z0-9_]{0,31}$",
+            pattern=KIND_PATTERN,
             description="name of the series, or `funding`, `open_interest`",
             examples=["fear_greed"],
         ),

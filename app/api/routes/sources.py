@@ -41,13 +41,13 @@ def list_sources(app: App, _: Principal) -> Listing[DataSource]:
     return listing(app.sources.all(), DataSource.of)
 
 
-@router.get("/{name}", summary="Get a data source", responses=problems())
+@router.get("/{name}", summary="Get a data source", responses=problems(404))
 def get_source(name: SourceName, app: App, _: Principal) -> DataSourceDetail:
     """One data source, and the series that came of it."""
     return DataSourceDetail.of_view(app.sources.get(name))
 
 
-@router.get("/{name}/quarantine", summary="List refused observations", responses=problems())
+@router.get("/{name}/quarantine", summary="List refused observations", responses=problems(404))
 def list_refused(
     name: SourceName, app: App, _: Principal, limit: Annotated[int, Query(ge=1, le=1000)] = 100
 ) -> list[RefusedObservation]:
@@ -55,19 +55,19 @@ def list_refused(
     return [RefusedObservation.of(row) for row in app.sources.quarantined(name, limit)]
 
 
-@router.post("/{name}/enable", summary="Enable a data source", responses=problems())
+@router.post("/{name}/enable", summary="Enable a data source", responses=problems(404))
 def enable_source(name: SourceName, app: App, _: Principal) -> DataSource:
     """Ask it again, from now on."""
     return DataSource.of(app.sources.enable(name, True))
 
 
-@router.post("/{name}/disable", summary="Disable a data source", responses=problems())
+@router.post("/{name}/disable", summary="Disable a data source", responses=problems(404))
 def disable_source(name: SourceName, app: App, _: Principal) -> DataSource:
     """Ask it no more; what is stored stays."""
     return DataSource.of(app.sources.enable(name, False))
 
 
-@router.post("/{name}/run", status_code=202, summary="Run a data source", responses=problems())
+@router.post("/{name}/run", status_code=202, summary="Run a data source", responses=problems(404))
 def run_source(name: SourceName, app: App, _: Principal, response: Response) -> DataSource:
     """Has an enabled source asked now, by a worker; `ran_at` and `result` tell when it was."""
     row = app.sources.request(name)
@@ -75,7 +75,7 @@ def run_source(name: SourceName, app: App, _: Principal, response: Response) -> 
     return DataSource.of(row)
 
 
-@router.delete("/{name}", status_code=204, summary="Remove a data source", responses=problems())
+@router.delete("/{name}", status_code=204, summary="Remove a data source", responses=problems(404))
 def remove_source(name: SourceName, app: App, _: Principal) -> None:
     """Removes a data source; what it gave stays and can be read."""
     app.sources.remove(name)

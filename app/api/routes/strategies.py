@@ -10,7 +10,7 @@ from app.api.dependencies import App, Principal
 from app.api.guard import FileRoute, GuardedRoute
 from app.api.openapi import problems
 from app.schemas.common import Listing, listing
-from app.schemas.strategies import NewStrategy, Strategy
+from app.schemas.strategies import STRATEGY_PATTERN, NewStrategy, Strategy
 
 router = APIRouter(prefix="/api/v1/strategies", tags=["strategies"], route_class=GuardedRoute)
 files = APIRouter(prefix="/api/v1/strategies", tags=["strategies"], route_class=FileRoute)
@@ -24,7 +24,7 @@ def list_strategies(app: App, _: Principal) -> Listing[Strategy]:
 
 @router.get("/{name}", summary="Get a strategy", responses=problems(404))
 def get_strategy(
-    name: Annotated[str, Path(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,62}$")], app: App, _: Principal
+    name: Annotated[str, Path(pattern=STRATEGY_PATTERN)], app: App, _: Principal
 ) -> Strategy:
     """One strategy by its name."""
     return Strategy.of(app.catalogue.get(name))

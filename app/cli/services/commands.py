@@ -77,7 +77,7 @@ def destroy(
 def _directory() -> Path:
     from app.config import load_settings
 
-    return (load_settings().data_dir / "services").absolute()
+    return load_settings().data_dir / "services"
 
 
 @contextmanager

@@ -87,7 +87,7 @@ def worker_arguments(worker: WorkerClass, settings: Settings) -> tuple[str, ...]
 
 def beat_arguments(settings: Settings) -> tuple[str, ...]:
     """Celery's arguments of beat."""
-    return (*CELERY, "beat", "-s", str(settings.beat_file.absolute()), "--pidfile=")
+    return (*CELERY, "beat", "-s", str(settings.beat_file), "--pidfile=")
 
 
 def flower_arguments(address: str, port: int, tasks: int = 10_000) -> tuple[str, ...]:

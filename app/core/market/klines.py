@@ -25,6 +25,19 @@ class KlineKind(StrEnum):
     INDEX = "index"
 
 
+def kline_kind(text: str) -> KlineKind:
+    """The kind of that name.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    try:
+        return KlineKind(text)
+    except ValueError:
+        known = ", ".join(KlineKind)
+        raise InvalidInput(f"kind was {text[:20]!r}; use one of {known}") from None
+
+
 class KlineRow(NamedTuple):
     """One closed bar, exactly as the venue stated it.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import partial
 
 from app.core.errors import Conflict, InvalidInput, NotFound
@@ -10,7 +11,7 @@ from app.core.market.features import MarketFeatures
 from app.core.market.instruments import InstrumentType
 from app.core.market.intervals import interval
 from app.core.market.klines import KlineKind
-from app.core.ports import Ids
+from app.core.ports import Ids, MarketClock
 from app.models import CollectionPlanRow
 from app.repositories.base import Page
 from app.repositories.unit import Unit, Units
@@ -23,14 +24,17 @@ from app.services.collection.selection import Selection
 _DERIVED = frozenset({"3d", "1w", "1M"})
 _NAME_LIMIT = 64
 _SERIES_LIMIT = 5_000
+# Who asks for "from now on" may have a clock that is ahead of the venue's.
+_CLOCKS_DIFFER_MS = 60_000
 
 
 class Plans:
     """Create, list, enable and delete plans."""
 
-    def __init__(self, units: Units, markets: Markets, ids: Ids) -> None:
+    def __init__(self, units: Units, markets: Markets, market_clock: MarketClock, ids: Ids) -> None:
         self._units = units
         self._markets = markets
+        self._market_clock = market_clock
         self._ids = ids
 
     def create(
@@ -51,7 +55,7 @@ class Plans:
         """Add a plan; its symbols must be in the venue's catalogue.
 
         Args:
-            since_ms: the first bar to keep opens at or after this time.
+            since_ms: the first bar to keep opens at or after this time, which has come.
             kind: ``trade``, ``mark`` or ``index``.
             selection: chooses the symbols instead of a list of them.
             after: names of plans whose back-fill of a symbol comes before this one's.
@@ -59,12 +63,13 @@ class Plans:
             priority: lower is more urgent.
 
         Raises:
-            InvalidInput: no symbols or intervals, too many, an interval that is derived, or
-                symbols beside a selection.
+            InvalidInput: no symbols or intervals, too many, an interval that is derived, symbols
+                beside a selection, or a start in the future.
             UnknownName: an interval, exchange or symbol that is not known.
             NotFound: a plan in ``after`` that does not exist.
             Conflict: a plan of that name exists.
             VenueError: the venue had to be asked and could not be.
+            Unavailable: the venue's market time is not known.
         """
         names = list(dict.fromkeys(intervals))
         if selection is not None and symbols:
@@ -75,6 +80,7 @@ class Plans:
         _check(name, wanted, names, since_ms)
         beside = list(dict.fromkeys(str(Extra.of(text)) for text in extras))
         _check_venue(self._markets(exchange).features, exchange, names, kind, beside)
+        self.check_since(exchange, since_ms)
         if selection is None:
             self._check_symbols(exchange, wanted)
         row = CollectionPlanRow(
@@ -93,6 +99,21 @@ class Plans:
             followed_ts=0,
         )
         return self._units.run(partial(_added, row=row))
+
+    def check_since(self, exchange: str, since_ms: int) -> None:
+        """Refuse a start in the venue's future: nothing would be collected, and nobody told.
+
+        Raises:
+            InvalidInput: it is later than now.
+            Unavailable: the venue's market time is not known.
+        """
+        now = self._market_clock.now_ms(exchange)
+        if since_ms > now + _CLOCKS_DIFFER_MS:
+            raise InvalidInput(
+                f"a plan begins now or earlier: {_utc(since_ms)} is in the future of "
+                f"{exchange}, where it is {_utc(now)}",
+                code="future-start",
+            )
 
     def page(self, limit: int, cursor: str | None = None) -> Page[CollectionPlanRow]:
         """Plans, newest first."""
@@ -188,6 +209,10 @@ class Plans:
         with self._units.read() as unit:
             for symbol in symbols:
                 unit.instruments.get(exchange, symbol)
+
+
+def _utc(ms: int) -> str:
+    return datetime.fromtimestamp(ms // 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _added(unit: Unit, row: CollectionPlanRow) -> CollectionPlanRow:

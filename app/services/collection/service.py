@@ -73,7 +73,7 @@ class CollectionService:
         self._jobs = CollectionJobs(units, self._filler, ids, clock)
         self._verifier = Verifier(units, self._filler, ids, clock)
         self._points = PointCollector(units, markets, market_clock, clock)
-        self.plans = Plans(units, markets, ids)
+        self.plans = Plans(units, markets, market_clock, ids)
         self.activity = ActivityService(units)
         self.arrivals = Arrivals(units, self._filler)
 

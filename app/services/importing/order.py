@@ -14,7 +14,7 @@ from app.core.market.files.naming import BARS, FUNDING, TRADES, FileName, is_dat
 from app.core.market.files.reading import Reading, reading_of
 from app.core.market.intervals import Interval
 from app.core.market.intervals import interval as interval_of
-from app.core.market.klines import KlineKind
+from app.core.market.klines import KlineKind, kline_kind
 
 _URL: Final = re.compile(r"https?://", re.IGNORECASE)
 _NAME_LIMIT: Final = 64
@@ -210,13 +210,7 @@ def _symbol(
 
 
 def _kind(text: str, otherwise: KlineKind) -> KlineKind:
-    if not text:
-        return otherwise
-    try:
-        return KlineKind(text)
-    except ValueError:
-        known = ", ".join(KlineKind)
-        raise InvalidInput(f"kind was {text[:20]!r}; use one of {known}") from None
+    return kline_kind(text) if text else otherwise
 
 
 def _remote(order: ImportOrder, now_ms: int) -> list[ImportFile]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from app.core.errors import InvalidInput, UnknownName
+from app.core.errors import InvalidInput, NotFound
 from app.core.ports import Ids
 from app.core.sources.loader import SourceInfo, SourceRef
 from app.core.sources.period import MAX_MS, MIN_MS
@@ -107,7 +107,7 @@ class SourceCatalogue:
         """The source of that name.
 
         Raises:
-            UnknownName: there is none.
+            NotFound: there is none.
         """
         with self._units.read() as unit:
             row = _named(unit, name)
@@ -120,7 +120,7 @@ class SourceCatalogue:
         """Its latest observations that were not stored, newest first.
 
         Raises:
-            UnknownName: there is none of that name.
+            NotFound: there is none of that name.
         """
         with self._units.read() as unit:
             return unit.points.quarantined(namespace(_named(unit, name).name), limit)
@@ -129,7 +129,7 @@ class SourceCatalogue:
         """Ask a source again from now on, or no more; a run under way comes to its end.
 
         Raises:
-            UnknownName: there is none of that name.
+            NotFound: there is none of that name.
         """
 
         def work(unit: Unit) -> DataSourceRow:
@@ -146,7 +146,7 @@ class SourceCatalogue:
         """Have an enabled source asked now, by a worker.
 
         Raises:
-            UnknownName: there is none of that name.
+            NotFound: there is none of that name.
             InvalidInput: it is disabled.
         """
 
@@ -164,7 +164,7 @@ class SourceCatalogue:
         """Forget a source; what it gave stays and can be read.
 
         Raises:
-            UnknownName: there is none of that name.
+            NotFound: there is none of that name.
         """
 
         def work(unit: Unit) -> DataSourceRow:
@@ -198,10 +198,7 @@ class SourceCatalogue:
 def _named(unit: Unit, name: str) -> DataSourceRow:
     row = unit.sources.named(name)
     if row is None:
-        raise UnknownName(
-            f"data source {name[:60]!r} is not known; see: tidemark data sources list",
-            code="unknown-source",
-        )
+        raise NotFound(f"data source {name[:60]!r} is not known; see: tidemark data sources list")
     return row
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from app.core.errors import InvalidInput, UnknownName
+from app.core.errors import InvalidInput, NotFound, UnknownName
 from app.core.ports import Ids
 from app.core.strategies.loader import StrategyRef
 from app.core.strategies.registry import StrategyInfo, StrategyRegistry
@@ -51,15 +51,12 @@ class StrategyCatalogue:
         """The strategy of that name.
 
         Raises:
-            UnknownName: there is none.
+            NotFound: there is none.
         """
         with self._units.read() as unit:
             row = unit.strategies.named(name)
         if row is None:
-            raise UnknownName(
-                f"strategy {name[:60]!r} is not known; see: tidemark strategy list",
-                code="unknown-strategy",
-            )
+            raise NotFound(f"strategy {name[:60]!r} is not known; see: tidemark strategy list")
         return row
 
     def sync_builtins(self) -> None:

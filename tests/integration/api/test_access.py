@@ -131,7 +131,8 @@ def test_documentation_is_served_only_where_the_settings_say_so(day: TradingDay)
     day.container.settings = settings.model_copy(update={"api_docs": False})
     try:
         with api_over(day.container) as api:
-            assert api.get("//docs", token=None).status_code == 404
+            for path in ("//docs", "//docs/page.js"):
+                assert api.get(path, token=None).status_code == 404
             assert api.get("//openapi.json", token=None).status_code == 404
     finally:
         day.container.settings = settings

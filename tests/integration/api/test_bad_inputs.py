@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.api import guard
-from tests.support.api import ApiClient
+from tests.support.api import ApiClient, TradingDay
 
 GOOD: dict[str, Any] = {
     "account": "demo",
@@ -254,12 +254,34 @@ def test_an_id_is_a_uuid(api: ApiClient, order_id: str) -> None:
         ("/klines?exchange=binance&interval=1m", 422),
         ("/instruments?cursor=nothing", 422),
         ("/jobs?kind=other", 422),
+        ("/instruments?exchange=okx&cursor=binance|BTC/USDT", 422),
     ],
 )
 def test_a_query_that_does_not_fit_is_refused(api: ApiClient, path: str, status: int) -> None:
     response = api.get(path)
     assert response.status_code == status
     problem(response)
+
+
+@pytest.mark.parametrize("cursor", ["zzz", "binance|", "019CB5A0-7C00-7A11-8F22-5A3C1D9E4B10"])
+def test_every_list_refuses_a_cursor_that_it_never_gave_out(
+    api: ApiClient, day: TradingDay, cursor: str
+) -> None:
+    with day.container.units.read() as unit:
+        instance = unit.instances.page(1).rows[0].id
+    paths = api.get("//openapi.json", token=None).json()["paths"]
+    listed = [
+        path
+        for path, operations in paths.items()
+        for parameter in operations.get("get", {}).get("parameters", [])
+        if parameter["name"] == "cursor"
+    ]
+    assert len(listed) >= 10
+    for path in listed:
+        where = path.removeprefix("/api/v1").replace("{instance_id}", instance)
+        response = api.get(where, params={"cursor": cursor})
+        assert response.status_code == 422, path
+        assert problem(response)["code"] == "invalid-cursor"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.schemas.forms import FORMS
 from tests.support.api import ApiClient
 
 OPEN = {"/health", "/ready"}
@@ -73,3 +74,41 @@ def test_money_is_text_with_a_pattern(document: dict[str, Any]) -> None:
     order = document["components"]["schemas"]["NewOrder"]["properties"]
     assert order["quantity"]["type"] == "string"
     assert order["quantity"]["pattern"].startswith("^(0|[1-9]")
+
+
+def test_an_order_states_that_it_needs_a_key_and_keeps_its_own_problem_without_one(
+    api: ApiClient, document: dict[str, Any]
+) -> None:
+    parameters = document["paths"]["/api/v1/orders"]["post"]["parameters"]
+    (key,) = (each for each in parameters if each["in"] == "header")
+    assert (key["name"], key["required"]) == ("Idempotency-Key", True)
+    assert key["schema"]["type"] == "string"
+    assert key["schema"]["pattern"]
+    assert key["schema"]["examples"]
+    order = {"account": "demo", "symbol": "BTC/USDT", "side": "buy", "type": "market"}
+    missing = api.post("/orders", {**order, "quantity": "0.01"})
+    assert (missing.status_code, missing.json()["code"]) == (400, "missing-idempotency-key")
+
+
+def patterns(schema: Any) -> set[str]:
+    """Every pattern somewhere in a schema."""
+    if isinstance(schema, list):
+        return {each for part in schema for each in patterns(part)}
+    if not isinstance(schema, dict):
+        return set()
+    own = schema.get("pattern")
+    found = {each for part in schema.values() for each in patterns(part)}
+    return found | ({own} if isinstance(own, str) else set())
+
+
+def parts_of(operation: dict[str, Any]) -> set[str]:
+    """The patterns of an operation's parameters."""
+    return patterns(operation.get("parameters", []))
+
+
+def test_every_pattern_that_a_client_may_miss_is_told_in_words(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    asked = {each for _, _, operation in operations(document) for each in parts_of(operation)}
+    assert len(asked) >= 7
+    assert asked <= set(FORMS)
+    assert {each for each in patterns(schemas) if each not in FORMS} == set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from app.core.errors import Unavailable
+from app.services.jobs import TASKS
 from tests.integration.market.collecting import Venue
 from tests.support.api import ApiClient, TradingDay
 
@@ -117,6 +119,11 @@ def test_a_halt_of_a_symbol_stands_until_it_is_lifted(api: ApiClient) -> None:
     assert api.post("/risk/resume", {"scope": scope}).json()["lifted"] == 0
 
 
+@pytest.mark.parametrize("kind", TASKS)
+def test_jobs_are_listed_by_every_kind_that_there_is(api: ApiClient, kind: str) -> None:
+    assert api.get(f"/jobs?kind={kind}").status_code == 200
+
+
 def test_a_plan_is_made_listed_switched_and_deleted(api: ApiClient) -> None:
     made = api.post("/plans", PLAN)
     assert made.status_code == 201
@@ -145,6 +152,12 @@ def test_a_plan_is_made_listed_switched_and_deleted(api: ApiClient) -> None:
     assert api.get(where).status_code == 404
 
 
+def test_a_plan_does_not_begin_in_the_future(api: ApiClient) -> None:
+    refused = api.post("/plans", {**PLAN, "name": "later", "since": "2099-01-01T00:00:00Z"})
+    assert (refused.status_code, refused.json()["code"]) == (422, "future-start")
+    assert "2099-01-01 00:00:00 UTC is in the future of binance" in refused.json()["detail"]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -167,8 +180,26 @@ def test_strategies_show_their_parameters(api: ApiClient) -> None:
     assert "moving_average_cross" in names
     found = api.get("/strategies/moving_average_cross").json()
     assert {"fast", "slow"} <= set(found["parameters"]["properties"])
-    unknown = api.get("/strategies/nothing")
-    assert (unknown.status_code, unknown.json()["code"]) == (422, "unknown-strategy")
+
+
+def test_whatever_is_asked_for_by_a_name_or_id_that_nothing_has_is_not_found(
+    api: ApiClient,
+) -> None:
+    paths = api.get("//openapi.json", token=None).json()["paths"]
+    asked = 0
+    for path, operations in paths.items():
+        for method, operation in operations.items():
+            if "{" not in path or "requestBody" in operation:
+                continue
+            named = re.sub(r"\{(name|account)\}", "nobody", path.removeprefix("/api/v1"))
+            answer = api.request(method.upper(), re.sub(r"\{\w+\}", NOBODY, named))
+            assert (answer.status_code, answer.json()["code"]) == (404, "not-found"), path
+            assert "404" in operation["responses"], path
+            asked += 1
+    assert asked > 30
+    for of in (f"/orders?instance={NOBODY}", f"/risk/decisions?instance={NOBODY}"):
+        assert api.get(of).status_code == 404
+    assert api.get("/orders?account=nobody").status_code == 404
 
 
 def test_an_instance_is_made_started_looked_at_and_stopped(api: ApiClient) -> None:

@@ -103,7 +103,7 @@ def test_a_source_is_switched_off_and_on_asked_and_removed(api: ApiClient, day: 
     assert "fear-greed" in names
     assert api.post("/data-sources/fear-greed/disable").json()["enabled"] is False
     assert api.delete("/data-sources/fear-greed").status_code == 204
-    assert code_of(api.get("/data-sources/fear-greed")) == (422, "unknown-source")
+    assert code_of(api.get("/data-sources/fear-greed")) == (404, "not-found")
     # What it gave stays.
     kept = api.get("/points", params={"exchange": "source:fear-greed", "kind": "fear_greed"})
     assert len(kept.json()["data"]) == 40

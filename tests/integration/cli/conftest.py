@@ -33,6 +33,7 @@ Tidemark = Callable[..., Outcome]
 @pytest.fixture
 def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The installation's directory."""
+    monkeypatch.setenv("TIDEMARK_HOME", str(tmp_path))
     monkeypatch.setenv("TIDEMARK_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("TIDEMARK_ENVIRONMENT", "testing")
     monkeypatch.delenv("TIDEMARK_DEBUG", raising=False)

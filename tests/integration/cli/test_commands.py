@@ -60,6 +60,14 @@ def test_every_list_is_one_json_document_too(tidemark: Tidemark, words: tuple[st
         (["order", "place", "buy", "1e5", "-s", "A/B", "-a", "x"], "quantity"),
         (["order", "list", "--limit", "0"], "--limit"),
         (["order", "list", "--nothing"], "--nothing"),
+        (["order", "list", "--cursor", "zzz"], "leave it out for the first page"),
+        (["instance", "list", "--cursor", "zzz"], "cursor"),
+        (["backtest", "list", "--cursor", "zzz"], "cursor"),
+        (["job", "list", "--cursor", "zzz"], "cursor"),
+        (["data", "jobs", "--cursor", "zzz"], "cursor"),
+        (["data", "plans", "list", "--cursor", "zzz"], "cursor"),
+        (["data", "instruments", "--cursor", "zzz"], "cursor"),
+        (["job", "list", "--kind", "nope"], "use one of collection, verification, import"),
         (["account", "add-simulated", "x", "-b", "USDT"], "--balance"),
         (["account", "add-simulated", "x", "-b", "USDT=0"], "--balance"),
         (
@@ -70,7 +78,6 @@ def test_every_list_is_one_json_document_too(tidemark: Tidemark, words: tuple[st
         (["data", "collect", "-s", "BTC/USDT"], "--since"),
         (["data", "coverage", "-s", "NO/SUCH"], "catalogue"),
         (["strategy", "check", "/no/such/file.py"], "does not exist"),
-        (["strategy", "show", "nothing"], "not known"),
         (["risk", "halt", "--scope", "everything"], "scope"),
         (["risk", "set-rule", "max_order_value", "max_value"], "NAME=VALUE"),
         (["risk", "set-rule", "nothing", "max_value=1"], "not known"),
@@ -99,6 +106,8 @@ def test_bad_input_is_one_sentence_and_exit_2(
         ["instance", "start", "nobody"],
         ["backtest", "show", "nobody"],
         ["job", "cancel", "nobody"],
+        ["strategy", "show", "nobody"],
+        ["data", "sources", "show", "nobody"],
         ["data", "collect", "nobody"],
         ["data", "klines", "-s", "BTC/USDT", "-i", "1m"],
         ["system", "token"],
@@ -247,6 +256,21 @@ def test_the_doctor_before_the_first_start_makes_nothing(
     assert "will be made at the first start" in checks["database"]
     assert "first start" in checks["migrations"]
     assert not (data_dir / "tidemark.db").exists()
+
+
+def test_commands_of_two_directories_work_on_one_record_and_say_where_it_is(
+    tidemark: Tidemark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEMARK_DATA_DIR", "data")
+    monkeypatch.setenv("TIDEMARK_SIMULATOR_URL", "http://127.0.0.1:9")
+    tidemark("risk", "halt", "seen from everywhere")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert "seen from everywhere" in tidemark("risk", "status").out
+    assert list(elsewhere.iterdir()) == []
+    checks = {each["component"]: each for each in tidemark("doctor", "--json").document["checks"]}
+    assert checks["data directory"]["detail"].startswith(f"{tmp_path}/data is writable")
 
 
 def test_a_setting_that_is_wrong_is_a_sentence_for_commands_and_a_finding_for_the_doctor(

@@ -105,6 +105,8 @@ def test_funding_rates_come_in_and_go_out_as_they_were_stated(
         (["import", "{csv}", "-s", "A/B", "-i", "1m", "--utc-offset", "CET"], "UTC offset was"),
         (["import", "{csv}", "-s", "A/B", "-i", "1m", "--time-unit", "iso"], "bare numbers"),
         (["import", "{csv}", "-s", "A/B", "-i", "1m", "--format", "parquet"], "cannot be read as"),
+        (["import", "{csv}", "-s", "A/B", "-i", "1m", "--kind", "nope"], "use one of trade, mark"),
+        (["export", "a.csv", "-s", "A/B", "-i", "1m", "--kind", "nope"], "use one of trade, mark"),
         (["export", "a.doc", "-s", "A/B", "-i", "1m"], "say it with --format"),
     ],
 )

@@ -87,8 +87,6 @@ def test_a_file_of_ones_own_is_checked_added_asked_changed_and_removed(
         (["add", "fear_greed"], "--every"),
         (["add", "fear_greed", "--every", "1h", "-p", "x=1"], "has no parameter 'x'"),
         (["add", "fear_greed", "--every", "1h", "--name", "Fear"], "--name"),
-        (["run", "nobody"], "tidemark data sources list"),
-        (["show", "nobody"], "tidemark data sources list"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_2(
@@ -100,3 +98,12 @@ def test_bad_input_is_one_sentence_and_exit_2(
     assert said in outcome.err
     assert outcome.err.startswith("tidemark: ")
     assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["run", "show", "enable", "remove"])
+def test_a_source_that_does_not_exist_is_told_with_where_to_look(
+    tidemark: Tidemark, command: str
+) -> None:
+    outcome = tidemark("data", "sources", command, "nobody")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "see: tidemark data sources list" in outcome.err

@@ -85,7 +85,11 @@ def test_an_order_is_placed_filled_shown_and_cancelled(
     opened = tidemark("account", "add-simulated", "demo", "-b", "USDT=10000", "--json")
     assert opened.document["status"] == "active"
     assert tidemark("account", "add-simulated", "demo", "-b", "USDT=1").code == 1
-    assert tidemark("data", "instruments", "--refresh", "--json").code == 0
+    first = tidemark("data", "instruments", "--refresh", "--json", "-n", "1").document
+    following = ("--cursor", first["next_cursor"])
+    rest = tidemark("data", "instruments", "--json", *following).document
+    symbols = [each["symbol"] for each in first["data"] + rest["data"]]
+    assert (symbols, rest["has_more"]) == (sorted(set(symbols)), False)
     price = tidemark("data", "price", "-s", "BTC/USDT", "--json").document
     assert price["source"] == "ticker"
 
@@ -154,7 +158,10 @@ def test_an_instance_is_created_started_shown_and_stopped(
         "fast": 5,
         "slow": 10,
     }
-    assert "running" in tidemark("instance", "show", "ma").out
+    shown = tidemark("instance", "show", "ma").out
+    assert "running" in shown
+    # The open of the last bar as people read it, not in milliseconds.
+    assert re.search(r"cursor_ts +20\d\d-\d\d-\d\dT\d\d:\d\d:00\.000Z", shown), shown
     assert "ma" in tidemark("instance", "list").out
     assert tidemark("instance", "stop", "ma", "--json").document["status"] == "stopped"
 
@@ -166,6 +173,8 @@ def test_plans_are_added_collected_switched_and_deleted(
     assert tidemark(*add, "--since", "2026-02-27").code == 0
     assert tidemark(*add, "--since", "2026-02-27").code == 1
     assert tidemark(*add[:3], "no", *add[4:], "--since", "soon").code == 2
+    later = tidemark(*add[:3], "no", *add[4:], "--since", "2099-01-01")
+    assert (later.code, "is in the future of binance" in later.err) == (2, True)
     assert "majors" in tidemark("data", "plans").out
     collected = tidemark("data", "collect", "majors", "--json").document
     assert [job["result"]["present"] for job in collected["jobs"]] == [48, 48]

@@ -10,6 +10,7 @@ import pytest
 from app.core.errors import Conflict, InvalidInput, NotFound, UnknownName
 from app.core.exchanges.errors import BadVenueAnswer
 from app.core.market.instruments import InstrumentStatus
+from app.core.market.intervals import DAY_MS
 from app.services.collection.selection import Selection
 from tests.integration.market.collecting import SYMBOL, Collecting, bar, instrument
 from tests.support.record import record
@@ -40,6 +41,18 @@ def test_plans_refuse_what_cannot_be(world: Collecting) -> None:
     with pytest.raises(Conflict):
         world.plan()
     assert len(world.service.plans.page(10).rows) == 1
+
+
+def test_a_plan_begins_now_or_earlier_by_the_venues_own_time(world: Collecting) -> None:
+    now = world.market_clock.now
+    with pytest.raises(
+        InvalidInput, match=r"2026-03-02 00:00:00 UTC is in the future of binance, "
+    ):
+        world.plan(since_ms=now + DAY_MS)
+    assert world.service.plans.page(10).rows == []
+    # From now on, also by a clock that is somewhat ahead of the venue's: what comes is kept.
+    world.plan(since_ms=now + 30_000)
+    world.plan(name="today", since_ms=now)
 
 
 def test_plans_are_listed_switched_off_and_deleted(world: Collecting) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from app.adapters.source_runtime import HostedSources, SourceLimits
-from app.core.errors import Conflict, InvalidInput, NotFound, Unavailable, UnknownName
+from app.core.errors import Conflict, InvalidInput, NotFound, Unavailable
 from app.core.sources.base import Observation
 from app.core.sources.errors import SourceCrashed, SourceFailed
 from app.core.sources.loader import SourceInfo, SourceRef
@@ -373,7 +373,7 @@ def test_what_cannot_be_added_is_refused_in_a_sentence(world: World) -> None:
     ):
         with pytest.raises(InvalidInput, match=why):
             world.add(**changed)
-    with pytest.raises(UnknownName, match="tidemark data sources list"):
+    with pytest.raises(NotFound, match="tidemark data sources list"):
         world.catalogue.get("mood")
     with pytest.raises(NotFound, match="no points of source:mood were collected"):
         world.stored()

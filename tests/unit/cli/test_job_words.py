@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from app.cli.jobs import words_of
+from app.cli.jobs import print_jobs, words_of
 from app.schemas.jobs import Job, JobVenue
 
 AT = "2026-03-01T00:00:00.000Z"
@@ -65,3 +67,27 @@ def venue(used: int | None, ban_s: int | None) -> JobVenue:
 )
 def test_a_job_says_how_far_it_is_and_what_its_venue_lets_it_do(found: Job, words: str) -> None:
     assert words_of(found) == words
+
+
+@pytest.mark.parametrize("width", [80, 100, 240])
+def test_a_list_of_jobs_fits_the_terminal_and_cuts_no_id(width: int) -> None:
+    venue = JobVenue(
+        exchange="binance", budget_used=5_980, budget_limit=6_000, banned_until=AT, ban_s=86_400
+    )
+    jobs = [
+        job({**PROGRESS, "slices_total": 104_400, "rows": 123_456_789, "eta_s": 123_456}, venue),
+        job({}).model_copy(update={"kind": "verification", "state": "succeeded"}),
+    ]
+    out = StringIO()
+    print_jobs(Console(file=out, width=width), jobs)
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    assert [each.id in out.getvalue() for each in jobs] == [True, True]
+    assert "123,456,789 rows" in out.getvalue()
+    assert len(lines) <= (6 if width < 140 else 7)
+
+
+def test_an_empty_list_of_jobs_says_so() -> None:
+    out = StringIO()
+    print_jobs(Console(file=out, width=80), [])
+    assert out.getvalue() == "No job.\n"
