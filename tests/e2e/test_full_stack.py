@@ -111,7 +111,7 @@ def numbers_of(api: httpx.Client) -> dict[str, Any]:
     ]
     return {
         "klines": sum(each["counts"]["present"] for each in series),
-        "gaps": sum(len(each["gaps"]) for each in series),
+        "gaps": sum(each["gaps"] for each in series),
         "backtest": backtest_figures(api.get(f"backtests/{backtest['id']}").json()["result"]),
         "signals": len(listed(f"instances/{instance['id']}/signals")),
         "orders": len(listed("orders")),
