@@ -72,7 +72,8 @@ async def _authenticate(request: Request) -> None:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.startswith(PREFIX) or len(token) > _TOKEN_LIMIT:
         raise _unauthorized("send the token as `Authorization: Bearer tdm_…`")
-    name = await run_in_threadpool(services_of(request).tokens.name_of, token)
+    tokens = services_of(request).tokens
+    name = tokens.known_name_of(token) or await run_in_threadpool(tokens.name_of, token)
     if name is None:
         raise _unauthorized("the token is not known or was revoked; see: tidemark system token")
     request.state.principal = name

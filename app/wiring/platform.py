@@ -130,7 +130,7 @@ class PlatformParts:
     @cached_property
     def tokens(self) -> TokenService:
         """API tokens."""
-        return TokenService(self.units, self.ids)
+        return TokenService(self.units, self.ids, self.clock)
 
     @cached_property
     def queries(self) -> Queries:
