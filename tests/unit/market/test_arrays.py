@@ -18,6 +18,8 @@ from app.core.market.files.arrays import (
     number_scalar,
     numbers_of,
     text_scalar,
+    texts_of,
+    whole_of,
 )
 
 WHOLE = st.lists(st.integers(-(2**63), 2**63 - 1), max_size=40)
@@ -57,6 +59,28 @@ def test_truths_are_true_where_they_are_and_null_is_not(
         value is True for value in array.slice(*cut).to_pylist()
     ]
     assert arrow_of(mask_of(array)).to_pylist() == [value is True for value in values]
+
+
+@given(st.lists(st.none() | st.text(max_size=12), max_size=40))
+def test_texts_are_what_arrow_makes_of_them(values: list[str | None]) -> None:
+    """Of any script, empty and missing ones among them."""
+    assert texts_of(values).to_pylist() == values
+    assert texts_of(tuple(values)).null_count == values.count(None)
+
+
+def test_half_a_character_is_no_text_and_spoils_no_other() -> None:
+    r"""A venue's JSON may say "\ud800"."""
+    assert texts_of(["1.5", "\ud800", "漢"]).to_pylist() == ["1.5", "?", "漢"]
+
+
+@given(st.lists(st.none() | st.integers(-(2**63), 2**63 - 1), max_size=40))
+def test_whole_numbers_may_be_missing(values: list[int | None]) -> None:
+    assert whole_of(values).to_pylist() == values
+
+
+def test_a_number_of_more_than_64_bits_is_refused() -> None:
+    with pytest.raises(OverflowError):
+        whole_of([2**63])
 
 
 def test_of_every_second_value_an_array_is_made_too() -> None:

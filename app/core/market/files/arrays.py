@@ -7,6 +7,7 @@ look at the buffers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,38 @@ def arrow_of(values: npt.NDArray[Any]) -> pa.Array:
     return pa.Array.from_buffers(type_, len(kept), [None, pa.py_buffer(kept)])
 
 
+def texts_of(values: Sequence[str | None]) -> pa.Array:
+    """An Arrow array of texts; None is null, and half a character, as JSON can state it, is "?"."""
+    import pyarrow as pa
+
+    known = [text or "" for text in values] if None in values else values
+    joined = "".join(known)  # type: ignore[arg-type]
+    content = joined.encode(errors="replace")
+    if len(content) == len(joined):
+        lengths = map(len, known)  # type: ignore[arg-type]
+    else:
+        lengths = (len(text.encode(errors="replace")) for text in known)  # type: ignore[union-attr, assignment]
+    ends = np.zeros(len(values) + 1, np.int64)
+    np.cumsum(np.fromiter(lengths, np.int64, len(values)), out=ends[1:])
+    if len(content) >= 2**31:
+        raise ValueError("the texts of one array have more than 2 GB")
+    buffers = [_validity(values), pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(content)]
+    return pa.Array.from_buffers(pa.string(), len(values), buffers)
+
+
+def whole_of(values: Sequence[int | None]) -> pa.Array:
+    """An Arrow array of whole numbers in 64 bits; None is null.
+
+    Raises:
+        OverflowError: one does not fit.
+    """
+    import pyarrow as pa
+
+    known = [number or 0 for number in values] if None in values else values
+    content = pa.py_buffer(np.array(known, np.int64))
+    return pa.Array.from_buffers(pa.int64(), len(values), [_validity(values), content])
+
+
 @cache
 def text_scalar(text: str) -> pa.Scalar:
     """One text, to compare a column with or to fill it."""
@@ -66,6 +99,15 @@ def text_scalar(text: str) -> pa.Scalar:
 def number_scalar(number: float, like: pa.Array) -> pa.Scalar:
     """One number of a column's type."""
     return arrow_of(np.array([number], np.dtype(like.type.to_pandas_dtype())))[0]
+
+
+def _validity(values: Sequence[Any]) -> pa.Buffer | None:
+    import pyarrow as pa
+
+    if None not in values:
+        return None
+    is_known = np.fromiter((value is not None for value in values), np.bool_, len(values))
+    return pa.py_buffer(np.packbits(is_known, bitorder="little").tobytes())
 
 
 def _truths(array: pa.Array) -> npt.NDArray[np.bool_]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.core.errors import InvalidInput
-from app.core.market.files.arrays import arrow_of
+from app.core.market.files.arrays import arrow_of, texts_of, whole_of
 from app.core.market.klines import KlineRow, Times
 from app.core.money import canonical
 
@@ -135,12 +135,12 @@ def made(times: Times, texts: Sequence[Any], counts: Any) -> KlineColumns:
     """Columns of lists or arrays: open, high, low, close, volume, quote volume; trade counts."""
     import pyarrow as pa
 
-    def of(values: Any, type_: pa.DataType) -> pa.Array:
+    def of(values: Any, of_list: Callable[[Any], pa.Array]) -> pa.Array:
         if isinstance(values, pa.ChunkedArray):
             values = values.combine_chunks()
-        return values if isinstance(values, pa.Array) else pa.array(values, type_)
+        return values if isinstance(values, pa.Array) else of_list(values)
 
-    columns = [*(of(each, pa.string()) for each in texts), of(counts, pa.int64())]
+    columns = [*(of(each, texts_of) for each in texts), of(counts, whole_of)]
     return KlineColumns(times, *columns)
 
 
