@@ -131,21 +131,46 @@ class Filler:
         Raises:
             VenueError: see ``MarketAdapter.klines``.
         """
+        if is_many(target, ask):
+            return self.sorted_out(target, ask, self.stated(target, ask))
         market = self._markets(target.exchange)
-        name = target.interval.name
-        asked = (target.symbol, name, ask.start, ask.end, target.page, target.kind)
-        limits = {"start": ask.start, "end": ask.end, "closed_by": ask.end}
-        good: list[KlineRow] | KlineColumns
-        if target.bars(ask.start, ask.end) >= _MANY:
-            columns = check_columns(market.kline_columns(*asked), target.interval, **limits)
-            good, bad = columns.good, columns.bad
-        else:
-            checked = check_klines(market.klines(*asked), target.interval, **limits)
-            good, bad = checked.good, checked.bad
+        asked = (target.symbol, target.interval.name, ask.start, ask.end, target.page, target.kind)
+        rows = check_klines(market.klines(*asked), target.interval, **_limits(ask))
+        return self._answer(target, ask, rows.good, rows.bad)
+
+    def stated(self, target: Target, ask: Ask) -> KlineColumns:
+        """What the venue states, unchecked; no transaction may be open meanwhile.
+
+        Raises:
+            VenueError: see ``MarketAdapter.klines``.
+        """
+        asked = (target.symbol, target.interval.name, ask.start, ask.end, target.page, target.kind)
+        return self._markets(target.exchange).kline_columns(*asked)
+
+    def sorted_out(self, target: Target, ask: Ask, stated: KlineColumns) -> Answer:
+        """The answer that bars make; where they begin late, the venue is asked for its first.
+
+        Args:
+            stated: one page, or some that follow each other.
+
+        Raises:
+            VenueError: see ``MarketAdapter.klines``.
+        """
+        columns = check_columns(stated, target.interval, **_limits(ask))
+        return self._answer(target, ask, columns.good, columns.bad)
+
+    def _answer(
+        self,
+        target: Target,
+        ask: Ask,
+        good: list[KlineRow] | KlineColumns,
+        bad: list[BadKline],
+    ) -> Answer:
         answer = Answer(ask, good, bad, ask.end, None)
         times = answer.times
         earliest = None
         if ask.stored_until is None and (times[0] if times else ask.end) > ask.wanted_from:
+            name, market = target.interval.name, self._markets(target.exchange)
             oldest = market.klines(target.symbol, name, 0, ask.end, 1, target.kind)
             probe = check_klines(oldest, target.interval, start=0, end=ask.end, closed_by=ask.end)
             earliest = probe.good[0].open_ts if probe.good else None
@@ -194,6 +219,15 @@ class Filler:
                 unit.enqueue("strategies.evaluate", instance_id)
             hint_roll_up(unit, series.id, stored)
         return Kept(stored, series.id, after)
+
+
+def is_many(target: Target, ask: Ask) -> bool:
+    """Whether a request may bring so many bars that they are read as columns."""
+    return target.bars(ask.start, ask.end) >= _MANY
+
+
+def _limits(ask: Ask) -> dict[str, int]:
+    return {"start": ask.start, "end": ask.end, "closed_by": ask.end}
 
 
 def _position(target: Target, ask: Ask, times: Sequence[int]) -> int:

@@ -1,24 +1,25 @@
-"""Pages of a long back-fill that are stored together.
+"""Pages of a long back-fill that are checked and stored together.
 
-A transaction's statements cost more than the thousand bars of a page do: with five pages in one,
-a bar takes half the CPU time. What is stored together is lost together, so a venue that answers
-slowly has each of its pages stored as it comes.
+A transaction's statements, and Arrow's calls, cost as much as the thousand bars of a page do: with
+ten pages at once a bar takes half the CPU time. What is stored together is lost together, so a
+venue that answers slowly has each of its pages stored as it comes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
+
+import numpy as np
 
 from app.core.errors import TidemarkError
 from app.core.market.files.columns import KlineColumns
 from app.core.ports import Clock
-from app.services.collection.filling import Answer
+from app.services.collection.filling import Answer, Filler, is_many
 from app.services.collection.target import Ask, Target
 
 #: A slice begins with one page alone: it shows at once that bars come.
-MOST: Final = 5
+MOST: Final = 10
 _LONGEST_S: Final = 1.0
 
 
@@ -37,10 +38,8 @@ class Gathered:
     error: TidemarkError | None = None
 
 
-def gathered(
-    fetch: Callable[[Target, Ask], Answer], target: Target, ask: Ask, clock: Clock, most: int
-) -> Gathered:
-    """Ask for a page, and for those behind it as long as they come quickly, full and flawless.
+def gathered(filler: Filler, target: Target, ask: Ask, clock: Clock, most: int) -> Gathered:
+    """Ask for a page, and for those behind it as long as they come quickly, full and in order.
 
     Args:
         most: pages.
@@ -48,33 +47,30 @@ def gathered(
     Raises:
         VenueError: the first page did not come.
     """
+    if most == 1 or not is_many(target, ask):
+        return Gathered(filler.fetch(target, ask), 1)
     began = clock.monotonic()
-    answers = [fetch(target, ask)]
-    while (
-        len(answers) < most
-        and _goes_on(target, answers[-1])
-        and clock.monotonic() - began < _LONGEST_S
-    ):
-        position = answers[-1].position
-        behind = Ask(position, ask.end, position, position)
+    pages = [filler.stated(target, ask)]
+    error = None
+    start = ask.start
+    while len(pages) < most and clock.monotonic() - began < _LONGEST_S:
+        if not _is_full(target, pages[-1], start, ask.end):
+            break
+        start = target.interval.next(int(pages[-1].open_ts[-1]))
         try:
-            answers.append(fetch(target, behind))
-        except TidemarkError as error:
-            return Gathered(_joined(answers), len(answers), error)
-    return Gathered(_joined(answers), len(answers))
+            pages.append(filler.stated(target, Ask(start, ask.end, start, start)))
+        except TidemarkError as failed:
+            error = failed
+            break
+    answer = filler.sorted_out(target, ask, KlineColumns.joined(pages))
+    return Gathered(answer, len(pages), error)
 
 
-def _goes_on(target: Target, answer: Answer) -> bool:
-    is_full = isinstance(answer.good, KlineColumns) and len(answer.good) == target.page
-    return is_full and not answer.bad and answer.position < answer.ask.end
-
-
-def _joined(answers: list[Answer]) -> Answer:
-    if len(answers) == 1:
-        return answers[0]
-    first, last = answers[0], answers[-1]
-    parts = [
-        answer.good if isinstance(answer.good, KlineColumns) else KlineColumns.of_rows(answer.good)
-        for answer in answers
-    ]
-    return replace(first, good=KlineColumns.joined(parts), bad=last.bad, position=last.position)
+def _is_full(target: Target, page: KlineColumns, start: int, end: int) -> bool:
+    """Whether more is behind a page, and its times are such that one can go on by the last."""
+    times = page.open_ts
+    if len(times) != target.page or not bool(np.all(times[1:] > times[:-1])):
+        return False
+    last = int(times[-1])
+    is_inside = int(times[0]) >= start and target.interval.next(last) < end
+    return is_inside and target.interval.floor(last) == last

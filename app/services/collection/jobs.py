@@ -99,7 +99,7 @@ class CollectionJobs(SlicedJobs):
                 self._activity.count_named(*wanted.key, over=over)
                 return self._end(job_id, token, "succeeded", None)
             page_began = self._clock.monotonic()
-            came = gathered(self._filler.fetch, wanted, ask, self._clock, most)
+            came = gathered(self._filler, wanted, ask, self._clock, most)
             most = MOST
             self._units.run(self._keeping(job_id, token, wanted, came, page_began))
             if came.error is not None:
