@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.core.errors import NotFound
 from app.core.market.rolling import ROLL_UPS, ROLLED
 from app.core.market.validation import BadKline
-from app.models import KlineQuarantineRow, KlineRevisionRow, KlineSeriesRow
+from app.models import KlineQuarantineRow, KlineRecord, KlineRevisionRow, KlineSeriesRow
 from app.repositories.base import Repository
 
 # IN lists stay below SQLite's and MySQL's comfort; a page of a venue has 1,000 bars.
@@ -24,6 +24,19 @@ _SOURCES = select(KlineSeriesRow).where(
     KlineSeriesRow.symbol == bindparam("symbol"),
     KlineSeriesRow.kind == bindparam("kind"),
     KlineSeriesRow.interval.in_(bindparam("intervals", expanding=True)),
+)
+# By the order of the index: of a minimum and a maximum SQLite would read every bar of the series,
+# and so would MySQL, where the series is not a constant.
+_SPANNED = _SOURCES.add_columns(
+    *(
+        select(KlineRecord.open_ts)
+        .where(KlineRecord.series_id == KlineSeriesRow.id)
+        .order_by(order)
+        .limit(1)
+        .correlate(KlineSeriesRow)
+        .scalar_subquery()
+        for order in (KlineRecord.open_ts.asc(), KlineRecord.open_ts.desc())
+    )
 )
 _LOCKED = (
     select(KlineSeriesRow)
@@ -66,6 +79,16 @@ class KlineSeriesRepository(Repository):
         names = {"exchange": exchange, "symbol": symbol, "kind": kind, "intervals": intervals}
         rows = self._session.scalars(_SOURCES, names)
         return {row.interval: row for row in rows}
+
+    def spanned(
+        self, exchange: str, symbol: str, intervals: Sequence[str], kind: str = "trade"
+    ) -> dict[str, tuple[KlineSeriesRow, tuple[int, int] | None]]:
+        """The same with the open times of their first and last bar; None where there is none."""
+        names = {"exchange": exchange, "symbol": symbol, "kind": kind, "intervals": intervals}
+        return {
+            row.interval: (row, None if first is None else (first, last))
+            for row, first, last in self._session.execute(_SPANNED, names)
+        }
 
     def series(
         self,

@@ -67,13 +67,11 @@ class KlinePages:
         wanted = interval_of(interval)
         names = sources_of(wanted)
         with self._units.read() as unit:
-            known = unit.klines.sources(exchange, symbol, names, kind)
-            series = next((known[name] for name in names if name in known), None)
-            bounds = None
+            known = unit.klines.spanned(exchange, symbol, names, kind)
+            nothing: tuple[KlineSeriesRow | None, tuple[int, int] | None] = None, None
+            series, bounds = next((known[name] for name in names if name in known), nothing)
             if series is None:
                 unit.instruments.get(exchange, symbol)
-            else:
-                bounds = unit.klines.bounds(series.id)
             if series is None or bounds is None:
                 return FoundPage(wanted, series, None, "nothing")
             first = bounds[0]

@@ -88,6 +88,10 @@ HOT: dict[str, tuple[Callable[[Unit], Any], int]] = {
     "marks taken back": (lambda u: u.rolls.clear(7, [0, 1_440 * MINUTE]), 2),
     "klines of an hour": (lambda u: u.klines.read_exact(1, 6_000_000, 9_600_000), 60),
     "the ends of a series": (lambda u: u.klines.bounds(1), 2),
+    "a series with its ends": (
+        lambda u: u.klines.spanned("binance", "S3/USDT", ["1m", "1h"]),
+        6,
+    ),
     "the last kline": (lambda u: u.klines.last(1, 6_000_000), 1),
     "coverage of an hour": (lambda u: u.coverage.spans(7, 10 * MINUTE, 70 * MINUTE), 62),
 }

@@ -45,6 +45,7 @@ def klines(unit: Unit) -> None:
     assert unit.klines.all_series(rolled=True) == [series]
     assert unit.klines.roll_ups(series) == {}
     assert unit.klines.sources("binance", SYMBOL, ["1h", "1m"]) == {"1m": series}
+    assert unit.klines.spanned("binance", SYMBOL, ["1h", "1m"]) == {"1m": (series, None)}
     assert unit.klines.lock_series(series.id) is series
     assert unit.klines.locked("binance", SYMBOL, "1m", NOW) is series
     bars = [KlineRow(minute * 60_000, ONE, ONE, ONE, ONE, ONE) for minute in range(1, 4)]
@@ -57,7 +58,9 @@ def klines(unit: Unit) -> None:
     assert unit.klines.read_exact(series.id, 0, 10**9) == bars
     assert len(unit.klines.read(series, 0, 10**9)) == unit.klines.count(series.id, 0, 10**9) == 3
     assert unit.klines.read_within(series, 0, 10**9).close.tolist() == [1.0, 2.0, 1.0]
-    assert unit.klines.bounds(series.id) == (60_000, 180_000)
+    ends = (60_000, 180_000)
+    assert unit.klines.bounds(series.id) == ends
+    assert unit.klines.spanned("binance", SYMBOL, ["1m"]) == {"1m": (series, ends)}
     assert unit.klines.versions(series.id, 0, 10**9) == {0: NOW}
     assert unit.klines.last(series.id, 10**9) == bars[2]
     assert list(unit.klines.read_exact_columns(series.id, 0, 10**9).rows()) == bars
