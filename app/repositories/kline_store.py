@@ -110,11 +110,15 @@ class KlineStore:
         start: int,
         end: int,
         bounds: tuple[int, int] | None = None,
+        *,
+        is_unchanged: bool = False,
     ) -> Reach | None:
         """What a read of [start, end) would span; None where nothing is stored there.
 
         Args:
             bounds: of the series, where the caller has asked for them.
+            is_unchanged: the caller has just seen that its past never changed, so that no
+                period has a version.
         """
         bounds = bounds or unit.klines.bounds(series.id)
         if bounds is None:
@@ -124,7 +128,7 @@ class KlineStore:
         if start >= end:
             return None
         period = period_of(wanted, start)
-        known = unit.klines.versions(series.id, period, end)
+        known = {} if is_unchanged else unit.klines.versions(series.id, period, end)
         versions = {}
         while period < end:
             versions[period] = known.get(period, 0)

@@ -81,7 +81,10 @@ class KlinePages:
             page = kline_page(wanted, stored, start, end, limit)
             if page is None:
                 return FoundPage(wanted, series, None, f"nothing:{stored}")
-            reach = self._store.reach(unit, series, page.start, page.end, bounds)
+            is_unchanged = series.past_version == 0
+            reach = self._store.reach(
+                unit, series, page.start, page.end, bounds, is_unchanged=is_unchanged
+            )
         of_bars = f"{page.start}:{page.end}" if reach is None else reach.stamp(series)
         return FoundPage(wanted, series, page, f"{of_bars}:{page.following}", reach)
 

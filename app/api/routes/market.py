@@ -4,7 +4,7 @@ a symbol holds a slash."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -12,10 +12,12 @@ from app.api.dependencies import App, Cursor, ExchangeQuery, Limit, Principal
 from app.api.guard import GuardedRoute
 from app.api.kline_bodies import (
     FIELDS,
+    Column,
     KlineFormat,
     answer,
     as_arrow,
     as_csv,
+    as_json,
     columns_of,
     tagged,
 )
@@ -112,21 +114,16 @@ def get_klines(
         if form is KlineFormat.ARROW:
             return as_arrow(columns)
         head = {"exchange": exchange, "symbol": symbol, "interval": interval, "kind": kind}
-        return _json({**head, "exact": exact, "columns": columns}, following)
+        paging = {"next_cursor": following, "has_more": following is not None}
+        return as_json({**head, "exact": exact, "columns": columns, **paging})
 
     tag = tagged(exchange, symbol, interval, kind, found.stamp, exact, form)
     headers = {} if following is None else {"Next-Cursor": str(following)}
     return answer(request, tag, form, headers, body)
 
 
-def _json(body: dict[str, Any], following: int | None) -> bytes:
-    import orjson
-
-    return orjson.dumps({**body, "next_cursor": following, "has_more": following is not None})
-
-
-def _exact(rows: Sequence[KlineRow]) -> dict[str, list[Any]]:
-    columns: dict[str, list[Any]] = {"open_ts": [row.open_ts for row in rows]}
+def _exact(rows: Sequence[KlineRow]) -> dict[str, Column]:
+    columns: dict[str, Column] = {"open_ts": [row.open_ts for row in rows]}
     for name in FIELDS:
         columns[name] = [canonical(getattr(row, name)) for row in rows]
     return columns
