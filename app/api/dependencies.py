@@ -75,6 +75,11 @@ def services_of(request: Request) -> Services:
     return found
 
 
+# Not "def": the framework sends each dependency that is one to a thread, and waits for it.
+async def _services(request: Request) -> Services:
+    return services_of(request)
+
+
 _bearer = HTTPBearer(
     auto_error=False,
     scheme_name="token",
@@ -82,7 +87,7 @@ _bearer = HTTPBearer(
 )
 
 
-def _principal(request: Request, _shown: Annotated[object, Security(_bearer)]) -> str:
+async def _principal(request: Request, _shown: Annotated[object, Security(_bearer)]) -> str:
     """The name of the token, which the guard has looked up; without one nothing is served."""
     name: str | None = getattr(request.state, "principal", None)
     if name is None:
@@ -90,7 +95,7 @@ def _principal(request: Request, _shown: Annotated[object, Security(_bearer)]) -
     return name
 
 
-App = Annotated[Services, Depends(services_of)]
+App = Annotated[Services, Depends(_services)]
 #: The name of the token that asks.
 Principal = Annotated[str, Depends(_principal)]
 
