@@ -28,6 +28,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         for report in terminalreporter.stats.get(outcome, []):
             if getattr(report, "when", "call") != "call" and outcome == "passed":
                 continue
-            told = [text for name, text in report.user_properties if name == "rehearsal"]
+            # A file that cannot be read has none.
+            properties = getattr(report, "user_properties", ())
+            told = [text for name, text in properties if name == "rehearsal"]
             name = report.nodeid.removeprefix("tests/faults/")
             terminalreporter.write_line(f"{outcome:<8} {name}  {'; '.join(told)}".rstrip())
