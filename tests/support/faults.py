@@ -261,14 +261,15 @@ class Stack:
 
     def start_venue(self) -> None:
         """The simulator, going on from its journal."""
-        self.venue = SimulatorProcess(
+        venue = SimulatorProcess(
             clock="running",
             seed=7,
             weight_limit=0,
             port=self._venue_port,
             state=self._journal,
         )
-        self.venue.start()
+        venue.start()
+        self.venue = venue  # a trader asks it for prices meanwhile, and is told that it is away
         if "data" in self.__dict__:
             self.data.venue = self.control
 
