@@ -20,8 +20,7 @@ _WORTH_ZIPPING: Final = 2_048
 # Of 1,000 bars: 1 ms and a third of the bytes; the highest level takes ten times as long for
 # a tenth less.
 _LEVEL: Final = 1
-
-
+#: Numbers of a frame, or exact amounts as texts.
 Column = list[Any] | npt.NDArray[Any]
 
 

@@ -37,6 +37,7 @@ _SELECT: Final = "SELECT COUNT(*), GROUP_CONCAT({bar}) FROM klines "
 _MYSQL: Final = "WHERE series_id = %s AND open_ts >= %s AND open_ts < %s"
 _SQLITE: Final = "WHERE series_id = ? AND open_ts >= ? AND open_ts < ?"
 _IDLE: Final = " AND volume = 0"
+_HALF: Final = "the database gave half a kline; try again"
 
 
 def read_columns(
@@ -132,9 +133,9 @@ def _paged(joined: str | bytes) -> list[Any]:
     try:
         numbers = np.array(orjson.loads(b"[%b]" % text.replace(b"\n", b",")), np.float64)
     except orjson.JSONDecodeError:
-        numbers = np.empty(1)
+        raise Unavailable(_HALF) from None
     if len(numbers) % len(_NAMES):
-        raise Unavailable("the database gave half a kline; try again")
+        raise Unavailable(_HALF)
     times, *columns = numbers.reshape(-1, len(_NAMES)).T
     # Milliseconds are below 2^53, up to which float64 holds every whole number.
     return [times.astype(np.int64), *(np.ascontiguousarray(each) for each in columns)]
@@ -144,6 +145,8 @@ def _many(joined: str | bytes) -> list[Any]:
     import pyarrow as pa
 
     parsed = _parsed(joined, [pa.int64(), *[pa.float64()] * 5])
+    if any(each.null_count for each in parsed):
+        raise Unavailable(_HALF)  # cut right behind a comma
     return [numbers_of(each) for each in parsed]
 
 
@@ -153,18 +156,24 @@ def _require(found: int, count: int) -> None:
 
 
 def _parsed(joined: str | bytes, types: Sequence[Any]) -> list[Any]:
-    """The text's columns as Arrow arrays; an empty field is null."""
+    """The text's columns as Arrow arrays; an empty field is null.
+
+    Raises:
+        Unavailable: its last line is cut short.
+    """
+    import pyarrow as pa
     from pyarrow import csv
 
     data = joined.encode() if isinstance(joined, str) else joined
     names = [str(position) for position in range(len(types))]
-    table = csv.read_csv(
-        io.BytesIO(data),
-        csv.ReadOptions(column_names=names, use_threads=False),
-        convert_options=csv.ConvertOptions(
-            column_types=dict(zip(names, types, strict=True)),
-            null_values=[""],
-            strings_can_be_null=True,
-        ),
+    options = csv.ConvertOptions(
+        column_types=dict(zip(names, types, strict=True)),
+        null_values=[""],
+        strings_can_be_null=True,
     )
+    reading = csv.ReadOptions(column_names=names, use_threads=False)
+    try:
+        table = csv.read_csv(io.BytesIO(data), reading, convert_options=options)
+    except pa.ArrowInvalid:
+        raise Unavailable(_HALF) from None
     return [column.combine_chunks() for column in table.columns]

@@ -38,7 +38,6 @@ class Differences:
 
 def compared(known: KlineColumns, arriving: KlineColumns) -> Differences:
     """The differences of two sets of checked bars; both ascend by open time."""
-
     places = np.searchsorted(known.open_ts, arriving.open_ts)
     inside = np.minimum(places, max(0, len(known) - 1))
     is_known = (

@@ -26,7 +26,7 @@ def _of_binance(answer: Answer) -> Failure | None:
     code, text = answer.get("code"), answer["msg"]
     if not isinstance(code, int) or isinstance(code, bool) or code in (0, 200):
         return None
-    return str(code), _text(text)
+    return _code(code), _text(text)
 
 
 def _of_okx(answer: Answer) -> Failure | None:

@@ -133,10 +133,9 @@ class Filler:
         """
         if is_many(target, ask):
             return self.sorted_out(target, ask, self.stated(target, ask))
-        market = self._markets(target.exchange)
-        asked = (target.symbol, target.interval.name, ask.start, ask.end, target.page, target.kind)
-        rows = check_klines(market.klines(*asked), target.interval, **_limits(ask))
-        return self._answer(target, ask, rows.good, rows.bad)
+        rows = self._markets(target.exchange).klines(*_asked(target, ask))
+        checked = check_klines(rows, target.interval, **_limits(ask))
+        return self._answer(target, ask, checked.good, checked.bad)
 
     def stated(self, target: Target, ask: Ask) -> KlineColumns:
         """What the venue states, unchecked; no transaction may be open meanwhile.
@@ -144,8 +143,7 @@ class Filler:
         Raises:
             VenueError: see ``MarketAdapter.klines``.
         """
-        asked = (target.symbol, target.interval.name, ask.start, ask.end, target.page, target.kind)
-        return self._markets(target.exchange).kline_columns(*asked)
+        return self._markets(target.exchange).kline_columns(*_asked(target, ask))
 
     def sorted_out(self, target: Target, ask: Ask, stated: KlineColumns) -> Answer:
         """The answer that bars make; where they begin late, the venue is asked for its first.
@@ -224,6 +222,11 @@ class Filler:
 def is_many(target: Target, ask: Ask) -> bool:
     """Whether a request may bring so many bars that they are read as columns."""
     return target.bars(ask.start, ask.end) >= _MANY
+
+
+def _asked(target: Target, ask: Ask) -> tuple[str, str, int, int, int, KlineKind]:
+    """What an adapter is asked, in its order."""
+    return target.symbol, target.interval.name, ask.start, ask.end, target.page, target.kind
 
 
 def _limits(ask: Ask) -> dict[str, int]:

@@ -47,7 +47,7 @@ def gathered(filler: Filler, target: Target, ask: Ask, clock: Clock, most: int) 
     Raises:
         VenueError: the first page did not come.
     """
-    if most == 1 or not is_many(target, ask):
+    if not is_many(target, ask):
         return Gathered(filler.fetch(target, ask), 1)
     began = clock.monotonic()
     pages = [filler.stated(target, ask)]

@@ -72,11 +72,7 @@ class Plans:
             Unavailable: the venue's market time is not known.
         """
         names = list(dict.fromkeys(intervals))
-        if selection is not None and symbols:
-            raise InvalidInput("name symbols, or a pattern and a top, not both")
-        wanted = list(dict.fromkeys(symbols))
-        if selection is not None:
-            wanted = self._choose(exchange, selection)
+        wanted = self._wanted(exchange, symbols, selection)
         _check(name, wanted, names, since_ms)
         beside = list(dict.fromkeys(str(Extra.of(text)) for text in extras))
         _check_venue(self._markets(exchange).features, exchange, names, kind, beside)
@@ -99,6 +95,15 @@ class Plans:
             followed_ts=0,
         )
         return self._units.run(partial(_added, row=row))
+
+    def _wanted(
+        self, exchange: str, symbols: Sequence[str], selection: Selection | None
+    ) -> list[str]:
+        if selection is None:
+            return list(dict.fromkeys(symbols))
+        if symbols:
+            raise InvalidInput("name symbols, or a pattern and a top, not both")
+        return self._choose(exchange, selection)
 
     def check_since(self, exchange: str, since_ms: int) -> None:
         """Refuse a start in the venue's future: nothing would be collected, and nobody told.

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, event
 
+from app.core.errors import Unavailable
 from app.core.market.intervals import interval
 from app.core.market.klines import KlineFrame, KlineRow
 from app.models import KlineSeriesRow
+from app.repositories import columns
 from app.repositories.database import is_mysql, reading_engine
 from app.repositories.kline_store import KlineStore
 from app.repositories.segments import SegmentFiles, period_after, period_of
@@ -96,6 +98,24 @@ def assert_same(found: KlineFrame, expected: KlineFrame) -> None:
     assert np.array_equal(found.open_ts, expected.open_ts)
     for one, other in zip(found.columns(), expected.columns(), strict=True):
         assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("bars", [200, 5_001])
+def test_a_text_that_the_server_cuts_short_is_refused(
+    units: Units, series: KlineSeriesRow, monkeypatch: pytest.MonkeyPatch, bars: int
+) -> None:
+    """Wherever within a line it is cut; a page, and more than a page, which Arrow reads."""
+    put(units, series, [bar(n) for n in range(bars)])
+    whole = columns._SELECT
+    with units.read() as unit:
+        line = len(",".join(map(str, unit.klines.read_exact(series.id, T, T + 1)[0][:6])))
+        for length in range(1_000, 1_000 + 5 * line):
+            cut = whole.replace(
+                "GROUP_CONCAT({bar})", f"SUBSTR(GROUP_CONCAT({{bar}}), 1, {length})"
+            )
+            monkeypatch.setattr(columns, "_SELECT", cut)
+            with pytest.raises(Unavailable, match="the database gave"):
+                unit.klines.read(series, T, T + bars * HALF_HOUR)
 
 
 def test_the_second_read_of_months_asks_the_table_for_no_bar(

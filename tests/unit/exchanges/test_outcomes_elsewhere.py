@@ -190,6 +190,16 @@ def test_a_refusal_is_read_out_of_the_body(
 
 
 @pytest.mark.parametrize(
+    ("exchange", "name"), [("binance", "code"), ("okx", "code"), ("bybit", "retCode")]
+)
+def test_a_code_of_a_thousand_digits_is_told_short(exchange: str, name: str) -> None:
+    """It goes into messages and rows."""
+    refusal = error_of(exchange, {name: -(10**1_000), "msg": "no"})
+    assert refusal is not None
+    assert refusal[0] == "-1" + 18 * "0"
+
+
+@pytest.mark.parametrize(
     ("refusal", "expected"),
     [
         (Refusal(418), NOW + 600_000),
