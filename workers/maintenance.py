@@ -37,10 +37,10 @@ def follow_plans() -> None:
 
 @task("maintenance.evaluate_running")
 def evaluate_running() -> None:
-    """Evaluate every running instance: a bar may have closed without a message."""
+    """Evaluate the running instances that are behind: a message may have been lost."""
     parts = container()
     if parts.schedule.take("maintenance.evaluate_running"):
-        for instance_id in parts.instances.running_ids():
+        for instance_id in parts.instances.behind():
             parts.queue.publish("strategies.evaluate", instance_id)
 
 

@@ -8,9 +8,9 @@ from workers.runtime import container, task
 @task("orders.accept_signal")
 def accept_signal(signal_id: str) -> None:
     """Judge a signal and, where it became an order, send it: one hop, not two."""
-    order_id = container().intake.accept_signal(signal_id)
-    if order_id is not None:
-        container().sender.send(order_id)
+    order = container().intake.accept_signal(signal_id)
+    if order is not None:
+        container().sender.send_seen(order)
 
 
 @task("orders.send")

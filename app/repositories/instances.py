@@ -8,7 +8,7 @@ from typing import Any, cast
 from sqlalchemy import CursorResult, bindparam, select, update
 
 from app.core.money import ZERO
-from app.models import StrategyInstanceRow, StrategyQuotaRow
+from app.models import AccountRow, StrategyInstanceRow, StrategyQuotaRow
 from app.repositories.base import KeyedRepository
 
 # Asked for with every bar or order, so built once: the building took a quarter of the asking.
@@ -17,6 +17,11 @@ _LOCK_QUOTA = (
     .where(StrategyQuotaRow.instance_id == bindparam("instance"))
     .with_for_update()
     .execution_options(populate_existing=True)
+)
+_WITH_ACCOUNT = (
+    select(StrategyInstanceRow, AccountRow)
+    .join(AccountRow, AccountRow.id == StrategyInstanceRow.account_id)
+    .where(StrategyInstanceRow.id == bindparam("instance"))
 )
 _RUNNING_AT = (
     select(StrategyInstanceRow.id, StrategyInstanceRow.symbols, StrategyInstanceRow.interval)
@@ -63,6 +68,11 @@ class InstanceRepository(KeyedRepository[StrategyInstanceRow]):
             .where(StrategyInstanceRow.account_id == account_id)
             .order_by(StrategyInstanceRow.id)
         ).all()
+
+    def with_account(self, instance_id: str) -> tuple[StrategyInstanceRow, AccountRow]:
+        """An instance that is known to exist, and the account it trades on."""
+        instance, account = self._session.execute(_WITH_ACCOUNT, {"instance": instance_id}).one()
+        return instance, account
 
     def builtin(self, account_id: str, kind: str) -> StrategyInstanceRow:
         """The ``manual`` or ``external`` instance of an account."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
 
 from sqlalchemy import bindparam, func, select
@@ -46,6 +46,14 @@ class LedgerRepository(Repository):
         """The fill of one venue trade, or None."""
         names = {"account": account_id, "symbol": symbol, "trade": trade_id}
         return self._session.scalars(_FILL, names).one_or_none()
+
+    def trades_of(self, order_ids: Collection[str]) -> set[tuple[str, str]]:
+        """The trades that are applied to the orders, as (order id, trade id)."""
+        row = FillRow
+        found = self._session.execute(
+            select(row.order_id, row.trade_id).where(row.order_id.in_(order_ids))
+        )
+        return {(order_id, trade_id) for order_id, trade_id in found}
 
     def add_fill(self, row: FillRow) -> None:
         """Insert a fill when the unit is flushed; the unique key refuses a trade's second one."""

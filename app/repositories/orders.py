@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, bindparam, false, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import CursorResult, Table, bindparam, false, func, insert, select, update
 
 from app.core.orders.state import LIVE, UNSETTLED
 from app.core.orders.types import OrderStatus
@@ -30,7 +29,19 @@ _UNTOLD = (
     .order_by(OrderEventRow.id)
     .limit(bindparam("most"))
 )
-_LAST_SEQ = select(func.max(OrderEventRow.seq)).where(OrderEventRow.order_id == bindparam("order"))
+# An event takes the number behind its order's latest, asked for in the statement itself. MySQL lets
+# an insert read its own table only as a derived one.
+_EVENTS = cast("Table", OrderEventRow.__table__)
+_NEXT_SEQ = (
+    select((func.coalesce(func.max(_EVENTS.c.seq), 0) + 1).label("seq"))
+    .where(_EVENTS.c.order_id == bindparam("order_id"))
+    .subquery("numbered")
+)
+_FACTS = ("order_id", "instance_id", "kind", "from_status", "to_status", "data", "told", "at")
+_ADD_EVENT = insert(_EVENTS).values(
+    **{name: bindparam(name) for name in _FACTS},
+    seq=select(_NEXT_SEQ.c.seq).scalar_subquery(),
+)
 
 
 class OrderRepository(KeyedRepository[OrderRow]):
@@ -39,15 +50,6 @@ class OrderRepository(KeyedRepository[OrderRow]):
     model = OrderRow
     key = OrderRow.order_id
     noun = "order"
-
-    def __init__(self, session: Session) -> None:
-        super().__init__(session)
-        self._seqs: dict[str, int] = {}
-
-    def add(self, row: OrderRow) -> OrderRow:
-        """Insert an order when the unit is flushed."""
-        self._seqs[row.order_id] = 0
-        return super().add(row)
 
     def of_intent(self, account_id: str, intent_key: str) -> OrderRow | None:
         """The order of one intent, or None."""
@@ -75,6 +77,14 @@ class OrderRepository(KeyedRepository[OrderRow]):
             )
         ).one_or_none()
 
+    def of_client_ids(self, account_id: str, client_ids: Collection[str]) -> Sequence[OrderRow]:
+        """The orders that were placed under those ids, in no order."""
+        return self._session.scalars(
+            select(OrderRow).where(
+                OrderRow.account_id == account_id, OrderRow.client_order_id.in_(client_ids)
+            )
+        ).all()
+
     def lock_of_client_id(self, account_id: str, client_order_id: str) -> OrderRow | None:
         """The same order as it is now, locked until the unit ends."""
         return self._session.scalars(
@@ -86,32 +96,33 @@ class OrderRepository(KeyedRepository[OrderRow]):
 
     def claim(
         self,
-        order_id: str,
-        attempt: int,
+        row: OrderRow,
         *,
         owner: str,
         request_ts: int,
         now_ms: int,
         not_before: int = 0,
+        **facts: Any,
     ) -> bool:
-        """Compare-and-set NEW → SENDING for one attempt; False if another sender has it.
+        """Compare-and-set NEW → SENDING for the attempt that was seen, with its event.
 
-        A row that this unit holds shows the new values at once.
+        False if another sender has it. ``row``, which belongs to this unit, shows the new values.
 
         Args:
             not_before: until then nobody else looks at the row, wall time, ms.
+            facts: said with the event.
         """
-        row = OrderRow
+        seen = OrderRow
         statement = (
-            update(row)
+            update(seen)
             .where(
-                row.order_id == order_id,
-                row.status == OrderStatus.NEW,
-                row.attempt == attempt,
+                seen.order_id == row.order_id,
+                seen.status == OrderStatus.NEW,
+                seen.attempt == row.attempt,
             )
             .values(
                 status=OrderStatus.SENDING,
-                attempt=attempt + 1,
+                attempt=row.attempt + 1,
                 owner=owner,
                 request_ts=request_ts,
                 updated_at=now_ms,
@@ -120,7 +131,11 @@ class OrderRepository(KeyedRepository[OrderRow]):
             .execution_options(synchronize_session="evaluate")
         )
         result = cast("CursorResult[Any]", self._session.execute(statement))
-        return result.rowcount == 1
+        if result.rowcount != 1:
+            return False
+        data = {"attempt": row.attempt, "request_ts": request_ts, **facts}
+        self.add_event(row, "sending", OrderStatus.NEW.value, data, now_ms)
+        return True
 
     def live(self, account_id: str) -> Sequence[OrderRow]:
         """Orders of an account that are not in a final state, oldest first."""
@@ -177,36 +192,26 @@ class OrderRepository(KeyedRepository[OrderRow]):
         at: int,
         *,
         told: bool = True,
-    ) -> OrderEventRow:
-        """Append an event to an order that this unit holds locked.
+    ) -> int:
+        """Append an event to an order that this unit holds locked; the event's id.
 
         Args:
             told: False for an event that the instance's strategy is to be told of.
         """
-        seq = self._last_seq(order.order_id) + 1
-        self._seqs[order.order_id] = seq
-        event = OrderEventRow(
-            order_id=order.order_id,
-            instance_id=order.instance_id,
-            seq=seq,
-            kind=kind,
-            from_status=from_status,
-            to_status=order.status,
-            data=data,
-            told=told,
-            at=at,
-        )
-        self._session.add(event)
-        self._session.flush()
-        return event
-
-    def _last_seq(self, order_id: str) -> int:
-        """Number of an order's latest event; asked for once, since the order is locked."""
-        known = self._seqs.get(order_id)
-        if known is not None:
-            return known
-        last: int | None = self._session.scalars(_LAST_SEQ, {"order": order_id}).one()
-        return last or 0
+        self._session.flush()  # the order may be new
+        names = {
+            "order_id": order.order_id,
+            "instance_id": order.instance_id,
+            "kind": kind,
+            "from_status": from_status,
+            "to_status": order.status,
+            "data": data,
+            "told": told,
+            "at": at,
+        }
+        added = cast("CursorResult[Any]", self._session.execute(_ADD_EVENT, names))
+        assert added.inserted_primary_key is not None  # noqa: S101 - one row was inserted
+        return int(added.inserted_primary_key[0])
 
     def events(self, order_id: str) -> Sequence[OrderEventRow]:
         """The life of one order."""

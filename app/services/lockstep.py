@@ -19,7 +19,7 @@ from app.core.orders.state import WORKING
 from app.core.ports import Clock, Queue
 from app.models import StrategyInstanceRow
 from app.repositories.unit import Units
-from app.services.strategies.evaluation import give_up_at
+from app.services.strategies.bars import give_up_at
 from app.services.strategies.instances import Frames
 
 _POLL_S: Final = 0.003

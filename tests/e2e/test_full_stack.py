@@ -63,7 +63,7 @@ def test_the_demo_gives_the_same_numbers_on_separate_processes_and_stays_up_unti
         # It runs on them: every worker class has its log, and there is no SQLite file.
         logs = {each.stem for each in (data_dir / "log").iterdir()}
         assert logs >= {f"worker-{each.name}" for each in WORKERS} | {"api-1", "beat", "simulator"}
-        assert not list(data_dir.glob("*.db"))
+        assert not list(data_dir.glob("tidemark.db*"))
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 0
         with pytest.raises(httpx.ConnectError):

@@ -178,9 +178,9 @@ def tasks_of(parts: Container) -> dict[str, Callable[..., object]]:
     """What each task does, by its name, as in ``workers``."""
 
     def accept_signal(signal_id: str) -> None:
-        order_id = parts.intake.accept_signal(signal_id)
-        if order_id is not None:
-            parts.sender.send(order_id)
+        order = parts.intake.accept_signal(signal_id)
+        if order is not None:
+            parts.sender.send_seen(order)
 
     def roll_up(series_id: str) -> None:
         parts.roll_ups.roll_up(int(series_id))
@@ -213,7 +213,7 @@ def _periodic(parts: Container) -> dict[str, Callable[..., object]]:
                 parts.queue.publish("orders.sync_account", account.id)
 
     def evaluate_running() -> None:
-        for instance_id in parts.instances.running_ids():
+        for instance_id in parts.instances.behind():
             parts.queue.publish("strategies.evaluate", instance_id)
 
     def choose_symbols() -> None:

@@ -79,7 +79,8 @@ class RunningProcess:
             # order path by way of its log.
             self._process = subprocess.Popen(
                 [sys.executable, "-m", _LAUNCHER, str(os.getpid()), *spec.command],
-                env={**os.environ, **spec.environment},
+                # Unbuffered: its last words are to be the last line.
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **spec.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

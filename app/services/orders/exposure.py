@@ -10,7 +10,13 @@ from app.core.orders.reservation import reservation
 from app.core.orders.types import Side
 from app.core.portfolio.positions import exact_product
 from app.core.risk.context import Intent, OwnBook, Quota, ReferencePrice, RiskContext
-from app.models import OrderRow, PositionRow, StrategyInstanceRow, StrategyQuotaRow
+from app.models import (
+    AccountRow,
+    OrderRow,
+    PositionRow,
+    StrategyInstanceRow,
+    StrategyQuotaRow,
+)
 from app.repositories.unit import Unit
 from app.services.risk import halts_on
 
@@ -19,7 +25,7 @@ def risk_context(
     unit: Unit,
     intent: Intent,
     instance: StrategyInstanceRow,
-    exchange: str,
+    account: AccountRow,
     reference: ReferencePrice | None,
     quota: StrategyQuotaRow,
 ) -> RiskContext:
@@ -27,9 +33,8 @@ def risk_context(
 
     ``quota`` is locked by the caller; its used position is brought up to date.
     """
-    account = unit.accounts.get(instance.account_id)
-    instrument = unit.instruments.find(exchange, intent.symbol)
-    halts = halts_on(unit, account.id, instance.id, exchange, intent.symbol)
+    instrument = unit.instruments.find(account.exchange, intent.symbol)
+    halts = halts_on(unit, account.id, instance.id, account.exchange, intent.symbol)
     locks = unit.risk.locks_in_force(account.id, intent.symbol)
     # From here to the commit every other order of the account waits: only what must be read
     # behind the lock is read there.

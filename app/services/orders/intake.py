@@ -17,7 +17,7 @@ from app.core.ports import Ids, MarketClock
 from app.core.risk.context import Decision, Intent, ReferencePrice, RiskContext
 from app.core.risk.gate import pre_trade_check
 from app.core.strategies.signal import SignalAction
-from app.models import OrderRow, RiskDecisionRow, SignalRow, StrategyInstanceRow
+from app.models import AccountRow, OrderRow, RiskDecisionRow, SignalRow, StrategyInstanceRow
 from app.repositories.unit import Unit, Units
 from app.services.orders.cancelling import request_cancel
 from app.services.orders.exposure import risk_context
@@ -67,7 +67,7 @@ class _Request:
     intent: Intent
     intent_key: str
     instance: StrategyInstanceRow
-    exchange: str
+    account: AccountRow
     time_in_force: TimeInForce
     valid_until: int
     tag: str
@@ -91,8 +91,8 @@ class OrderIntake:
         self._ids = ids
         self._timing = timing
 
-    def accept_signal(self, signal_id: str) -> str | None:
-        """Judge a signal; the id of its order (or of the order it cancels), None if none.
+    def accept_signal(self, signal_id: str) -> OrderRow | None:
+        """Judge a signal; its order (or the order it cancels), None if none.
 
         Calling it again for the same signal changes nothing.
         """
@@ -134,13 +134,12 @@ class OrderIntake:
         reference = self._prices.reference(account.exchange, manual.symbol)
         return self._units.run(lambda unit: self._judge_manual(unit, manual, reference, market_now))
 
-    def _known_order(self, instance: StrategyInstanceRow, signal: SignalRow) -> str | None:
+    def _known_order(self, instance: StrategyInstanceRow, signal: SignalRow) -> OrderRow | None:
         key = signal_intent(instance.id, signal_key(signal))
         with self._units.read() as unit:
-            order = unit.orders.of_intent(instance.account_id, key)
-        return order.order_id if order else None
+            return unit.orders.of_intent(instance.account_id, key)
 
-    def _cancel(self, unit: Unit, signal_id: str) -> str | None:
+    def _cancel(self, unit: Unit, signal_id: str) -> OrderRow | None:
         signal = unit.signals.lock(signal_id)
         instance = unit.instances.get(signal.instance_id)
         signal.status = "done"
@@ -151,8 +150,7 @@ class OrderIntake:
         order = unit.orders.of_intent(instance.account_id, key)
         if order is None:
             return None  # it was denied or expired before it became an order
-        request_cancel(unit, order.order_id)
-        return order.order_id
+        return request_cancel(unit, order.order_id)
 
     def _judge_signal(
         self,
@@ -161,9 +159,9 @@ class OrderIntake:
         reference: ReferencePrice | None,
         market_now: int,
         turn: Turn,
-    ) -> str | None:
+    ) -> OrderRow | None:
         signal = unit.signals.lock(signal_id)
-        instance = unit.instances.get(signal.instance_id)
+        instance, account = unit.instances.with_account(signal.instance_id)
         if signal.status != "new":
             order = None
         elif market_now > signal.valid_until or turn is Turn.NEVER:
@@ -183,7 +181,7 @@ class OrderIntake:
                 ),
                 intent_key=signal_intent(instance.id, signal_key(signal)),
                 instance=instance,
-                exchange=instance.exchange,
+                account=account,
                 time_in_force=TimeInForce(signal.time_in_force),
                 valid_until=signal.valid_until,
                 tag=signal.tag,
@@ -193,7 +191,7 @@ class OrderIntake:
             signal.status = "accepted" if decision.passed else "denied"
             wake_waiting(unit, instance.id)
             tell_signal(unit, signal, instance.name)
-        return order.order_id if order else None
+        return order
 
     def _judge_manual(
         self,
@@ -222,7 +220,7 @@ class OrderIntake:
             ),
             intent_key=key,
             instance=instance,
-            exchange=account.exchange,
+            account=account,
             time_in_force=manual.time_in_force,
             # A person waits for seconds, not for a bar.
             valid_until=market_now + 60_000,
@@ -250,7 +248,7 @@ class OrderIntake:
         # The quota changes in three steps and is written once.
         with unit.gathering():
             context = risk_context(
-                unit, request.intent, instance, request.exchange, reference, quota
+                unit, request.intent, instance, request.account, reference, quota
             )
             verdict = pre_trade_check(context, limits)
             if verdict.passed:
@@ -315,7 +313,7 @@ class OrderIntake:
             decision_id=decision.id,
             intent_key=request.intent_key,
             client_order_id=client_order_id(account_id, request.intent_key),
-            exchange=request.exchange,
+            exchange=request.account.exchange,
             symbol=intent.symbol,
             side=intent.side,
             type=intent.type,

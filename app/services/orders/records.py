@@ -138,12 +138,14 @@ def note(unit: Unit, order: OrderRow, kind: str, before: OrderStatus, **data: An
         # Whoever waits, waits for a cancel to be confirmed (``turns``).
         wake_waiting(unit, order.instance_id)
     facts = {key: value for key, value in data.items() if value is not None}
-    event = unit.orders.add_event(order, kind, before.value, facts, unit.now_ms, told=not to_tell)
+    event_id = unit.orders.add_event(
+        order, kind, before.value, facts, unit.now_ms, told=not to_tell
+    )
     unit.emit(
         topic("orders", order.status, order.exchange),
         body(
             "orders.v1",
-            event_id=event.id,
+            event_id=event_id,
             kind=kind,
             order_id=order.order_id,
             account_id=order.account_id,

@@ -37,9 +37,7 @@ def meet(unit: Unit, ids: Ids, order_id: str, found: OrderResponse) -> OrderStat
         why = f"placed before the restore, as venue order {found.venue_order_id} of external"
         move(unit, row, OrderStatus.REJECTED, "rejected", reason=why)
         return OrderStatus(row.status)
-    claimed = _claim(unit, row)
-    if claimed is not None:
-        row = claimed
+    if _claim(unit, row):
         apply_response(unit, ids, row, found, "query")
         if missing_quantity(row, found):
             unit.enqueue("orders.sync_account", row.account_id)
@@ -52,23 +50,13 @@ def doubt(unit: Unit, account_id: str) -> int:
     account.restored_at = unit.now_ms
     doubted = 0
     for live in unit.orders.live(account_id):
-        claimed = _claim(unit, live) if live.status == OrderStatus.NEW else None
-        if claimed is not None:
-            move(
-                unit, claimed, OrderStatus.UNKNOWN, "unknown", reason="it may have been sent since"
-            )
+        if live.status == OrderStatus.NEW and _claim(unit, live):
+            move(unit, live, OrderStatus.UNKNOWN, "unknown", reason="it may have been sent since")
             doubted += 1
     return doubted
 
 
-def _claim(unit: Unit, order: OrderRow) -> OrderRow | None:
-    """The row as claimed for the record that is gone, or None where it was not NEW any more."""
+def _claim(unit: Unit, order: OrderRow) -> bool:
+    """Claim a row for the record that is gone; False where it was not NEW any more."""
     now = unit.now_ms
-    if not unit.orders.claim(
-        order.order_id, order.attempt, owner=_OWNER, request_ts=now, now_ms=now
-    ):
-        return None
-    row = unit.orders.lock(order.order_id)
-    data = {"attempt": row.attempt, "request_ts": now, "by": _OWNER}
-    unit.orders.add_event(row, "sending", OrderStatus.NEW.value, data, now)
-    return row
+    return unit.orders.claim(order, owner=_OWNER, request_ts=now, now_ms=now, by=_OWNER)

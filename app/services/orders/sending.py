@@ -20,7 +20,7 @@ from app.core.exchanges.errors import (
 )
 from app.core.orders.types import OrderResponse, OrderStatus, Side
 from app.core.ports import Clock, Ids, MarketClock
-from app.models import OrderRow
+from app.models import OrderRow, StrategyInstanceRow
 from app.repositories.unit import Unit, Units
 from app.services.catalogue import TASK as REFRESH
 from app.services.orders.fills import apply_response, missing_quantity
@@ -70,23 +70,28 @@ class OrderSender:
         """Send an order if it is NEW and due; its status afterwards."""
         with self._units.read() as unit:
             order = unit.orders.get(order_id)
-            account = unit.accounts.get(order.account_id)
-            may_send, must_ask = is_trusted(account), asks_first(account, unit.now_ms)
+        return self.send_seen(order)
+
+    def send_seen(self, order: OrderRow) -> OrderStatus:
+        """The same, of an order that the caller has read or written a moment ago."""
         if order.status != OrderStatus.NEW or order.not_before > self._clock.now_ms():
             return OrderStatus(order.status)
+        with self._units.read() as unit:
+            account = unit.accounts.get(order.account_id)
+            may_send, must_ask = is_trusted(account), asks_first(account, unit.now_ms)
         try:
             market_now = self._market_clock.now_ms(order.exchange)
             if not may_send:
-                return self._units.run(lambda unit: self._hold_back(unit, order_id, market_now))
+                return self._units.run(lambda unit: self._hold_back(unit, order, market_now))
             desk = self._desks.open(order.account_id)
             found = _asked(desk, order) if must_ask else None
         except TidemarkError as error:
-            return self._postpone(order_id, order.attempt, error)
+            return self._postpone(order.order_id, order.attempt, error)
         self._checkpoint("before_claim")
         claimed = self._claim(order, desk, market_now, found)
         if claimed is None:
             with self._units.read() as unit:
-                return OrderStatus(unit.orders.get(order_id).status)
+                return OrderStatus(unit.orders.get(order.order_id).status)
         self._checkpoint("after_claim")
         try:
             response = self._place(desk, claimed)
@@ -117,19 +122,23 @@ class OrderSender:
                 meet(unit, self._ids, order.order_id, found)
                 return None
             row = unit.orders.lock(order.order_id)
-            if row.status != OrderStatus.NEW or self._ends_unsent(unit, row, market_now):
+            instance, account = unit.instances.with_account(row.instance_id)
+            ended = row.status != OrderStatus.NEW
+            if ended or self._ends_unsent(unit, row, instance, market_now):
                 return None
-            if not is_trusted(unit.accounts.get(row.account_id)):
+            if not is_trusted(account):
                 self._wait(unit, row)
                 return None
-            return self._take(unit, row, order.attempt, self._request_timestamp(desk))
+            return self._take(unit, row, self._request_timestamp(desk))
 
         return self._units.run(claim)
 
-    def _hold_back(self, unit: Unit, order_id: str, market_now: int) -> OrderStatus:
+    def _hold_back(self, unit: Unit, order: OrderRow, market_now: int) -> OrderStatus:
         """Keep an order NEW until its account was compared, unless it has ended meanwhile."""
-        row = unit.orders.lock(order_id)
-        if row.status == OrderStatus.NEW and not self._ends_unsent(unit, row, market_now):
+        row = unit.orders.lock(order.order_id)
+        instance = unit.instances.get(row.instance_id)
+        ended = row.status != OrderStatus.NEW
+        if not (ended or self._ends_unsent(unit, row, instance, market_now)):
             self._wait(unit, row)
         return OrderStatus(row.status)
 
@@ -138,10 +147,11 @@ class OrderSender:
         row.not_before = unit.now_ms + self._timing.retry_ms
         row.reason = WAITS
 
-    def _ends_unsent(self, unit: Unit, row: OrderRow, market_now: int) -> bool:
+    def _ends_unsent(
+        self, unit: Unit, row: OrderRow, instance: StrategyInstanceRow, market_now: int
+    ) -> bool:
         """Whether a NEW order may not be sent any more; it is then at its end."""
         halted = halts_on(unit, row.account_id, row.instance_id, row.exchange, row.symbol)
-        instance = unit.instances.get(row.instance_id)
         if row.cancel_requested:
             move(unit, row, OrderStatus.CANCELLED, "cancelled_before_send")
         elif market_now > row.valid_until:
@@ -161,26 +171,16 @@ class OrderSender:
             return False
         return True
 
-    def _take(self, unit: Unit, row: OrderRow, attempt: int, request_ts: int) -> OrderRow | None:
+    def _take(self, unit: Unit, row: OrderRow, request_ts: int) -> OrderRow | None:
         won = unit.orders.claim(
-            row.order_id,
-            attempt,
+            row,
             owner=self._owner,
             request_ts=request_ts,
             now_ms=unit.now_ms,
             # Until then a SENDING row belongs to its sender; afterwards anyone may resolve it.
             not_before=unit.now_ms + self._timing.reply_deadline_ms,
         )
-        if not won:
-            return None
-        unit.orders.add_event(
-            row,
-            "sending",
-            OrderStatus.NEW.value,
-            {"attempt": row.attempt, "request_ts": request_ts},
-            unit.now_ms,
-        )
-        return row
+        return row if won else None
 
     def _accepted(self, unit: Unit, claimed: OrderRow, response: OrderResponse) -> OrderStatus:
         row = unit.orders.lock(claimed.order_id)

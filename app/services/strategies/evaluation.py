@@ -13,7 +13,6 @@ import structlog
 from app.core.errors import NotFound
 from app.core.events import body, topic
 from app.core.market.instruments import Instrument
-from app.core.market.intervals import Interval
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import KlineFrame
 from app.core.money import ZERO, canonical, parse_amount
@@ -30,15 +29,11 @@ from app.core.strategies.updates import OrderUpdate, OwnOrder
 from app.models import OrderEventRow, OrderRow, SignalRow, StrategyInstanceRow
 from app.repositories.unit import Unit, Units
 from app.services.orders.records import signal_key, tell_signal
+from app.services.strategies.bars import closed_end, complete, has_seen
 from app.services.strategies.catalogue import ref_of
 from app.services.strategies.instances import Frames
 
 _log = structlog.get_logger(__name__)
-# A bar that is missing is waited for this many intervals, then skipped.
-_PATIENCE = 2
-# A stream brings a bar within milliseconds of its close, and our reading of the venue's clock
-# may lag behind by its age or its error. What is stored has closed, whatever our clock says.
-_CLOCK_LAG_MS = 2_000
 # How long after its close, in market time, a bar waits for the fills that came before it.
 _FILLS_PATIENCE_MS = 15_000
 # Versions kept in memory; a file has 256 KB at most.
@@ -101,13 +96,13 @@ class Evaluator:
         if row.status != "running" or row.version_id is None:
             return 0
         market_now = self._market_clock.now_ms(row.exchange)
-        if not has_news and _is_up_to_date(row, _closed_end(row, market_now)):
+        if not has_news and has_seen(row, closed_end(row, market_now)):
             return 0
         try:
             frames = self._closed_frames(row, market_now)
         except NotFound:
             return 0  # its klines are still to be collected
-        ready, skipped = _complete(row, frames, market_now)
+        ready, skipped = complete(row, frames, market_now)
         last = max((int(frame.open_ts[-1]) for frame in ready if len(frame)), default=None)
         fresh = last is not None and (row.cursor_ts is None or last > row.cursor_ts)
         if not fresh and not has_news:
@@ -189,7 +184,7 @@ class Evaluator:
         return True
 
     def _closed_frames(self, row: StrategyInstanceRow, market_now: int) -> tuple[KlineFrame, ...]:
-        end = _closed_end(row, market_now)  # the bar that opens here is not closed
+        end = closed_end(row, market_now)  # the bar that opens here is not closed
         start = row.anchor_ts if row.anchor_ts is not None else end
         return tuple(
             self._frames.frame(row.exchange, symbol, row.interval, start, end)
@@ -327,44 +322,6 @@ class Evaluator:
             )
 
         self._units.run(work)
-
-
-def _closed_end(row: StrategyInstanceRow, market_now: int) -> int:
-    """Open time of the first bar that cannot have closed yet."""
-    return interval_of(row.interval).floor(market_now + _CLOCK_LAG_MS)
-
-
-def _is_up_to_date(row: StrategyInstanceRow, seen_to: int) -> bool:
-    """Whether the last closed bar is evaluated."""
-    if row.cursor_ts is None:
-        return False
-    return interval_of(row.interval).next(row.cursor_ts) >= seen_to
-
-
-def _complete(
-    row: StrategyInstanceRow, frames: tuple[KlineFrame, ...], market_now: int
-) -> tuple[tuple[KlineFrame, ...], list[int]]:
-    """The frames up to the first bar that is still to be waited for, and the bars given up."""
-    interval = interval_of(row.interval)
-    known = [set(frame.open_ts.tolist()) for frame in frames]
-    end = _closed_end(row, market_now)
-    skipped: list[int] = []
-    if row.cursor_ts is None:
-        return frames, skipped
-    bar = interval.next(row.cursor_ts)
-    while bar < end:
-        if not all(bar in times for times in known):
-            if market_now < give_up_at(bar, interval):
-                break
-            skipped.append(bar)
-        bar = interval.next(bar)
-    cut = tuple(frame.between(-(2**62), bar) for frame in frames)
-    return cut, skipped
-
-
-def give_up_at(bar: int, interval: Interval) -> int:
-    """Market time from which a missing bar is waited for no longer, ms."""
-    return interval.next(bar) + _PATIENCE * interval.length_ms
 
 
 def _working(subject: _Subject) -> tuple[OwnOrder, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
 
-from app.core.errors import Conflict, InvalidInput, UnknownName
+from app.core.errors import Conflict, InvalidInput, Unavailable, UnknownName
 from app.core.events import body, topic
 from app.core.market.instruments import Instrument, InstrumentStatus
 from app.core.market.intervals import interval as interval_of
@@ -23,6 +23,7 @@ from app.repositories.unit import Unit, Units
 from app.services.collection.target import kept_by
 from app.services.orders.cancelling import request_cancel
 from app.services.orders.triggers import cancel_triggers
+from app.services.strategies.bars import is_behind
 from app.services.strategies.catalogue import StrategyCatalogue, ref_of
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,62}")
@@ -87,10 +88,24 @@ class InstanceService:
         with self._units.read() as unit:
             return unit.instances.page(limit, cursor, StrategyInstanceRow.kind == "strategy")
 
-    def running_ids(self) -> list[str]:
-        """Ids of the running instances."""
+    def behind(self) -> list[str]:
+        """Ids of the running instances that a bar, or an order's news, has not reached.
+
+        What has only just happened is left to its own message.
+        """
         with self._units.read() as unit:
-            return [row.id for row in unit.instances.running()]
+            running = unit.instances.running()
+            untold = {
+                row.id for row in running if row.listens and unit.orders.untold(row.id, limit=1)
+            }
+        return [row.id for row in running if row.id in untold or self._is_behind(row)]
+
+    def _is_behind(self, row: StrategyInstanceRow) -> bool:
+        try:
+            market_now = self._market_clock.now_ms(row.exchange)
+        except Unavailable:
+            return True  # the evaluation waits for what it needs, and says so
+        return is_behind(row, market_now)
 
     def create(self, new: NewInstance) -> StrategyInstanceRow:
         """Create an instance; it does nothing until it is started.

@@ -44,8 +44,8 @@ HOT: dict[str, tuple[Callable[[Unit], Any], int]] = {
     "order of a venue's id": (lambda u: u.orders.of_venue_id(ACCOUNT, "BTC/USDT", "v40"), 1),
     "order locked": (lambda u: u.orders.lock(uid("order", 1)), 1),
     "order claimed": (
-        lambda u: u.orders.claim(uid("order", 0), 0, owner="me", request_ts=1, now_ms=1),
-        1,
+        lambda u: u.orders.claim(u.orders.get(uid("order", 0)), owner="me", request_ts=1, now_ms=1),
+        2,
     ),
     "live orders of an account": (lambda u: u.orders.live(ACCOUNT), OPEN),
     "live orders of an instance": (lambda u: u.orders.live_of_instance(ME), OPEN),

@@ -8,6 +8,7 @@ from decimal import Decimal
 from app.core.exchanges.streaming_frames import OrderReport
 from app.core.orders.types import OrderRequest, OrderStatus, OrderType, Side, VenueFill
 from app.models import AccountRow, OrderRow
+from app.repositories.unit import Unit
 from app.services.streams.reports import OrderReports
 from app.services.streams.service import StreamService
 from app.services.streams.user import UserStream
@@ -169,6 +170,27 @@ def test_any_order_of_reports_ends_in_the_same_record(here: Installation) -> Non
         assert row.reserved_amount == 0
     assert not here.alarms("order-state-conflict")
     assert not here.alarms("overfill")
+
+
+def test_reports_of_an_order_that_has_ended_lock_nothing_until_one_brings_a_trade(
+    here: Installation,
+) -> None:
+    account = here.account()
+    order = here.order(account, "buy", "0.03", here.away("buy"))
+    applied = OrderReports(here.parts.units, here.parts.ids)
+    told = [report(order, 0, part, "0.01") for part in (1, 2, 3)]
+    applied.apply(account.id, told, lambda _unit: None)
+    assert here.row(order).status == OrderStatus.FILLED
+    entered: list[str] = []
+
+    def fence(_unit: Unit) -> None:
+        entered.append("a transaction")
+
+    applied.apply(account.id, [*told, report(order, 0, 0, None)], fence)
+    assert entered == []
+    applied.apply(account.id, [*told, report(order, 0, 4, "0.01")], fence)
+    assert len(entered) == 1
+    assert [alarm["kind"] for alarm in here.alarms("overfill")] == ["overfill"]
 
 
 def report(order: OrderRow, round_: int, part: int, quantity: str | None) -> OrderReport:

@@ -87,11 +87,12 @@ class Books:
             )
         )
         assert order is not None, decision.reason
-        claimed = {"owner": "test", "request_ts": 1, "now_ms": 1}
-        assert self.units.run(
-            lambda unit: unit.orders.claim(order.order_id, 0, **claimed)  # type: ignore[arg-type]
-        )
+        assert self.units.run(lambda unit: self._claim(unit, order.order_id))
         return order
+
+    def _claim(self, unit: Unit, order_id: str) -> bool:
+        row = unit.orders.lock(order_id)
+        return unit.orders.claim(row, owner="test", request_ts=1, now_ms=1)
 
     def _open(self, unit: Unit) -> str:
         account_id = self.ids.new()

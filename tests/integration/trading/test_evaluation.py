@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
+import pytest
+
 from app.core.market.klines import KlineRow
-from app.core.orders.types import OrderStatus
+from app.core.orders.types import OrderStatus, Side
+from app.core.strategies.signal import Signal, SignalAction
 from app.models import StrategyInstanceRow
 from app.repositories.unit import Unit
 from tests.support.installation import EXCHANGE, MINUTE, SYMBOL, Installation
 
 D = Decimal
+BUY = Signal(SYMBOL, Side.BUY, SignalAction.ENTER, quantity=D("0.01"))
 
 
 def counted(here: Installation, instance: StrategyInstanceRow) -> list[int]:
@@ -36,8 +40,41 @@ def store(here: Installation, opens: Sequence[int]) -> None:
         unit.klines.store(series.id, rows, covered=True, source="test", now_ms=unit.now_ms)
 
     here.parts.units.run(work)
-    for instance_id in here.parts.instances.running_ids():
+    with here.parts.units.read() as unit:
+        running = [row.id for row in unit.instances.running()]
+    for instance_id in running:
         here.run("strategies.evaluate", instance_id)
+
+
+def test_only_an_instance_that_a_message_did_not_reach_is_looked_after(here: Installation) -> None:
+    account = here.account()
+    here.plan()
+    instance = here.instance(account, "counter")
+    here.bars(1)
+    assert here.parts.instances.behind() == []
+    here.market(by_ms=MINUTE)
+    assert here.parts.instances.behind() == []  # the bar's own message is on its way
+    here.market(by_ms=2_000)
+    assert here.parts.instances.behind() == [instance.id]
+
+
+@pytest.mark.parametrize(("strategy", "is_told"), [("counter", True), ("deaf", False)])
+def test_an_instance_that_listens_is_looked_after_until_it_was_told(
+    here: Installation, strategy: str, is_told: bool
+) -> None:
+    account = here.account()
+    here.plan()
+    instance = here.instance(account, strategy)
+    here.bars(1)
+    (signal,) = here.emit(instance, BUY)
+    here.queue.losing = True
+    order = here.parts.intake.accept_signal(signal.id)
+    assert order is not None
+    assert here.parts.sender.send_seen(order) is OrderStatus.FILLED
+    assert here.parts.instances.behind() == ([instance.id] if is_told else [])
+    here.queue.losing = False
+    here.run("strategies.evaluate", instance.id)
+    assert here.parts.instances.behind() == []
 
 
 def test_each_closed_bar_is_evaluated_once_in_order(anywhere: Installation) -> None:

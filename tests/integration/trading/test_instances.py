@@ -156,11 +156,11 @@ def test_a_stop_between_acceptance_and_sending_stops_the_order(here: Installatio
     account = here.account()
     instance = here.instance(account, "holder")
     (signal,) = here.emit(instance, BUY)
-    order_id = here.parts.intake.accept_signal(signal.id)
-    assert order_id is not None
+    order = here.parts.intake.accept_signal(signal.id)
+    assert order is not None
     here.parts.instances.stop(instance.id)
     here.settle()
-    assert here.row(order_id).status == OrderStatus.CANCELLED
+    assert here.row(order.order_id).status == OrderStatus.CANCELLED
     assert here.at_venue(account) == []
     assert here.balance(account, "USDT") == (D(100_000), D(0))
 
@@ -172,13 +172,13 @@ def test_an_order_that_a_failed_instance_left_unsent_is_not_sent(here: Installat
     instance = here.instance(account, "raiser")
     here.queue.losing = True
     (signal,) = here.emit(instance, BUY)
-    order_id = here.parts.intake.accept_signal(signal.id)
-    assert order_id is not None
+    order = here.parts.intake.accept_signal(signal.id)
+    assert order is not None
     here.queue.losing = False
     here.bars(1)
     assert here.parts.instances.get(instance.id).status == "failed"
     here.wait(3_000)
-    left = here.row(order_id)
+    left = here.row(order.order_id)
     assert (left.status, left.reason) == (OrderStatus.CANCELLED, "its instance is failed")
     assert here.balance(account, "USDT") == (D(100_000), D(0))
 

@@ -63,7 +63,7 @@ def sent_events(unit: Unit) -> None:
 def audit(unit: Unit) -> None:
     (found,) = unit.audit.orders(ID)
     assert found[1:] == (True, 0)
-    assert [event.seq for event in unit.audit.order_events(ID)] == [1, 2]
+    assert [event.seq for event in unit.audit.order_events(ID)] == [1, 2, 3]
     assert [fill.trade_id for fill in unit.audit.fills(ID)] == ["7"]
     assert [posting.book for posting in unit.audit.postings(ID)] == ["holdings"]
     assert [position.symbol for position in unit.audit.positions(ID)] == [SYMBOL]

@@ -46,6 +46,7 @@ def instances(unit: Unit) -> None:
     assert unit.instances.running_on("x", SYMBOL, "1m") == [made.id]
     assert unit.instances.of_account(ID) == [made]
     assert unit.instances.builtin(ID, "strategy") is made
+    assert unit.instances.with_account(ID) == (made, unit.accounts.get(ID))
     news: dict[str, Any] = {"run_id": None, "state": {}, "now_ms": NOW}
     assert unit.instances.advance(ID, seen=None, cursor_ts=1, **news)
     assert unit.instances.advance(ID, seen=1, cursor_ts=2, **news)

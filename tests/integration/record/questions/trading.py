@@ -59,15 +59,19 @@ def orders(unit: Unit) -> None:
     ):
         assert listed == [made]
     assert unit.orders.count_unsettled(ID) == 1
-    assert unit.orders.claim(ID, 0, owner="me", request_ts=NOW, now_ms=NOW)
+    assert unit.orders.of_client_ids(ID, ["c"]) == [made]
+    assert unit.orders.claim(made, owner="me", request_ts=NOW, now_ms=NOW)
 
 
 def order_events(unit: Unit) -> None:
-    """In a unit of their own: the last number of an order that is not new is asked for."""
+    """Numbered one after another, whoever adds them."""
     order = unit.orders.get(ID)
-    first, second = (unit.orders.add_event(order, "k", None, {}, NOW, told=False) for _ in "12")
-    assert unit.orders.events(ID) == unit.orders.untold(ID) == [first, second]
-    unit.orders.mark_told(ID, [first.id])
+    ids = [unit.orders.add_event(order, "k", None, {}, NOW, told=False) for _ in "12"]
+    first, second = unit.orders.events(ID)[-2:]
+    assert [first.id, second.id] == ids
+    assert [first.seq, second.seq] == [2, 3]
+    assert unit.orders.untold(ID) == [first, second]
+    unit.orders.mark_told(ID, ids[:1])
     assert unit.orders.untold(ID) == [second]
     unit.orders.mark_told(ID)
     assert unit.orders.untold(ID) == []
@@ -84,6 +88,7 @@ def ledger(unit: Unit) -> None:
         unit.ledger.fill_page(None, 1, None).rows,
     ):
         assert listed == [fill]
+    assert unit.ledger.trades_of([fill.order_id]) == {(fill.order_id, "7")}
     assert unit.ledger.fill_page(ID, 1, ID).rows == []
     assert unit.ledger.count_fills(ID) == 1
     unit.ledger.post([row(PostingRow, book="holdings", at=NOW)])
