@@ -35,6 +35,7 @@ from typing import Any, Final
 from sqlalchemy import text
 
 from app.services.strategies.instances import NewInstance
+from app.wiring.heap import settle_heap
 from benchmarks.support.order_times import OrderTimes, read_times
 from benchmarks.support.stack import Stack, load_average, running_stack, wait_until
 from benchmarks.support.statistics import percentile, summary
@@ -140,6 +141,8 @@ class _Orders:
         wait_until(lambda: parts.gate.state("bench").is_trusted, _SETTLE_S, "comparing the account")
         for name, delay in self._delays.items():
             self._venue.delay(name, delay)
+        # Whoever watches must not pause either: what it sees is stamped when it sees it.
+        settle_heap()
 
     def _start_instances(self, count: int) -> None:
         """As many as are wanted; each has ordered once when this returns."""

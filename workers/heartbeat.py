@@ -13,6 +13,7 @@ import os
 import shelve
 import threading
 import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 
@@ -111,6 +112,7 @@ class BeatScheduler(PersistentScheduler):
             self._entries = dict(super().get_schedule())
         except Exception as error:  # noqa: BLE001 - whatever the file's format raises
             _log.warning("schedule_file_not_used", error=str(error))
+            self._let_go()
             self._has_file = False
             super().setup_schedule()
             self._entries = dict(super().get_schedule())
@@ -138,6 +140,19 @@ class BeatScheduler(PersistentScheduler):
             super().sync()
         except Exception as error:  # noqa: BLE001 - whatever the file's format raises
             _log.warning("schedule_not_kept", error=str(error))
+
+    def close(self) -> None:
+        """Keep the schedule, and let go of its file, whatever state that is in."""
+        self.sync()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        # A shelf writes once more before it closes its file; where that fails it leaves it open.
+        store = self._store  # type: ignore[attr-defined]  # not in Celery's published types
+        if store is not None:
+            for each in (store, store.dict):
+                with suppress(Exception):
+                    each.close()
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Send what is due; the seconds to the next turn."""

@@ -22,6 +22,7 @@ import structlog
 from app.config import Settings
 from app.core.ports import Queue
 from app.services.orders.ports import Checkpoint, no_checkpoint
+from app.wiring.heap import settle_heap
 from app.wiring.strategies import StrategyParts
 from app.wiring.trading import TradingParts
 
@@ -31,6 +32,8 @@ _log = structlog.get_logger(__name__)
 _MARK_S = 0.5
 # Every 5 s.
 _MARKS_PER_LOOK = 10
+# Half a minute: by then a process has loaded what it loads late, the exchanges' library above all.
+_MARKS_TO_SETTLE = 60
 # Parts that hold threads, children or connections, in the order of their end.
 _CLOSED = ("runtime", "bus", "prices", "budget")
 # Built before the threads that share them; a cached_property takes no lock.
@@ -78,8 +81,8 @@ class Container(TradingParts, StrategyParts):
         self._stopping = threading.Event()
 
     def start_background(self) -> None:
-        """Start what runs beside the tasks: marking sent events, twice a second, and watching
-        the clock and whether periodic work is done."""
+        """Start what runs beside the tasks: marking sent events, twice a second, watching the
+        clock and whether periodic work is done, and one look at the heap."""
         for name in _SHARED:
             getattr(self, name)
 
@@ -90,6 +93,8 @@ class Container(TradingParts, StrategyParts):
                 turns += 1
                 if turns % _MARKS_PER_LOOK == 0:
                     self._look_around()
+                if turns == _MARKS_TO_SETTLE:
+                    settle_heap()
 
         threading.Thread(target=mark, name="outbox-marks", daemon=True).start()
 

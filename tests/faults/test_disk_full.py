@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from decimal import Decimal
 from pathlib import Path
 
@@ -265,8 +265,10 @@ def test_beat_starts_and_goes_on_without_room_for_its_file(disk: Disk) -> None:
     for scheduler in (began_before, beat()):
         assert set(BEAT_SCHEDULE) <= set(scheduler.schedule)
         scheduler.sync()
+        scheduler.close()
     disk.clear()
-    assert set(BEAT_SCHEDULE) <= set(beat().schedule)
+    with closing(beat()) as begun_after:
+        assert set(BEAT_SCHEDULE) <= set(begun_after.schedule)
 
 
 def test_a_sign_of_life_needs_no_room(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:

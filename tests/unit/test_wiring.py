@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +19,7 @@ from app.core.exchanges.factory import VENUES
 from app.core.ports import Purpose
 from app.repositories.migrating import upgrade
 from app.wiring import Container
+from app.wiring.heap import settle_heap
 from app.wiring.messaging import make_budget
 from app.wiring.vault import open_vault
 from tests.support.market_edge import Bans
@@ -178,3 +181,19 @@ def test_events_that_were_sent_are_marked_when_the_process_ends(tmp_path: Path) 
     with again.units.read() as unit:
         assert unit.outbox.backlog() == 0
     again.close()
+
+
+def test_what_was_loaded_is_looked_at_no_more_and_what_comes_later_is_still_collected() -> None:
+    class Later:
+        def __init__(self) -> None:
+            self.me = self
+
+    before = len(gc.get_objects())
+    settle_heap()
+    try:
+        assert len(gc.get_objects()) < before / 10
+        gone = weakref.ref(Later())
+        gc.collect()
+        assert gone() is None
+    finally:
+        gc.unfreeze()

@@ -100,6 +100,8 @@ class OrderIntake:
             signal = unit.signals.get(signal_id)
             instance = unit.instances.get(signal.instance_id)
             turn = turn_of(unit, instance, signal)
+            # What waits for this one was written with it, so it is known before the locks.
+            others = [each.id for each in unit.signals.unjudged_of(instance.id)]
         if signal.status != "new":
             return self._known_order(instance, signal)
         if turn is Turn.LATER:
@@ -109,7 +111,7 @@ class OrderIntake:
         market_now = self._market_clock.now_ms(instance.exchange)
         reference = self._prices.reference(instance.exchange, signal.symbol)
         return self._units.run(
-            lambda unit: self._judge_signal(unit, signal_id, reference, market_now, turn)
+            lambda unit: self._judge_signal(unit, signal_id, reference, market_now, turn, others)
         )
 
     def submit_order(self, manual: ManualOrder) -> tuple[RiskDecisionRow, OrderRow | None]:
@@ -159,6 +161,7 @@ class OrderIntake:
         reference: ReferencePrice | None,
         market_now: int,
         turn: Turn,
+        others: Sequence[str],
     ) -> OrderRow | None:
         signal = unit.signals.lock(signal_id)
         instance, account = unit.instances.with_account(signal.instance_id)
@@ -166,7 +169,7 @@ class OrderIntake:
             order = None
         elif market_now > signal.valid_until or turn is Turn.NEVER:
             signal.status = "expired"
-            wake_waiting(unit, instance.id)
+            _wake(unit, others, but=signal.id)
             tell_signal(unit, signal, instance.name)
             return None
         else:
@@ -189,7 +192,7 @@ class OrderIntake:
             )
             decision, order = self._judge(unit, request, reference, market_now)
             signal.status = "accepted" if decision.passed else "denied"
-            wake_waiting(unit, instance.id)
+            _wake(unit, others, but=signal.id)
             tell_signal(unit, signal, instance.name)
         return order
 
@@ -357,6 +360,12 @@ def _reserve(unit: Unit, order: OrderRow, context: RiskContext) -> None:
         reserved_amount=canonical(amount),
         reserve_buffer=canonical(context.reserve_buffer),
     )
+
+
+def _wake(unit: Unit, signals: Sequence[str], *, but: str) -> None:
+    for each in signals:
+        if each != but:
+            unit.enqueue("orders.accept_signal", each)
 
 
 def _expire_unjudged(unit: Unit, instance: StrategyInstanceRow, key: str) -> None:

@@ -184,6 +184,8 @@ class OrderSender:
 
     def _accepted(self, unit: Unit, claimed: OrderRow, response: OrderResponse) -> OrderStatus:
         row = unit.orders.lock(claimed.order_id)
+        # Asked for by the order's events, and now: everybody waits for the balances' locks.
+        unit.instances.get(row.instance_id)
         apply_response(unit, self._ids, row, response, "ack")
         if missing_quantity(row, response):
             unit.enqueue("orders.sync_account", row.account_id)
