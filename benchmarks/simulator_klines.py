@@ -25,7 +25,8 @@ from app.core.market.intervals import DAY_MS, MINUTE_MS
 
 _PAGES: Final = 300
 _ROWS: Final = 1_000
-_START: Final = 1_735_689_600_000  # 2025-01-01
+# 2023-01-01. All that is asked for lies before the market's default start, 2026-01-01.
+_START: Final = 1_672_531_200_000
 # (path, rows that one request gives)
 _DIALECTS: Final = {
     "binanceusdm": (

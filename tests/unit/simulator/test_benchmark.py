@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from app.core.market.intervals import MINUTE_MS
 from benchmarks import harness, orders, simulator_klines
+from simulator.options import DEFAULT_START_MS
 
 
 def test_without_a_name_it_lists_benchmarks(capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,3 +49,9 @@ def test_one_that_can_be_quick_is_told_so(
     assert asked == [True, False]
     first = json.loads(capsys.readouterr().out.splitlines()[0])
     assert first == {"benchmark": "orders", "figures": {"a_ms": 1.5}, "ratios": {}}
+
+
+def test_all_bars_that_are_asked_for_lie_in_the_simulated_past() -> None:
+    spans = (len(simulator_klines._DIALECTS) + 1) * (simulator_klines._PAGES + 1)
+    last = simulator_klines._START + spans * simulator_klines._ROWS * MINUTE_MS
+    assert last <= DEFAULT_START_MS
