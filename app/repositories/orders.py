@@ -191,12 +191,12 @@ class OrderRepository(KeyedRepository[OrderRow]):
         data: dict[str, Any],
         at: int,
         *,
-        told: bool = True,
+        to_tell: bool = False,
     ) -> int:
         """Append an event to an order that this unit holds locked; the event's id.
 
         Args:
-            told: False for an event that the instance's strategy is to be told of.
+            to_tell: whether the instance's strategy is to be told of it.
         """
         self._session.flush()  # the order may be new
         names = {
@@ -206,7 +206,7 @@ class OrderRepository(KeyedRepository[OrderRow]):
             "from_status": from_status,
             "to_status": order.status,
             "data": data,
-            "told": told,
+            "told": not to_tell,
             "at": at,
         }
         added = cast("CursorResult[Any]", self._session.execute(_ADD_EVENT, names))

@@ -17,6 +17,7 @@ from app.core.portfolio.ledger import Book, transfer_entries
 from app.core.ports import Ids, MarketClock
 from app.models import AccountRow
 from app.repositories.unit import Unit, Units
+from app.services.alarms import tell_alarm
 from app.services.orders.fills import post
 from app.services.orders.ports import TradingDesks
 
@@ -93,15 +94,12 @@ def _failed(unit: Unit, account_id: str, error: TidemarkError) -> None:
     account.sync_not_before = unit.now_ms + (_REFUSED_MS if is_refused else pause)
     if account.sync_failures > 1:
         return  # told once
-    unit.emit(
-        topic("risk", "alert", "warning"),
-        body(
-            "alerts.v1",
-            kind="account-not-opened",
-            text=f"account {account.name} cannot be opened at {account.exchange}: {error.message}",
-            account_id=account_id,
-            at=unit.now_ms,
-        ),
+    tell_alarm(
+        unit,
+        "warning",
+        "account-not-opened",
+        f"account {account.name} cannot be opened at {account.exchange}: {error.message}",
+        account_id=account_id,
     )
 
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.core.errors import InvalidInput
-from app.core.events import body, topic
 from app.core.ports import Ids
 from app.core.risk.context import RiskRule
 from app.core.risk.gate import canonical_params, limit_rule
 from app.models import RiskRuleRow, TradingHaltRow
 from app.repositories.unit import Unit, Units
+from app.services.alarms import tell_alarm
 
 
 def order_scopes(account_id: str, instance_id: str) -> list[str]:
@@ -63,10 +63,7 @@ class RiskService:
                 created_at=unit.now_ms,
             )
             unit.risk.add_halt(row)
-            unit.emit(
-                topic("risk", "alert", "critical"),
-                body("alerts.v1", kind="halt", scope=scope, text=reason, at=unit.now_ms),
-            )
+            tell_alarm(unit, "critical", "halt", reason, scope=scope)
             return row
 
         return self._units.run(work)
@@ -79,10 +76,7 @@ class RiskService:
             for halt in lifted:
                 halt.lifted_at, halt.lifted_by = unit.now_ms, by[:64]
             if lifted:
-                unit.emit(
-                    topic("risk", "alert", "info"),
-                    body("alerts.v1", kind="resume", scope=scope, text=by, at=unit.now_ms),
-                )
+                tell_alarm(unit, "info", "resume", by, scope=scope)
             return len(lifted)
 
         return self._units.run(work)

@@ -34,6 +34,7 @@ _MARK_S = 0.5
 _MARKS_PER_LOOK = 10
 # Half a minute: by then a process has loaded what it loads late, the exchanges' library above all.
 _MARKS_TO_SETTLE = 60
+_END_S = 2.0
 # Parts that hold threads, children or connections, in the order of their end.
 _CLOSED = ("runtime", "bus", "prices", "budget")
 # Built before the threads that share them; a cached_property takes no lock.
@@ -79,6 +80,7 @@ class Container(TradingParts, StrategyParts):
     ) -> None:
         super().__init__(settings, queue, can_read_keys=can_read_keys, checkpoint=checkpoint)
         self._stopping = threading.Event()
+        self._background: threading.Thread | None = None
 
     def start_background(self) -> None:
         """Start what runs beside the tasks: marking sent events, twice a second, watching the
@@ -96,7 +98,8 @@ class Container(TradingParts, StrategyParts):
                 if turns == _MARKS_TO_SETTLE:
                     settle_heap()
 
-        threading.Thread(target=mark, name="outbox-marks", daemon=True).start()
+        self._background = threading.Thread(target=mark, name="outbox-marks", daemon=True)
+        self._background.start()
 
     def _look_around(self) -> None:
         for watch in (self.clock_watch, self.schedule_watch):
@@ -121,6 +124,10 @@ class Container(TradingParts, StrategyParts):
     def close(self) -> None:
         """Let go of threads, child processes and connections."""
         self._stopping.set()
+        if self._background is not None:
+            # Its connection would come back to a pool that is gone. A database that does not
+            # answer holds it for longer than anybody waits.
+            self._background.join(_END_S)
         # The bus first: what it still sends is marked after it.
         for part in (*(self.__dict__.get(name) for name in _CLOSED), self.queue):
             close = getattr(part, "close", None)

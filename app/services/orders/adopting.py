@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from app.core.errors import Unavailable
-from app.core.events import body, topic
 from app.core.market.instruments import Instrument
 from app.core.money import ZERO, canonical
 from app.core.orders.identity import (
@@ -34,6 +33,7 @@ from app.core.portfolio.positions import blended_price, exact_product
 from app.core.ports import Ids
 from app.models import AccountRow, OrderRow, RiskDecisionRow
 from app.repositories.unit import Unit
+from app.services.alarms import tell_alarm
 from app.services.orders.fills import apply_fills
 from app.services.orders.locking import lock_instrument, report_difference
 from app.services.orders.records import note
@@ -257,36 +257,26 @@ def _grow(row: OrderRow, fresh: Sequence[VenueFill]) -> None:
 
 
 def _report(unit: Unit, account: AccountRow, row: OrderRow) -> None:
-    unit.emit(
-        topic("risk", "alert", "warning"),
-        body(
-            "alerts.v1",
-            kind="foreign-order",
-            text=(
-                f"{row.side} of {canonical(row.quantity)} {row.symbol} on account {account.name} "
-                f"was placed outside Tidemark (venue order {row.venue_order_id}); it is "
-                "counted and left alone"
-            ),
-            order_id=row.order_id,
-            account_id=row.account_id,
-            symbol=row.symbol,
-            at=unit.now_ms,
-        ),
+    tell_alarm(
+        unit,
+        "warning",
+        "foreign-order",
+        f"{row.side} of {canonical(row.quantity)} {row.symbol} on account {account.name} "
+        f"was placed outside Tidemark (venue order {row.venue_order_id}); it is "
+        "counted and left alone",
+        order_id=row.order_id,
+        account_id=row.account_id,
+        symbol=row.symbol,
     )
 
 
 def _report_trade(unit: Unit, account_id: str, fill: VenueFill) -> None:
-    unit.emit(
-        topic("risk", "alert", "critical"),
-        body(
-            "alerts.v1",
-            kind="foreign-trade",
-            text=(
-                f"{fill.side} of {canonical(fill.quantity)} {fill.symbol} was not made by "
-                f"Tidemark (trade {fill.trade_id}); it is posted to external"
-            ),
-            account_id=account_id,
-            symbol=fill.symbol,
-            at=unit.now_ms,
-        ),
+    tell_alarm(
+        unit,
+        "critical",
+        "foreign-trade",
+        f"{fill.side} of {canonical(fill.quantity)} {fill.symbol} was not made by "
+        f"Tidemark (trade {fill.trade_id}); it is posted to external",
+        account_id=account_id,
+        symbol=fill.symbol,
     )

@@ -11,7 +11,7 @@ from app.core.orders.types import OrderResponse, OrderStatus
 from app.core.ports import Clock, Ids
 from app.models import OrderRow
 from app.repositories.unit import Unit, Units
-from app.services.orders.fills import apply_response, missing_quantity
+from app.services.orders.fills import apply_answer
 from app.services.orders.keys import HALTED, HALTED_PAUSE_MS, halt_for_key
 from app.services.orders.ports import OrderTiming, TradingDesks
 from app.services.orders.records import move, note
@@ -112,9 +112,7 @@ class OrderCanceller:
             # Acknowledged once and now not known: queries may lag. Ask again, never guess.
             order.not_before = unit.now_ms + self._patience(unit, order)
             return OrderStatus(order.status)
-        apply_response(unit, self._ids, order, response, "cancel")
-        if missing_quantity(order, response):
-            unit.enqueue("orders.sync_account", order.account_id)
+        apply_answer(unit, self._ids, order, response, "cancel")
         if order.status == OrderStatus.PENDING_CANCEL:
             order.not_before = unit.now_ms + self._patience(unit, order)
         return OrderStatus(order.status)

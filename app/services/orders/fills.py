@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from app.core.events import body, topic
 from app.core.money import ZERO, canonical
 from app.core.orders.state import FINAL, WORKING, may_move
 from app.core.orders.types import OrderResponse, OrderStatus, Side, VenueFill
@@ -19,6 +18,7 @@ from app.core.portfolio.positions import (
 from app.core.ports import Ids
 from app.models import FillRow, OrderRow, PositionRow, PostingRow, TradingHaltRow
 from app.repositories.unit import Unit
+from app.services.alarms import tell_alarm
 from app.services.orders.records import hold, move, note
 from app.services.orders.triggers import cancel_triggers
 from app.services.orders.trust import distrust
@@ -42,6 +42,16 @@ def apply_response(
         # The wish came while nobody knew whether the order lives.
         move(unit, order, OrderStatus.PENDING_CANCEL, "cancel_requested")
         unit.enqueue("orders.cancel", order.order_id)
+
+
+def apply_answer(
+    unit: Unit, ids: Ids, order: OrderRow, response: OrderResponse, source: str
+) -> None:
+    """The same with the answer to a request, which may lack trades of what it says was filled:
+    a comparison of the account then fetches them."""
+    apply_response(unit, ids, order, response, source)
+    if missing_quantity(order, response):
+        unit.enqueue("orders.sync_account", order.account_id)
 
 
 def _enter(unit: Unit, order: OrderRow, response: OrderResponse, source: str) -> None:
@@ -294,15 +304,12 @@ def _halt_symbol(unit: Unit, ids: Ids, order: OrderRow, reason: str) -> None:
 
 
 def _alarm(unit: Unit, order: OrderRow, kind: str, text: str) -> None:
-    unit.emit(
-        topic("risk", "alert", "critical"),
-        body(
-            "alerts.v1",
-            kind=kind,
-            text=text,
-            order_id=order.order_id,
-            account_id=order.account_id,
-            symbol=order.symbol,
-            at=unit.now_ms,
-        ),
+    tell_alarm(
+        unit,
+        "critical",
+        kind,
+        text,
+        order_id=order.order_id,
+        account_id=order.account_id,
+        symbol=order.symbol,
     )

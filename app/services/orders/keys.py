@@ -11,6 +11,7 @@ from typing import Final
 from app.core.events import body, topic
 from app.core.exchanges.errors import VenueKeyRefused
 from app.repositories.unit import Unit
+from app.services.alarms import tell_alarm
 from app.services.orders.trust import distrust
 
 #: Status of an account whose key was refused.
@@ -28,19 +29,14 @@ def halt_for_key(unit: Unit, account_id: str, error: VenueKeyRefused) -> None:
     distrust(unit, account_id, "its key was refused")
     account.status = HALTED
     account.sync_error = error.message[:300]
-    unit.emit(
-        topic("risk", "alert", "critical"),
-        body(
-            "alerts.v1",
-            kind="key-refused",
-            text=(
-                f"account {account.name} is halted: {error.message}; its open orders live on at "
-                f"{account.exchange}. Mend the key there, then: tidemark account resume "
-                f"{account.name}"
-            ),
-            account_id=account_id,
-            at=unit.now_ms,
-        ),
+    tell_alarm(
+        unit,
+        "critical",
+        "key-refused",
+        f"account {account.name} is halted: {error.message}; its open orders live on at "
+        f"{account.exchange}. Mend the key there, then: tidemark account resume "
+        f"{account.name}",
+        account_id=account_id,
     )
     _tell(unit, account_id, HALTED)
 

@@ -9,6 +9,7 @@ from app.core.events import body, topic
 from app.core.ports import Ids
 from app.models import AdjustmentRow, InstrumentLockRow
 from app.repositories.unit import Unit, Units
+from app.services.alarms import tell_alarm
 
 
 def lock_instrument(
@@ -45,17 +46,7 @@ def lift_explained(unit: Unit, account_id: str, known: Collection[str]) -> None:
 
 def report_difference(unit: Unit, account_id: str, text: str, **facts: object) -> None:
     """Raise the alarm about a difference between venue and record."""
-    unit.emit(
-        topic("risk", "alert", "critical"),
-        body(
-            "alerts.v1",
-            kind="reconciliation-difference",
-            text=text,
-            account_id=account_id,
-            at=unit.now_ms,
-            **facts,
-        ),
-    )
+    tell_alarm(unit, "critical", "reconciliation-difference", text, account_id=account_id, **facts)
 
 
 def _clear(unit: Unit, row: InstrumentLockRow, by: str) -> None:

@@ -14,6 +14,7 @@ from app.core.orders.types import OrderRequest, OrderStatus, OrderType, Side, Ti
 from app.core.risk.context import Decision
 from app.models import OrderRow, RiskDecisionRow, SignalRow
 from app.repositories.unit import Unit
+from app.services.alarms import tell_alarm
 
 _log = structlog.get_logger(__name__)
 #: Order events that a strategy is told of; the others are steps of the protocol.
@@ -60,20 +61,17 @@ def tell_denial(unit: Unit, decision: RiskDecisionRow, symbol: str, verdict: Dec
         _log.error(
             "risk_rule_failed", rule=verdict.rule, decision_id=decision.id, exc_info=verdict.failure
         )
-    unit.emit(
-        topic("risk", "alert", level),
-        body(
-            "alerts.v1",
-            kind=kind,
-            decision_id=decision.id,
-            instance_id=decision.instance_id,
-            symbol=symbol,
-            rule=verdict.rule,
-            text=text,
-            quote_needed=decision.inputs["quote_needed"],
-            reserve_buffer=decision.inputs["reserve_buffer"],
-            at=unit.now_ms,
-        ),
+    tell_alarm(
+        unit,
+        level,
+        kind,
+        text,
+        decision_id=decision.id,
+        instance_id=decision.instance_id,
+        symbol=symbol,
+        rule=verdict.rule,
+        quote_needed=decision.inputs["quote_needed"],
+        reserve_buffer=decision.inputs["reserve_buffer"],
     )
 
 
@@ -138,9 +136,7 @@ def note(unit: Unit, order: OrderRow, kind: str, before: OrderStatus, **data: An
         # Whoever waits, waits for a cancel to be confirmed (``turns``).
         wake_waiting(unit, order.instance_id)
     facts = {key: value for key, value in data.items() if value is not None}
-    event_id = unit.orders.add_event(
-        order, kind, before.value, facts, unit.now_ms, told=not to_tell
-    )
+    event_id = unit.orders.add_event(order, kind, before.value, facts, unit.now_ms, to_tell=to_tell)
     unit.emit(
         topic("orders", order.status, order.exchange),
         body(

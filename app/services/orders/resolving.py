@@ -13,7 +13,7 @@ from app.core.orders.types import OrderResponse, OrderStatus
 from app.core.ports import Clock, Ids, MarketClock
 from app.models import OrderRow
 from app.repositories.unit import Unit, Units
-from app.services.orders.fills import apply_response, missing_quantity
+from app.services.orders.fills import apply_answer
 from app.services.orders.keys import HALTED, HALTED_PAUSE_MS, halt_for_key
 from app.services.orders.ports import OrderTiming, TradingDesk, TradingDesks
 from app.services.orders.records import move
@@ -97,9 +97,7 @@ class OrderResolver:
 
     def _found(self, unit: Unit, order: OrderRow, response: OrderResponse) -> OrderStatus:
         row = unit.orders.lock(order.order_id)
-        apply_response(unit, self._ids, row, response, "query")
-        if missing_quantity(row, response):
-            unit.enqueue("orders.sync_account", row.account_id)
+        apply_answer(unit, self._ids, row, response, "query")
         return OrderStatus(row.status)
 
     def _absent(self, unit: Unit, order: OrderRow, market_now: int) -> OrderStatus:

@@ -14,7 +14,7 @@ from app.core.orders.types import OrderResponse, OrderStatus
 from app.core.ports import Ids
 from app.models import AccountRow, OrderRow
 from app.repositories.unit import Unit
-from app.services.orders.fills import apply_response, missing_quantity
+from app.services.orders.fills import apply_answer
 from app.services.orders.records import move
 
 #: The signal of a daily bar is valid for a day after the day; requests by hand come sooner.
@@ -38,9 +38,7 @@ def meet(unit: Unit, ids: Ids, order_id: str, found: OrderResponse) -> OrderStat
         move(unit, row, OrderStatus.REJECTED, "rejected", reason=why)
         return OrderStatus(row.status)
     if _claim(unit, row):
-        apply_response(unit, ids, row, found, "query")
-        if missing_quantity(row, found):
-            unit.enqueue("orders.sync_account", row.account_id)
+        apply_answer(unit, ids, row, found, "query")
     return OrderStatus(row.status)
 
 

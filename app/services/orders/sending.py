@@ -23,7 +23,7 @@ from app.core.ports import Clock, Ids, MarketClock
 from app.models import OrderRow, StrategyInstanceRow
 from app.repositories.unit import Unit, Units
 from app.services.catalogue import TASK as REFRESH
-from app.services.orders.fills import apply_response, missing_quantity
+from app.services.orders.fills import apply_answer
 from app.services.orders.keys import halt_for_key
 from app.services.orders.ports import (
     Checkpoint,
@@ -186,9 +186,7 @@ class OrderSender:
         row = unit.orders.lock(claimed.order_id)
         # Asked for by the order's events, and now: everybody waits for the balances' locks.
         unit.instances.get(row.instance_id)
-        apply_response(unit, self._ids, row, response, "ack")
-        if missing_quantity(row, response):
-            unit.enqueue("orders.sync_account", row.account_id)
+        apply_answer(unit, self._ids, row, response, "ack")
         return OrderStatus(row.status)
 
     def _record_refusal(self, claimed: OrderRow, error: VenueError) -> OrderStatus:

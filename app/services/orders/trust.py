@@ -16,6 +16,7 @@ from app.core.errors import Conflict, TidemarkError
 from app.core.events import body, topic
 from app.models import AccountRow
 from app.repositories.unit import Unit, Units
+from app.services.alarms import tell_alarm
 
 #: Why a NEW order waits; the end of the comparison looks for exactly this.
 WAITS: Final = "waits until the account has been compared with its venue"
@@ -53,18 +54,13 @@ def record_failure(unit: Unit, account_id: str, error: TidemarkError) -> None:
         _raise_epoch(unit, account, "out of sight: " + error.message)
     elif account.sync_failures > 1:
         return
-    unit.emit(
-        topic("risk", "alert", "critical"),
-        body(
-            "alerts.v1",
-            kind="account-not-comparable",
-            text=(
-                f"account {account.name} cannot be compared with {account.exchange}; no new order "
-                f"is sent until it was: {error.message}"
-            ),
-            account_id=account_id,
-            at=unit.now_ms,
-        ),
+    tell_alarm(
+        unit,
+        "critical",
+        "account-not-comparable",
+        f"account {account.name} cannot be compared with {account.exchange}; no new order "
+        f"is sent until it was: {error.message}",
+        account_id=account_id,
     )
 
 

@@ -28,6 +28,7 @@ from app.core.strategies.signal import EmittedSignal, Signal
 from app.core.strategies.updates import OrderUpdate, OwnOrder
 from app.models import OrderEventRow, OrderRow, SignalRow, StrategyInstanceRow
 from app.repositories.unit import Unit, Units
+from app.services.alarms import tell_alarm
 from app.services.orders.records import signal_key, tell_signal
 from app.services.strategies.bars import closed_end, complete, has_seen
 from app.services.strategies.catalogue import ref_of
@@ -310,16 +311,7 @@ class Evaluator:
                 return
             locked.status, locked.error = "failed", error.message[:500]
             locked.updated_at = unit.now_ms
-            unit.emit(
-                topic("risk", "alert", "critical"),
-                body(
-                    "alerts.v1",
-                    kind="strategy-failed",
-                    instance_id=row.id,
-                    text=error.message,
-                    at=unit.now_ms,
-                ),
-            )
+            tell_alarm(unit, "critical", "strategy-failed", error.message, instance_id=row.id)
 
         self._units.run(work)
 

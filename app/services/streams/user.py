@@ -9,12 +9,12 @@ from typing import Final
 import structlog
 
 from app.core.errors import TidemarkError
-from app.core.events import body, topic
 from app.core.exchanges.errors import BadVenueAnswer
 from app.core.exchanges.markets.binance import native_id
 from app.core.exchanges.streaming import StreamClosed, StreamRefused
 from app.core.exchanges.streaming_frames import BalancesChanged, OrderReport
 from app.repositories.unit import Unit
+from app.services.alarms import tell_alarm
 from app.services.streams.leases import Lease, LeaseLost
 from app.services.streams.lines import Tools, keep_open, race
 from app.services.streams.ports import AccountKeys, Keys, UserLine, VenueStreams
@@ -117,18 +117,13 @@ class UserStream:
             await asyncio.sleep(self._tools.timing.backoff_max_s)
 
     def _alarm(self, unit: Unit) -> None:
-        unit.emit(
-            topic("risk", "alert", "warning"),
-            body(
-                "alerts.v1",
-                kind="user-stream-refused",
-                account_id=self._account_id,
-                text=(
-                    "the venue refused the user data stream; fills are found by REST within "
-                    "seconds, but check the account's keys"
-                ),
-                at=unit.now_ms,
-            ),
+        tell_alarm(
+            unit,
+            "warning",
+            "user-stream-refused",
+            "the venue refused the user data stream; fills are found by REST within "
+            "seconds, but check the account's keys",
+            account_id=self._account_id,
         )
 
     async def _read(self, line: UserLine) -> None:

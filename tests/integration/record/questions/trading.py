@@ -66,7 +66,7 @@ def orders(unit: Unit) -> None:
 def order_events(unit: Unit) -> None:
     """Numbered one after another, whoever adds them."""
     order = unit.orders.get(ID)
-    ids = [unit.orders.add_event(order, "k", None, {}, NOW, told=False) for _ in "12"]
+    ids = [unit.orders.add_event(order, "k", None, {}, NOW, to_tell=True) for _ in "12"]
     first, second = unit.orders.events(ID)[-2:]
     assert [first.id, second.id] == ids
     assert [first.seq, second.seq] == [2, 3]
