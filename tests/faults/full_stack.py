@@ -34,8 +34,8 @@ BAR_S: Final = 150.0
 BARS: Final = "*/kline*"
 #: Alarms of a venue, or a record, that was away.
 AWAY: Final = ("account-not-comparable", "instrument-not-trading", "instrument-trading")
-# Pages that take longer than a second are stored one by one, so that there is a middle.
-_SLOW_MS: Final = 1_500
+#: Pages that take longer than a second are stored one by one, so that there is a middle.
+SLOW_MS: Final = 1_500
 _serial = count(1)
 Said = Callable[[str], None]
 
@@ -65,22 +65,18 @@ def until_whole(stack: Stack, jobs: list[str]) -> None:
     until(done, WHOLE_S, "the back-fill is whole")
 
 
-def newest(stack: Stack, symbol: str = SYMBOL, exchange: str = EXCHANGE) -> int:
+def newest(stack: Stack, symbol: str = SYMBOL) -> int:
     """Open time of the last bar that is stored."""
     with stack.parts.units.read() as unit:
-        series = unit.klines.find_series(exchange, symbol, "1m")
+        series = unit.klines.find_series(EXCHANGE, symbol, "1m")
         bounds = unit.klines.bounds(series.id) if series is not None else None
     return 0 if bounds is None else bounds[1]
 
 
-def next_bar(stack: Stack, symbol: str = SYMBOL, exchange: str = EXCHANGE) -> float:
+def next_bar(stack: Stack, symbol: str = SYMBOL) -> float:
     """Wait until one more bar is stored; seconds."""
-    last, begun = newest(stack, symbol, exchange), time.monotonic()
-    until(
-        lambda: newest(stack, symbol, exchange) > last,
-        BAR_S,
-        f"the next bar of {symbol} is stored",
-    )
+    last, begun = newest(stack, symbol), time.monotonic()
+    until(lambda: newest(stack, symbol) > last, BAR_S, f"the next bar of {symbol} is stored")
     return time.monotonic() - begun
 
 
@@ -103,7 +99,7 @@ class BackFill:
         self.stack, self.symbol, self.exchange = stack, symbol, exchange
         self._alarms_after = stack.last_alarm()
         stack.control.clear_faults()  # of one that failed
-        stack.control.add_fault(action="delay", path=BARS, ms=_SLOW_MS)
+        stack.control.add_fault(action="delay", path=BARS, ms=SLOW_MS)
         self.since = self.market_minute() - pages * PAGE * MINUTE
         collection = stack.parts.collection
         plan = collection.plans.create(
@@ -140,7 +136,7 @@ class BackFill:
         until(lambda: (self.job().error or {}).get("code") in codes, BACK_S, f"it waits: {codes}")
 
     def finish(self) -> JobRow:
-        """The venue is well; wait for the end of the job, and for one more live bar."""
+        """The venue is well; wait for the end of the job."""
         self.stack.control.clear_faults()
         until_whole(self.stack, [self.job_id])
         return self.job()
@@ -164,8 +160,14 @@ class BackFill:
         return int((self.job().progress or {}).get("slices_done", 0))
 
     def next_bar(self) -> float:
-        """Wait until one more live bar is stored; seconds."""
-        return next_bar(self.stack, self.symbol, self.exchange)
+        """Wait until the bar that is open now has closed and is stored; seconds."""
+        live, begun = self.market_minute(), time.monotonic()
+        until(
+            lambda: self.span_of(live).state is CoverageState.PRESENT,
+            BAR_S,
+            f"the live bar of {self.symbol} is stored",
+        )
+        return time.monotonic() - begun
 
     def spans(self) -> list[Span]:
         """What is known of each bar from the first wanted one to the last closed one."""
@@ -191,7 +193,8 @@ class BackFill:
             span = self.span_of(open_ts)
             return span.state is state and bool(span.proof or state is CoverageState.PRESENT)
 
-        until(lambda: all(map(seen, open_times)), BAR_S, f"bars of {open_times} are {state}")
+        # That a bar which is still open was left out shows when it and the next one have closed.
+        until(lambda: all(map(seen, open_times)), 2 * BAR_S, f"bars of {open_times} are {state}")
 
     def _known(self, start: int, end: int) -> list[Span]:
         with self.stack.parts.units.read() as unit:
