@@ -13,33 +13,15 @@ import pytest
 import redis
 
 from app.core.market.coverage import CoverageState, account
-from tests.faults.full_stack import MARKS, Said, collecting, until_whole
+from tests.faults.full_stack import AWAY, BAR_S, MARKS, Said, collecting, next_bar, until_whole
 from tests.support.faults import BACK_S, Stack
 from tests.support.waiting import until
 
 pytestmark = MARKS
 MINUTE = 60_000
 KLINES = "/api/v3/klines"
-SYMBOL, OTHER = "BTC/USDT", "ETH/USDT"
-# A bar closes each minute; whoever brings it may have been started again.
-BAR_S = 150.0
+OTHER = "ETH/USDT"
 BAN_S = 40
-AWAY = ("account-not-comparable", "instrument-not-trading", "instrument-trading")
-
-
-def newest(stack: Stack, symbol: str = SYMBOL) -> int:
-    """Open time of the last bar that is stored."""
-    with stack.parts.units.read() as unit:
-        series = unit.klines.find_series("binance", symbol, "1m")
-        bounds = unit.klines.bounds(series.id) if series is not None else None
-    return 0 if bounds is None else bounds[1]
-
-
-def next_bar(stack: Stack, symbol: str = SYMBOL) -> float:
-    """Wait until one more bar is stored; seconds."""
-    last, begun = newest(stack, symbol), time.monotonic()
-    until(lambda: newest(stack, symbol) > last, BAR_S, f"the next bar of {symbol} is stored")
-    return time.monotonic() - begun
 
 
 def test_whoever_asks_the_venue_is_killed_at_once(stack: Stack, said: Said) -> None:

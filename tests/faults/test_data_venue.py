@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
 
 import pytest
 
 from app.core.market.coverage import CoverageState
 from app.models import KlineQuarantineRow
 from app.services.collection.target import target
-from tests.support.data_rehearsal import KLINES, PAGE, DataRehearsal, MidJob
+from tests.support.data_rehearsal import KLINES, PAGE, ROWS, TROUBLE, DataRehearsal, MidJob
 from tests.support.installation import DAY, MINUTE, SYMBOL, Installation, installed
 from tests.support.parts import EXCHANGE
 from tests.support.simulator import SimulatorProcess
@@ -56,23 +55,6 @@ def mended(exchange: SimulatorProcess) -> None:
 
 
 # -- requests that fail ------------------------------------------------------------------------
-
-#: Fault → (rule of the simulator, code that the job shows meanwhile).
-TROUBLE: Final[dict[str, tuple[dict[str, Any], str]]] = {
-    "429": ({"action": "status", "status": 429, "retry_after": 7}, "rate-limited"),
-    "418": ({"action": "status", "status": 418, "retry_after": 120}, "venue-banned"),
-    "403 with a page": ({"action": "body", "body": "html", "status": 403}, "venue-unknown"),
-    "500": ({"action": "error_before", "status": 500}, "venue-unknown"),
-    "502 with a page": ({"action": "body", "body": "html", "status": 502}, "venue-unknown"),
-    "503 afterwards": ({"action": "error_after", "status": 503}, "venue-unknown"),
-    "no connection": ({"action": "refuse"}, "venue-unreachable"),
-    "no reply": ({"action": "lose_reply"}, "venue-unreachable"),
-    "timeout": ({"action": "delay", "ms": 2_500}, "venue-unreachable"),
-    "a page in place of JSON": ({"action": "body", "body": "html"}, "bad-venue-answer"),
-    "truncated JSON": ({"action": "body", "body": "truncated"}, "bad-venue-answer"),
-    "nothing": ({"action": "body", "body": "empty"}, "bad-venue-answer"),
-    "a key twice": ({"action": "body", "body": "duplicate_key"}, "bad-venue-answer"),
-}
 
 
 @pytest.mark.parametrize("name", TROUBLE)
@@ -159,15 +141,6 @@ def quarantined(here: Installation) -> list[KlineQuarantineRow]:
         series = unit.klines.find_series(EXCHANGE, SYMBOL, "1m")
         assert series is not None
         return list(unit.klines.quarantined(series.id, 100_000))
-
-
-#: Body → what the first refused row is refused for.
-ROWS: Final = {
-    "nan": "NaN",
-    "doubled": "not above the one before",
-    "shuffled": "not above the one before",
-    "overlapping": "not above the one before",
-}
 
 
 def spoilt(here: Installation, body: str) -> None:

@@ -27,6 +27,30 @@ _EACH: Final = 6
 _PERIODIC: Final = ("maintenance.sweep", "maintenance.follow_plans")
 _serial = count(1)
 
+#: Fault → (rule of the simulator, code that the job shows meanwhile).
+TROUBLE: Final[dict[str, tuple[dict[str, Any], str]]] = {
+    "429": ({"action": "status", "status": 429, "retry_after": 7}, "rate-limited"),
+    "418": ({"action": "status", "status": 418, "retry_after": 120}, "venue-banned"),
+    "403 with a page": ({"action": "body", "body": "html", "status": 403}, "venue-unknown"),
+    "500": ({"action": "error_before", "status": 500}, "venue-unknown"),
+    "502 with a page": ({"action": "body", "body": "html", "status": 502}, "venue-unknown"),
+    "503 afterwards": ({"action": "error_after", "status": 503}, "venue-unknown"),
+    "no connection": ({"action": "refuse"}, "venue-unreachable"),
+    "no reply": ({"action": "lose_reply"}, "venue-unreachable"),
+    "timeout": ({"action": "delay", "ms": 2_500}, "venue-unreachable"),
+    "a page in place of JSON": ({"action": "body", "body": "html"}, "bad-venue-answer"),
+    "truncated JSON": ({"action": "body", "body": "truncated"}, "bad-venue-answer"),
+    "nothing": ({"action": "body", "body": "empty"}, "bad-venue-answer"),
+    "a key twice": ({"action": "body", "body": "duplicate_key"}, "bad-venue-answer"),
+}
+#: Body of an answer → what its first refused row is refused for.
+ROWS: Final[dict[str, str]] = {
+    "nan": "NaN",
+    "doubled": "not above the one before",
+    "shuffled": "not above the one before",
+    "overlapping": "not above the one before",
+}
+
 
 class KilledError(BaseException):
     """The process is gone; nothing of it runs after this."""

@@ -140,6 +140,10 @@ class SimulatorControl:
         result: list[dict[str, Any]] = self.call("GET", "/faults")["faults"]
         return result
 
+    def remove_fault(self, rule_id: int) -> None:
+        """Remove one fault rule."""
+        self.call("DELETE", f"/faults/{rule_id}")
+
     def clear_faults(self) -> None:
         """Remove every fault rule."""
         self.call("DELETE", "/faults")

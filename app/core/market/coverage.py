@@ -19,6 +19,8 @@ from app.core.market.intervals import HOUR_MS, MINUTE_MS, Interval
 # so long. A bar that is merely late comes within seconds; one outage's repair took under an hour.
 LOOKS_NEEDED: Final = 3
 LOOKING_TIME_MS: Final = HOUR_MS
+# Several plans that want one series look at its gaps one after the other: that is one look.
+ONE_LOOK_MS: Final = MINUTE_MS // 2
 # The first looks come as often as the series is followed, so that a late bar heals within
 # minutes; the later ones are spaced. What stays wrong for an hour is looked at once a day.
 _LOOK_AGAIN_MS: Final = 30 * MINUTE_MS
@@ -50,9 +52,10 @@ class Span:
 
     Attributes:
         proof: how it is known. For a looked-at gap: ``first`` and ``last``, wall times in ms at
-            which the bar's neighbours came without it, and ``looks``, how often; ``quarantined``
-            where the bar came and was refused. For retired bars: ``rule`` and ``keep_days``, and
-            ``since`` and ``at``, when it was applied first and last.
+            which the bar's neighbours came without it, and ``looks``, how often (twice within half
+            a minute is once); ``quarantined`` where the bar came and was refused. For retired
+            bars: ``rule`` and ``keep_days``, and ``since`` and ``at``, when it was applied first
+            and last.
     """
 
     start: int
@@ -183,11 +186,7 @@ def observed_absent(spans: Sequence[Span], start: int, end: int, now_ms: int) ->
     for span in account(spans, start, end):
         if span.state in _SETTLED:
             continue
-        proof = {
-            "first": int(span.proof.get("first", now_ms)),
-            "last": now_ms,
-            "looks": int(span.proof.get("looks", 0)) + 1,
-        }
+        proof = _looked(span.proof, now_ms)
         proven = (
             proof["looks"] >= LOOKS_NEEDED and proof["last"] - proof["first"] >= LOOKING_TIME_MS
         )
@@ -206,14 +205,18 @@ def refused(spans: Sequence[Span], start: int, end: int, reason: str, now_ms: in
     for span in account(spans, start, end):
         if span.state in (CoverageState.PRESENT, CoverageState.RETIRED):
             continue
-        proof = {
-            "first": int(span.proof.get("first", now_ms)),
-            "last": now_ms,
-            "looks": int(span.proof.get("looks", 0)) + 1,
-            "quarantined": reason,
-        }
+        proof = {**_looked(span.proof, now_ms), "quarantined": reason}
         found.append(Span(span.start, span.end, CoverageState.PENDING, proof))
     return found
+
+
+def _looked(proof: Mapping[str, Any], now_ms: int) -> dict[str, int]:
+    """When a gap was looked at first and last, and how often, after one more look."""
+    first, looks = int(proof.get("first", now_ms)), int(proof.get("looks", 0))
+    last = int(proof.get("last", now_ms))
+    if looks and 0 <= now_ms - last < ONE_LOOK_MS:
+        return {"first": first, "last": last, "looks": looks}
+    return {"first": first, "last": now_ms, "looks": looks + 1}
 
 
 def _due(proof: Mapping[str, Any], now_ms: int) -> bool:

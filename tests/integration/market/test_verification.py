@@ -225,6 +225,7 @@ def test_healing_asks_at_once_for_what_was_asked_for_in_vain(database_url: str) 
         plan = world.plan()
         for _ in range(3):
             world.finish(world.service.start(plan.id)[0].id)
+            world.clock.advance(M)
         assert world.service.start(plan.id) == []
         world.list_bars(range(100, 110))
         assert world.service.start(plan.id) == []

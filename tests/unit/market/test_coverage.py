@@ -139,6 +139,16 @@ def test_a_gap_is_the_exchanges_own_only_after_three_looks_over_an_hour() -> Non
     assert proof == {"first": NOW, "last": NOW + 62 * M, "looks": 5}
 
 
+def test_looks_of_several_plans_at_the_same_time_are_one() -> None:
+    """A bar that is late by a minute is still asked for at once, however many plans want it."""
+    spans: list[Span] = []
+    for seconds in (0, 0, 1, 2, 31, 31, 32):
+        now = NOW + seconds * 1_000
+        assert missing(spans, 0, M, now) == [(0, M)]
+        spans = lay(spans, *observed_absent(spans, 0, M, now))
+    assert spans[0].proof == {"first": NOW, "last": NOW + 31_000, "looks": 2}
+
+
 def test_two_looks_prove_nothing_however_far_apart() -> None:
     spans: list[Span] = []
     for hours in (0, 20):
