@@ -72,6 +72,9 @@ def complaint(path: Path, limit_s: float, now: float | None = None) -> str | Non
         return "it has given no sign of life yet"
     if age > limit_s:
         return f"it has been silent for {age:.0f} s"
+    # The clock was set back. One that lives gives the next sign long before anybody acts on this.
+    if age < -limit_s:
+        return f"its last sign of life lies {-age:.0f} s ahead of the clock"
     if said["state"] == STUCK:
         return f"it is stuck: {said['detail']}"
     return None

@@ -285,3 +285,4 @@ def test_a_sign_of_life_needs_no_room(disk: Disk, monkeypatch: pytest.MonkeyPatc
     touch(CONSUMING)
     assert complaint(path, 1) is None
     assert "silent" in str(complaint(path, 1, time.time() + 5))
+    assert "ahead of the clock" in str(complaint(path, 1, time.time() - 3_600))
