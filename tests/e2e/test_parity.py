@@ -142,8 +142,8 @@ def signals(parts: Container, instance_id: str) -> Sequence[SignalRow]:
 def fills(parts: Container, instance_id: str) -> list[tuple[Decimal, Decimal]]:
     """Price and quantity of the live fills, in order."""
     with parts.units.read() as unit:
-        found = unit.ledger.fills_of_instance(instance_id, MOST)
-    return [(fill.price, fill.quantity) for fill in found]
+        newest_first = unit.ledger.fills_of_instance(instance_id, MOST)
+    return [(fill.price, fill.quantity) for fill in reversed(newest_first)]
 
 
 def start_instances(parts: Container, interval: str) -> dict[str, str]:

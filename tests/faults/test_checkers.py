@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
@@ -289,23 +290,23 @@ def test_what_the_venue_did_twice_is_found(here: Installation) -> None:
 def test_a_request_that_left_before_its_row_was_committed_is_found(
     exchange: SimulatorProcess, tmp_path: Path
 ) -> None:
-    rehearsal = Rehearsal(f"sqlite:///{tmp_path / 'record.db'}", exchange, tmp_path)
-    rehearsal.submit(2)
-    parts = rehearsal.parts
-    with parts.units.read() as unit:
-        orders = [row.order_id for row in unit.orders.page(10).rows]
-    assert [parts.sender.send(each) for each in orders] == ["acknowledged", "filled"]
-    world = World(parts, exchange.control)
-    assert world.breaches() == []
-    parts.units.run(
-        lambda unit: unit.session.execute(
-            update(OrderEventRow)
-            .where(OrderEventRow.order_id == orders[0], OrderEventRow.kind == "sending")
-            .values(at=unit.now_ms + 60_000)
+    with closing(Rehearsal(f"sqlite:///{tmp_path / 'record.db'}", exchange, tmp_path)) as rehearsal:
+        rehearsal.submit(2)
+        parts = rehearsal.parts
+        with parts.units.read() as unit:
+            orders = [row.order_id for row in unit.orders.page(10).rows]
+        assert [parts.sender.send(each) for each in orders] == ["acknowledged", "filled"]
+        world = World(parts, exchange.control)
+        assert world.breaches() == []
+        parts.units.run(
+            lambda unit: unit.session.execute(
+                update(OrderEventRow)
+                .where(OrderEventRow.order_id == orders[0], OrderEventRow.kind == "sending")
+                .values(at=unit.now_ms + 60_000)
+            )
         )
-    )
-    assert [each.invariant for each in world.breaches()] == ["O2"]
-    parts.close()
+        assert [each.invariant for each in world.breaches()] == ["O2"]
+        parts.close()
 
 
 def test_an_alarm_must_be_expected(here: Installation) -> None:

@@ -9,6 +9,7 @@ became of each. Every element of the protocol is needed: without any one of them
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -32,11 +33,11 @@ def rehearse(
 ) -> Outcome:
     """One rehearsal from intents to outcome."""
     process = start(seed=seed, weight_limit=0)
-    rehearsal = Rehearsal(database_url, process, data_dir)
-    rehearsal.submit(intents)
-    rehearsal.strike()
-    killed = rehearsal.drive(variant, seed=seed, seconds=seconds)
-    return rehearsal.outcome(killed)
+    with closing(Rehearsal(database_url, process, data_dir)) as rehearsal:
+        rehearsal.submit(intents)
+        rehearsal.strike()
+        killed = rehearsal.drive(variant, seed=seed, seconds=seconds)
+        return rehearsal.outcome(killed)
 
 
 @pytest.mark.timeout(240)

@@ -110,6 +110,10 @@ class Rehearsal:
             lambda unit: unit.instruments.refresh("binance", listed, parts.ids.new, unit.now_ms)
         )
 
+    def close(self) -> None:
+        """Let go of the connections."""
+        self.parts.close()
+
     def submit(self, intents: int) -> None:
         """Half of the intents fill at once, so that their id is free again; half rest."""
         price = self._price()
