@@ -117,6 +117,7 @@ class EmbeddedRuntime:
     Args:
         simulator: options of the simulator child; None starts none.
         api: whether to serve the HTTP API.
+        lock: of the data directory, where the caller holds it already.
 
     Attributes:
         container: every part, once entered.
@@ -127,9 +128,15 @@ class EmbeddedRuntime:
     title: ClassVar[str] = "embedded"
 
     def __init__(
-        self, settings: Settings, simulator: Sequence[str] | None, *, api: bool = True
+        self,
+        settings: Settings,
+        simulator: Sequence[str] | None,
+        *,
+        api: bool = True,
+        lock: RuntimeLock | None = None,
     ) -> None:
         self._settings = settings
+        self._lock = lock
         self._simulator = simulator
         self._api = api
         self._stack = ExitStack()
@@ -162,14 +169,14 @@ class EmbeddedRuntime:
 
     def _start(self, stack: ExitStack) -> None:
         from app.adapters.celery_queue import CeleryQueue
-        from app.repositories.migrating import upgrade_alone
         from app.wiring import Container
         from workers import runtime as worker_runtime
         from workers.celery_app import build_celery
         from workers.streams import StreamsThread
 
         settings = self._settings
-        lock = stack.enter_context(RuntimeLock(settings.data_dir))
+        lock = self._lock or stack.enter_context(RuntimeLock(settings.data_dir))
+        _prepare_record(settings, own_simulator=self._simulator is not None)
         if self._simulator is not None:
             log = settings.data_dir / "simulator.log"
             child = self._child = stack.enter_context(SimulatorChild(self._simulator, log))
@@ -178,7 +185,6 @@ class EmbeddedRuntime:
         celery.set_default()
         self.container = Container(settings, CeleryQueue(celery))
         stack.callback(self.container.close)
-        upgrade_alone(self.container.engine)
         # The lock proves that no other runtime lives: what its predecessor held is free.
         self.container.jobs.free_leases()
         self.container.catalogue.sync_builtins()
@@ -199,6 +205,26 @@ class EmbeddedRuntime:
             stack.callback(server.stop)
             self.api_url = server.start()
         lock.describe(api_url=self.api_url, simulator_url=settings.simulator_url)
+
+
+def _prepare_record(settings: Settings, *, own_simulator: bool) -> None:
+    """Bring the record to this release's schema, and see that it is of the world to be started.
+
+    Raises:
+        WrongWorld: it is of the other; nothing was started.
+    """
+    from app.adapters.celery_queue import NoQueue
+    from app.repositories.migrating import upgrade_alone
+    from app.services.worlds import RecordWorld
+    from app.wiring import Container
+
+    container = Container(settings, NoQueue())
+    try:
+        upgrade_alone(container.engine)
+        simulated = own_simulator or bool(settings.simulator_url)
+        RecordWorld(container.units, simulated=simulated).require()
+    finally:
+        container.close()
 
 
 def ensure_token(container: Container) -> str | None:
@@ -339,6 +365,7 @@ def run_up(*, port: int | None, simulator: bool, full: bool, only: Sequence[str]
     Raises:
         InvalidInput: the settings do not fit.
         Conflict: another runtime holds the data directory.
+        WrongWorld: the record holds the market of the other world.
     """
     from rich.console import Console
 

@@ -43,6 +43,7 @@ _SHARED = (
     "prices",
     "units",
     "bulk_units",
+    "world",
     "budget",
     "addresses",
     "market_clock",
