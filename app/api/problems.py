@@ -42,6 +42,7 @@ _CODES: Final[Mapping[str, int]] = {
     "unsupported-media-type": 415,
     "uri-too-long": 414,
     "trading-halted": 409,
+    "wrong-world": 409,
 }
 _SAFE_KEY: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 

@@ -8,7 +8,6 @@ simulated, and its market moves in lockstep, so the numbers are the same in ever
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from app.cli import demo_view
 from app.cli.full import FullRuntime
+from app.cli.locking import RuntimeLock
 from app.cli.services.machine import ServerError
 from app.cli.services.manager import Services
 from app.cli.up import EmbeddedRuntime, Runtime, wait_for_end
@@ -96,18 +96,23 @@ def run_demo(
         once: end after the summary instead of staying up.
         port: of the API; 0 takes a free one.
         full: on separate processes over private MariaDB, RabbitMQ and Redis, which end with it.
+
+    Raises:
+        Conflict: a demo runs here already; nothing of it was touched.
     """
     console = Console()
     configure_logs("WARNING", "console")
     settings = _settings(port, data_dir, once)
     started = time.monotonic()
-    demo_view.opening(console, settings)
-    shutil.rmtree(settings.data_dir, ignore_errors=True)
     with ExitStack() as stack:
+        # Before anything is removed: the directory may be that of a demo that runs.
+        lock = stack.enter_context(RuntimeLock(settings.data_dir))
+        demo_view.opening(console, settings)
+        lock.clear_directory()
         if full:
             settings = stack.enter_context(_services(settings, console))
         with console.status(f"Starting the {'processes' if full else 'embedded stack'}"):
-            runtime = _started(stack, settings, full=full)
+            runtime = _started(stack, settings, lock, full=full)
         result = Demo(runtime, console).run()
         result.seconds = time.monotonic() - started
         demo_view.closing(console, runtime, result.seconds)
@@ -118,11 +123,11 @@ def run_demo(
     return 0
 
 
-def _started(stack: ExitStack, settings: Settings, *, full: bool) -> Runtime:
+def _started(stack: ExitStack, settings: Settings, lock: RuntimeLock, *, full: bool) -> Runtime:
     options = _simulator_options(settings)
     if not full:
-        return stack.enter_context(EmbeddedRuntime(settings, options))
-    runtime = stack.enter_context(FullRuntime(settings, options))
+        return stack.enter_context(EmbeddedRuntime(settings, options, lock=lock))
+    runtime = stack.enter_context(FullRuntime(settings, options, lock=lock))
     runtime.wait_until_up()
     return runtime
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _POLL_S: Final = 0.1
 _LOOK_S: Final = 1.0
 _UNTAKEN_S: Final = 10.0
+# Kinds of jobs that ask an exchange; a backtest and an import do without.
+_ASKING: Final = ("collection", "verification")
 
 
 def finish_jobs(session: Session, job_ids: Sequence[str]) -> list[JobRow]:
@@ -81,6 +83,8 @@ def _follow(
             look_at = now + _LOOK_S
         if alone:
             _require_exchange(session)
+            if any(row.kind in _ASKING for row in rows):
+                session.container.world.require()
             worker.start()  # nobody is there, or the runtime that was there has gone
         if now - began > _UNTAKEN_S and all(row.attempt == 0 for row in rows):
             began = now

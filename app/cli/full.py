@@ -86,6 +86,7 @@ class FullRuntime:
         simulator: options of a simulated exchange of our own; None starts none.
         only: names of the processes to run; empty for all.
         listener: told of each change of a process.
+        lock: of the data directory, where the caller holds it already.
 
     Attributes:
         container: the parts, for the one who drives the stack.
@@ -102,8 +103,10 @@ class FullRuntime:
         *,
         only: Sequence[str] = (),
         listener: Listener = lambda _name, _what: None,
+        lock: RuntimeLock | None = None,
     ) -> None:
         self._settings = settings
+        self._lock = lock
         # With --only, what is not named is somebody else's: a simulator elsewhere is told by
         # TIDEMARK_SIMULATOR_URL, and nobody here listens for an API that runs elsewhere.
         self._simulator = simulator if not only or "simulator" in only else None
@@ -165,7 +168,7 @@ class FullRuntime:
         from app.wiring.vault import open_vault
 
         settings = self._settings
-        lock = stack.enter_context(RuntimeLock(settings.data_dir))
+        lock = self._lock or stack.enter_context(RuntimeLock(settings.data_dir))
         port = free_port() if self._simulator is not None else 0
         if self._simulator is not None:
             settings = settings.model_copy(update={"simulator_url": f"http://127.0.0.1:{port}"})
@@ -174,6 +177,7 @@ class FullRuntime:
         )
         stack.callback(self.container.close)
         upgrade_alone(self.container.engine)
+        self.container.world.require()
         self.container.catalogue.sync_builtins()
         self.new_token = ensure_token(self.container)
         handle = self._listen(stack) if self._serves else -1
@@ -268,6 +272,7 @@ def run_full(options: UpOptions, simulator_options: Callable[[Settings], list[st
         InvalidInput: the settings do not fit.
         Conflict: another runtime holds the data directory.
         Unavailable: a service does not answer, or the supervisor failed.
+        WrongWorld: the record holds the market of the other world.
     """
     from rich.console import Console
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 from types import TracebackType
@@ -78,6 +79,22 @@ class RuntimeLock:
         text = json.dumps({"pid": os.getpid(), **facts}) + "\n"
         os.ftruncate(self._handle, 0)
         os.pwrite(self._handle, text.encode(), 0)
+
+    def clear_directory(self) -> None:
+        """Remove everything in the data directory but the lock itself, which its holder keeps.
+
+        Raises:
+            InvalidInput: something in it cannot be removed.
+        """
+        assert self._handle is not None  # noqa: S101 - only its holder may
+        try:
+            for entry in self._path.parent.iterdir():
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry)
+                elif entry != self._path:
+                    entry.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._unusable(error) from None
 
     def held_by_other(self) -> bool:
         """Whether another process holds the lock now."""

@@ -66,6 +66,8 @@ def show_version(
     emit(as_json, {"version": __version__}, lambda console: console.print(__version__))
 
 
+# What was asked for does not fit this installation: as little use to try again as bad input.
+_MISFITS = frozenset({"already-running", "wrong-world"})
 # Ctrl-C, as every shell counts it; Typer turns the exception into it.
 _INTERRUPTED = 128 + 2
 
@@ -114,7 +116,7 @@ def _failed(error: Exception) -> int:
 
     if isinstance(error, TidemarkError):
         _say(error.message)
-        return 2 if isinstance(error, InvalidInput) else 1
+        return 2 if isinstance(error, InvalidInput) or error.error_code in _MISFITS else 1
     if _is_database(error):
         _say(f"the database cannot be used ({type(error).__name__}); see: tidemark doctor")
         return 1

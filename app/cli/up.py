@@ -117,6 +117,7 @@ class EmbeddedRuntime:
     Args:
         simulator: options of the simulator child; None starts none.
         api: whether to serve the HTTP API.
+        lock: of the data directory, where the caller holds it already.
 
     Attributes:
         container: every part, once entered.
@@ -127,9 +128,15 @@ class EmbeddedRuntime:
     title: ClassVar[str] = "embedded"
 
     def __init__(
-        self, settings: Settings, simulator: Sequence[str] | None, *, api: bool = True
+        self,
+        settings: Settings,
+        simulator: Sequence[str] | None,
+        *,
+        api: bool = True,
+        lock: RuntimeLock | None = None,
     ) -> None:
         self._settings = settings
+        self._lock = lock
         self._simulator = simulator
         self._api = api
         self._stack = ExitStack()
@@ -162,14 +169,14 @@ class EmbeddedRuntime:
 
     def _start(self, stack: ExitStack) -> None:
         from app.adapters.celery_queue import CeleryQueue
-        from app.repositories.migrating import upgrade_alone
         from app.wiring import Container
         from workers import runtime as worker_runtime
         from workers.celery_app import build_celery
         from workers.streams import StreamsThread
 
         settings = self._settings
-        lock = stack.enter_context(RuntimeLock(settings.data_dir))
+        lock = self._lock or stack.enter_context(RuntimeLock(settings.data_dir))
+        _prepare_record(settings, own_simulator=self._simulator is not None)
         if self._simulator is not None:
             log = settings.data_dir / "simulator.log"
             child = self._child = stack.enter_context(SimulatorChild(self._simulator, log))
@@ -178,7 +185,6 @@ class EmbeddedRuntime:
         celery.set_default()
         self.container = Container(settings, CeleryQueue(celery))
         stack.callback(self.container.close)
-        upgrade_alone(self.container.engine)
         # The lock proves that no other runtime lives: what its predecessor held is free.
         self.container.jobs.free_leases()
         self.container.catalogue.sync_builtins()
@@ -188,17 +194,39 @@ class EmbeddedRuntime:
         worker_runtime.install(self.container)
         stack.callback(worker_runtime.install, None)
         self.container.start_background()
+        crew: list[EmbeddedWorker | _Beat] = []
+        stack.callback(_stop_together, crew)
         for queues, threads in pools(settings.worker_threads):
-            stack.callback(EmbeddedWorker(celery, queues, threads).start().stop)
+            crew.append(EmbeddedWorker(celery, queues, threads).start())
         # Before the workers are asked to stop: what runs in a strategy host would hold them.
         stack.callback(self.container.interrupt)
         stack.callback(StreamsThread(self.container).start().stop)
-        stack.callback(_Beat(celery).start().stop)
+        crew.append(_Beat(celery).start())
         if self._api:
             server = _ApiServer(self.container)
             stack.callback(server.stop)
             self.api_url = server.start()
         lock.describe(api_url=self.api_url, simulator_url=settings.simulator_url)
+
+
+def _prepare_record(settings: Settings, *, own_simulator: bool) -> None:
+    """Bring the record to this release's schema, and see that it is of the world to be started.
+
+    Raises:
+        WrongWorld: it is of the other; nothing was started.
+    """
+    from app.adapters.celery_queue import NoQueue
+    from app.repositories.migrating import upgrade_alone
+    from app.services.worlds import RecordWorld
+    from app.wiring import Container
+
+    container = Container(settings, NoQueue())
+    try:
+        upgrade_alone(container.engine)
+        simulated = own_simulator or bool(settings.simulator_url)
+        RecordWorld(container.units, simulated=simulated).require()
+    finally:
+        container.close()
 
 
 def ensure_token(container: Container) -> str | None:
@@ -287,6 +315,15 @@ class _Beat:
         self._service.stop()
 
 
+def _stop_together(crew: Sequence[EmbeddedWorker | _Beat]) -> None:
+    """Stop all at once: a worker looks up every two seconds, and beat every second."""
+    stoppers = [threading.Thread(target=each.stop, name="stopper") for each in crew]
+    for each in stoppers:
+        each.start()
+    for each in stoppers:
+        each.join()
+
+
 class _ApiServer:
     """uvicorn on a thread, one process: queue and bus live here too."""
 
@@ -339,6 +376,7 @@ def run_up(*, port: int | None, simulator: bool, full: bool, only: Sequence[str]
     Raises:
         InvalidInput: the settings do not fit.
         Conflict: another runtime holds the data directory.
+        WrongWorld: the record holds the market of the other world.
     """
     from rich.console import Console
 

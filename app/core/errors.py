@@ -6,6 +6,7 @@
     ├── Conflict            the state of the system forbids it now
     ├── NotFound            no such row
     ├── Unavailable         a part that is needed is down or not ready
+    │   └── WrongWorld      the record holds the simulated market and the real one is asked for
     └── VenueError          see ``app.core.exchanges.errors``
 
 Each error carries a stable ``code`` (kebab-case, shown by the API as the problem's code)
@@ -56,3 +57,9 @@ class Unavailable(TidemarkError):
     """A component that the request needs is down or not ready."""
 
     code = "unavailable"
+
+
+class WrongWorld(Unavailable):
+    """The record and what is configured are of two worlds: the simulated market, and the real."""
+
+    code = "wrong-world"

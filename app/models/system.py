@@ -119,3 +119,14 @@ class StandingAlarmRow(Base):
     name: Mapped[str] = mapped_column(String(190), primary_key=True)
     since: Mapped[int] = mapped_column(Millis)
     text: Mapped[str] = mapped_column(String(300))
+
+
+class RecordWorldRow(Base):
+    """Whose market the record holds: one row, written at the first use and never changed."""
+
+    __tablename__ = "record_world"
+    __table_args__ = table()
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)  # always 1
+    world: Mapped[str] = mapped_column(Word)  # simulated | real
+    since: Mapped[int] = mapped_column(Millis)

@@ -1,15 +1,25 @@
-"""Schedule runs, leases, tokens, bans and standing alarms."""
+"""Schedule runs, leases, tokens, bans, standing alarms, and whose market the record holds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from sqlalchemy import CursorResult, delete, func, select
 from sqlalchemy.exc import IntegrityError
 
-from app.models import ApiTokenRow, LeaseRow, ScheduleRunRow, StandingAlarmRow, VenueBanRow
+from app.models import (
+    ApiTokenRow,
+    LeaseRow,
+    RecordWorldRow,
+    ScheduleRunRow,
+    StandingAlarmRow,
+    VenueBanRow,
+)
 from app.repositories.base import Repository
+
+# The key of the one row that says whose market the record holds.
+_WORLD: Final = 1
 
 
 class SystemRepository(Repository):
@@ -152,3 +162,21 @@ class SystemRepository(Repository):
         """Note that a condition has ended; False if it did not stand."""
         ended = self._session.execute(delete(StandingAlarmRow).where(StandingAlarmRow.name == name))
         return cast("CursorResult[Any]", ended).rowcount == 1
+
+    def world(self) -> str | None:
+        """Whose market the record holds; None before its first use."""
+        row = self._session.get(RecordWorldRow, _WORLD)
+        return None if row is None else row.world
+
+    def claim_world(self, world: str, now_ms: int) -> str:
+        """Write down whose market the record holds where nobody has yet; what it then holds.
+
+        Raises:
+            IntegrityError: another process was faster; asked again, it is the other's word.
+        """
+        held = self.world()
+        if held is not None:
+            return held
+        self._session.add(RecordWorldRow(id=_WORLD, world=world, since=now_ms))
+        self._session.flush()
+        return world

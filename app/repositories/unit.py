@@ -213,7 +213,7 @@ class Unit:
 
     @cached_property
     def system(self) -> SystemRepository:
-        """Schedule runs, leases, tokens, bans and standing alarms."""
+        """Schedule runs, leases, tokens, bans, standing alarms, and the record's world."""
         return SystemRepository(self.session)
 
     @cached_property

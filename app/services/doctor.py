@@ -101,6 +101,19 @@ def check_migrations(
     )
 
 
+def check_world(recorded: str | None, require: Callable[[], None]) -> tuple[bool, str]:
+    """Whether the record holds the market that is configured.
+
+    Args:
+        recorded: whose market it holds; None before its first use.
+        require: raises ``WrongWorld`` where it is not the configured one.
+    """
+    if recorded is None:
+        return True, "the record holds no market yet; its first use decides: simulated or real"
+    require()
+    return True, f"the record holds the {recorded} market, which is the one that is configured"
+
+
 def check_broker(name: str, ping: Callable[[], None] | None) -> tuple[bool, str]:
     """Whether the broker takes a connection; embedded has none of its own."""
     if ping is None:

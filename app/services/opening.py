@@ -53,9 +53,11 @@ class AccountOpener:
         if account.status != "opening" or not is_due:
             return
         try:
+            # First: an account whose venue is not configured asks for nothing.
+            adapter = self._desks.open(account_id).adapter
             # Before the balances: a trade in between is found as a difference, never posted twice.
             opened_ts = self._market_clock.now_ms(account.exchange)
-            held = self._desks.open(account_id).adapter.get_balance()
+            held = adapter.get_balance()
         except (VenueError, Unavailable) as error:
             failure = error
             self._units.run(lambda unit: _failed(unit, account_id, failure))

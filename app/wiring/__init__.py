@@ -44,6 +44,7 @@ _SHARED = (
     "prices",
     "units",
     "bulk_units",
+    "world",
     "budget",
     "addresses",
     "market_clock",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from app.core.exchanges.trading import QUERY_WINDOW_MS, trade_adapter
@@ -46,6 +48,7 @@ class Desks:
         container = self._container
         with container.units.read() as unit:
             account = unit.accounts.get(account_id)
+        container.world.admit(account)
         credentials = container.vault.open(account_id, account.sealed_credentials)
         adapter = trade_adapter(
             account.exchange,
@@ -57,3 +60,23 @@ class Desks:
             venue_clock=container.venue_clock(account.exchange),
         )
         return account.exchange, adapter
+
+
+class SimulatedAccounts:
+    """Opens accounts at the simulated exchange; see ``app.services.accounts.SimulatedVenue``."""
+
+    def __init__(self, container: TradingParts) -> None:
+        self._container = container
+
+    def open_account(
+        self, exchange: str, name: str, balances: Mapping[str, Decimal]
+    ) -> dict[str, str]:
+        """A new account with these free balances; its ``apiKey`` and ``secret``.
+
+        Raises:
+            Unavailable: no simulated exchange is configured, or it does not answer.
+            WrongWorld: the record holds the real market.
+        """
+        if self._container.settings.simulator_url:
+            self._container.world.require()
+        return self._container.simulator.open_account(exchange, name, balances)

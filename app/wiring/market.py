@@ -52,7 +52,9 @@ class MarketParts(PlatformParts):
 
         Raises:
             UnknownName: there is no adapter for it.
+            WrongWorld: the record holds the market of the other world.
         """
+        self.world.require()
         with self._lock:
             known = self._markets.get(exchange)
             if known is None:

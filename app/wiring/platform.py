@@ -25,6 +25,7 @@ from app.services.outbox import OutboxPublisher, OutboxRelay
 from app.services.queries import Queries
 from app.services.schedule import Schedule, ScheduleWatch
 from app.services.tokens import TokenService
+from app.services.worlds import RecordWorld
 from app.wiring.addresses import make_addresses
 from app.wiring.bans import Bans
 from app.wiring.messaging import LivePrices, make_budget, make_bus, make_dead_letters, make_prices
@@ -67,6 +68,11 @@ class PlatformParts:
     def bulk_units(self) -> Units:
         """Transactions that store klines."""
         return Units(self.bulk_engine, self.clock, self.queue, self.publisher)
+
+    @cached_property
+    def world(self) -> RecordWorld:
+        """Whose market the record holds, asked before any venue is."""
+        return RecordWorld(self.units, simulated=bool(self.settings.simulator_url))
 
     # -- between processes ---------------------------------------------------------------
 

@@ -26,7 +26,7 @@ from app.services.orders.triggers import OrderTriggers
 from app.services.orders.trust import TradingGate
 from app.services.restoring import RestoredRecord
 from app.services.risk import RiskService
-from app.wiring.desks import Desks
+from app.wiring.desks import Desks, SimulatedAccounts
 from app.wiring.market import MarketParts
 from app.wiring.vault import open_vault
 
@@ -66,7 +66,7 @@ class TradingParts(MarketParts):
             self.vault,
             self.market_data,
             self.market_clock,
-            self.simulator,
+            SimulatedAccounts(self),
             self.settings.reporting_currency,
             time.sleep,
         )

@@ -214,7 +214,7 @@ def test_the_dead_come_back_commands_find_it_and_ctrl_c_drains(home: Path) -> No
         assert shown.returncode == 0, shown.stderr
         assert {each["name"] for each in json.loads(shown.stdout)["processes"]} == set(before)
         second = stack.tidemark("up", "--full")
-        assert second.returncode == 1
+        assert second.returncode == 2
         assert "another Tidemark runs" in second.stderr
 
         for name in ("worker:orders", "beat", "api:1"):

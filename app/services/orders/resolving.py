@@ -50,8 +50,8 @@ class OrderResolver:
         if is_halted:
             return self._again_later(order, "the account's key was refused", HALTED_PAUSE_MS)
         try:
-            market_now = self._market_clock.now_ms(order.exchange)
             desk = self._desks.cancel_desk(order.account_id)
+            market_now = self._market_clock.now_ms(order.exchange)
             # Judged before the query: what the venue could still accept later is not absent yet.
             settled = self._settled(order, desk)
             response = self._lookup(desk, order)

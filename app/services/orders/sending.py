@@ -80,10 +80,11 @@ class OrderSender:
             account = unit.accounts.get(order.account_id)
             may_send, must_ask = is_trusted(account), asks_first(account, unit.now_ms)
         try:
+            # Before the venue's clock: an account whose venue is not configured asks for nothing.
+            desk = self._desks.open(order.account_id) if may_send else None
             market_now = self._market_clock.now_ms(order.exchange)
-            if not may_send:
+            if desk is None:
                 return self._units.run(lambda unit: self._hold_back(unit, order, market_now))
-            desk = self._desks.open(order.account_id)
             found = _asked(desk, order) if must_ask else None
         except TidemarkError as error:
             return self._postpone(order.order_id, order.attempt, error)

@@ -98,9 +98,10 @@ class AccountSync:
         if account.status != "active" or now < account.sync_not_before:
             return 0
         try:
+            # First: an account whose venue is not configured asks for nothing.
+            adapter = self._desks.cancel_desk(account_id).adapter
             # Read before asking: what happens at the venue meanwhile belongs to the next sweep.
             seen_ts = self._market_clock.now_ms(account.exchange)
-            adapter = self._desks.cancel_desk(account_id).adapter
             comparison = Comparison(account_id, account.epoch, locks, self._timing.settle_ms)
             visit = _Visit(account, adapter, comparison)
             has_asked = self._compare(visit) if is_due else self._sweep(visit)

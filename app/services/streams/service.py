@@ -39,6 +39,7 @@ class StreamParts:
     Attributes:
         arrivals: where bars are stored.
         venues: where sockets are opened, by exchange.
+        account_kinds: kinds of accounts that have a user data stream here.
         keys: opens an account's keys.
         on_prices: is told of new prices; blocks.
         owner: name of this process, different after each start.
@@ -55,6 +56,7 @@ class StreamParts:
     ids: Ids
     markets: Callable[[str], MarketAdapter]
     venues: Mapping[str, VenueStreams]
+    account_kinds: frozenset[str]
     keys: Keys
     on_prices: Callable[[Sequence[MarketData]], object]
     owner: str
@@ -148,7 +150,9 @@ class StreamService:
 
     def _ask(self) -> tuple[Wanted, dict[str, Lease]]:
         with self._parts.units.read() as unit:
-            found = wanted(unit, frozenset(self._parts.venues), self._shards)
+            found = wanted(
+                unit, frozenset(self._parts.venues), self._parts.account_kinds, self._shards
+            )
         return found, self._leases.update([*found.shards, *found.accounts])
 
     def _start(self, tools: Tools, now_wanted: Wanted, name: str, lease: Lease) -> None:

@@ -14,8 +14,6 @@ from app.services.collection.target import kept_by
 
 #: Sockets among which a venue's symbols are divided, whatever the number of processes.
 SHARDS: Final = 4
-#: Account kinds that have a user data stream.
-_STREAMED: Final = ("simulated", "live")
 # What bars of other intervals are derived from where they are not collected themselves.
 _FINEST: Final = "1m"
 
@@ -33,10 +31,15 @@ class Wanted:
     accounts: dict[str, str] = field(default_factory=dict)
 
 
-def wanted(unit: Unit, venues: frozenset[str], shards: int = SHARDS) -> Wanted:
+def wanted(
+    unit: Unit, venues: frozenset[str], kinds: frozenset[str], shards: int = SHARDS
+) -> Wanted:
     """Feeds of enabled plans, running instances and triggers; accounts that may have orders.
 
     An account that is halted still has orders that may fill; only a disabled one has none.
+
+    Args:
+        kinds: of the accounts whose venue can be reached from here.
     """
     feeds = _feeds(unit, venues)
     parted: dict[tuple[str, int], set[Feed]] = defaultdict(set)
@@ -50,7 +53,7 @@ def wanted(unit: Unit, venues: frozenset[str], shards: int = SHARDS) -> Wanted:
         {
             f"stream:user:{row.id}": row.id
             for row in unit.accounts.all()
-            if row.kind in _STREAMED
+            if row.kind in kinds
             and row.status not in ("disabled", "halted")
             and row.exchange in venues
         },

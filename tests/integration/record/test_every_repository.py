@@ -49,6 +49,7 @@ STORIES: tuple[Callable[[Unit], None], ...] = (
     platform.schedule_and_leases,
     platform.tokens_and_bans,
     platform.alarms_and_waits,
+    platform.world,
     platform.outbox,
     platform.sent_events,
     platform.audit,

@@ -243,7 +243,7 @@ def test_an_instance_on_derived_bars_gets_no_series_of_its_own(here: Installatio
     here.plan(bars=180)
     here.instance(here.account(), "counter", interval="1h")
     with here.parts.units.read() as unit:
-        found = wanted(unit, frozenset({EXCHANGE}))
+        found = wanted(unit, frozenset({EXCHANGE}), frozenset({"simulated"}))
     feeds = {feed for _, part in found.shards.values() for feed in part}
     assert feeds == {Feed(FeedKind.KLINE, SYMBOL, "1m"), Feed(FeedKind.TICKER, SYMBOL)}
 

@@ -43,6 +43,12 @@ def alarms_and_waits(unit: Unit) -> None:
     assert unit.system.last_run("t") is None
 
 
+def world(unit: Unit) -> None:
+    assert unit.system.world() is None
+    assert unit.system.claim_world("real", NOW) == "real"
+    assert unit.system.claim_world("simulated", NOW) == unit.system.world() == "real"
+
+
 def outbox(unit: Unit) -> None:
     unit.emit("risk.alert.info", {"schema": "alerts.v1"})
     later = unit.now_ms + 1
