@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
 from enum import StrEnum
+from io import StringIO
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 from urllib.parse import unquote, urlsplit
@@ -32,11 +34,12 @@ from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
     EnvSettingsSource,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    YamlConfigSettingsSource,
 )
 
+from app.config_file import read_settings_file
 from app.core.errors import InvalidInput
 from app.core.exchanges.proxies import named_proxies
 from app.core.security.passwords import LEAST_LENGTH, is_weak
@@ -167,7 +170,7 @@ class Settings(BaseSettings):
         del dotenv_settings, file_secret_settings
         dotenv = DotEnvSettingsSource(settings_cls, env_file=home() / ".env")
         places = (init_settings(), _environment(env_settings), _environment(dotenv))
-        yaml = YamlConfigSettingsSource(settings_cls, yaml_file=_yaml_file(places))
+        yaml = InitSettingsSource(settings_cls, init_kwargs=_of_yaml(_yaml_file(places)))
         return init_settings, env_settings, dotenv, yaml
 
     @field_validator("log_level")
@@ -308,12 +311,24 @@ def load_settings(**overrides: object) -> Settings:
         _refuse_unknown_names()
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
-        problems = [_problem(each) for each in error.errors(include_input=False, include_url=False)]
+        in_file = _only_in_yaml(overrides)
+        problems = [
+            _problem(each, in_file) for each in error.errors(include_input=False, include_url=False)
+        ]
         raise InvalidInput("; ".join(problems), code="invalid-settings") from None
-    except UnicodeDecodeError:
-        raise InvalidInput(
-            "the file .env is not UTF-8; save it in that encoding", code="invalid-settings"
-        ) from None
+
+
+def settings_or_exit() -> Settings:
+    """The settings of a process that somebody else's command starts, such as ``celery -A``.
+
+    Raises:
+        SystemExit: 2; what is wrong with them stands on stderr, one sentence for each.
+    """
+    try:
+        return load_settings()
+    except InvalidInput as error:
+        sys.stderr.write(f"tidemark: {error.message}\n")
+        raise SystemExit(2) from None
 
 
 def home() -> Path:
@@ -360,6 +375,24 @@ def _yaml_file(places: tuple[dict[str, object], ...]) -> Path:
     return _ROOT / "config" / "environments" / f"{Path(str(name)).name}.yaml"
 
 
+def _of_yaml(path: Path) -> dict[str, Any]:
+    """What the environment's YAML file gives, each setting by the name of its field."""
+    return read_settings_file(path, _shown_file(path), Settings.model_fields)
+
+
+def _shown_file(path: Path) -> str:
+    return str(path.relative_to(_ROOT))
+
+
+def _only_in_yaml(overrides: Mapping[str, object]) -> Mapping[str, str]:
+    """The YAML file of each setting that nothing before it gives, by the field's name."""
+    dotenv = DotEnvSettingsSource(Settings, env_file=home() / ".env")
+    name = os.environ.get(f"{_PREFIX}ENVIRONMENT") or dotenv.env_vars.get("tidemark_environment")
+    path = _yaml_file((dict(overrides), {"environment": name}))
+    said = {each.removeprefix(_PREFIX).lower() for each in given_names()} | set(overrides)
+    return {field: _shown_file(path) for field in _of_yaml(path) if field not in said}
+
+
 def _refuse_no_home() -> None:
     """Refuse a home that is not there: an empty installation would begin at a misspelt name."""
     if not home().is_dir():
@@ -374,13 +407,25 @@ def _refuse_lines_of_dotenv() -> None:
     path = home() / ".env"
     if not path.is_file():
         return
-    with path.open(encoding="utf-8") as file:
-        for line in parse_stream(file):
-            if line.error or (line.key is not None and line.value is None):
-                raise InvalidInput(
-                    f"the file .env, line {line.original.line}, sets nothing; write NAME=value",
-                    code="invalid-settings",
-                )
+    for line in parse_stream(StringIO(_text_of_dotenv(path))):
+        if line.error or (line.key is not None and line.value is None):
+            raise InvalidInput(
+                f"the file .env, line {line.original.line}, sets nothing; write NAME=value",
+                code="invalid-settings",
+            )
+
+
+def _text_of_dotenv(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InvalidInput(
+            "the file .env is not UTF-8; save it in that encoding", code="invalid-settings"
+        ) from None
+    except OSError as error:
+        raise InvalidInput(
+            f"the file .env cannot be read: {error.strerror}", code="invalid-settings"
+        ) from None
 
 
 def _refuse_unknown_names() -> None:
@@ -398,12 +443,15 @@ def _refuse_unknown_names() -> None:
         raise InvalidInput("; ".join(problems), code="invalid-settings")
 
 
-def _problem(error: Mapping[str, Any]) -> str:
-    """One of pydantic's errors, by the name of the variable that a person sets."""
+def _problem(error: Mapping[str, Any], in_file: Mapping[str, str]) -> str:
+    """One of pydantic's errors, by the name that a person sets: a variable or a file's key."""
     reason = field_words(str(error["type"]), error.get("ctx") or {}, str(error["msg"]), _FORMS)
     if not error["loc"]:
         return reason  # settings that do not fit together name themselves
     name = str(error["loc"][0]).upper()  # an alias, or the name of the field
     if name == "TIDEMARK_LOG_LEVEL" and name not in given_names() and "LOG_LEVEL" in os.environ:
         return f"LOG_LEVEL: {reason}"  # the one name that others use as well
-    return f"{_PREFIX}{name.removeprefix(_PREFIX)}: {reason}"
+    name = name.removeprefix(_PREFIX)
+    if name.lower() in in_file:
+        return f"the file {in_file[name.lower()]}, {name.lower()}: {reason}"
+    return f"{_PREFIX}{name}: {reason}"

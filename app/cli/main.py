@@ -134,12 +134,11 @@ def _logged(error: Exception) -> str:
     import traceback
 
     from app.config import home, load_settings
-    from app.core.errors import InvalidInput
     from app.logs import redacted
 
     try:
         directory = load_settings().data_dir
-    except InvalidInput:  # told before: the command could not begin without them
+    except Exception:  # noqa: BLE001 - whatever fails here, the first error is what is told
         directory = home() / "var"
     path = directory / "cli-errors.log"
     try:

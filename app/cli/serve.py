@@ -26,13 +26,13 @@ def main(arguments: list[str] | None = None) -> None:
     import uvicorn
 
     from app.adapters.celery_queue import CeleryQueue, make_celery
-    from app.config import load_settings
+    from app.config import settings_or_exit
     from app.logs import configure_logs
     from app.main import create_app
     from app.wiring import Container
 
     given = _parse(arguments)
-    settings = load_settings()
+    settings = settings_or_exit()
     configure_logs(settings.log_level, settings.log_format)
     # It takes in exchange keys, seals them, and can read none: see `app.services.opening`.
     container = Container(

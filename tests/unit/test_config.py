@@ -11,7 +11,7 @@ from app.adapters.celery_queue import NoQueue
 from app.cli.locking import RuntimeLock
 from app.cli.supervision.table import beat_arguments
 from app.cli.up import _market_options
-from app.config import Environment, Settings, home, is_loopback, load_settings
+from app.config import Environment, Settings, home, is_loopback, load_settings, settings_or_exit
 from app.core.errors import InvalidInput
 from app.wiring import Container
 
@@ -90,6 +90,78 @@ def test_dotenv_chooses_the_yaml_file_and_the_environment_wins_over_it(
     assert load_settings().log_format == "json"  # config/environments/staging.yaml
     monkeypatch.setenv("TIDEMARK_ENVIRONMENT", "testing")
     assert load_settings().log_format == "console"
+
+
+@pytest.fixture
+def yaml_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The environment's YAML file of a checkout of its own."""
+    monkeypatch.setattr("app.config._ROOT", tmp_path)
+    made = tmp_path / "config" / "environments" / "development.yaml"
+    made.parent.mkdir(parents=True)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("log_format: [a", ", line 1, is no YAML: expected ',' or ']'"),
+        ("log_level: INFO\n? [1,2]\n: 3", ", line 2, is no YAML: found unhashable key"),
+        ("a: !!python/object:os.system x", ", line 1, is no YAML: could not determine"),
+        ("- log_level", " must hold lines such as `api_port: 8700`"),
+        ("log_level", " must hold lines such as"),
+        ("1: 2", ": '1' is no setting of Tidemark"),
+        ("log_levle: INFO", ": 'log_levle' is no setting of Tidemark; did you mean log_level?"),
+        ("LOG_LEVEL: INFO", "did you mean log_level?"),
+        ("log_level: 2026-13-45", " holds a value that cannot be read"),
+        ("log_level: \x07", " is no YAML: special characters are not allowed"),
+        ("api_port: eighty", ", api_port: write a whole number"),
+        ("log_level: loud", ", log_level: use DEBUG"),
+    ],
+)
+def test_a_broken_yaml_file_is_one_sentence_with_its_name(
+    yaml_file: Path, text: str, sentence: str
+) -> None:
+    yaml_file.write_text(text)
+    with pytest.raises(InvalidInput) as refusal:
+        load_settings()
+    assert refusal.value.message.startswith("the file config/environments/development.yaml")
+    assert sentence in refusal.value.message
+    assert refusal.value.error_code == "invalid-settings"
+
+
+def test_a_yaml_file_in_another_encoding_or_that_is_none_is_named(yaml_file: Path) -> None:
+    yaml_file.write_bytes("api_host: caf\u00e9".encode("latin-1"))
+    with pytest.raises(InvalidInput, match=r"development\.yaml is not UTF-8"):
+        load_settings()
+    yaml_file.unlink()
+    yaml_file.mkdir()
+    with pytest.raises(InvalidInput, match=r"development\.yaml cannot be read: Is a directory"):
+        load_settings()
+
+
+def test_a_value_is_told_by_the_variable_that_covers_the_file(
+    yaml_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yaml_file.write_text("# nothing else\napi_port: 9001\n")
+    assert load_settings().api_port == 9001
+    monkeypatch.setenv("TIDEMARK_API_PORT", "eighty")
+    with pytest.raises(InvalidInput, match=r"^TIDEMARK_API_PORT: write a whole number"):
+        load_settings()
+
+
+def test_an_empty_yaml_file_sets_nothing(yaml_file: Path) -> None:
+    yaml_file.write_text("# later\n")
+    assert load_settings().api_port == 8700
+
+
+def test_what_another_program_starts_ends_with_2_and_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TIDEMARK_API_PORT", "eighty")
+    with pytest.raises(SystemExit) as end:
+        settings_or_exit()
+    assert end.value.code == 2
+    assert capsys.readouterr().err == "tidemark: TIDEMARK_API_PORT: write a whole number\n"
 
 
 def test_dotenv_in_another_encoding_is_one_sentence(tmp_path: Path) -> None:
