@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -27,6 +28,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -55,11 +57,23 @@ _URLS: Final = (
     "flower_broker_url",
     "flower_broker_api",
 )
+# What each of them may begin with, and how it is written; see ``database_url`` for its own.
+_SCHEMES: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
+    "broker_url": (("memory", "amqp", "amqps"), "memory:// or amqp://user:password@host/vhost"),
+    "redis_url": (("redis", "rediss", "unix"), "redis://:password@host:6379/0"),
+    "flower_broker_url": (("amqp", "amqps"), "amqp://user:password@host/vhost"),
+    "flower_broker_api": (("http", "https"), "http://user:password@host:15672/api/"),
+    "simulator_url": (("http",), "http://127.0.0.1:port"),
+}
 # Read elsewhere, without a setting: by the command line, the benchmarks and the tests.
 _OTHER_NAMES: Final = ("HOME", "DEBUG", "BENCH_DATABASE_URL", "HEARTBEAT_FILE")
 _OTHER_PREFIX: Final = "TEST_"
 _VENUES: Final = "^[a-z0-9_, ]*$"
 _CURRENCY: Final = "^[A-Z0-9]{2,12}$"
+_HOST_NAME: Final = re.compile(
+    r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?"
+    r"(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?"
+)
 _FORMS: Final[Mapping[str, str]] = {
     _VENUES: "write venues as in okx, bybit; or all",
     _CURRENCY: "write a currency as in USDT",
@@ -79,6 +93,7 @@ class Settings(BaseSettings):
     """The settings of one process."""
 
     model_config = SettingsConfigDict(
+        allow_inf_nan=False,
         env_prefix=_PREFIX,
         extra="ignore",
         frozen=True,
@@ -148,14 +163,14 @@ class Settings(BaseSettings):
     #: Age of a price, ms of market time, above which orders are denied.
     max_price_age_ms: int = Field(10_000, ge=100)
     #: Wall-clock limit of one call into user code, seconds.
-    strategy_timeout_s: float = Field(10.0, gt=0)
+    strategy_timeout_s: float = Field(10.0, gt=0, le=3_600)
     #: Wall-clock of one run of a data source, seconds; one that does not end then is killed 10 s
     #: later.
     source_timeout_s: float = Field(30.0, ge=1, le=45)
     #: Signals that a live instance may emit on one bar and the fills after it; more is a flood.
     max_signals_per_bar: int = Field(100, ge=1, le=1_000)
     #: Wall-clock limit of one backtest, seconds.
-    backtest_timeout_s: float = Field(1_800.0, gt=0)
+    backtest_timeout_s: float = Field(1_800.0, gt=0, le=604_800)
 
     @classmethod
     def settings_customise_sources(
@@ -201,6 +216,45 @@ class Settings(BaseSettings):
             raise ValueError(
                 "it is no URL; write the special characters of a password as %40, %2F and so on"
             ) from None
+        return value
+
+    @field_validator(*_SCHEMES)
+    @classmethod
+    def _known_scheme(cls, value: str, info: ValidationInfo) -> str:
+        schemes, form = _SCHEMES[str(info.field_name)]
+        if info.field_name != "broker_url" and not value:
+            return value
+        if value.partition(":")[0] not in schemes:
+            raise ValueError(f"write it as in {form}")
+        return value
+
+    @field_validator("broker_url")
+    @classmethod
+    def _some_broker(cls, value: str) -> str:
+        if not value:
+            raise ValueError(
+                "write memory:// or amqp://user:password@host/vhost, or leave it unset"
+            )
+        return value
+
+    @field_validator("api_host")
+    @classmethod
+    def _bindable_host(cls, value: str) -> str:
+        if not _is_host(value):
+            raise ValueError("write an address or a host name, as in 127.0.0.1, ::1 or localhost")
+        return value
+
+    @field_validator("polite")
+    @classmethod
+    def _known_venues(cls, value: str) -> str:
+        from app.core.exchanges.factory import VENUES
+        from app.core.exchanges.markets.generic import check_known
+
+        try:
+            for venue in sorted({*value.replace(",", " ").split()} - {"all", *VENUES}):
+                check_known(venue)  # a name that nobody has would silently be no setting
+        except InvalidInput as error:
+            raise ValueError(error.message) from None
         return value
 
     @field_validator("database_url")
@@ -357,6 +411,16 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def _is_host(name: str) -> bool:
+    """Whether a socket may be bound to it, as far as its letters say."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        # What is of digits and dots alone is an address that there is not.
+        return _HOST_NAME.fullmatch(name) is not None and not name.replace(".", "").isdigit()
+    return True
 
 
 def _at_home(path: Path) -> Path:

@@ -199,19 +199,10 @@ class FullRuntime:
 
     def _listen(self, stack: ExitStack) -> int:
         """Listen for the API's processes, which inherit the socket; its file descriptor."""
-        from app.cli.serve import listen
+        from app.cli.serve import listen_for_api
 
-        settings = self._settings
-        try:
-            listener = listen(settings.api_host, settings.api_port)
-        except OSError as error:
-            raise Unavailable(
-                f"the API cannot listen on {settings.api_host}:{settings.api_port} "
-                f"({error.strerror}); set TIDEMARK_API_PORT to another port"
-            ) from None
+        listener, self.api_url = listen_for_api(self._settings)
         stack.callback(listener.close)
-        host, number = listener.getsockname()[:2]
-        self.api_url = f"http://{f'[{host}]' if ':' in host else host}:{number}"
         return listener.fileno()
 
     def _supervise(self) -> None:

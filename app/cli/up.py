@@ -295,12 +295,10 @@ class _ApiServer:
 
         from app.main import create_app
 
-        settings = container.settings
+        self._settings = container.settings
         self._server = uvicorn.Server(
             uvicorn.Config(
                 create_app(container),
-                host=settings.api_host,
-                port=settings.api_port,
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -308,10 +306,20 @@ class _ApiServer:
                 timeout_graceful_shutdown=5,
             )
         )
-        self._thread = threading.Thread(target=self._server.run, name="api", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> str:
-        """Serve; returns the URL."""
+        """Serve; returns the URL.
+
+        Raises:
+            Unavailable: the address cannot be listened on, or the server did not start.
+        """
+        from app.cli.serve import listen_for_api
+
+        listener, url = listen_for_api(self._settings)
+        self._thread = threading.Thread(
+            target=self._server.run, args=([listener],), name="api", daemon=True
+        )
         self._thread.start()
         pause = threading.Event()
         for _ in range(int(_START_S * 100)):
@@ -319,15 +327,13 @@ class _ApiServer:
                 break
             pause.wait(0.01)
         if not self._server.started:
-            raise Unavailable(
-                "the API did not start; is its port taken? set TIDEMARK_API_PORT to another"
-            )
-        host, port = self._server.servers[0].sockets[0].getsockname()[:2]
-        return f"http://{host}:{port}"
+            raise Unavailable("the API did not start; the log above says why")
+        return url
 
     def stop(self) -> None:
         self._server.should_exit = True
-        self._thread.join(_STOP_S)
+        if self._thread is not None:
+            self._thread.join(_STOP_S)
 
 
 def run_up(*, port: int | None, simulator: bool, full: bool, only: Sequence[str] = ()) -> int:

@@ -73,6 +73,19 @@ def test_a_bad_log_level_is_told_by_the_name_that_was_set(monkeypatch: pytest.Mo
         ({"order_recv_window_ms": 5_000}, "TIDEMARK_ORDER_RECV_WINDOW_MS: it must be at most 2000"),
         ({"proxies": "http://u:s3cret@b"}, "TIDEMARK_PROXIES: proxy 1 of the list is not like"),
         ({"polite": "okx;all"}, "TIDEMARK_POLITE: write venues as in okx, bybit; or all"),
+        ({"polite": "krakn"}, "TIDEMARK_POLITE: exchange 'krakn' is not known; did you mean"),
+        ({"redis_url": "http://x"}, "TIDEMARK_REDIS_URL: write it as in redis://"),
+        ({"broker_url": "foo://x"}, "TIDEMARK_BROKER_URL: write it as in memory:// or amqp://"),
+        ({"broker_url": ""}, "TIDEMARK_BROKER_URL: write it as in memory:// or amqp://"),
+        ({"flower_broker_url": "x"}, "TIDEMARK_FLOWER_BROKER_URL: write it as in amqp://"),
+        ({"flower_broker_api": "amqp://x"}, "TIDEMARK_FLOWER_BROKER_API: write it as in http://"),
+        ({"simulator_url": "127.0.0.1:1"}, "TIDEMARK_SIMULATOR_URL: write it as in http://"),
+        ({"api_host": "not a host"}, "TIDEMARK_API_HOST: write an address or a host name"),
+        ({"api_host": "300.1.1.1"}, "TIDEMARK_API_HOST: write an address or a host name"),
+        ({"api_host": ""}, "TIDEMARK_API_HOST: write an address or a host name"),
+        ({"strategy_timeout_s": "inf"}, "TIDEMARK_STRATEGY_TIMEOUT_S: it must be a finite number"),
+        ({"backtest_timeout_s": "nan"}, "TIDEMARK_BACKTEST_TIMEOUT_S: it must be a finite number"),
+        ({"strategy_timeout_s": 1e9}, "TIDEMARK_STRATEGY_TIMEOUT_S: it must be at most 3600"),
     ],
 )
 def test_a_bad_value_is_one_sentence(given: dict[str, object], sentence: str) -> None:
@@ -322,6 +335,11 @@ def test_a_simulated_exchange_is_reached_by_proxies_on_loopback_alone() -> None:
         simulator_url="http://127.0.0.1:8790",
     )
     assert settings.named_proxies == {"b": "http://[::1]:80"}
+
+
+@pytest.mark.parametrize("host", ["::", "::1", "10.0.0.1", "localhost", "a-b.c_d", "fe80::1%eth0"])
+def test_what_the_api_may_listen_on(host: str) -> None:
+    assert load_settings(api_host=host).api_host == host
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "localhost", "::1", "[::1]"])
