@@ -267,7 +267,7 @@ def run_full(options: UpOptions, simulator_options: Callable[[Settings], list[st
     given: dict[str, object] = {} if options.port is None else {"api_port": options.port}
     settings = full_settings(**given)
     configure_logs(settings.log_level, settings.log_format)
-    console = Console(stderr=True)
+    console = Console(stderr=True, highlight=False)
     _require_services(settings)
     own = options.simulator and not settings.simulator_url
     runtime = FullRuntime(
@@ -332,7 +332,7 @@ def _announce(console: Console, runtime: FullRuntime) -> None:
     console.print("State        tidemark system status")
     console.print(f"Token        in {settings.data_dir / 'api-token'}")
     if runtime.new_token is not None:
-        console.print(f"New token    {runtime.new_token}  (shown once)", highlight=False)
+        console.print(f"New token    {runtime.new_token}  (shown once)")
     console.print("Stop         Ctrl-C")
 
 

@@ -364,7 +364,7 @@ def run_up(*, port: int | None, simulator: bool, full: bool, only: Sequence[str]
             "unset it"
         )
     configure_logs(settings.log_level, settings.log_format)
-    console = Console(stderr=True)
+    console = Console(stderr=True, highlight=False)
     own = simulator and not settings.simulator_url
     with EmbeddedRuntime(settings, _market_options(settings) if own else None) as runtime:
         _announce(console, runtime)
@@ -419,5 +419,5 @@ def _announce(console: Console, runtime: EmbeddedRuntime) -> None:
     console.print(f"Data         {settings.data_dir}")
     console.print(f"Token        in {settings.data_dir / 'api-token'}")
     if runtime.new_token is not None:
-        console.print(f"New token    {runtime.new_token}  (shown once)", highlight=False)
+        console.print(f"New token    {runtime.new_token}  (shown once)")
     console.print("Stop         Ctrl-C")
