@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,6 +26,9 @@ from app.cli import (
     system,
 )
 from app.cli.services import commands as services
+
+if TYPE_CHECKING:
+    from app.core.errors import TidemarkError
 
 app = typer.Typer(
     name="tidemark",
@@ -113,7 +116,7 @@ def _failed(error: Exception) -> int:
     from app.core.errors import InvalidInput, TidemarkError
 
     if isinstance(error, TidemarkError):
-        _say(error.message)
+        _say(_words_of(error))
         return 2 if isinstance(error, InvalidInput) else 1
     if _is_database(error):
         _say(f"the database cannot be used ({type(error).__name__}); see: tidemark doctor")
@@ -123,6 +126,19 @@ def _failed(error: Exception) -> int:
         f"{_logged(error)}, and TIDEMARK_DEBUG=1 shows it"
     )
     return 1
+
+
+def _words_of(error: TidemarkError) -> str:
+    """What is said of it, and of an exchange that does not answer what to do."""
+    from app.core.exchanges.errors import VenueUnreachable, unreachable_words
+
+    if not isinstance(error, VenueUnreachable):
+        return error.message
+    said = unreachable_words(error.exchange, VenueUnreachable.code, error.message)
+    return (
+        f"{said}; see that this machine is online and try again, or look on a simulated exchange "
+        "first: tidemark up"
+    )
 
 
 def _is_database(error: Exception) -> bool:

@@ -87,7 +87,7 @@ def _migrations(container: Container) -> Check:
         current = current_revision(container.probe_engine)
         return doctor.check_migrations(current, newest_revision(), revisions())
 
-    return Check("migrations", check)
+    return Check("migrations", check, needs="database")
 
 
 def _broker(container: Container, name: str = "") -> Check:
@@ -115,7 +115,7 @@ def _schedule(container: Container) -> tuple[Check, ...]:
             runs = unit.system.last_runs()
         return doctor.check_schedule(max(runs.values(), default=None), container.clock.now_ms())
 
-    return (Check("schedule", check),)
+    return (Check("schedule", check, needs="database"),)
 
 
 def _vault(container: Container) -> Check:
@@ -136,7 +136,9 @@ def _vault(container: Container) -> Check:
                 continue
         return count, len(accounts)
 
-    return Check("vault", lambda: doctor.check_vault(path, opened if path.exists() else None))
+    if not path.exists():
+        return Check("vault", lambda: doctor.check_vault(path, None))
+    return Check("vault", lambda: doctor.check_vault(path, opened), needs="database")
 
 
 def _cache(container: Container) -> Check:
@@ -197,19 +199,30 @@ def _addresses(container: Container) -> tuple[Check, ...]:
         usages = {venue: container.budget.usage(venue, [name]) for venue in VENUES}
         return doctor.check_address(name, is_away, bans, usages)
 
-    return tuple(Check(f"address {name or 'own'}", partial(check, name)) for name in names)
+    return tuple(
+        Check(f"address {name or 'own'}", partial(check, name), needs="database") for name in names
+    )
 
 
 def _market(container: Container, exchange: str) -> MarketAdapter:
-    """A venue's public data; without the record of bans where no database holds one yet."""
+    """A venue's public data; without the record of bans where no database can tell of them."""
     from app.adapters.budget import InProcessBudget
     from app.core.exchanges.factory import market_adapter
 
-    if not _unmade(container):
+    if _has_record(container):
         return container.market(exchange)
     budget = InProcessBudget(container.clock, _NoBans())
     timeout_s = container.settings.venue_timeout_s
     return market_adapter(exchange, budget, container.clock, timeout_s=timeout_s)
+
+
+def _has_record(container: Container) -> bool:
+    from app.repositories.database import ping
+
+    if _unmade(container):
+        return False
+    answers, _ = doctor.check_database("", lambda: ping(container.probe_engine))
+    return answers
 
 
 class _NoBans:
