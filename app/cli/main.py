@@ -74,7 +74,10 @@ _INTERRUPTED = 128 + 2
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command and end the process: 0 ok, 1 failed, 2 usage or bad input."""
+    """Run a command and end the process: 0 ok, 1 failed, 2 usage or bad input.
+
+    Bad input is a name or id that nothing has as well, and a file that cannot be used.
+    """
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -113,11 +116,11 @@ def _usage(error: typer.TyperException) -> int:
 
 
 def _failed(error: Exception) -> int:
-    from app.core.errors import InvalidInput, TidemarkError
+    from app.core.errors import TidemarkError
 
     if isinstance(error, TidemarkError):
         _say(_words_of(error))
-        return 2 if isinstance(error, InvalidInput) else 1
+        return 2 if _is_bad_input(error) else 1
     if _is_database(error):
         _say(f"the database cannot be used ({type(error).__name__}); see: tidemark doctor")
         return 1
@@ -126,6 +129,18 @@ def _failed(error: Exception) -> int:
         f"{_logged(error)}, and TIDEMARK_DEBUG=1 shows it"
     )
     return 1
+
+
+def _is_bad_input(error: TidemarkError) -> bool:
+    """Whether what the user gave is wrong: a value, a name that nothing has, a file of theirs.
+
+    What goes wrong later, in a job or between us and a venue, comes as another error.
+    """
+    from app.core.errors import InvalidInput, NotFound
+    from app.core.sources.errors import SourceError
+    from app.core.strategies.errors import StrategyError
+
+    return isinstance(error, (InvalidInput, NotFound, SourceError, StrategyError))
 
 
 def _words_of(error: TidemarkError) -> str:

@@ -98,20 +98,10 @@ def test_bad_input_is_one_sentence_and_exit_2(
 @pytest.mark.parametrize(
     "words",
     [
-        ["order", "show", "nobody"],
-        ["order", "cancel", "nobody"],
-        ["order", "place", "buy", "1", "-s", "A/B", "-a", "nobody"],
-        ["account", "show", "nobody"],
         ["account", "add-simulated", "demo", "-b", "USDT=1"],
-        ["instance", "start", "nobody"],
-        ["backtest", "show", "nobody"],
-        ["job", "cancel", "nobody"],
-        ["strategy", "show", "nobody"],
-        ["data", "sources", "show", "nobody"],
-        ["data", "collect", "nobody"],
         ["data", "klines", "-s", "BTC/USDT", "-i", "1m"],
+        ["system", "status"],
         ["system", "token"],
-        ["risk", "halt", "--scope", "account:nobody"],
     ],
 )
 def test_what_cannot_be_done_is_one_sentence_and_exit_1(
@@ -122,6 +112,55 @@ def test_what_cannot_be_done_is_one_sentence_and_exit_1(
     assert outcome.out == ""
     assert outcome.err.startswith("tidemark: ")
     assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["order", "show", "nobody"],
+        ["order", "cancel", "nobody"],
+        ["order", "place", "buy", "1", "-s", "A/B", "-a", "nobody"],
+        ["account", "show", "nobody"],
+        ["instance", "start", "nobody"],
+        ["backtest", "show", "nobody"],
+        ["job", "cancel", "nobody"],
+        ["strategy", "show", "nobody"],
+        ["data", "sources", "show", "nobody"],
+        ["data", "collect", "nobody"],
+        ["data", "plans", "enable", "nobody"],
+        ["risk", "halt", "--scope", "account:nobody"],
+    ],
+)
+def test_a_name_that_nothing_has_is_one_sentence_and_exit_2(
+    tidemark: Tidemark, words: list[str]
+) -> None:
+    outcome = tidemark(*words)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith("tidemark: ")
+    assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("while True: pass", "strategy 'it' "),
+        ("import os; os._exit(0)", "strategy 'it' "),
+        ("def broken(", "it.py"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_exit_2(
+    tidemark: Tidemark,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    text: str,
+    sentence: str,
+) -> None:
+    monkeypatch.setenv("TIDEMARK_STRATEGY_TIMEOUT_S", "1")
+    (tmp_path / "it.py").write_text(text)
+    for command in ("check", "add"):
+        outcome = tidemark("strategy", command, str(tmp_path / "it.py"))
+        assert (outcome.code, outcome.out) == (2, ""), outcome.err
+        assert outcome.err.startswith("tidemark: ")
 
 
 def test_a_group_alone_shows_its_help_and_is_a_usage_error(tidemark: Tidemark) -> None:

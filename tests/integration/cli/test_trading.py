@@ -182,4 +182,4 @@ def test_plans_are_added_collected_switched_and_deleted(
     assert tidemark("data", "plans", "disable", "majors", "--json").document["enabled"] is False
     assert tidemark("data", "plans", "enable", "majors").code == 0
     assert tidemark("data", "plans", "delete", "majors").code == 0
-    assert tidemark("data", "collect", "majors").code == 1
+    assert tidemark("data", "collect", "majors").code == 2
