@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -111,8 +112,17 @@ def _usage(error: typer.TyperException) -> int:
         return 2
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "tidemark"
-    _say(f"{' '.join(text.split()).rstrip('.')}; see: {command} --help")
+    _say(f"{_plainly(text)}; see: {command} --help")
     return int(getattr(error, "exit_code", 2))
+
+
+def _plainly(text: str) -> str:
+    """A parser's sentence without its own jargon."""
+    said = " ".join(text.split()).rstrip(".")
+    if re.match(r"No such option: -[.\d]", said):
+        return "what begins with - is taken for an option; amounts are above 0, without a sign"
+    said = re.sub(r"Value error, ('[^']*') is not one of (.*)", r"\1 is not one of \2", said)
+    return said.replace("Value error, ", "").replace("Input should be", "it must be")
 
 
 def _failed(error: Exception) -> int:

@@ -67,6 +67,7 @@ def place_order(
     from app.core.errors import Conflict
     from app.core.orders.types import OrderStatus, OrderType, TimeInForce
     from app.core.orders.types import Side as OrderSide
+    from app.core.risk.words import denial_words
     from app.schemas.orders import Order
     from app.services.orders.intake import ManualOrder
 
@@ -87,7 +88,7 @@ def place_order(
         decision, row = here.container.intake.submit_order(manual)
         if row is None:
             raise Conflict(
-                f"the risk gate refused the order: {decision.rule}: {decision.reason}",
+                f"the risk gate refused the order: {denial_words(decision.reason)}",
                 code="risk-denied",
             )
         row = _send(here, row)

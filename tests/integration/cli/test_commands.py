@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from contextlib import closing
@@ -361,3 +362,41 @@ def test_a_command_beside_a_runtime_finds_its_simulated_exchange(
         outcome = tidemark("account", "add-simulated", "demo", "-b", "USDT=1")
     assert outcome.code == 1
     assert "does not answer" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["order", "place", "buy", "-0.01"], "what begins with - is taken for an option"),
+        (["order", "place", "hold", "1"], "'side': 'hold' is not one of 'buy', 'sell'"),
+        (["order", "list", "-n", "0"], "it must be greater than or equal to 1"),
+        (["data", "collect", "nope"], "no collection plan has the name or id 'nope'"),
+        (["risk", "halt", ""], "say why trading is halted"),
+        (["risk", "halt", "  "], "say why trading is halted"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_without_jargon(
+    tidemark: Tidemark, words: list[str], sentence: str
+) -> None:
+    more = ["-s", "BTC/USDT", "-a", "demo"] if words[1] == "place" else []
+    outcome = tidemark(*words, *more)
+    assert outcome.code == 2
+    assert sentence in outcome.err
+    assert "Value error" not in outcome.err
+
+
+def test_a_strategy_without_a_docstring_is_named_without_a_dangling_mark(
+    tidemark: Tidemark, tmp_path: Path
+) -> None:
+    file = tmp_path / "bare.py"
+    file.write_text(
+        "from tidemark import BaseStrategy, IntParameter\n"
+        "class Bare(BaseStrategy):\n"
+        "    n = IntParameter(5, low=1, high=9)\n"
+        "    def on_kline(self, kline): return None\n"
+    )
+    assert tidemark("strategy", "check", str(file)).out.strip().endswith("is usable: Bare")
+    assert re.fullmatch(r"bare [0-9a-f]{12}", tidemark("strategy", "add", str(file)).out.strip())
+    file.write_text(file.read_text().replace("low=1, high=9", "low=10, high=3"))
+    refused = tidemark("strategy", "check", str(file))
+    assert (refused.code, "'n' has low 10 above high 3" in refused.err) == (2, True)
