@@ -3,7 +3,8 @@
 #
 # Variables: PYTHON=python3.12  the interpreter to use      ONCE=1  end the demo after its summary
 #            WORKERS=3          test processes              FULL=1  run the full stack
-#            MINUTES=60         how long to soak
+#            MINUTES=60         how long to soak            NAME=orders  one benchmark
+#            QUICK=1            short benchmarks, to see that they work
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 
@@ -23,6 +24,9 @@ unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 # "0" and nothing both mean no.
 yes = $(filter-out 0 no false,$(1))
+
+# A shell may have a NAME of its own.
+BENCHMARK = $(if $(filter command,$(firstword $(origin NAME))),$(NAME),all)
 
 .PHONY: help bootstrap servers demo test faults soak lint up bench services services-stop clean
 
@@ -53,8 +57,8 @@ lint: bootstrap ## Lint, types and import contracts alone
 up: bootstrap ## Start Tidemark, embedded (FULL=1: on MySQL, RabbitMQ and Redis)
 	@exec $(BIN)/tidemark up $(if $(call yes,$(FULL)),--full)
 
-bench: bootstrap ## Run the benchmarks
-	@exec $(BIN)/python -m benchmarks
+bench: servers ## Run every benchmark, which takes hours (NAME=orders runs one, QUICK=1 short)
+	@exec $(BIN)/python -m benchmarks $(BENCHMARK) $(if $(call yes,$(QUICK)),--quick)
 
 services: servers ## Install and start MariaDB, RabbitMQ and Redis of our own, in var/services
 	@exec $(BIN)/tidemark services start

@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
+import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
 from enum import StrEnum
+from io import StringIO
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 from urllib.parse import unquote, urlsplit
@@ -25,6 +28,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -32,11 +36,12 @@ from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
     EnvSettingsSource,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    YamlConfigSettingsSource,
 )
 
+from app.config_file import read_settings_file
 from app.core.errors import InvalidInput
 from app.core.exchanges.proxies import named_proxies
 from app.core.security.passwords import LEAST_LENGTH, is_weak
@@ -52,11 +57,23 @@ _URLS: Final = (
     "flower_broker_url",
     "flower_broker_api",
 )
+# What each of them may begin with, and how it is written; see ``database_url`` for its own.
+_SCHEMES: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
+    "broker_url": (("memory", "amqp", "amqps"), "memory:// or amqp://user:password@host/vhost"),
+    "redis_url": (("redis", "rediss", "unix"), "redis://:password@host:6379/0"),
+    "flower_broker_url": (("amqp", "amqps"), "amqp://user:password@host/vhost"),
+    "flower_broker_api": (("http", "https"), "http://user:password@host:15672/api/"),
+    "simulator_url": (("http",), "http://127.0.0.1:port"),
+}
 # Read elsewhere, without a setting: by the command line, the benchmarks and the tests.
 _OTHER_NAMES: Final = ("HOME", "DEBUG", "BENCH_DATABASE_URL", "HEARTBEAT_FILE")
 _OTHER_PREFIX: Final = "TEST_"
 _VENUES: Final = "^[a-z0-9_, ]*$"
 _CURRENCY: Final = "^[A-Z0-9]{2,12}$"
+_HOST_NAME: Final = re.compile(
+    r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?"
+    r"(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?"
+)
 _FORMS: Final[Mapping[str, str]] = {
     _VENUES: "write venues as in okx, bybit; or all",
     _CURRENCY: "write a currency as in USDT",
@@ -76,6 +93,7 @@ class Settings(BaseSettings):
     """The settings of one process."""
 
     model_config = SettingsConfigDict(
+        allow_inf_nan=False,
         env_prefix=_PREFIX,
         extra="ignore",
         frozen=True,
@@ -145,14 +163,14 @@ class Settings(BaseSettings):
     #: Age of a price, ms of market time, above which orders are denied.
     max_price_age_ms: int = Field(10_000, ge=100)
     #: Wall-clock limit of one call into user code, seconds.
-    strategy_timeout_s: float = Field(10.0, gt=0)
+    strategy_timeout_s: float = Field(10.0, gt=0, le=3_600)
     #: Wall-clock of one run of a data source, seconds; one that does not end then is killed 10 s
     #: later.
     source_timeout_s: float = Field(30.0, ge=1, le=45)
     #: Signals that a live instance may emit on one bar and the fills after it; more is a flood.
     max_signals_per_bar: int = Field(100, ge=1, le=1_000)
     #: Wall-clock limit of one backtest, seconds.
-    backtest_timeout_s: float = Field(1_800.0, gt=0)
+    backtest_timeout_s: float = Field(1_800.0, gt=0, le=604_800)
 
     @classmethod
     def settings_customise_sources(
@@ -167,7 +185,7 @@ class Settings(BaseSettings):
         del dotenv_settings, file_secret_settings
         dotenv = DotEnvSettingsSource(settings_cls, env_file=home() / ".env")
         places = (init_settings(), _environment(env_settings), _environment(dotenv))
-        yaml = YamlConfigSettingsSource(settings_cls, yaml_file=_yaml_file(places))
+        yaml = InitSettingsSource(settings_cls, init_kwargs=_of_yaml(_yaml_file(places)))
         return init_settings, env_settings, dotenv, yaml
 
     @field_validator("log_level")
@@ -198,6 +216,45 @@ class Settings(BaseSettings):
             raise ValueError(
                 "it is no URL; write the special characters of a password as %40, %2F and so on"
             ) from None
+        return value
+
+    @field_validator(*_SCHEMES)
+    @classmethod
+    def _known_scheme(cls, value: str, info: ValidationInfo) -> str:
+        schemes, form = _SCHEMES[str(info.field_name)]
+        if info.field_name != "broker_url" and not value:
+            return value
+        if value.partition(":")[0] not in schemes:
+            raise ValueError(f"write it as in {form}")
+        return value
+
+    @field_validator("broker_url")
+    @classmethod
+    def _some_broker(cls, value: str) -> str:
+        if not value:
+            raise ValueError(
+                "write memory:// or amqp://user:password@host/vhost, or leave it unset"
+            )
+        return value
+
+    @field_validator("api_host")
+    @classmethod
+    def _bindable_host(cls, value: str) -> str:
+        if not _is_host(value):
+            raise ValueError("write an address or a host name, as in 127.0.0.1, ::1 or localhost")
+        return value
+
+    @field_validator("polite")
+    @classmethod
+    def _known_venues(cls, value: str) -> str:
+        from app.core.exchanges.factory import VENUES
+        from app.core.exchanges.markets.generic import check_known
+
+        try:
+            for venue in sorted({*value.replace(",", " ").split()} - {"all", *VENUES}):
+                check_known(venue)  # a name that nobody has would silently be no setting
+        except InvalidInput as error:
+            raise ValueError(error.message) from None
         return value
 
     @field_validator("database_url")
@@ -308,12 +365,24 @@ def load_settings(**overrides: object) -> Settings:
         _refuse_unknown_names()
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
-        problems = [_problem(each) for each in error.errors(include_input=False, include_url=False)]
+        in_file = _only_in_yaml(overrides)
+        problems = [
+            _problem(each, in_file) for each in error.errors(include_input=False, include_url=False)
+        ]
         raise InvalidInput("; ".join(problems), code="invalid-settings") from None
-    except UnicodeDecodeError:
-        raise InvalidInput(
-            "the file .env is not UTF-8; save it in that encoding", code="invalid-settings"
-        ) from None
+
+
+def settings_or_exit() -> Settings:
+    """The settings of a process that somebody else's command starts, such as ``celery -A``.
+
+    Raises:
+        SystemExit: 2; what is wrong with them stands on stderr, one sentence for each.
+    """
+    try:
+        return load_settings()
+    except InvalidInput as error:
+        sys.stderr.write(f"tidemark: {error.message}\n")
+        raise SystemExit(2) from None
 
 
 def home() -> Path:
@@ -344,6 +413,16 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _is_host(name: str) -> bool:
+    """Whether a socket may be bound to it, as far as its letters say."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        # What is of digits and dots alone is an address that there is not.
+        return _HOST_NAME.fullmatch(name) is not None and not name.replace(".", "").isdigit()
+    return True
+
+
 def _at_home(path: Path) -> Path:
     return (home() / path.expanduser()).resolve()
 
@@ -360,6 +439,24 @@ def _yaml_file(places: tuple[dict[str, object], ...]) -> Path:
     return _ROOT / "config" / "environments" / f"{Path(str(name)).name}.yaml"
 
 
+def _of_yaml(path: Path) -> dict[str, Any]:
+    """What the environment's YAML file gives, each setting by the name of its field."""
+    return read_settings_file(path, _shown_file(path), Settings.model_fields)
+
+
+def _shown_file(path: Path) -> str:
+    return str(path.relative_to(_ROOT))
+
+
+def _only_in_yaml(overrides: Mapping[str, object]) -> Mapping[str, str]:
+    """The YAML file of each setting that nothing before it gives, by the field's name."""
+    dotenv = DotEnvSettingsSource(Settings, env_file=home() / ".env")
+    name = os.environ.get(f"{_PREFIX}ENVIRONMENT") or dotenv.env_vars.get("tidemark_environment")
+    path = _yaml_file((dict(overrides), {"environment": name}))
+    said = {each.removeprefix(_PREFIX).lower() for each in given_names()} | set(overrides)
+    return {field: _shown_file(path) for field in _of_yaml(path) if field not in said}
+
+
 def _refuse_no_home() -> None:
     """Refuse a home that is not there: an empty installation would begin at a misspelt name."""
     if not home().is_dir():
@@ -374,13 +471,25 @@ def _refuse_lines_of_dotenv() -> None:
     path = home() / ".env"
     if not path.is_file():
         return
-    with path.open(encoding="utf-8") as file:
-        for line in parse_stream(file):
-            if line.error or (line.key is not None and line.value is None):
-                raise InvalidInput(
-                    f"the file .env, line {line.original.line}, sets nothing; write NAME=value",
-                    code="invalid-settings",
-                )
+    for line in parse_stream(StringIO(_text_of_dotenv(path))):
+        if line.error or (line.key is not None and line.value is None):
+            raise InvalidInput(
+                f"the file .env, line {line.original.line}, sets nothing; write NAME=value",
+                code="invalid-settings",
+            )
+
+
+def _text_of_dotenv(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InvalidInput(
+            "the file .env is not UTF-8; save it in that encoding", code="invalid-settings"
+        ) from None
+    except OSError as error:
+        raise InvalidInput(
+            f"the file .env cannot be read: {error.strerror}", code="invalid-settings"
+        ) from None
 
 
 def _refuse_unknown_names() -> None:
@@ -398,12 +507,15 @@ def _refuse_unknown_names() -> None:
         raise InvalidInput("; ".join(problems), code="invalid-settings")
 
 
-def _problem(error: Mapping[str, Any]) -> str:
-    """One of pydantic's errors, by the name of the variable that a person sets."""
+def _problem(error: Mapping[str, Any], in_file: Mapping[str, str]) -> str:
+    """One of pydantic's errors, by the name that a person sets: a variable or a file's key."""
     reason = field_words(str(error["type"]), error.get("ctx") or {}, str(error["msg"]), _FORMS)
     if not error["loc"]:
         return reason  # settings that do not fit together name themselves
     name = str(error["loc"][0]).upper()  # an alias, or the name of the field
     if name == "TIDEMARK_LOG_LEVEL" and name not in given_names() and "LOG_LEVEL" in os.environ:
         return f"LOG_LEVEL: {reason}"  # the one name that others use as well
-    return f"{_PREFIX}{name.removeprefix(_PREFIX)}: {reason}"
+    name = name.removeprefix(_PREFIX)
+    if name.lower() in in_file:
+        return f"the file {in_file[name.lower()]}, {name.lower()}: {reason}"
+    return f"{_PREFIX}{name}: {reason}"

@@ -22,8 +22,14 @@ _SECRET_TEXT: Final = (
 )
 # These report each request or statement, with what it carries: never heard below WARNING.
 _NOISY: Final = ("alembic", "amqp", "ccxt", "httpx", "urllib3", "uvicorn.access")
-# These report each task and tick at INFO: heard at DEBUG alone.
-_CHATTY: Final = ("celery.app.trace", "celery.beat", "celery.worker.strategy")
+# These report each task, tick and start at INFO: heard at DEBUG alone.
+_CHATTY: Final = (
+    "celery.app.trace",
+    "celery.beat",
+    "celery.worker.consumer.connection",
+    "celery.worker.strategy",
+    "uvicorn.error",
+)
 _REDACTED: Final = "[redacted]"
 # A line of one event; longer values are a flood or an attack.
 _VALUE_LIMIT: Final = 2_000

@@ -1,4 +1,4 @@
-"""``python -m benchmarks`` lists benchmarks; ``python -m benchmarks NAME [--json]`` runs one."""
+"""``python -m benchmarks`` lists benchmarks, ``… NAME [--json]`` runs one, ``… all`` every one."""
 
 import sys
 

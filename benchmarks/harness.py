@@ -12,13 +12,15 @@ import importlib
 import inspect
 import json
 import pkgutil
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 _NOT_BENCHMARKS: Final = frozenset({"__main__", "harness"})
-_USAGE: Final = "usage: python -m benchmarks NAME [--json] [--quick]"
+_USAGE: Final = "usage: python -m benchmarks NAME|all [--json] [--quick]; NAME is one of"
+_ALL: Final = "all"
 _OPTIONS: Final = frozenset({"--json", "--quick"})
 
 
@@ -57,16 +59,34 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """List benchmarks, or run one; returns the exit code: 0 ok, 2 wrong usage."""
+    """List benchmarks, or run one or all; the exit code: 0 ok, 1 one failed, 2 wrong usage."""
     as_json = "--json" in arguments
     wanted = [argument for argument in arguments if argument not in _OPTIONS]
     if not wanted:
         sys.stdout.write("\n".join([_USAGE, *(f"  {name}" for name in names())]) + "\n")
         return 0
-    if len(wanted) > 1 or wanted[0].startswith("-") or wanted[0] not in names():
-        known = ", ".join(names())
-        sys.stderr.write(f"{_USAGE}; known benchmarks: {known}\n")
+    if len(wanted) > 1 or wanted[0] not in (_ALL, *names()):
+        sys.stderr.write(f"{_USAGE} {', '.join(names())}\n")
         return 2
+    if wanted[0] == _ALL:
+        return run_all([each for each in arguments if each in _OPTIONS])
     result = run(wanted[0], quick="--quick" in arguments)
     sys.stdout.write((json.dumps(result) if as_json else table(result)) + "\n")
     return 0
+
+
+def run_all(options: list[str]) -> int:
+    """Run every benchmark, each in a process of its own: none measures what another left.
+
+    Returns:
+        the exit code: 1 where one failed; the others are run all the same.
+    """
+    failed = []
+    for number, name in enumerate(names(), start=1):
+        sys.stderr.write(f"benchmark {number} of {len(names())}: {name}\n")
+        done = subprocess.run([sys.executable, "-m", "benchmarks", name, *options], check=False)
+        if done.returncode:
+            failed.append(name)
+    if failed:
+        sys.stderr.write(f"failed: {', '.join(failed)}\n")
+    return 1 if failed else 0

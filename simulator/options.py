@@ -108,7 +108,7 @@ def _parser() -> _Parser:
     parser.add_argument("--port", default="0", help="0 picks a free one")
     parser.add_argument("--seed", type=int, default=0, help="equal seeds give equal markets")
     parser.add_argument("--start", help="market time: RFC 3339 or milliseconds since 1970")
-    parser.add_argument("--clock", choices=list(ClockMode), default="stepped")
+    parser.add_argument("--clock", choices=[each.value for each in ClockMode], default="stepped")
     parser.add_argument("--replay", action="append", default=[], help="candles to replay")
     parser.add_argument("--replay-symbol", action="append", default=[], help="as in BTC/USDT")
     parser.add_argument(
@@ -118,7 +118,9 @@ def _parser() -> _Parser:
         "--replay-funding-symbol", action="append", default=[], help="as in BTC/USDT:USDT"
     )
     parser.add_argument("--state", help="journal to go on from and to write")
-    parser.add_argument("--fee-asset", choices=list(FeeAsset), default="received")
+    parser.add_argument(
+        "--fee-asset", choices=[each.value for each in FeeAsset], default="received"
+    )
     parser.add_argument("--taker-fee", default="0.001", help="fraction, as in 0.001")
     parser.add_argument("--maker-fee", default="0.001")
     parser.add_argument("--spread-bps", default="1", help="mean spread; 0 for none")
@@ -129,7 +131,7 @@ def _parser() -> _Parser:
     parser.add_argument("--usdm-weight-limit", default="2400", help="the same of USD-M futures")
     parser.add_argument(
         "--quiet-bars",
-        choices=list(QuietBars),
+        choices=[each.value for each in QuietBars],
         default="filled",
         help="bars without a trade: flat at the last close, or not there",
     )

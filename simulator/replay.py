@@ -127,6 +127,8 @@ def load_frame(path: Path) -> pd.DataFrame:
     Raises:
         InvalidInput: it cannot be read.
     """
+    if path.is_dir():
+        raise InvalidInput(f"replay file {path} is a directory; name a file of candles")
     if not path.is_file():
         raise InvalidInput(f"replay file {path} does not exist")
     name = path.name.lower()

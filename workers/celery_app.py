@@ -18,7 +18,7 @@ from celery.signals import (
 )
 
 from app.adapters.celery_queue import CeleryQueue, make_celery
-from app.config import Settings, load_settings
+from app.config import Settings, load_settings, settings_or_exit
 from workers import backtests, collection, heartbeat, maintenance, orders, strategies
 from workers.beat_schedule import BEAT_SCHEDULE
 from workers.runtime import install, is_installed
@@ -41,7 +41,7 @@ def build_celery(settings: Settings) -> Celery:
     return celery
 
 
-app = build_celery(load_settings())
+app = build_celery(settings_or_exit())
 
 
 @setup_logging.connect

@@ -12,7 +12,7 @@ from typing import Any
 from celery.app.control import Control
 
 from app.adapters.celery_queue import make_celery
-from app.config import load_settings
+from app.config import settings_or_exit
 
 
 class Mute(Control):
@@ -23,5 +23,5 @@ class Mute(Control):
         return None
 
 
-app = make_celery(load_settings().broker_url)
+app = make_celery(settings_or_exit().broker_url)
 app.control_cls = f"{__name__}:{Mute.__name__}"

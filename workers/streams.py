@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
-from app.core.errors import TidemarkError
 from workers.signs import touch
 
 if TYPE_CHECKING:
@@ -30,16 +29,12 @@ _PULSE_S: Final = 2.0
 def main() -> int:
     """Run until SIGTERM or SIGINT; the exit code."""
     from app.adapters.celery_queue import CeleryQueue
-    from app.config import load_settings
+    from app.config import settings_or_exit
     from app.logs import configure_logs
     from app.wiring import Container
     from workers.celery_app import build_celery
 
-    try:
-        settings = load_settings()
-    except TidemarkError as error:
-        sys.stderr.write(f"{error.message}\n")
-        return 2
+    settings = settings_or_exit()
     configure_logs(settings.log_level, settings.log_format)
     # Seconds of a core. Imported before a lease is taken, so that nobody waits for them.
     import ccxt.pro  # noqa: F401

@@ -70,10 +70,9 @@ class SimulatorTime:
         try:
             answer = json.loads(self._get(self._url))
             now = answer["market_ms"]
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError):
             raise Unavailable(
-                f"the simulator's clock could not be read ({type(error).__name__}); "
-                "is the simulator running?"
+                "the simulator's clock could not be read; is the simulator running?"
             ) from None
         if type(now) is not int or not 0 <= now < _FAR_MS:
             raise Unavailable("the simulator's clock gave no time in milliseconds")

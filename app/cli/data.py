@@ -221,13 +221,13 @@ def _lines(
     """Bars as open time and canonical texts, read in pages.
 
     Raises:
-        NotFound: nothing is stored; at once, before the first bar is asked for.
+        Unavailable: nothing is stored; at once, before the first bar is asked for.
     """
-    from app.core.errors import NotFound
+    from app.core.errors import Unavailable
 
     stored = here.listings.stored_range(**series)
     if stored is None:
-        raise NotFound(
+        raise Unavailable(
             f"no klines of {series['symbol']} {series['interval']} are stored; collect them: "
             "tidemark data collect"
         )

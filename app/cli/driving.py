@@ -67,6 +67,7 @@ def _follow(
     session: Session, job_ids: Sequence[str], worker: _Worker, progress: Progress
 ) -> list[JobRow]:
     bars: dict[str, TaskID] = {}
+    troubles = _Troubles()
     began = time.monotonic()
     look_at = began
     while True:
@@ -75,6 +76,7 @@ def _follow(
         rows = [session.container.jobs.get(job_id) for job_id in job_ids]
         for row in rows:
             _show(progress, bars, row)
+        troubles.tell(rows)
         if all(row.state not in LIVE for row in rows):
             return rows
         worker.check()
@@ -128,6 +130,30 @@ def _show(progress: Progress, bars: dict[str, TaskID], row: JobRow) -> None:
         total = total or 1
         done = total if row.state == "succeeded" else done
     progress.update(bars[row.id], completed=done, total=total, text=text)
+
+
+class _Troubles:
+    """Says on stderr why live jobs do not get on; again only where the reason is another."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def tell(self, rows: Sequence[JobRow]) -> None:
+        """Say what is new of these rows, and forget what has passed."""
+        now = {str(row.error["message"]): row for row in rows if row.error and row.state in LIVE}
+        for message, row in now.items():
+            if message not in self._said:
+                sys.stderr.write(f"tidemark: {_trouble(message, row)}\n")
+        self._said = set(now)
+
+
+def _trouble(message: str, row: JobRow) -> str:
+    from app.core.exchanges.errors import unreachable_words
+
+    exchange, code = str(row.params.get("exchange", "")), (row.error or {}).get("code")
+    said = unreachable_words(exchange, str(code), message)
+    again = f"; tried again at {time.strftime('%H:%M:%S', time.gmtime(row.not_before / 1000))} UTC"
+    return said + (again if row.state == "queued" and row.not_before else "")
 
 
 def _title(row: JobRow) -> str:

@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from app.schemas.character import SeriesCharacter
 
 _VERDICTS: Final = {
-    "fills": "fills (a flat bar of volume 0)",
-    "omits": "omits (no bar)",
-    "trades_always": "trades always (hardly any bar is without a trade)",
-    "unknown": "unknown (too few bars, or gaps not proven yet)",
+    "fills": "a bar without a trade: fills (a flat bar of volume 0)",
+    "omits": "a bar without a trade: omits (no bar)",
+    "trades_always": "nearly every bar holds a trade",
+    "unknown": "a bar without a trade: unknown (too few bars, or gaps not proven yet)",
 }
 
 
@@ -52,7 +52,7 @@ def report_lines(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _verdict(verdict: str, looks_like: str) -> str:
-    text = f"a bar without a trade: {_VERDICTS[verdict]}"
+    text = _VERDICTS[verdict]
     if verdict == "unknown" and looks_like != "unknown":
         text += f"; {looks_like.replace('_', ' ')}, if every gap is the venue's"
     return text

@@ -203,19 +203,10 @@ class FullRuntime:
 
     def _listen(self, stack: ExitStack) -> int:
         """Listen for the API's processes, which inherit the socket; its file descriptor."""
-        from app.cli.serve import listen
+        from app.cli.serve import listen_for_api
 
-        settings = self._settings
-        try:
-            listener = listen(settings.api_host, settings.api_port)
-        except OSError as error:
-            raise Unavailable(
-                f"the API cannot listen on {settings.api_host}:{settings.api_port} "
-                f"({error.strerror}); set TIDEMARK_API_PORT to another port"
-            ) from None
+        listener, self.api_url = listen_for_api(self._settings)
         stack.callback(listener.close)
-        host, number = listener.getsockname()[:2]
-        self.api_url = f"http://{f'[{host}]' if ':' in host else host}:{number}"
         return listener.fileno()
 
     def _supervise(self) -> None:
@@ -281,7 +272,7 @@ def run_full(options: UpOptions, simulator_options: Callable[[Settings], list[st
     given: dict[str, object] = {} if options.port is None else {"api_port": options.port}
     settings = full_settings(**given)
     configure_logs(settings.log_level, settings.log_format)
-    console = Console(stderr=True)
+    console = Console(stderr=True, highlight=False)
     _require_services(settings)
     own = options.simulator and not settings.simulator_url
     runtime = FullRuntime(
@@ -346,7 +337,7 @@ def _announce(console: Console, runtime: FullRuntime) -> None:
     console.print("State        tidemark system status")
     console.print(f"Token        in {settings.data_dir / 'api-token'}")
     if runtime.new_token is not None:
-        console.print(f"New token    {runtime.new_token}  (shown once)", highlight=False)
+        console.print(f"New token    {runtime.new_token}  (shown once)")
     console.print("Stop         Ctrl-C")
 
 

@@ -139,6 +139,8 @@ def words_of(job: Job) -> str:
         found.append(f"{state['rows_per_s']:,} rows/s")
     if state.get("eta_s"):
         found.append(f"ETA {state['eta_s']:,} s")
+    if job.error is not None and job.state != "cancelled":
+        found.append(str(job.error.get("message", "")))
     if job.venue is not None:
         found += _venue_words(job.venue)
     return " · ".join(found) or _NO_WORDS

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,6 +27,9 @@ from app.cli import (
     system,
 )
 from app.cli.services import commands as services
+
+if TYPE_CHECKING:
+    from app.core.errors import TidemarkError
 
 app = typer.Typer(
     name="tidemark",
@@ -73,7 +77,10 @@ _INTERRUPTED = 128 + 2
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command and end the process: 0 ok, 1 failed, 2 usage or bad input."""
+    """Run a command and end the process: 0 ok, 1 failed, 2 usage or bad input.
+
+    Bad input is a name or id that nothing has as well, and a file that cannot be used.
+    """
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -107,16 +114,25 @@ def _usage(error: typer.TyperException) -> int:
         return 2
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "tidemark"
-    _say(f"{' '.join(text.split()).rstrip('.')}; see: {command} --help")
+    _say(f"{_plainly(text)}; see: {command} --help")
     return int(getattr(error, "exit_code", 2))
 
 
+def _plainly(text: str) -> str:
+    """A parser's sentence without its own jargon."""
+    said = " ".join(text.split()).rstrip(".")
+    if re.match(r"No such option: -[.\d]", said):
+        return "what begins with - is taken for an option; amounts are above 0, without a sign"
+    said = re.sub(r"Value error, ('[^']*') is not one of (.*)", r"\1 is not one of \2", said)
+    return said.replace("Value error, ", "").replace("Input should be", "it must be")
+
+
 def _failed(error: Exception) -> int:
-    from app.core.errors import InvalidInput, TidemarkError
+    from app.core.errors import TidemarkError
 
     if isinstance(error, TidemarkError):
-        _say(error.message)
-        return 2 if isinstance(error, InvalidInput) or error.error_code in _MISFITS else 1
+        _say(_words_of(error))
+        return 2 if _is_bad_input(error) else 1
     if _is_database(error):
         _say(f"the database cannot be used ({type(error).__name__}); see: tidemark doctor")
         return 1
@@ -125,6 +141,32 @@ def _failed(error: Exception) -> int:
         f"{_logged(error)}, and TIDEMARK_DEBUG=1 shows it"
     )
     return 1
+
+
+def _is_bad_input(error: TidemarkError) -> bool:
+    """Whether what the user gave is wrong: a value, a name that nothing has, a file of theirs.
+
+    What goes wrong later, in a job or between us and a venue, comes as another error.
+    """
+    from app.core.errors import InvalidInput, NotFound
+    from app.core.sources.errors import SourceError
+    from app.core.strategies.errors import StrategyError
+
+    given = (InvalidInput, NotFound, SourceError, StrategyError)
+    return isinstance(error, given) or error.error_code in _MISFITS
+
+
+def _words_of(error: TidemarkError) -> str:
+    """What is said of it, and of an exchange that does not answer what to do."""
+    from app.core.exchanges.errors import VenueUnreachable, unreachable_words
+
+    if not isinstance(error, VenueUnreachable):
+        return error.message
+    said = unreachable_words(error.exchange, VenueUnreachable.code, error.message)
+    return (
+        f"{said}; see that this machine is online and try again, or look on a simulated exchange "
+        "first: tidemark up"
+    )
 
 
 def _is_database(error: Exception) -> bool:
@@ -136,12 +178,11 @@ def _logged(error: Exception) -> str:
     import traceback
 
     from app.config import home, load_settings
-    from app.core.errors import InvalidInput
     from app.logs import redacted
 
     try:
         directory = load_settings().data_dir
-    except InvalidInput:  # told before: the command could not begin without them
+    except Exception:  # noqa: BLE001 - whatever fails here, the first error is what is told
         directory = home() / "var"
     path = directory / "cli-errors.log"
     try:

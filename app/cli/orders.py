@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -12,10 +13,13 @@ from app.cli.arguments import Cursor, Limit, Symbol, amount_of, group
 from app.cli.output import Json, emit, facts, note, percent, table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from app.cli.session import Session
-    from app.models import OrderRow
+    from app.models import FillRow, OrderRow
+    from app.schemas.orders import Order
 
 app = group("Orders: place by hand, cancel, list, show.")
 
@@ -42,6 +46,9 @@ class Tif(StrEnum):
     FOK = "fok"
 
 
+# How long `place` waits for the exchange's word beside a runtime, and how often it looks.
+_ANSWER_S: Final = 3.0
+_POLL_S: Final = 0.05
 OrderId = Annotated[str, typer.Argument(help="The order's id.")]
 
 
@@ -67,6 +74,7 @@ def place_order(
     from app.core.errors import Conflict
     from app.core.orders.types import OrderStatus, OrderType, TimeInForce
     from app.core.orders.types import Side as OrderSide
+    from app.core.risk.words import denial_words
     from app.schemas.orders import Order
     from app.services.orders.intake import ManualOrder
 
@@ -87,14 +95,15 @@ def place_order(
         decision, row = here.container.intake.submit_order(manual)
         if row is None:
             raise Conflict(
-                f"the risk gate refused the order: {decision.rule}: {decision.reason}",
+                f"the risk gate refused the order: {denial_words(decision.reason)}",
                 code="risk-denied",
             )
         row = _send(here, row)
         if row.status == OrderStatus.REJECTED:
             raise Conflict(f"the exchange refused the order: {row.reason}", code="venue-rejected")
         order = Order.of(row)
-    emit(as_json, order, lambda out: _print_order(out, order.model_dump()))
+        fills = here.listings.order_fills(row.order_id)
+    emit(as_json, order, lambda out: _print_answer(out, order, fills))
 
 
 @app.command("cancel")
@@ -187,15 +196,61 @@ def show_order(order_id: OrderId, as_json: Json = False) -> None:
 
 
 def _send(here: Session, row: OrderRow) -> OrderRow:
-    """Send an order here where no runtime will; the order afterwards."""
+    """Send an order here where no runtime will, or wait for it; the order afterwards."""
     if here.works_alone:
         here.container.sender.send(row.order_id)
         row = here.listings.order(row.order_id)[0]
         if row.status == "unknown":
             note("the exchange's answer was lost; `tidemark up` finds out what became of it")
+        return row
+    over = time.monotonic() + _ANSWER_S
+    while not _is_answered(row) and time.monotonic() < over:
+        time.sleep(_POLL_S)
+        row = here.listings.order(row.order_id)[0]
     return row
+
+
+def _is_answered(row: OrderRow) -> bool:
+    """Whether the exchange has said what there is to say: it has ended, or it rests there."""
+    from app.core.orders.state import FINAL, WORKING
+
+    return row.status in FINAL or (row.time_in_force == Tif.GTC and row.status in WORKING)
+
+
+def _print_answer(out: Console, order: Order, fills: Sequence[FillRow]) -> None:
+    """What became of an order so far, in a few lines."""
+    from app.core.money import canonical
+
+    fees: dict[str, Decimal] = {}
+    for fill in fills:
+        fees[fill.fee_asset] = fees.get(fill.fee_asset, Decimal(0)) + fill.fee
+    told = {
+        "order": f"{order.side} {order.quantity} {order.symbol}, {order.type}",
+        "status": _status_words(order),
+        "filled": f"{order.filled_quantity} of {order.quantity}",
+        "average price": order.average_price,
+        "fee": ", ".join(f"{canonical(fee)} {asset}" for asset, fee in fees.items()),
+        "more": f"tidemark order show {order.order_id}",
+    }
+    facts(out, ((name, value) for name, value in told.items() if value not in (None, "")))
+
+
+def _status_words(order: Order) -> str:
+    """The status, and what it means where the order has not ended."""
+    from app.core.orders.state import WORKING
+
+    if order.status in WORKING:
+        return f"{order.status}: it is open at the exchange"
+    if order.status == "unknown":
+        return f"{order.status}: the exchange's answer was lost, and it is asked"
+    if order.status in ("new", "sending"):
+        return f"{order.status}: no word of the exchange yet; it may be sent until " + (
+            order.valid_until
+        )
+    return order.status
 
 
 def _print_order(out: Console, order: dict[str, Any]) -> None:
     said = {**order, "reserve_buffer": percent(Decimal(order["reserve_buffer"]))}
+    said = {("may be sent until" if name == "valid_until" else name): said[name] for name in said}
     facts(out, ((name, value) for name, value in said.items() if value not in (None, "")))

@@ -149,8 +149,15 @@ def plan_of(here: Session, name: str) -> CollectionPlanRow:
     Raises:
         NotFound: there is none.
     """
+    from app.core.errors import NotFound
+
     plans_ = here.container.collection.plans
-    return plans_.named(name) or plans_.get(name)
+    try:
+        return plans_.named(name) or plans_.get(name)
+    except NotFound:
+        raise NotFound(
+            f"no collection plan has the name or id {name[:64]!r}; see: tidemark data plans list"
+        ) from None
 
 
 def _enable(name: str, enabled: bool, as_json: bool) -> None:

@@ -88,7 +88,7 @@ def _migrations(container: Container) -> Check:
         current = current_revision(container.probe_engine)
         return doctor.check_migrations(current, newest_revision(), revisions())
 
-    return Check("migrations", check)
+    return Check("migrations", check, needs="database")
 
 
 def _world(container: Container) -> Check:
@@ -96,14 +96,14 @@ def _world(container: Container) -> Check:
         recorded = _recorded_world(container)
         return doctor.check_world(recorded, container.world.require)
 
-    return Check("world", check)
+    return Check("world", check, needs="database")
 
 
 def _recorded_world(container: Container) -> str | None:
     """Whose market the record holds; None too where the next start makes the table for it."""
     from app.repositories.migrating import pending
 
-    if _unmade(container) or pending(container.probe_engine):
+    if not _has_record(container) or pending(container.probe_engine):
         return None
     return container.world.recorded()
 
@@ -133,7 +133,7 @@ def _schedule(container: Container) -> tuple[Check, ...]:
             runs = unit.system.last_runs()
         return doctor.check_schedule(max(runs.values(), default=None), container.clock.now_ms())
 
-    return (Check("schedule", check),)
+    return (Check("schedule", check, needs="database"),)
 
 
 def _vault(container: Container) -> Check:
@@ -154,7 +154,9 @@ def _vault(container: Container) -> Check:
                 continue
         return count, len(accounts)
 
-    return Check("vault", lambda: doctor.check_vault(path, opened if path.exists() else None))
+    if not path.exists():
+        return Check("vault", lambda: doctor.check_vault(path, None))
+    return Check("vault", lambda: doctor.check_vault(path, opened), needs="database")
 
 
 def _cache(container: Container) -> Check:
@@ -215,11 +217,13 @@ def _addresses(container: Container) -> tuple[Check, ...]:
         usages = {venue: container.budget.usage(venue, [name]) for venue in VENUES}
         return doctor.check_address(name, is_away, bans, usages)
 
-    return tuple(Check(f"address {name or 'own'}", partial(check, name)) for name in names)
+    return tuple(
+        Check(f"address {name or 'own'}", partial(check, name), needs="database") for name in names
+    )
 
 
 def _market(container: Container, exchange: str) -> MarketAdapter:
-    """A venue's public data; without the record of bans where no database holds one yet.
+    """A venue's public data; without the record of bans where no database can tell of them.
 
     To look decides nothing: a record that holds no market yet is not made the real one's by it.
     """
@@ -227,7 +231,7 @@ def _market(container: Container, exchange: str) -> MarketAdapter:
     from app.core.exchanges.factory import market_adapter
 
     timeout_s = container.settings.venue_timeout_s
-    if not _unmade(container):
+    if _has_record(container):
         if _recorded_world(container) is not None:
             return container.market(exchange)
         return market_adapter(
@@ -239,6 +243,15 @@ def _market(container: Container, exchange: str) -> MarketAdapter:
         )
     budget = InProcessBudget(container.clock, _NoBans())
     return market_adapter(exchange, budget, container.clock, timeout_s=timeout_s)
+
+
+def _has_record(container: Container) -> bool:
+    from app.repositories.database import ping
+
+    if _unmade(container):
+        return False
+    answers, _ = doctor.check_database("", lambda: ping(container.probe_engine))
+    return answers
 
 
 class _NoBans:

@@ -9,14 +9,19 @@ which the supervisor asks this very process.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import socket
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.core.errors import Unavailable
+
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+    from app.config import Settings
 
 _BACKLOG = 2_048
 
@@ -26,13 +31,13 @@ def main(arguments: list[str] | None = None) -> None:
     import uvicorn
 
     from app.adapters.celery_queue import CeleryQueue, make_celery
-    from app.config import load_settings
+    from app.config import settings_or_exit
     from app.logs import configure_logs
     from app.main import create_app
     from app.wiring import Container
 
     given = _parse(arguments)
-    settings = load_settings()
+    settings = settings_or_exit()
     configure_logs(settings.log_level, settings.log_format)
     # It takes in exchange keys, seals them, and can read none: see `app.services.opening`.
     container = Container(
@@ -75,6 +80,25 @@ def listen(host: str, port: int) -> socket.socket:
     made.listen(_BACKLOG)
     made.set_inheritable(True)
     return made
+
+
+def listen_for_api(settings: Settings) -> tuple[socket.socket, str]:
+    """The API's listening socket, and its URL.
+
+    Raises:
+        Unavailable: it cannot be had; the sentence names the setting that would change that.
+    """
+    host, port = settings.api_host, settings.api_port
+    try:
+        listener = listen(host, port)
+    except OSError as error:
+        is_port = error.errno in (errno.EADDRINUSE, errno.EACCES)
+        mend = "TIDEMARK_API_PORT to another port" if is_port else "TIDEMARK_API_HOST to another"
+        raise Unavailable(
+            f"the API cannot listen on {host}:{port} ({error.strerror}); set {mend}"
+        ) from None
+    host, port = listener.getsockname()[:2]
+    return listener, f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _load_libraries() -> None:

@@ -77,7 +77,10 @@ def check_source(
     emit(
         as_json,
         document,
-        lambda out: out.print(f"{file} is usable: {info.class_name}, {info.title}", markup=False),
+        lambda out: out.print(
+            f"{file} is usable: {info.class_name}" + (f", {info.title}" if info.title else ""),
+            markup=False,
+        ),
     )
 
 

@@ -79,7 +79,11 @@ def add_strategy(
     with session() as here:
         info = here.container.catalogue.add_file(chosen, source)
     document = {"name": chosen, "title": info.title, "version": info.version}
-    emit(as_json, document, lambda out: out.print(f"{chosen} {info.version[:12]}: {info.title}"))
+    emit(
+        as_json,
+        document,
+        lambda out: out.print(_titled(f"{chosen} {info.version[:12]}", ": ", info.title)),
+    )
 
 
 @app.command("check")
@@ -95,5 +99,10 @@ def check_strategy(file: File, as_json: Json = False) -> None:
     emit(
         as_json,
         document,
-        lambda out: out.print(f"{file} is usable: {info.class_name}, {info.title}"),
+        lambda out: out.print(_titled(f"{file} is usable: {info.class_name}", ", ", info.title)),
     )
+
+
+def _titled(name: str, between: str, title: str) -> str:
+    """A name and its title, where its file has one."""
+    return f"{name}{between}{title}" if title else name

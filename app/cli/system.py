@@ -61,13 +61,13 @@ def status(as_json: Json = False) -> None:
     from app.cli.locking import RuntimeLock
     from app.cli.supervision import state
     from app.config import load_settings
-    from app.core.errors import NotFound
+    from app.core.errors import Unavailable
 
     data_dir = load_settings().data_dir
     facts = RuntimeLock(data_dir).facts()
     known = state.read(data_dir)
     if not facts or facts.get("pid") != known.get("pid"):
-        raise NotFound("no full stack runs here; start one with: tidemark up --full")
+        raise Unavailable("no full stack runs here; start one with: tidemark up --full")
     processes = known["processes"]
 
     def human(out: Console) -> None:
@@ -154,7 +154,7 @@ def token(
 ) -> None:
     """Print the API token that the first start made."""
     from app.cli.session import session
-    from app.core.errors import NotFound
+    from app.core.errors import Unavailable
 
     with session() as here:
         path = here.container.settings.data_dir / "api-token"
@@ -164,7 +164,7 @@ def token(
         elif path.exists():
             text = path.read_text(encoding="ascii").strip()
         else:
-            raise NotFound("no token was made yet; make one with: tidemark system token --new")
+            raise Unavailable("no token was made yet; make one with: tidemark system token --new")
     emit(as_json, {"token": text}, lambda out: out.out(text, highlight=False))
 
 

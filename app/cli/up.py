@@ -332,12 +332,10 @@ class _ApiServer:
 
         from app.main import create_app
 
-        settings = container.settings
+        self._settings = container.settings
         self._server = uvicorn.Server(
             uvicorn.Config(
                 create_app(container),
-                host=settings.api_host,
-                port=settings.api_port,
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -345,10 +343,20 @@ class _ApiServer:
                 timeout_graceful_shutdown=5,
             )
         )
-        self._thread = threading.Thread(target=self._server.run, name="api", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> str:
-        """Serve; returns the URL."""
+        """Serve; returns the URL.
+
+        Raises:
+            Unavailable: the address cannot be listened on, or the server did not start.
+        """
+        from app.cli.serve import listen_for_api
+
+        listener, url = listen_for_api(self._settings)
+        self._thread = threading.Thread(
+            target=self._server.run, args=([listener],), name="api", daemon=True
+        )
         self._thread.start()
         pause = threading.Event()
         for _ in range(int(_START_S * 100)):
@@ -356,15 +364,13 @@ class _ApiServer:
                 break
             pause.wait(0.01)
         if not self._server.started:
-            raise Unavailable(
-                "the API did not start; is its port taken? set TIDEMARK_API_PORT to another"
-            )
-        host, port = self._server.servers[0].sockets[0].getsockname()[:2]
-        return f"http://{host}:{port}"
+            raise Unavailable("the API did not start; the log above says why")
+        return url
 
     def stop(self) -> None:
         self._server.should_exit = True
-        self._thread.join(_STOP_S)
+        if self._thread is not None:
+            self._thread.join(_STOP_S)
 
 
 def run_up(*, port: int | None, simulator: bool, full: bool, only: Sequence[str] = ()) -> int:
@@ -396,7 +402,7 @@ def run_up(*, port: int | None, simulator: bool, full: bool, only: Sequence[str]
             "unset it"
         )
     configure_logs(settings.log_level, settings.log_format)
-    console = Console(stderr=True)
+    console = Console(stderr=True, highlight=False)
     own = simulator and not settings.simulator_url
     with EmbeddedRuntime(settings, _market_options(settings) if own else None) as runtime:
         _announce(console, runtime)
@@ -451,5 +457,5 @@ def _announce(console: Console, runtime: EmbeddedRuntime) -> None:
     console.print(f"Data         {settings.data_dir}")
     console.print(f"Token        in {settings.data_dir / 'api-token'}")
     if runtime.new_token is not None:
-        console.print(f"New token    {runtime.new_token}  (shown once)", highlight=False)
+        console.print(f"New token    {runtime.new_token}  (shown once)")
     console.print("Stop         Ctrl-C")

@@ -136,7 +136,10 @@ class Order(OrderReceipt):
     filled_quantity: Money
     average_price: Money | None
     reserved_amount: Money = Field(description="what it still holds back")
-    valid_until: Time = Field(description="market time after which it is not sent any more")
+    valid_until: Time = Field(
+        description="market time until which it may be sent; once at the venue it stays there as "
+        "time_in_force says"
+    )
     acknowledged_at: Time | None
     updated_at: Time
 

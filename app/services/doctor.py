@@ -42,16 +42,28 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A bound check of one component; ``run`` answers (ok, detail)."""
+    """A bound check of one component; ``run`` answers (ok, detail).
+
+    Attributes:
+        needs: the component without which this one cannot be looked at; empty for none.
+    """
 
     component: str
     run: Callable[[], tuple[bool, str]]
+    needs: str = ""
 
 
 def examine(checks: Sequence[Check]) -> list[Finding]:
-    """Run every check; one that raises has failed, with its error's words."""
-    findings = []
+    """Run every check; one that raises has failed, with its error's words.
+
+    What needs a component that was found wrong is not looked at: the one cause is told once.
+    """
+    findings: list[Finding] = []
     for check in checks:
+        if any(each.component == check.needs and not each.ok for each in findings):
+            detail = f"not checked: the {check.needs} does not answer"
+            findings.append(Finding(check.component, False, detail))
+            continue
         try:
             ok, detail = check.run()
         except TidemarkError as error:
@@ -177,7 +189,11 @@ def check_exchange(name: str, offset_ms: Callable[[], int]) -> tuple[bool, str]:
     try:
         offset = offset_ms()
     except TidemarkError as error:
-        return False, f"{name} cannot be reached: {error.message}"
+        said = error.message.removeprefix(f"{name}: ")
+        return False, (
+            f"{name} cannot be reached: {said}; see that this machine is online, or name a way in "
+            "TIDEMARK_PROXIES"
+        )
     if abs(offset) > _MOST_SKEW_MS:
         return False, (
             f"the clock of {name} and this machine's differ by {offset} ms, so the times in the "

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from app.adapters.budget import BanStore, InProcessBudget
 from app.adapters.local_bus import LocalBus
-from app.adapters.pacing import EVERY_VENUE, SHORT_WINDOWS, Paces, ShortWindow
+from app.adapters.pacing import SHORT_WINDOWS, Paces, ShortWindow
 from app.adapters.prices import InProcessPriceCache
 from app.adapters.waiting import DEFAULT_WEIGHT, WEIGHTS
 from app.config import Settings
@@ -51,13 +51,9 @@ def make_prices(settings: Settings) -> LivePrices:
 def make_budget(
     settings: Settings, clock: Clock, bans: BanStore, venues: Collection[str]
 ) -> RequestBudget:
-    """The request budget: of all processes where there is a Redis, else of this one.
-
-    Raises:
-        UnknownName: the setting ``polite`` names a venue that nobody knows.
-    """
+    """The request budget: of all processes where there is a Redis, else of this one."""
     weights = {venue: _scaled(settings, WEIGHTS.get(venue, DEFAULT_WEIGHT)) for venue in venues}
-    paces = _paces(settings, venues)
+    paces = _paces(settings)
     if not settings.redis_url:
         return InProcessBudget(clock, bans, weights=weights, paces=paces)
     from app.adapters.redis_budget import RedisBudget
@@ -65,15 +61,11 @@ def make_budget(
     return RedisBudget(settings.redis_url, clock, bans, weights=weights, paces=paces)
 
 
-def _paces(settings: Settings, venues: Collection[str]) -> Paces:
+def _paces(settings: Settings) -> Paces:
     short = {
         venue: ShortWindow(window.length_ms, _scaled(settings, window.limit))
         for venue, window in SHORT_WINDOWS.items()
     }
-    for venue in sorted(settings.polite_venues.difference(venues, {EVERY_VENUE})):
-        from app.core.exchanges.markets.generic import check_known
-
-        check_known(venue)  # a name that nobody has would silently be no setting
     return Paces(short, settings.polite_venues)
 
 

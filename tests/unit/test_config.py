@@ -11,7 +11,7 @@ from app.adapters.celery_queue import NoQueue
 from app.cli.locking import RuntimeLock
 from app.cli.supervision.table import beat_arguments
 from app.cli.up import _market_options
-from app.config import Environment, Settings, home, is_loopback, load_settings
+from app.config import Environment, Settings, home, is_loopback, load_settings, settings_or_exit
 from app.core.errors import InvalidInput
 from app.wiring import Container
 
@@ -73,6 +73,19 @@ def test_a_bad_log_level_is_told_by_the_name_that_was_set(monkeypatch: pytest.Mo
         ({"order_recv_window_ms": 5_000}, "TIDEMARK_ORDER_RECV_WINDOW_MS: it must be at most 2000"),
         ({"proxies": "http://u:s3cret@b"}, "TIDEMARK_PROXIES: proxy 1 of the list is not like"),
         ({"polite": "okx;all"}, "TIDEMARK_POLITE: write venues as in okx, bybit; or all"),
+        ({"polite": "krakn"}, "TIDEMARK_POLITE: exchange 'krakn' is not known; did you mean"),
+        ({"redis_url": "http://x"}, "TIDEMARK_REDIS_URL: write it as in redis://"),
+        ({"broker_url": "foo://x"}, "TIDEMARK_BROKER_URL: write it as in memory:// or amqp://"),
+        ({"broker_url": ""}, "TIDEMARK_BROKER_URL: write it as in memory:// or amqp://"),
+        ({"flower_broker_url": "x"}, "TIDEMARK_FLOWER_BROKER_URL: write it as in amqp://"),
+        ({"flower_broker_api": "amqp://x"}, "TIDEMARK_FLOWER_BROKER_API: write it as in http://"),
+        ({"simulator_url": "127.0.0.1:1"}, "TIDEMARK_SIMULATOR_URL: write it as in http://"),
+        ({"api_host": "not a host"}, "TIDEMARK_API_HOST: write an address or a host name"),
+        ({"api_host": "300.1.1.1"}, "TIDEMARK_API_HOST: write an address or a host name"),
+        ({"api_host": ""}, "TIDEMARK_API_HOST: write an address or a host name"),
+        ({"strategy_timeout_s": "inf"}, "TIDEMARK_STRATEGY_TIMEOUT_S: it must be a finite number"),
+        ({"backtest_timeout_s": "nan"}, "TIDEMARK_BACKTEST_TIMEOUT_S: it must be a finite number"),
+        ({"strategy_timeout_s": 1e9}, "TIDEMARK_STRATEGY_TIMEOUT_S: it must be at most 3600"),
     ],
 )
 def test_a_bad_value_is_one_sentence(given: dict[str, object], sentence: str) -> None:
@@ -90,6 +103,78 @@ def test_dotenv_chooses_the_yaml_file_and_the_environment_wins_over_it(
     assert load_settings().log_format == "json"  # config/environments/staging.yaml
     monkeypatch.setenv("TIDEMARK_ENVIRONMENT", "testing")
     assert load_settings().log_format == "console"
+
+
+@pytest.fixture
+def yaml_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The environment's YAML file of a checkout of its own."""
+    monkeypatch.setattr("app.config._ROOT", tmp_path)
+    made = tmp_path / "config" / "environments" / "development.yaml"
+    made.parent.mkdir(parents=True)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("log_format: [a", ", line 1, is no YAML: expected ',' or ']'"),
+        ("log_level: INFO\n? [1,2]\n: 3", ", line 2, is no YAML: found unhashable key"),
+        ("a: !!python/object:os.system x", ", line 1, is no YAML: could not determine"),
+        ("- log_level", " must hold lines such as `api_port: 8700`"),
+        ("log_level", " must hold lines such as"),
+        ("1: 2", ": '1' is no setting of Tidemark"),
+        ("log_levle: INFO", ": 'log_levle' is no setting of Tidemark; did you mean log_level?"),
+        ("LOG_LEVEL: INFO", "did you mean log_level?"),
+        ("log_level: 2026-13-45", " holds a value that cannot be read"),
+        ("log_level: \x07", " is no YAML: special characters are not allowed"),
+        ("api_port: eighty", ", api_port: write a whole number"),
+        ("log_level: loud", ", log_level: use DEBUG"),
+    ],
+)
+def test_a_broken_yaml_file_is_one_sentence_with_its_name(
+    yaml_file: Path, text: str, sentence: str
+) -> None:
+    yaml_file.write_text(text)
+    with pytest.raises(InvalidInput) as refusal:
+        load_settings()
+    assert refusal.value.message.startswith("the file config/environments/development.yaml")
+    assert sentence in refusal.value.message
+    assert refusal.value.error_code == "invalid-settings"
+
+
+def test_a_yaml_file_in_another_encoding_or_that_is_none_is_named(yaml_file: Path) -> None:
+    yaml_file.write_bytes("api_host: caf\u00e9".encode("latin-1"))
+    with pytest.raises(InvalidInput, match=r"development\.yaml is not UTF-8"):
+        load_settings()
+    yaml_file.unlink()
+    yaml_file.mkdir()
+    with pytest.raises(InvalidInput, match=r"development\.yaml cannot be read: Is a directory"):
+        load_settings()
+
+
+def test_a_value_is_told_by_the_variable_that_covers_the_file(
+    yaml_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yaml_file.write_text("# nothing else\napi_port: 9001\n")
+    assert load_settings().api_port == 9001
+    monkeypatch.setenv("TIDEMARK_API_PORT", "eighty")
+    with pytest.raises(InvalidInput, match=r"^TIDEMARK_API_PORT: write a whole number"):
+        load_settings()
+
+
+def test_an_empty_yaml_file_sets_nothing(yaml_file: Path) -> None:
+    yaml_file.write_text("# later\n")
+    assert load_settings().api_port == 8700
+
+
+def test_what_another_program_starts_ends_with_2_and_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TIDEMARK_API_PORT", "eighty")
+    with pytest.raises(SystemExit) as end:
+        settings_or_exit()
+    assert end.value.code == 2
+    assert capsys.readouterr().err == "tidemark: TIDEMARK_API_PORT: write a whole number\n"
 
 
 def test_dotenv_in_another_encoding_is_one_sentence(tmp_path: Path) -> None:
@@ -250,6 +335,11 @@ def test_a_simulated_exchange_is_reached_by_proxies_on_loopback_alone() -> None:
         simulator_url="http://127.0.0.1:8790",
     )
     assert settings.named_proxies == {"b": "http://[::1]:80"}
+
+
+@pytest.mark.parametrize("host", ["::", "::1", "10.0.0.1", "localhost", "a-b.c_d", "fe80::1%eth0"])
+def test_what_the_api_may_listen_on(host: str) -> None:
+    assert load_settings(api_host=host).api_host == host
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "localhost", "::1", "[::1]"])

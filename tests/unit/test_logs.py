@@ -40,6 +40,20 @@ def test_libraries_logs_are_structured_too(capsys: pytest.CaptureFixture[str]) -
     assert json.loads(capsys.readouterr().err)["event"] == "took 3 s"
 
 
+@pytest.mark.parametrize("name", ["celery.worker.consumer.connection", "uvicorn.error"])
+def test_what_libraries_say_of_their_start_is_heard_at_debug_alone(
+    capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    configure_logs("INFO", "json")
+    logging.getLogger(name).info("Press CTRL+C to quit")
+    assert capsys.readouterr().err == ""
+    logging.getLogger(name).warning("it failed")
+    assert "it failed" in capsys.readouterr().err
+    configure_logs("DEBUG", "json")
+    logging.getLogger(name).info("Press CTRL+C to quit")
+    assert "CTRL+C" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("format_", ["json", "console"])
 def test_a_canary_secret_never_reaches_the_log(
     format_: str, capsys: pytest.CaptureFixture[str]

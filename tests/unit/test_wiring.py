@@ -13,7 +13,7 @@ import pytest
 
 from app.adapters.celery_queue import NoQueue
 from app.config import Settings
-from app.core.errors import Unavailable, UnknownName
+from app.core.errors import Unavailable
 from app.core.exchanges.errors import BudgetExhausted
 from app.core.exchanges.factory import VENUES
 from app.core.ports import Purpose
@@ -161,14 +161,6 @@ def test_a_ban_of_a_proxy_is_announced_by_its_name(tmp_path: Path) -> None:
     assert row.scope == "binance@gw:3128"
     assert parts.budget.banned_until("binance") is None
     parts.close()
-
-
-def test_polite_venues_must_exist(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path, environment="testing", polite="okx kraken")
-    make_budget(settings, ManualClock(), Bans(), VENUES)
-    misspelt = Settings(data_dir=tmp_path, environment="testing", polite="krakn")
-    with pytest.raises(UnknownName, match="did you mean kraken"):
-        make_budget(misspelt, ManualClock(), Bans(), VENUES)
 
 
 def test_events_that_were_sent_are_marked_when_the_process_ends(tmp_path: Path) -> None:

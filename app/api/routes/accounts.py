@@ -86,7 +86,7 @@ def reconcile_account(
     account: AccountPath, app: App, principal: Principal, response: Response
 ) -> Reconciliation:
     """Asks for a full comparison. New orders wait for it; cancels pass."""
-    app.gate.require_reconciliation(f"asked for by {principal}", account)
+    app.gate.require_reconciliation(f"asked for by api:{principal}", account)
     state = Reconciliation.of(app.gate.state(account))
     response.headers["Location"] = f"/api/v1/accounts/{state.account_id}/reconciliation"
     return state
@@ -105,7 +105,7 @@ def list_locks(account: AccountPath, app: App, _: Principal) -> Listing[Instrume
 )
 def unlock(account: AccountPath, body: Unlock, app: App, principal: Principal) -> Unlocked:
     """Lifts the locks of the account, or of one symbol. Somebody should have looked first."""
-    return Unlocked(lifted=app.locks.unlock(account, body.symbol, principal))
+    return Unlocked(lifted=app.locks.unlock(account, body.symbol, f"api:{principal}"))
 
 
 @router.get("/accounts/{account}/balances", summary="List balances", responses=problems(404))

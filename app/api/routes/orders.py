@@ -22,6 +22,7 @@ from app.api.problems import ApiProblem
 from app.core.errors import InvalidInput
 from app.core.money import canonical
 from app.core.orders.types import OrderType, Side, TimeInForce
+from app.core.risk.words import denial_words
 from app.models import RiskDecisionRow
 from app.schemas.accounts import Fill
 from app.schemas.common import Listing, listing
@@ -179,7 +180,7 @@ def _refusal(decision: RiskDecisionRow, headers: dict[str, str]) -> ApiProblem:
         "trading-halted" if halted else "risk-denied",
         "trading is halted; cancels still pass"
         if halted
-        else f"the risk gate refused the order: {decision.reason}",
+        else f"the risk gate refused the order: {denial_words(decision.reason)}",
         status=409 if halted else 422,
         headers=headers,
         rule=decision.rule,

@@ -17,13 +17,13 @@ router = APIRouter(prefix="/api/v1/risk", tags=["risk"], route_class=GuardedRout
 @router.post("/halt", status_code=201, summary="Halt trading", responses=problems(404, body=True))
 def halt_trading(body: NewHalt, app: App, principal: Principal) -> Halt:
     """Stops new orders of a scope at once. A scope that is halted already stays as it is."""
-    return Halt.of(app.risk.halt(body.scope, body.reason, principal))
+    return Halt.of(app.risk.halt(body.scope, body.reason, f"api:{principal}"))
 
 
 @router.post("/resume", summary="Resume trading", responses=problems(body=True))
 def resume_trading(body: Resume, app: App, principal: Principal) -> Resumed:
     """Lifts the halts of exactly this scope."""
-    return Resumed(scope=body.scope, lifted=app.risk.resume(body.scope, principal))
+    return Resumed(scope=body.scope, lifted=app.risk.resume(body.scope, f"api:{principal}"))
 
 
 @router.get("/halts", summary="List halts in force", responses=problems())

@@ -178,6 +178,13 @@ class OrderNotKnown(VenueError):
     code = "order-not-known"
 
 
+def unreachable_words(exchange: str, code: str, message: str) -> str:
+    """An error's words for people: that the venue cannot be reached, where it is that."""
+    if code != VenueUnreachable.code:
+        return message
+    return f"{exchange} cannot be reached: {message.removeprefix(f'{exchange}: ')}"
+
+
 def shorten(text: str) -> str:
     """A venue's text made safe for a row or a log line: printable, at most 200 characters."""
     return "".join(char if char.isprintable() else " " for char in text[:_TEXT_LIMIT])

@@ -86,8 +86,7 @@ class Transport:
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             unmet = (requests.exceptions.ProxyError, requests.exceptions.ConnectTimeout)
             kind = ProxyUnreachable if proxy and isinstance(error, unmet) else VenueUnreachable
-            # Only the class: the text holds the signed URL, or the proxy's with its password.
-            raise kind(self._exchange, f"no whole answer came: {type(error).__name__}") from None
+            raise kind(self._exchange, _said(error)) from None
 
     def _read(self, response: Any, deadline: float, limit: int) -> bytes:
         parts, size = [], 0
@@ -101,3 +100,30 @@ class Transport:
                 )
             parts.append(chunk)
         return b"".join(parts)
+
+
+def _said(error: Exception) -> str:
+    """Why no whole answer came. Of the error's own text nothing: it holds the signed URL, or the
+    proxy's with its password.
+    """
+    import requests
+    from urllib3 import exceptions as http
+
+    inner = getattr(error.args[0] if error.args else None, "reason", None)
+    if isinstance(error, requests.exceptions.ProxyError):
+        return "no connection, the proxy gives none"
+    if isinstance(inner, http.NameResolutionError):
+        return "no connection, its name was not found"
+    if isinstance(error, (requests.Timeout, http.TimeoutError)):
+        return "no whole answer came in time"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "no secure connection"
+    if isinstance(inner, http.NewConnectionError):
+        return f"no connection, {_of_system(inner)}"
+    return "no whole answer came: the connection broke"
+
+
+def _of_system(error: Exception) -> str:
+    """The system's words for a connection that was not made, such as Connection refused."""
+    words = getattr(error.__cause__, "strerror", None)
+    return str(words or "it was refused").lower()

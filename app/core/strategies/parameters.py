@@ -88,6 +88,13 @@ class _Bounded(Parameter[Value]):
     low: Value
     high: Value
 
+    def __set_name__(self, owner: type, name: str) -> None:
+        if self.low > self.high:
+            raise BadParameter(
+                f"parameter {name!r} has low {self.low} above high {self.high}; exchange them"
+            )
+        super().__set_name__(owner, name)
+
     def accepted(self) -> str:
         return f"{self.kind} from {self.low} to {self.high}"
 

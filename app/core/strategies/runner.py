@@ -19,7 +19,7 @@ from app.core.market.klines import KlineFrame, Times
 from app.core.strategies.bar_view import BarView, Columns
 from app.core.strategies.base import Answer, BaseStrategy
 from app.core.strategies.desk import Desk
-from app.core.strategies.errors import StrategyFailed
+from app.core.strategies.errors import BadParameter, StrategyFailed
 from app.core.strategies.registry import listens
 from app.core.strategies.signal import EmittedSignal, Signal, SignalAction
 from app.core.strategies.sizing import check_signal
@@ -233,6 +233,10 @@ def failure(strategy: BaseStrategy, hook: str, error: BaseException) -> Strategy
         if trace.tb_frame.f_globals.get("__name__") == type(strategy).__module__:
             name, line = trace.tb_frame.f_code.co_filename, trace.tb_lineno
         trace = trace.tb_next
+    if isinstance(error, BadParameter):
+        return StrategyFailed(
+            strategy.strategy_id, f"refuses its parameters: {error.message}", line=line
+        )
     where = f" ({name.rsplit('/', 1)[-1]}, line {line})" if line else ""
     text = " ".join(str(error).split())[:400]
     words = f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -114,7 +114,7 @@ def test_a_halt_of_a_symbol_stands_until_it_is_lifted(api: ApiClient) -> None:
     first = api.post("/risk/halt", {"scope": scope, "reason": "odd prices"}).json()
     again = api.post("/risk/halt", {"scope": scope, "reason": "still"}).json()
     assert again == first
-    assert first["set_by"] == "tests"
+    assert first["set_by"] == "api:tests"
     assert api.post("/risk/resume", {"scope": scope}).json()["lifted"] == 1
     assert api.post("/risk/resume", {"scope": scope}).json()["lifted"] == 0
 

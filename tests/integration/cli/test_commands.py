@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from contextlib import closing
@@ -98,20 +99,10 @@ def test_bad_input_is_one_sentence_and_exit_2(
 @pytest.mark.parametrize(
     "words",
     [
-        ["order", "show", "nobody"],
-        ["order", "cancel", "nobody"],
-        ["order", "place", "buy", "1", "-s", "A/B", "-a", "nobody"],
-        ["account", "show", "nobody"],
         ["account", "add-simulated", "demo", "-b", "USDT=1"],
-        ["instance", "start", "nobody"],
-        ["backtest", "show", "nobody"],
-        ["job", "cancel", "nobody"],
-        ["strategy", "show", "nobody"],
-        ["data", "sources", "show", "nobody"],
-        ["data", "collect", "nobody"],
         ["data", "klines", "-s", "BTC/USDT", "-i", "1m"],
+        ["system", "status"],
         ["system", "token"],
-        ["risk", "halt", "--scope", "account:nobody"],
     ],
 )
 def test_what_cannot_be_done_is_one_sentence_and_exit_1(
@@ -122,6 +113,55 @@ def test_what_cannot_be_done_is_one_sentence_and_exit_1(
     assert outcome.out == ""
     assert outcome.err.startswith("tidemark: ")
     assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["order", "show", "nobody"],
+        ["order", "cancel", "nobody"],
+        ["order", "place", "buy", "1", "-s", "A/B", "-a", "nobody"],
+        ["account", "show", "nobody"],
+        ["instance", "start", "nobody"],
+        ["backtest", "show", "nobody"],
+        ["job", "cancel", "nobody"],
+        ["strategy", "show", "nobody"],
+        ["data", "sources", "show", "nobody"],
+        ["data", "collect", "nobody"],
+        ["data", "plans", "enable", "nobody"],
+        ["risk", "halt", "--scope", "account:nobody"],
+    ],
+)
+def test_a_name_that_nothing_has_is_one_sentence_and_exit_2(
+    tidemark: Tidemark, words: list[str]
+) -> None:
+    outcome = tidemark(*words)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith("tidemark: ")
+    assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("while True: pass", "strategy 'it' "),
+        ("import os; os._exit(0)", "strategy 'it' "),
+        ("def broken(", "it.py"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_exit_2(
+    tidemark: Tidemark,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    text: str,
+    sentence: str,
+) -> None:
+    monkeypatch.setenv("TIDEMARK_STRATEGY_TIMEOUT_S", "1")
+    (tmp_path / "it.py").write_text(text)
+    for command in ("check", "add"):
+        outcome = tidemark("strategy", command, str(tmp_path / "it.py"))
+        assert (outcome.code, outcome.out) == (2, ""), outcome.err
+        assert outcome.err.startswith("tidemark: ")
 
 
 def test_a_group_alone_shows_its_help_and_is_a_usage_error(tidemark: Tidemark) -> None:
@@ -322,3 +362,41 @@ def test_a_command_beside_a_runtime_finds_its_simulated_exchange(
         outcome = tidemark("account", "add-simulated", "demo", "-b", "USDT=1")
     assert outcome.code == 1
     assert "does not answer" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["order", "place", "buy", "-0.01"], "what begins with - is taken for an option"),
+        (["order", "place", "hold", "1"], "'side': 'hold' is not one of 'buy', 'sell'"),
+        (["order", "list", "-n", "0"], "it must be greater than or equal to 1"),
+        (["data", "collect", "nope"], "no collection plan has the name or id 'nope'"),
+        (["risk", "halt", ""], "say why trading is halted"),
+        (["risk", "halt", "  "], "say why trading is halted"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_without_jargon(
+    tidemark: Tidemark, words: list[str], sentence: str
+) -> None:
+    more = ["-s", "BTC/USDT", "-a", "demo"] if words[1] == "place" else []
+    outcome = tidemark(*words, *more)
+    assert outcome.code == 2
+    assert sentence in outcome.err
+    assert "Value error" not in outcome.err
+
+
+def test_a_strategy_without_a_docstring_is_named_without_a_dangling_mark(
+    tidemark: Tidemark, tmp_path: Path
+) -> None:
+    file = tmp_path / "bare.py"
+    file.write_text(
+        "from tidemark import BaseStrategy, IntParameter\n"
+        "class Bare(BaseStrategy):\n"
+        "    n = IntParameter(5, low=1, high=9)\n"
+        "    def on_kline(self, kline): return None\n"
+    )
+    assert tidemark("strategy", "check", str(file)).out.strip().endswith("is usable: Bare")
+    assert re.fullmatch(r"bare [0-9a-f]{12}", tidemark("strategy", "add", str(file)).out.strip())
+    file.write_text(file.read_text().replace("low=1, high=9", "low=10, high=3"))
+    refused = tidemark("strategy", "check", str(file))
+    assert (refused.code, "'n' has low 10 above high 3" in refused.err) == (2, True)

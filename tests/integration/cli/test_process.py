@@ -68,10 +68,40 @@ def test_bad_input_is_2_and_never_a_traceback(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("app.cli.main", "risk", "halt", "a test"),
+        ("app.cli.serve",),
+        ("celery", "-A", "workers.celery_app", "report"),
+        ("workers.streams",),
+    ],
+)
+def test_settings_that_are_wrong_are_2_whatever_reads_them(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(Path(__file__).resolve().parents[3]),
+            "TIDEMARK_HOME": str(tmp_path),
+            "TIDEMARK_API_PORT": "eighty",
+        },
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "tidemark: TIDEMARK_API_PORT: write a whole number\n"
+
+
 def test_a_failure_is_1(tmp_path: Path) -> None:
-    done = tidemark(tmp_path, "order", "show", "nobody")
+    done = tidemark(tmp_path, "system", "token")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "tidemark: no order has the id 'nobody'\n"
+    assert done.stderr.startswith("tidemark: no token was made yet")
 
 
 def test_the_simulator_is_passed_its_own_options(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def test_rules_are_set_listed_and_removed(tidemark: Tidemark) -> None:
     assert tidemark(*RETENTION, "apply", "--json").document == {"bars": 0, "partitions": []}
     assert tidemark(*RETENTION, "collect-again", "--json").document == {"bars": 0}
     assert tidemark(*RETENTION, "remove", made.document["id"]).code == 0
-    assert tidemark(*RETENTION, "remove", made.document["id"]).code == 1
+    assert tidemark(*RETENTION, "remove", made.document["id"]).code == 2
     assert len(tidemark(*RETENTION, "list", "--json").document) == 1
 
 

@@ -105,5 +105,5 @@ def test_a_source_that_does_not_exist_is_told_with_where_to_look(
     tidemark: Tidemark, command: str
 ) -> None:
     outcome = tidemark("data", "sources", command, "nobody")
-    assert (outcome.code, outcome.out) == (1, "")
+    assert (outcome.code, outcome.out) == (2, "")
     assert "see: tidemark data sources list" in outcome.err

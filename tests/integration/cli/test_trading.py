@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
+from app.cli.locking import RuntimeLock
+from app.services.listings import Listings
 from tests.integration.cli.conftest import Tidemark
+from tests.support.api import container_in
 from tests.support.simulator import SimulatorProcess, simulator
 
 __all__ = ["simulator"]
@@ -136,6 +142,50 @@ def test_an_order_is_placed_filled_shown_and_cancelled(
     assert tidemark("doctor").code == 0
 
 
+def test_beside_a_runtime_an_order_is_waited_for_and_told_in_a_few_lines(
+    tidemark: Tidemark, exchange: SimulatorProcess, data_dir: Path
+) -> None:
+    tidemark("account", "add-simulated", "demo", "-b", "USDT=10000")
+    tidemark("data", "instruments", "--refresh")
+    stop = threading.Event()
+
+    buy = ("order", "place", "buy", "0.01", "-s", "BTC/USDT", "-a", "demo")
+    with container_in(data_dir, simulator_url=exchange.url) as parts, RuntimeLock(data_dir):
+        listings = Listings(parts.units)
+
+        def work() -> None:
+            while not stop.wait(0.3):
+                for row in listings.orders(10, None, open_only=True).rows:
+                    parts.sender.send(row.order_id)
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        try:
+            filled = tidemark(*buy)
+            price = str(exchange_price(tidemark) * 95 // 100)
+            rests = tidemark(*buy, "--type", "limit", "--price", price)
+        finally:
+            stop.set()
+            worker.join()
+        began = time.monotonic()
+        silent = tidemark(*buy)
+    assert re.search(r"status +filled *\n", filled.out)
+    assert re.search(r"filled +0.01 of 0.01 *\n", filled.out)
+    assert re.search(r"average price +\d", filled.out)
+    assert re.search(r"fee +0.00001 BTC", filled.out)
+    (order_id,) = re.findall(r"more +tidemark order show (\S+)", filled.out)
+    assert "may be sent until" in tidemark("order", "show", order_id).out
+    assert "acknowledged: it is open at the exchange" in rests.out
+    assert len(rests.out.splitlines()) <= 6
+    assert "new: no word of the exchange yet" in silent.out
+    assert time.monotonic() - began < 10
+
+
+def exchange_price(tidemark: Tidemark) -> int:
+    """The latest price, in whole quote units."""
+    return int(Decimal(tidemark("data", "price", "-s", "BTC/USDT", "--json").document["price"]))
+
+
 def test_an_instance_is_created_started_shown_and_stopped(
     tidemark: Tidemark, exchange: SimulatorProcess
 ) -> None:
@@ -182,4 +232,4 @@ def test_plans_are_added_collected_switched_and_deleted(
     assert tidemark("data", "plans", "disable", "majors", "--json").document["enabled"] is False
     assert tidemark("data", "plans", "enable", "majors").code == 0
     assert tidemark("data", "plans", "delete", "majors").code == 0
-    assert tidemark("data", "collect", "majors").code == 1
+    assert tidemark("data", "collect", "majors").code == 2

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from app.adapters.celery_queue import NoQueue
 from app.cli import driving
 from app.cli.locking import RuntimeLock
 from app.cli.probes import everything
@@ -151,3 +152,26 @@ def test_the_doctor_of_a_full_installation_asks_broker_and_cache(tmp_path: Path)
     assert "TIDEMARK_BROKER_URL" in found["broker"].detail
     assert "TIDEMARK_REDIS_URL" in found["cache"].detail
     assert not any("s3cret" in each.detail for each in found.values())
+
+
+def test_without_a_database_the_doctor_names_it_once_and_asks_the_exchange_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class Market:
+        def server_time_ms(self) -> int:
+            asked.append("binance")
+            return 0
+
+    monkeypatch.setattr("app.core.exchanges.factory.market_adapter", lambda *_, **__: Market())
+    settings = settings_for(tmp_path, database_url="mysql+pymysql://u:s3cret@127.0.0.1:9/x")
+    container = Container(settings.model_copy(update={"simulator_url": ""}), NoQueue())
+    _ = container.vault  # its key is there
+    found = {each.component: each for each in examine(everything(container))}
+    container.close()
+    assert "TIDEMARK_DATABASE_URL" in found["database"].detail
+    assert found["migrations"].detail == "not checked: the database does not answer"
+    assert found["vault"].detail == "not checked: the database does not answer"
+    assert not any("could not be checked" in each.detail for each in found.values())
+    assert asked == ["binance"]

@@ -248,7 +248,7 @@ def test_a_line_cut_in_the_middle_of_an_answer(venue: StubVenue, edge: Edge) -> 
 def test_nobody_listens() -> None:
     with StubVenue() as gone:
         url = gone.url
-    with pytest.raises(VenueUnreachable):
+    with pytest.raises(VenueUnreachable, match=r"^binance: no connection, connection refused$"):
         klines(Edge(url))
 
 
@@ -262,7 +262,7 @@ def test_a_slow_answer_ends_at_the_deadline(venue: StubVenue, edge: Edge) -> Non
 def test_a_silent_server_is_left_at_the_timeout() -> None:
     with StubVenue() as stub:
         stub.on("GET", KLINES, Reply(b"[", announced=100))
-        with pytest.raises(VenueUnreachable):
+        with pytest.raises(VenueUnreachable, match="no whole answer came"):
             klines(Edge(stub.url, timeout_s=0.1))
 
 

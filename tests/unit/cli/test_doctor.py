@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import Unavailable
+from app.core.exchanges.errors import VenueUnreachable
 from app.services import doctor
 from app.services.doctor import Check, examine
 
@@ -127,3 +128,32 @@ def test_the_vault_is_well_where_its_key_opens_every_account() -> None:
     ok, sentence = doctor.check_vault(path, lambda: (2, 3))
     assert not ok
     assert "2 of 3" in sentence
+
+
+def test_one_cause_is_told_once_and_what_needs_it_is_not_looked_at() -> None:
+    looked: list[str] = []
+
+    def look(name: str, ok: bool) -> tuple[bool, str]:
+        looked.append(name)
+        return ok, name
+
+    found = examine(
+        [
+            Check("database", lambda: look("database", False)),
+            Check("migrations", lambda: look("migrations", True), needs="database"),
+            Check("exchange", lambda: look("exchange", True)),
+        ]
+    )
+    assert looked == ["database", "exchange"]
+    assert [each.ok for each in found] == [False, False, True]
+    assert found[1].detail == "not checked: the database does not answer"
+
+
+def test_an_exchange_that_cannot_be_reached_is_named_once_with_what_to_do() -> None:
+    def silent() -> int:
+        raise VenueUnreachable("binance", "no connection, its name was not found")
+
+    ok, detail = doctor.check_exchange("binance", silent)
+    assert not ok
+    assert detail.count("binance") == 1
+    assert "see that this machine is online" in detail

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from app.cli.driving import _Troubles
 from app.cli.jobs import print_jobs, words_of
+from app.models import JobRow
 from app.schemas.jobs import Job, JobVenue
 
 AT = "2026-03-01T00:00:00.000Z"
@@ -91,3 +93,29 @@ def test_an_empty_list_of_jobs_says_so() -> None:
     out = StringIO()
     print_jobs(Console(file=out, width=80), [])
     assert out.getvalue() == "No job.\n"
+
+
+def test_a_job_that_waits_says_for_what() -> None:
+    error = {"code": "venue-unreachable", "message": "binance: no connection"}
+    waits = job(PROGRESS).model_copy(update={"state": "queued", "error": error})
+    assert words_of(waits).endswith(" · binance: no connection")
+    assert "no connection" not in words_of(waits.model_copy(update={"state": "cancelled"}))
+
+
+def test_trouble_is_told_once_until_it_changes(capsys: pytest.CaptureFixture[str]) -> None:
+    troubles, row = _Troubles(), JobRow(kind="collection", state="queued", not_before=1_000)
+    row.params = {"exchange": "binance"}
+    told = []
+    for code, message in [
+        ("venue-unreachable", "binance: no connection"),
+        ("venue-unreachable", "binance: no connection"),
+        ("rate-limited", "binance: slow down"),
+        ("", ""),
+        ("rate-limited", "binance: slow down"),
+    ]:
+        row.error = {"code": code, "message": message} if code else None
+        troubles.tell([row, row])
+        told.append(capsys.readouterr().err)
+    slow = "tidemark: binance: slow down; tried again at 00:00:01 UTC\n"
+    away = "tidemark: binance cannot be reached: no connection; tried again at 00:00:01 UTC\n"
+    assert told == [away, "", slow, "", slow]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from app.core.errors import InvalidInput
 from app.core.market.instruments import InstrumentStatus
 from app.core.orders.types import OrderType, Side
+from app.core.risk import rules
 from app.core.risk.context import (
     Intent,
     OwnBook,
@@ -20,6 +23,7 @@ from app.core.risk.context import (
 )
 from app.core.risk.gate import canonical_params, limit_rule, pre_trade_check
 from app.core.risk.rules import MaxOrderValueRule, PositionLimitRule
+from app.core.risk.words import denial_words
 from tests.support.catalogue import instrument
 
 D = Decimal
@@ -182,3 +186,13 @@ def test_rule_parameters_are_kept_in_canonical_text() -> None:
     assert canonical_params("position_limit", {"max_value": "8000.50"}, "global") == {
         "max_value": "8000.5"
     }
+
+
+def test_every_denial_has_a_sentence_before_its_code() -> None:
+    codes = set(re.findall(r'deny\(\s*"([A-Z_]+)"', Path(rules.__file__).read_text()))
+    assert len(codes) > 20
+    for code in codes:
+        said = denial_words(f"{code}: quantity=0.02")
+        assert said.endswith(f" ({code}: quantity=0.02)")
+        assert said[0].islower()
+    assert denial_words("SOMETHING_ELSE") == "SOMETHING_ELSE"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.core.market.klines import KlineData
 from app.core.strategies.base import Answer, BaseStrategy
+from app.core.strategies.errors import BadParameter
 from app.core.strategies.parameters import DecimalParameter, IntParameter
 
 
@@ -30,7 +31,7 @@ class MovingAverageCross(BaseStrategy):
 
     def setup(self) -> None:
         if self.fast >= self.slow:
-            raise ValueError(f"fast ({self.fast}) must be below slow ({self.slow})")
+            raise BadParameter(f"fast ({self.fast}) must be below slow ({self.slow})")
         self.fast_ma = self.indicator("SMA", timeperiod=self.fast)
         self.slow_ma = self.indicator("SMA", timeperiod=self.slow)
 
