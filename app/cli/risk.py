@@ -32,8 +32,11 @@ def halt(
 ) -> None:
     """Stop new orders at once (紧急停止). Cancels pass."""
     from app.cli.session import session
+    from app.core.errors import InvalidInput
     from app.schemas.risk import Halt
 
+    if not reason.strip():
+        raise InvalidInput("say why trading is halted; the reason is kept and shown")
     with session(full=full) as here:
         made = Halt.of(here.container.risk.halt(scope, reason, who()))
         _name_record(here)

@@ -45,13 +45,10 @@ class RiskService:
         """Stop new orders of a scope at once; cancels still pass.
 
         Raises:
-            InvalidInput: the scope is malformed, or no reason is given.
+            InvalidInput: the scope is malformed.
             NotFound: it names an account or instance that does not exist.
             UnknownName: it names a symbol that the venue's catalogue does not hold.
         """
-
-        if not reason.strip():
-            raise InvalidInput("say why trading is halted; the reason is kept and shown")
 
         def work(unit: Unit) -> TradingHaltRow:
             _check_scope(unit, scope)

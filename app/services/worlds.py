@@ -18,8 +18,8 @@ REAL: Final = "real"
 _REFUSED: Final = {
     REAL: (
         "this record holds the market of the simulated exchange, and the real one is asked for "
-        "because no simulator is configured; start with the simulator (tidemark up), or set "
-        "TIDEMARK_HOME to another directory for the real exchange"
+        "because no simulator is configured; start with the simulator (tidemark up), name it by "
+        "TIDEMARK_SIMULATOR_URL, or set TIDEMARK_HOME to another directory for the real exchange"
     ),
     SIMULATED: (
         "this record holds the market of the real exchange, and a simulated one is asked for; "

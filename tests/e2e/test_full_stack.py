@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -252,10 +251,15 @@ def _order_of_ends(log: str) -> list[str]:
 def test_a_killed_supervisor_takes_its_processes_along_and_the_next_takes_over(
     home: Path,
 ) -> None:
-    only = ("--only", "worker:orders,worker:backtests,beat", "--no-simulator")
+    only = ("--only", "simulator,worker:orders,worker:backtests,beat")
     with running(home, *only) as stack:
         wait_until(stack.up, START_S)
-        assert set(stack.states()) == {"worker:orders", "worker:backtests", "beat"}
+        assert set(stack.states()) == {
+            "simulator",
+            "worker:orders",
+            "worker:backtests",
+            "beat",
+        }
         sessions = [each["pid"] for each in stack.states().values()]
         stack.process.kill()
         stack.process.wait()
@@ -294,7 +298,7 @@ def test_without_services_it_says_in_one_sentence_what_to_run(tmp_path: Path, ho
 
 def test_a_name_that_is_no_process_is_refused(home: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "app.cli", "up", "--full", "--only", "worker:order", "--port", "0"],
+        [*TIDEMARK, "up", "--full", "--only", "simulator,worker:order", "--port", "0"],
         cwd=home,
         env=environment(home),
         capture_output=True,

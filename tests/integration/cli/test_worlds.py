@@ -66,7 +66,7 @@ def test_a_record_of_the_simulated_market_is_not_started_on_the_real_exchange(
     tidemark: Tidemark,
 ) -> None:
     hold(simulated=True)
-    said = "start with the simulator (tidemark up), or set TIDEMARK_HOME"
+    said = "start with the simulator (tidemark up), name it by TIDEMARK_SIMULATOR_URL"
     refused(tidemark("up", "--no-simulator", "--port", "0"), said)
     with pytest.raises(WrongWorld):
         FullRuntime(load_settings(), None).__enter__()
