@@ -177,7 +177,7 @@ class FullRuntime:
         )
         stack.callback(self.container.close)
         upgrade_alone(self.container.engine)
-        self.container.world.require()
+        self.container.world.begin()
         self.container.catalogue.sync_builtins()
         self.new_token = ensure_token(self.container)
         handle = self._listen(stack) if self._serves else -1

@@ -224,7 +224,7 @@ def _prepare_record(settings: Settings, *, own_simulator: bool) -> None:
     try:
         upgrade_alone(container.engine)
         simulated = own_simulator or bool(settings.simulator_url)
-        RecordWorld(container.units, simulated=simulated).require()
+        RecordWorld(container.units, simulated=simulated).begin()
     finally:
         container.close()
 

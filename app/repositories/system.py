@@ -9,7 +9,10 @@ from sqlalchemy import CursorResult, delete, func, select
 from sqlalchemy.exc import IntegrityError
 
 from app.models import (
+    AccountRow,
     ApiTokenRow,
+    InstrumentRow,
+    KlineSeriesRow,
     LeaseRow,
     RecordWorldRow,
     ScheduleRunRow,
@@ -167,6 +170,17 @@ class SystemRepository(Repository):
         """Whose market the record holds; None before its first use."""
         row = self._session.get(RecordWorldRow, _WORLD)
         return None if row is None else row.world
+
+    def holds_market(self) -> bool:
+        """Whether anything came of an exchange: instruments, series, or an account."""
+        return any(
+            self._session.scalars(select(key).limit(1)).first() is not None
+            for key in (InstrumentRow.id, KlineSeriesRow.id, AccountRow.id)
+        )
+
+    def forget_world(self) -> None:
+        """Let the next use decide again whose market the record holds."""
+        self._session.execute(delete(RecordWorldRow))
 
     def claim_world(self, world: str, now_ms: int) -> str:
         """Write down whose market the record holds where nobody has yet; what it then holds.

@@ -63,6 +63,16 @@ class RecordWorld:
         if self._held != self.own:
             raise WrongWorld(_REFUSED[self.own])
 
+    def begin(self) -> None:
+        """The same, by what starts an installation: a world that was asked for in vain, by a
+        command without a network say, does not bind a record in which nothing came of it.
+
+        Raises:
+            WrongWorld: the record is of the other.
+        """
+        self._units.run(self._release)
+        self.require()
+
     def recorded(self) -> str | None:
         """Whose market the record holds; None before its first use."""
         with self._units.read() as unit:
@@ -89,3 +99,7 @@ class RecordWorld:
 
     def _claim(self, unit: Unit) -> str:
         return unit.system.claim_world(self.own, unit.now_ms)
+
+    def _release(self, unit: Unit) -> None:
+        if unit.system.world() not in (None, self.own) and not unit.system.holds_market():
+            unit.system.forget_world()

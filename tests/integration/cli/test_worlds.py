@@ -37,9 +37,10 @@ def record() -> Iterator[Container]:
 
 
 def hold(*, simulated: bool) -> None:
-    """Make the record hold the market of a world."""
+    """Make the record hold something of the market of a world."""
     with record() as container:
         RecordWorld(container.units, simulated=simulated).require()
+        container.units.run(lambda unit: unit.klines.series("binance", "ETH/USDT", "1m", 1))
 
 
 def refused(outcome: Outcome, *parts: str) -> None:

@@ -52,6 +52,15 @@ def test_a_record_of_the_real_market_refuses_a_simulator(units: Units) -> None:
         RecordWorld(units, simulated=True).require()
 
 
+def test_a_world_that_was_asked_for_in_vain_does_not_bind_what_is_started(units: Units) -> None:
+    RecordWorld(units, simulated=False).require()
+    RecordWorld(units, simulated=True).begin()
+    assert RecordWorld(units, simulated=True).recorded() == SIMULATED
+    units.run(lambda unit: unit.klines.series("binance", "BTC/USDT", "1m", unit.now_ms))
+    with pytest.raises(WrongWorld):
+        RecordWorld(units, simulated=False).begin()
+
+
 def test_to_look_decides_nothing(units: Units) -> None:
     assert RecordWorld(units, simulated=False).recorded() is None
     RecordWorld(units, simulated=True).require()

@@ -47,6 +47,9 @@ def world(unit: Unit) -> None:
     assert unit.system.world() is None
     assert unit.system.claim_world("real", NOW) == "real"
     assert unit.system.claim_world("simulated", NOW) == unit.system.world() == "real"
+    assert unit.system.holds_market()
+    unit.system.forget_world()
+    assert unit.system.world() is None
 
 
 def outbox(unit: Unit) -> None:
