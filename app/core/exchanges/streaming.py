@@ -34,6 +34,10 @@ _MESSAGE_PAUSE_S: Final = 0.3
 #: Subscriptions that one socket may have.
 MOST_FEEDS: Final = 1024
 _USER_WINDOW_MS: Final = 5_000
+# Answers that another attempt may not get: states of the venue, and its codes for being
+# disconnected, asked too often, too slow, and for a timestamp outside of the window.
+_BUSY: Final = frozenset({418, 429, 500, 502, 503, 504})
+_PASSING: Final = frozenset({-1001, -1003, -1007, -1021})
 
 
 class StreamClosed(VenueUnreachable):
@@ -264,7 +268,7 @@ class UserSocket:
 
         Raises:
             StreamRefused: it did not accept the keys.
-            VenueUnreachable: it did not answer in time.
+            VenueUnreachable: it did not answer in time, or refused for a reason that passes.
         """
         number = await self._wire.ask("userDataStream.subscribe.signature", dict(signed))
         try:
@@ -276,7 +280,8 @@ class UserSocket:
                 self._wire.exchange, "the user data stream was not confirmed"
             ) from None
         if answer.get("status") != 200:
-            raise StreamRefused(
+            kind = VenueUnreachable if _for_now(answer) else StreamRefused
+            raise kind(
                 self._wire.exchange,
                 f"the user data stream was refused: {_said(answer.get('error'))}",
             )
@@ -337,6 +342,13 @@ def _import_ccxt() -> None:
 async def _release(client: Any) -> None:
     client.timeout_on_exit = 0
     await client.close()
+
+
+def _for_now(answer: Mapping[str, Any]) -> bool:
+    """Whether a refusal says nothing of the keys: the venue is busy, or the request was late."""
+    error = answer.get("error")
+    code = error.get("code") if isinstance(error, Mapping) else None
+    return answer.get("status") in _BUSY or code in _PASSING
 
 
 def _said(error: Any) -> str:

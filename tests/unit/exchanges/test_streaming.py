@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from app.core.exchanges.decoding import Reader
-from app.core.exchanges.errors import BadVenueAnswer
-from app.core.exchanges.streaming import MarketSocket, StreamRefused
+from app.core.exchanges.errors import BadVenueAnswer, VenueUnreachable
+from app.core.exchanges.streaming import MarketSocket, StreamRefused, UserSocket
 from app.core.exchanges.streaming_frames import (
     Feed,
     FeedKind,
@@ -122,6 +122,25 @@ def test_what_was_not_asked_for_is_not_read_and_a_refusal_is_an_error() -> None:
             await socket.receive()
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (401, -2015, StreamRefused),
+        (400, -1022, StreamRefused),
+        (400, -1021, VenueUnreachable),
+        (429, -1003, VenueUnreachable),
+        (503, -1000, VenueUnreachable),
+    ],
+)
+def test_only_a_refusal_that_lasts_speaks_of_the_keys(
+    status: int, code: int, expected: type[Exception]
+) -> None:
+    wire = Wire({"id": 1, "status": status, "error": {"code": code, "msg": "no"}})
+    with pytest.raises(expected) as refused:
+        asyncio.run(UserSocket(wire).subscribe({}))  # type: ignore[arg-type]
+    assert type(refused.value) is expected
 
 
 def test_a_thousand_feeds_are_asked_for_in_few_messages() -> None:
