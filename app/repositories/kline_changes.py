@@ -36,8 +36,13 @@ class Differences:
     revised: KlineColumns
 
 
-def compared(known: KlineColumns, arriving: KlineColumns) -> Differences:
-    """The differences of two sets of checked bars; both ascend by open time."""
+def compared(known: KlineColumns, arriving: KlineColumns, *, complete: bool = False) -> Differences:
+    """The differences of two sets of checked bars; both ascend by open time.
+
+    Args:
+        complete: take what the arriving bars do not say, such as their quote volume, as it is
+            known. A file of prices alone then takes nothing away.
+    """
     places = np.searchsorted(known.open_ts, arriving.open_ts)
     inside = np.minimum(places, max(0, len(known) - 1))
     is_known = (
@@ -50,6 +55,8 @@ def compared(known: KlineColumns, arriving: KlineColumns) -> Differences:
     before = KlineColumns(
         known.open_ts[places[is_known]], *(each.take(positions) for each in known.arrays())
     )
+    if complete:
+        both = _completed(both, before)
     differing = _differing(before, both)
     return Differences(arriving.kept(~is_known), before.kept(differing), both.kept(differing))
 
@@ -103,6 +110,14 @@ def remove(session: Session, series_id: int, opens: Sequence[int]) -> None:
 
 def _named(row: KlineRow) -> Mapping[str, Any]:
     return dict(zip(KlineRow._fields, as_text(row), strict=True))
+
+
+def _completed(bars: KlineColumns, known: KlineColumns) -> KlineColumns:
+    """Bars with what they do not say taken from those of the same times that are known."""
+    import pyarrow.compute as pc
+
+    pairs = zip(bars.arrays(), known.arrays(), strict=True)
+    return KlineColumns(bars.open_ts, *(pc.coalesce(new, old) for new, old in pairs))
 
 
 def _differing(one: KlineColumns, other: KlineColumns) -> Mask:

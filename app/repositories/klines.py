@@ -127,6 +127,8 @@ class KlineRepository(KlineSeriesRepository):
     ) -> Stored:
         """Insert what is missing and revise what differs. Call under the series row's lock.
 
+        What a bar does not say, such as its quote volume, takes nothing away that is known.
+
         Args:
             rows: validated closed bars, ascending.
             covered: whether coverage says that any bar of their range is present.
@@ -166,7 +168,8 @@ class KlineRepository(KlineSeriesRepository):
             BulkLoader(self._session).insert_into_empty(series_id, columns)
             to_roll = note_changes(self._session, series_id, bounds, columns.open_ts, now_ms)
             return Stored(len(columns), first=first, last=last, to_roll=to_roll)
-        found = compared(self.read_exact_columns(series_id, first, last + 1), columns)
+        known = self.read_exact_columns(series_id, first, last + 1)
+        found = compared(known, columns, complete=True)
         BulkLoader(self._session).insert_missing(series_id, found.new)
         pairs = list(zip(found.old.rows(), found.revised.rows(), strict=True))
         revise(self._session, series_id, pairs, source, now_ms)
@@ -258,9 +261,10 @@ class KlineRepository(KlineSeriesRepository):
         known = {row.open_ts: row for row in self.read_exact(series_id, first, last + 1)}
         new = [row for row in rows if row.open_ts not in known]
         differing = [
-            (known[row.open_ts], row)
+            (before, after)
             for row in rows
-            if row.open_ts in known and known[row.open_ts] != row
+            if (before := known.get(row.open_ts)) is not None
+            and (after := row.completed_by(before)) != before
         ]
         loader.insert_missing(series_id, new)
         revise(self._session, series_id, differing, source, now_ms)

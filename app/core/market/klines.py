@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +56,24 @@ class KlineRow(NamedTuple):
     volume: Decimal
     quote_volume: Decimal | None = None
     trade_count: int | None = None
+
+    def completed_by(self, known: KlineRow) -> KlineRow:
+        """The bar, and what its source does not say of it as it is known already."""
+        if self.quote_volume is not None and self.trade_count is not None:
+            return self
+        return self._replace(
+            quote_volume=known.quote_volume if self.quote_volume is None else self.quote_volume,
+            trade_count=known.trade_count if self.trade_count is None else self.trade_count,
+        )
+
+
+def contradict(one: Sequence[Any], other: Sequence[Any]) -> bool:
+    """Whether two statements of a bar differ; what one of them does not say is no difference."""
+    return one != other and any(
+        left != right
+        for left, right in zip(one, other, strict=True)
+        if left is not None and right is not None
+    )
 
 
 @dataclass(frozen=True, slots=True)

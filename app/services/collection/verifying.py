@@ -20,7 +20,7 @@ from app.core.errors import InvalidInput
 from app.core.market.coverage import CoverageState, Span, count_bars, present_runs
 from app.core.market.files.columns import KlineColumns
 from app.core.market.intervals import DAY_MS, HOUR_MS, Interval, interval
-from app.core.market.klines import KlineRow
+from app.core.market.klines import KlineRow, contradict
 from app.core.market.retention import is_retired, retired_parts
 from app.core.market.shifts import REACH_MS, found_shift, is_suspect
 from app.core.ports import Clock, Ids
@@ -338,7 +338,7 @@ def _compared(stored: Mapping[int, Any], stated: Iterable[Any]) -> _Compared:
             missed += 1
         else:
             compared += 1
-            differed += known != row
+            differed += contradict(known, row)
     return _Compared(compared, differed, missed)
 
 

@@ -117,6 +117,37 @@ def test_what_is_stored_is_what_was_stated_to_the_last_digit(units: Units) -> No
     assert stored(units, T + M, T + 3 * M) == rows[1:3]
 
 
+@pytest.mark.parametrize("as_columns", [False, True])
+def test_a_file_of_prices_alone_takes_nothing_away_and_a_venue_adds_what_it_knows(
+    units: Units, as_columns: bool
+) -> None:
+    whole = [row._replace(quote_volume=D(7), trade_count=3) for row in bars(20)]
+    prices = [row._replace(quote_volume=None, trade_count=None) for row in whole]
+
+    def keep(rows: Sequence[KlineRow]) -> Stored:
+        if not as_columns:
+            return store(units, rows)
+        series = series_of(units)
+        columns = KlineColumns.of_rows(rows)
+
+        def work(unit: Unit) -> Stored:
+            unit.klines.lock_series(series.id)
+            return unit.klines.store_columns(
+                series.id, columns, covered=True, source="file", now_ms=T
+            )
+
+        return units.run(work)
+
+    keep(whole[:10])
+    keep(prices[10:])
+    again = keep(prices)
+    assert (again.inserted, again.revised, again.unchanged) == (0, 0, 20)
+    assert stored(units) == [*whole[:10], *prices[10:]]
+    added = keep(whole)
+    assert (added.inserted, added.revised, added.unchanged) == (0, 10, 10)
+    assert stored(units) == whole
+
+
 def test_an_empty_range_is_loaded_in_one_statement(
     units: Units, statements: list[str], request: pytest.FixtureRequest
 ) -> None:
