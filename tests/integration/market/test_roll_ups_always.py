@@ -105,7 +105,10 @@ class Model:
 
     def _store(self, first: int, count: int, price: int) -> None:
         rows = [_minute(number, price) for number in range(first, first + count)]
-        self.rows |= {row.open_ts: row for row in rows}
+        # What a bar does not say is as it was.
+        self.rows |= {
+            row.open_ts: row.completed_by(self.rows.get(row.open_ts, row)) for row in rows
+        }
 
         def work(unit: Unit) -> None:
             unit.klines.lock_series(self.series.id)
@@ -150,6 +153,7 @@ def test_every_read_is_what_the_minutes_make_whatever_happens(
         @settings(max_examples=6, deadline=None)
         @given(st.lists(DEEDS, max_size=10))
         @example([("day", 0, 2), ("day", 1, 2), ("hour", 100, 2), ("all steps",), ("gone", 25, 7)])
+        @example([("hour", 0, 1), ("hour", 0, 3)])
         @example(
             [
                 *[("day", day, 1) for day in range(5)],
