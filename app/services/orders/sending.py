@@ -124,8 +124,9 @@ class OrderSender:
                 return None
             row = unit.orders.lock(order.order_id)
             instance, account = unit.instances.with_account(row.instance_id)
-            ended = row.status != OrderStatus.NEW
-            if ended or self._ends_unsent(unit, row, instance, market_now):
+            # NEW of another attempt was sent meanwhile, and waits for as long as the venue asked.
+            moved_on = row.status != OrderStatus.NEW or row.attempt != order.attempt
+            if moved_on or self._ends_unsent(unit, row, instance, market_now):
                 return None
             if not is_trusted(account):
                 self._wait(unit, row)

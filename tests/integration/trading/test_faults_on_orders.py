@@ -304,6 +304,28 @@ def test_two_workers_with_one_hint_send_once(anywhere: Installation) -> None:
     assert here.row(order).status == OrderStatus.ACKNOWLEDGED
 
 
+def test_a_sender_that_looked_before_another_was_told_to_wait_does_not_send(
+    anywhere: Installation,
+) -> None:
+    """The order is NEW again behind the other's 429, but of a later attempt."""
+    here = anywhere
+    account = here.account(USDT="5000")
+    _, order = here.submit(account, "buy", "0.01", here.away("buy"))
+    assert order is not None
+    strike(here, account, "status", status=429, retry_after=7)
+
+    def overtaken(step: str) -> None:
+        if step == "before_claim":
+            here.checkpoint = lambda _: None
+            assert here.parts.sender.send(order.order_id) is OrderStatus.NEW
+
+    here.checkpoint = overtaken
+    assert here.parts.sender.send(order.order_id) is OrderStatus.NEW
+    row = here.row(order)
+    assert (row.attempt, len(here.sends(order))) == (1, 1)
+    assert row.not_before >= here.clock.now_ms() + 7_000
+
+
 def test_sweeps_alone_bring_everything_to_its_end_when_every_hint_is_lost(
     anywhere: Installation,
 ) -> None:
