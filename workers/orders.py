@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from app.services.orders.placing import place_signal
 from workers.runtime import container, task
 
 
 @task("orders.accept_signal")
 def accept_signal(signal_id: str) -> None:
     """Judge a signal and, where it became an order, send it: one hop, not two."""
-    order = container().intake.accept_signal(signal_id)
-    if order is not None:
-        container().sender.send_seen(order)
+    place_signal(container().intake, container().sender, signal_id)
 
 
 @task("orders.send")

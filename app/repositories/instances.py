@@ -23,6 +23,15 @@ _WITH_ACCOUNT = (
     .join(AccountRow, AccountRow.id == StrategyInstanceRow.account_id)
     .where(StrategyInstanceRow.id == bindparam("instance"))
 )
+_MAY_TRADE = (
+    select(StrategyInstanceRow.id)
+    .join(AccountRow, AccountRow.id == StrategyInstanceRow.account_id)
+    .where(
+        StrategyInstanceRow.id == bindparam("instance"),
+        StrategyInstanceRow.status == "running",
+        AccountRow.reconciled_epoch >= AccountRow.epoch,
+    )
+)
 _RUNNING_AT = (
     select(StrategyInstanceRow.id, StrategyInstanceRow.symbols, StrategyInstanceRow.interval)
     .where(
@@ -73,6 +82,11 @@ class InstanceRepository(KeyedRepository[StrategyInstanceRow]):
         """An instance that is known to exist, and the account it trades on."""
         instance, account = self._session.execute(_WITH_ACCOUNT, {"instance": instance_id}).one()
         return instance, account
+
+    def may_trade(self, instance_id: str) -> bool:
+        """Whether an instance runs, and its account was compared since its last doubt, as is
+        committed now."""
+        return self._session.execute(_MAY_TRADE, {"instance": instance_id}).first() is not None
 
     def builtin(self, account_id: str, kind: str) -> StrategyInstanceRow:
         """The ``manual`` or ``external`` instance of an account."""

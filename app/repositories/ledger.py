@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, func, select
 
 from app.core.money import ZERO
 from app.models import AdjustmentRow, EquitySnapshotRow, FillRow, PositionRow, PostingRow
-from app.repositories.base import Page, Repository
+from app.repositories.base import Page, Repository, append
 
 # Asked for with every bar or order, so built once: the building took a quarter of the asking.
 _FILL = select(FillRow).where(
@@ -56,8 +56,8 @@ class LedgerRepository(Repository):
         return {(order_id, trade_id) for order_id, trade_id in found}
 
     def add_fill(self, row: FillRow) -> None:
-        """Insert a fill when the unit is flushed; the unique key refuses a trade's second one."""
-        self._session.add(row)
+        """Insert a fill; the unique key refuses a trade's second one."""
+        append(self._session, [row])
 
     def latest_fills(self, account_id: str, limit: int) -> Sequence[FillRow]:
         """The latest fills of an account that were written down, newest first."""
@@ -98,7 +98,7 @@ class LedgerRepository(Repository):
 
     def post(self, rows: Iterable[PostingRow]) -> None:
         """Insert the postings of one transaction, which the caller has balanced."""
-        self._session.add_all(rows)
+        append(self._session, list(rows))
 
     def postings(self, account_id: str, book: str | None = None) -> Sequence[PostingRow]:
         """Postings of an account, oldest first."""

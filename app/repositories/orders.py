@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, Table, bindparam, false, func, insert, select, update
+from sqlalchemy.orm.attributes import set_committed_value
 
 from app.core.orders.state import LIVE, UNSETTLED
 from app.core.orders.types import OrderStatus
@@ -41,6 +42,17 @@ _FACTS = ("order_id", "instance_id", "kind", "from_status", "to_status", "data",
 _ADD_EVENT = insert(_EVENTS).values(
     **{name: bindparam(name) for name in _FACTS},
     seq=select(_NEXT_SEQ.c.seq).scalar_subquery(),
+)
+_ORDERS = cast("Table", OrderRow.__table__)
+_CLAIMED = ("status", "attempt", "owner", "request_ts", "updated_at", "not_before")
+_CLAIM = (
+    update(_ORDERS)
+    .where(
+        _ORDERS.c.order_id == bindparam("claimed_id"),
+        _ORDERS.c.status == OrderStatus.NEW,
+        _ORDERS.c.attempt == bindparam("seen_attempt"),
+    )
+    .values({name: bindparam(name) for name in _CLAIMED})
 )
 
 
@@ -112,27 +124,21 @@ class OrderRepository(KeyedRepository[OrderRow]):
             not_before: until then nobody else looks at the row, wall time, ms.
             facts: said with the event.
         """
-        seen = OrderRow
-        statement = (
-            update(seen)
-            .where(
-                seen.order_id == row.order_id,
-                seen.status == OrderStatus.NEW,
-                seen.attempt == row.attempt,
-            )
-            .values(
-                status=OrderStatus.SENDING,
-                attempt=row.attempt + 1,
-                owner=owner,
-                request_ts=request_ts,
-                updated_at=now_ms,
-                not_before=not_before,
-            )
-            .execution_options(synchronize_session="evaluate")
-        )
-        result = cast("CursorResult[Any]", self._session.execute(statement))
+        self._session.flush()  # the order may be new
+        claimed = {
+            "status": OrderStatus.SENDING,
+            "attempt": row.attempt + 1,
+            "owner": owner,
+            "request_ts": request_ts,
+            "updated_at": now_ms,
+            "not_before": not_before,
+        }
+        names = {"claimed_id": row.order_id, "seen_attempt": row.attempt, **claimed}
+        result = cast("CursorResult[Any]", self._session.execute(_CLAIM, names))
         if result.rowcount != 1:
             return False
+        for name, value in claimed.items():
+            set_committed_value(row, name, value)
         data = {"attempt": row.attempt, "request_ts": request_ts, **facts}
         self.add_event(row, "sending", OrderStatus.NEW.value, data, now_ms)
         return True

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, literal, select, union_all
 
 from app.models import InstrumentLockRow, RiskDecisionRow, RiskRuleRow, TradingHaltRow
-from app.repositories.base import Page, Repository
+from app.repositories.base import Page, Repository, append
 
 # Asked for with every bar or order, so built once: the building took a quarter of the asking.
 _RULES = (
@@ -30,6 +30,15 @@ _LOCKS = (
     .order_by(InstrumentLockRow.id)
 )
 _LOCKS_OF_SYMBOL = _LOCKS.where(InstrumentLockRow.symbol == bindparam("symbol"))
+# Asked for twice with every order, so they are one question.
+_STOPS = union_all(
+    select(literal(True), TradingHaltRow.scope).where(TradingHaltRow.lifted_at.is_(None)),
+    select(literal(False), InstrumentLockRow.reason).where(
+        InstrumentLockRow.account_id == bindparam("account"),
+        InstrumentLockRow.symbol == bindparam("symbol"),
+        InstrumentLockRow.cleared_at.is_(None),
+    ),
+)
 
 
 class RiskRepository(Repository):
@@ -57,8 +66,7 @@ class RiskRepository(Repository):
 
     def add_decision(self, row: RiskDecisionRow) -> None:
         """Insert a decision; the unique key refuses a second one of the same intent."""
-        self._session.add(row)
-        self._session.flush()
+        append(self._session, [row])
 
     def decision_of(self, account_id: str, intent_key: str) -> RiskDecisionRow | None:
         """The decision on one intent, or None."""
@@ -90,6 +98,14 @@ class RiskRepository(Repository):
     def halts_in_force(self) -> Sequence[TradingHaltRow]:
         """Halts that are not lifted."""
         return self._session.scalars(_HALTS).all()
+
+    def stops(self, account_id: str, symbol: str) -> tuple[set[str], list[str]]:
+        """Scopes of all halts in force, and reasons of an account's locks on a symbol."""
+        names = {"account": account_id, "symbol": symbol}
+        found = self._session.execute(_STOPS, names).all()
+        return {text for halts, text in found if halts}, [
+            text for halts, text in found if not halts
+        ]
 
     def add_halt(self, row: TradingHaltRow) -> None:
         """Insert a halt."""

@@ -6,14 +6,21 @@ from collections.abc import Sequence
 
 from sqlalchemy import bindparam, func, select
 
-from app.models import SignalRow
-from app.repositories.base import KeyedRepository
+from app.core.errors import NotFound
+from app.models import AccountRow, SignalRow, StrategyInstanceRow
+from app.repositories.base import KeyedRepository, append
 
 # Asked for with every bar or order, so built once: the building took a quarter of the asking.
 _UNJUDGED = (
     select(SignalRow)
     .where(SignalRow.instance_id == bindparam("instance"), SignalRow.status == "new")
     .order_by(SignalRow.id)
+)
+_WITH_ACCOUNT = (
+    select(SignalRow, StrategyInstanceRow, AccountRow)
+    .join(StrategyInstanceRow, StrategyInstanceRow.id == SignalRow.instance_id)
+    .join(AccountRow, AccountRow.id == StrategyInstanceRow.account_id)
+    .where(SignalRow.id == bindparam("signal"))
 )
 
 
@@ -23,6 +30,23 @@ class SignalRepository(KeyedRepository[SignalRow]):
     model = SignalRow
     key = SignalRow.id
     noun = "signal"
+
+    def add(self, row: SignalRow) -> SignalRow:
+        """Insert a signal, which this unit does not change any more."""
+        append(self._session, [row])
+        return row
+
+    def with_account(self, signal_id: str) -> tuple[SignalRow, StrategyInstanceRow, AccountRow]:
+        """A signal, its instance, and the account that this trades on.
+
+        Raises:
+            NotFound: there is no such signal.
+        """
+        found = self._session.execute(_WITH_ACCOUNT, {"signal": signal_id}).one_or_none()
+        if found is None:
+            raise NotFound(f"no signal has the id {signal_id[:40]!r}")
+        signal, instance, account = found
+        return signal, instance, account
 
     def waiting(self, before_ms: int, limit: int = 200) -> Sequence[SignalRow]:
         """Signals written before a wall time that the gate has not judged, oldest first."""

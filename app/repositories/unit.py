@@ -20,6 +20,7 @@ from app.repositories.accounts import AccountRepository
 from app.repositories.activity import ActivityRepository
 from app.repositories.audit import AuditRepository
 from app.repositories.backtests import BacktestRepository
+from app.repositories.base import append
 from app.repositories.coverage import CoverageRepository
 from app.repositories.database import (
     WRITES,
@@ -75,7 +76,6 @@ class Unit:
     def emit(self, topic: str, body: dict[str, Any]) -> None:
         """Report a business event with this transaction: sent if and only if it commits."""
         row = OutboxRow(topic=topic, body=body, created_at=self.now_ms, sent_at=0)
-        self.session.add(row)
         self._events.append(row)
 
     def enqueue(self, task: str, *ids: str) -> None:
@@ -102,9 +102,10 @@ class Unit:
         """What ``enqueue`` collected."""
         return self._hints
 
-    def outgoing(self) -> list[tuple[int, str, dict[str, Any]]]:
-        """The events as (id, topic, body); ids exist once they are flushed."""
-        return [(row.id, row.topic, row.body) for row in self._events]
+    def close(self) -> list[tuple[int, str, dict[str, Any]]]:
+        """Write all that is pending, and the events last: as (id, topic, body)."""
+        self.session.flush()
+        return [(append(self.session, [row]), row.topic, row.body) for row in self._events]
 
     @cached_property
     def accounts(self) -> AccountRepository:
@@ -272,8 +273,7 @@ class Units(UnitOfWork[Unit]):
             unit = Unit(session, self._clock)
             with session.begin():
                 yield unit
-                session.flush()
-                events = unit.outgoing()
+                events = unit.close()
         # Committed: from here on nothing may raise into the caller.
         if events:
             self._publisher.publish(events)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from app.core.errors import InvalidInput
@@ -19,12 +20,24 @@ def order_scopes(account_id: str, instance_id: str) -> list[str]:
     return ["global", f"account:{account_id}", f"instance:{instance_id}"]
 
 
-def halts_on(
-    unit: Unit, account_id: str, instance_id: str, exchange: str, symbol: str
-) -> tuple[str, ...]:
-    """Scopes of the halts in force that concern an order."""
-    concerned = {*order_scopes(account_id, instance_id), f"symbol:{exchange}:{symbol}"}
-    return tuple(halt.scope for halt in unit.risk.halts_in_force() if halt.scope in concerned)
+@dataclass(frozen=True, slots=True)
+class Stops:
+    """What stands in the way of an order.
+
+    Attributes:
+        halts: scopes of the halts that concern it.
+        locks: why its instrument takes no new risk.
+    """
+
+    halts: tuple[str, ...]
+    locks: tuple[str, ...]
+
+
+def stops_on(unit: Unit, account_id: str, instance_id: str, exchange: str, symbol: str) -> Stops:
+    """The halts and locks in force that concern an order."""
+    halted, locks = unit.risk.stops(account_id, symbol)
+    concerned = (*order_scopes(account_id, instance_id), f"symbol:{exchange}:{symbol}")
+    return Stops(tuple(scope for scope in concerned if scope in halted), tuple(locks))
 
 
 def limits_for(unit: Unit, account_id: str, instance_id: str) -> tuple[list[RiskRule], list[str]]:

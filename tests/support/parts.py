@@ -17,6 +17,7 @@ from app.core.exchanges.trading import trade_adapter
 from app.core.orders.types import OrderRequest, OrderResponse
 from app.core.ports import TradeAdapter
 from app.core.strategies.registry import StrategyRegistry
+from app.services.orders.placing import place_signal
 from app.services.orders.ports import Checkpoint, TradingDesk
 from app.services.outbox import OutboxPublisher
 from app.wiring import Container
@@ -178,9 +179,7 @@ def tasks_of(parts: Container) -> dict[str, Callable[..., object]]:
     """What each task does, by its name, as in ``workers``."""
 
     def accept_signal(signal_id: str) -> None:
-        order = parts.intake.accept_signal(signal_id)
-        if order is not None:
-            parts.sender.send_seen(order)
+        place_signal(parts.intake, parts.sender, signal_id)
 
     def roll_up(series_id: str) -> None:
         parts.roll_ups.roll_up(int(series_id))

@@ -18,7 +18,7 @@ from app.models import (
     StrategyQuotaRow,
 )
 from app.repositories.unit import Unit
-from app.services.risk import halts_on
+from app.services.risk import stops_on
 
 
 def risk_context(
@@ -34,8 +34,7 @@ def risk_context(
     ``quota`` is locked by the caller; its used position is brought up to date.
     """
     instrument = unit.instruments.find(account.exchange, intent.symbol)
-    halts = halts_on(unit, account.id, instance.id, account.exchange, intent.symbol)
-    locks = unit.risk.locks_in_force(account.id, intent.symbol)
+    stops = stops_on(unit, account.id, instance.id, account.exchange, intent.symbol)
     # From here to the commit every other order of the account waits: only what must be read
     # behind the lock is read there.
     quote_free, base_free, needed = ZERO, ZERO, ZERO
@@ -76,9 +75,9 @@ def risk_context(
         quote_free=quote_free,
         own_cash=_own_cash(instance, mine, held),
         account_ready=account.status == "active",
-        halts=halts,
+        halts=stops.halts,
         instance_status=instance.status,
-        locks=tuple(row.reason for row in locks),
+        locks=stops.locks,
     )
 
 

@@ -21,7 +21,7 @@ from app.models import AccountRow, OrderRow, RiskDecisionRow, SignalRow, Strateg
 from app.repositories.unit import Unit, Units
 from app.services.orders.cancelling import request_cancel
 from app.services.orders.exposure import risk_context
-from app.services.orders.ports import OrderTiming
+from app.services.orders.ports import OrderTiming, TradingDesk
 from app.services.orders.records import (
     note,
     signal_key,
@@ -39,6 +39,32 @@ class ReferencePrices(Protocol):
     def reference(self, exchange: str, symbol: str) -> ReferencePrice | None:
         """The price to value an order at, or None where none is to be had. Never raises."""
         ...
+
+
+class FirstAttempts(Protocol):
+    """Who claims a new order in the transaction that makes it: what is claimed apart costs a
+    commit and six statements more."""
+
+    def ready(self, account: AccountRow) -> TradingDesk | None:
+        """The desk to send from, or None where nothing can be sent now. Never raises."""
+        ...
+
+    def take(self, unit: Unit, order: OrderRow, desk: TradingDesk) -> bool:
+        """Whether the new order, which passed the gate, is claimed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of a signal.
+
+    Attributes:
+        order: its order, or the order that it cancels; None if there is none.
+        desk: to be sent from now, for the order was claimed; None where it was not.
+    """
+
+    order: OrderRow | None
+    desk: TradingDesk | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,23 +122,32 @@ class OrderIntake:
 
         Calling it again for the same signal changes nothing.
         """
+        return self.accept_to_send(signal_id, None).order
+
+    def accept_to_send(self, signal_id: str, attempts: FirstAttempts | None) -> Accepted:
+        """The same; a new order is claimed at once for its first attempt, where one is ready."""
         with self._units.read() as unit:
-            signal = unit.signals.get(signal_id)
-            instance = unit.instances.get(signal.instance_id)
+            signal, instance, account = unit.signals.with_account(signal_id)
             turn = turn_of(unit, instance, signal)
             # What waits for this one was written with it, so it is known before the locks.
             others = [each.id for each in unit.signals.unjudged_of(instance.id)]
         if signal.status != "new":
-            return self._known_order(instance, signal)
+            return Accepted(self._known_order(instance, signal))
         if turn is Turn.LATER:
-            return None
+            return Accepted(None)
         if signal.action == SignalAction.CANCEL:
-            return self._units.run(lambda unit: self._cancel(unit, signal_id))
+            return Accepted(self._units.run(lambda unit: self._cancel(unit, signal_id)))
         market_now = self._market_clock.now_ms(instance.exchange)
         reference = self._prices.reference(instance.exchange, signal.symbol)
-        return self._units.run(
-            lambda unit: self._judge_signal(unit, signal_id, reference, market_now, turn, others)
-        )
+        desk = attempts.ready(account) if attempts is not None else None
+
+        def work(unit: Unit) -> Accepted:
+            order = self._judge_signal(unit, signal_id, reference, market_now, turn, others)
+            if order is None or attempts is None or desk is None:
+                return Accepted(order)
+            return Accepted(order, desk if attempts.take(unit, order, desk) else None)
+
+        return self._units.run(work)
 
     def submit_order(self, manual: ManualOrder) -> tuple[RiskDecisionRow, OrderRow | None]:
         """Judge an order by hand; the decision, and the order where it passed.

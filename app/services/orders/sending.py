@@ -20,7 +20,7 @@ from app.core.exchanges.errors import (
 )
 from app.core.orders.types import OrderResponse, OrderStatus, Side
 from app.core.ports import Clock, Ids, MarketClock
-from app.models import OrderRow, StrategyInstanceRow
+from app.models import AccountRow, OrderRow, StrategyInstanceRow
 from app.repositories.unit import Unit, Units
 from app.services.catalogue import TASK as REFRESH
 from app.services.orders.fills import apply_answer
@@ -35,7 +35,7 @@ from app.services.orders.ports import (
 from app.services.orders.records import move, request_of
 from app.services.orders.restored import asks_first, meet
 from app.services.orders.trust import WAITS, is_trusted
-from app.services.risk import halts_on
+from app.services.risk import stops_on
 
 
 class OrderSender:
@@ -93,6 +93,38 @@ class OrderSender:
         if claimed is None:
             with self._units.read() as unit:
                 return OrderStatus(unit.orders.get(order.order_id).status)
+        return self.send_claimed(claimed, desk)
+
+    def ready(self, account: AccountRow) -> TradingDesk | None:
+        """The desk for the first attempt at an order that is yet to be made.
+
+        None where an order of this account must wait, or be asked for first, or nothing can be
+        sent now: what is made then is NEW, and ``send_seen`` says why it waits.
+        """
+        if not is_trusted(account) or asks_first(account, self._clock.now_ms()):
+            return None
+        try:
+            desk = self._desks.open(account.id)
+        except TidemarkError:
+            return None
+        self._checkpoint("before_claim")
+        return desk
+
+    def take(self, unit: Unit, order: OrderRow, desk: TradingDesk) -> bool:
+        """Claim an order in the transaction that makes it; False leaves it NEW.
+
+        Its decision is written, which holds the rows of its instance and account against those
+        who stop or distrust them: what is read here of the two stays so until the commit.
+        """
+        stops = stops_on(unit, order.account_id, order.instance_id, order.exchange, order.symbol)
+        if stops.halts or (order.side == Side.BUY and stops.locks):
+            return False
+        if not unit.instances.may_trade(order.instance_id):
+            return False
+        return self._take(unit, order, self._request_timestamp(desk)) is not None
+
+    def send_claimed(self, claimed: OrderRow, desk: TradingDesk) -> OrderStatus:
+        """Send an order that this process has claimed, once; its status afterwards."""
         self._checkpoint("after_claim")
         try:
             response = self._place(desk, claimed)
@@ -153,16 +185,16 @@ class OrderSender:
         self, unit: Unit, row: OrderRow, instance: StrategyInstanceRow, market_now: int
     ) -> bool:
         """Whether a NEW order may not be sent any more; it is then at its end."""
-        halted = halts_on(unit, row.account_id, row.instance_id, row.exchange, row.symbol)
+        stops = stops_on(unit, row.account_id, row.instance_id, row.exchange, row.symbol)
         if row.cancel_requested:
             move(unit, row, OrderStatus.CANCELLED, "cancelled_before_send")
         elif market_now > row.valid_until:
             move(unit, row, OrderStatus.EXPIRED, "expired", reason="valid_until passed")
         elif row.attempt >= self._timing.max_attempts:
             move(unit, row, OrderStatus.EXPIRED, "expired", reason="too many attempts")
-        elif halted:
-            move(unit, row, OrderStatus.REJECTED, "halted", reason=f"halt: {halted[0]}")
-        elif row.side == Side.BUY and unit.risk.locks_in_force(row.account_id, row.symbol):
+        elif stops.halts:
+            move(unit, row, OrderStatus.REJECTED, "halted", reason=f"halt: {stops.halts[0]}")
+        elif row.side == Side.BUY and stops.locks:
             # The lock came after the gate. On spot a sell only gives back.
             move(unit, row, OrderStatus.REJECTED, "locked", reason="the instrument is locked")
         elif instance.status != "running":
