@@ -11,6 +11,7 @@ from app.core.market.files.columns import KlineColumns
 from app.core.market.klines import KlineRow
 from app.core.market.validation import BadKline
 from app.models import CollectionPlanRow, DataSourceRow, KlineDayRow, RetentionRuleRow
+from app.repositories.outlines import Outline
 from app.repositories.points import Point
 from app.repositories.unit import Unit
 from tests.integration.record.questions.rows import ID, NOW, ONE, SYMBOL, keyed, row
@@ -147,10 +148,22 @@ def coverage(unit: Unit) -> None:
     assert [span.end for span in unit.coverage.spans(1)] == [120_000]
 
 
+def outlines(unit: Unit) -> None:
+    series = unit.klines.series("okx", SYMBOL, "1m", NOW)
+    gap = Span(60_000, 120_000, CoverageState.PENDING, {"looks": 1})
+    unit.coverage.save(series.id, [], [Span(0, 60_000, CoverageState.PRESENT), gap])
+    unit.outlines.note_streamed(60_000, [series.id])
+    unit.outlines.note_streamed(0, [series.id])
+    (outline,) = unit.outlines.of("okx", [SYMBOL], 0).values()
+    assert outline == Outline(0, 120_000, 120_000, [gap], 60_000)
+    (outline,) = unit.outlines.of("okx", [SYMBOL], 60_000).values()
+    assert (outline.start, outline.covered) == (60_000, 60_000)
+
+
 def plans(unit: Unit) -> None:
     keyed(unit.plans, row(CollectionPlanRow, name="one", enabled=True))
     assert [unit.plans.named("one")] == unit.plans.enabled()
-    unit.plans.mark_followed(ID, NOW)
+    unit.plans.mark_followed([ID], NOW)
     assert unit.plans.get(ID).followed_ts == NOW
     unit.plans.delete(ID)
     assert unit.plans.named("one") is None

@@ -1,0 +1,289 @@
+"""Following the market: what the series of plans lack is asked for, and nothing else.
+
+A round over all plans tells from a few statements which series lack anything. In most rounds none
+does: streams bring each bar within a second or two of its close.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+from app.core.errors import TidemarkError, Unavailable
+from app.core.exchanges.errors import VenueError
+from app.core.market.coverage import Span, missing
+from app.core.market.intervals import SECOND_MS
+from app.core.market.retention import KeepRule
+from app.core.ports import MarketClock
+from app.models import CollectionPlanRow
+from app.repositories.outlines import Outline, SeriesKey
+from app.repositories.unit import Unit, Units
+from app.services.collection.filling import Filler
+from app.services.collection.jobs import CollectionJobs
+from app.services.collection.points import Extra, PointCollector
+from app.services.collection.target import Target, kept, next_ask, targets_of
+from app.services.streams.groups import MARKETS, HeldShards
+
+# A bar that a living stream is about to bring is left to it for so long after its close: a
+# socket that is dead is found within 15 s, and a round is 10 s. A gap is to be closed within two
+# intervals and 30 s, of which this leaves more than half.
+_STREAM_GRACE_MS: Final = 25 * SECOND_MS
+
+
+@dataclass(slots=True)
+class Followed:
+    """What following one plan, or all of them, did.
+
+    Attributes:
+        rows: bars stored or revised.
+        points: funding rates and the like, stored or revised.
+        jobs: ids of the jobs that now fill what was more than one page.
+        errors: series that could not be followed this time, with the reason.
+    """
+
+    rows: int = 0
+    points: int = 0
+    jobs: list[str] = field(default_factory=list)
+    errors: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Times:
+    """Market time of each venue, read once for as long as nobody waits for a venue."""
+
+    clock: MarketClock
+    known: dict[str, int] = field(default_factory=dict)
+
+    def now_ms(self, exchange: str) -> int:
+        if exchange not in self.known:
+            self.known[exchange] = self.clock.now_ms(exchange)
+        return self.known[exchange]
+
+
+@dataclass
+class _Round:
+    """One round over some plans, and what was known when it began.
+
+    Attributes:
+        now_ms: wall time of the look.
+        marks: ids of plans by the market time up to which all of theirs was asked for.
+    """
+
+    units: Units
+    times: _Times
+    outlines: dict[SeriesKey, Outline]
+    now_ms: int
+    trusts_streams: bool
+    followed: Followed = field(default_factory=Followed)
+    marks: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    @cached_property
+    def shards(self) -> HeldShards:
+        """What some process streams; asked for by the first series that depends on it."""
+        with self.units.read() as unit:
+            return HeldShards(row.name for row in unit.system.leases(MARKETS, unit.now_ms))
+
+    def is_whole(self, target: Target, end: int) -> bool:
+        """Whether nothing before ``end`` is to be asked for."""
+        outline = self._outline(target)
+        return outline is not None and not outline.lacks(target.since, end, self.now_ms)
+
+    def is_streams(self, target: Target, end: int, market_ts: int) -> bool:
+        """Whether a stream that lives brought the bar before, and has time left to bring this.
+
+        What is stored says that the feed itself works: a lease may be held by a process whom the
+        venue refuses its sockets. Such a bar is late once, and the next ones are asked for.
+        """
+        outline = self._outline(target)
+        newest = target.interval.floor(end - 1)
+        return (
+            self.trusts_streams
+            and outline is not None
+            and market_ts - end < _STREAM_GRACE_MS
+            and outline.streamed_ts == target.interval.floor(newest - 1)
+            and self.is_whole(target, newest)
+            and self.shards.has(target.exchange, target.symbol)
+        )
+
+    def _outline(self, target: Target) -> Outline | None:
+        exchange, symbol, name, kind = target.key
+        return self.outlines.get((exchange, symbol, name, kind.value))
+
+
+class Follower:
+    """Brings the series of plans up to the last closed bar. Safe for threads and processes."""
+
+    def __init__(
+        self,
+        units: Units,
+        filler: Filler,
+        jobs: CollectionJobs,
+        points: PointCollector,
+        market_clock: MarketClock,
+    ) -> None:
+        self._units = units
+        self._filler = filler
+        self._jobs = jobs
+        self._points = points
+        self._market_clock = market_clock
+
+    def follow(self, plan: CollectionPlanRow) -> Followed:
+        """Ask for what one plan lacks, also where a stream may be about to bring it."""
+        with self._units.read() as unit:
+            rules = unit.retention.rules()
+        return self._run([plan], rules, trusts_streams=False)
+
+    def follow_all(self) -> Followed:
+        """Follow every enabled plan, most urgent first; what a stream brings is left to it."""
+        with self._units.read() as unit:
+            plans = unit.plans.enabled()
+            rules = unit.retention.rules() if plans else []
+        return self._run(plans, rules, trusts_streams=True)
+
+    def targets(self, plan: CollectionPlanRow) -> list[Target]:
+        """The series of a plan, as far back as the rules of retention keep them.
+
+        Raises:
+            Unavailable: the venue's market time is not known.
+        """
+        with self._units.read() as unit:
+            rules = unit.retention.rules()
+        return self._targets(plan, rules, self._market_clock.now_ms)
+
+    def lacking(self, target: Target) -> list[tuple[int, int]]:
+        """Ranges of a series to ask its venue for now.
+
+        Raises:
+            Unavailable: the venue's market time is not known.
+        """
+        spans, now = self.spans(target)
+        return missing(spans, target.since, self.end(target), now)
+
+    def end(self, target: Target, market_ms: int | None = None) -> int:
+        """The end of what can be kept of a series at a market time, now where none is given."""
+        return max(self._filler.closed_end(target, market_ms), target.since)
+
+    def spans(self, target: Target) -> tuple[list[Span], int]:
+        """Coverage of a series, and the wall time of the look."""
+        with self._units.read() as unit:
+            series = unit.klines.find_series(*target.key)
+            return unit.coverage.spans(series.id) if series else [], unit.now_ms
+
+    def _targets(
+        self, plan: CollectionPlanRow, rules: Sequence[KeepRule], now_ms: Callable[[str], int]
+    ) -> list[Target]:
+        targets = targets_of(plan, self._filler.page(plan.exchange))
+        if not rules:
+            return targets
+        market_ms = now_ms(plan.exchange)
+        return [kept(each, rules, market_ms) for each in targets]
+
+    def _run(
+        self,
+        plans: Sequence[CollectionPlanRow],
+        rules: Sequence[KeepRule],
+        *,
+        trusts_streams: bool,
+    ) -> Followed:
+        times = _Times(self._market_clock)
+        errors: dict[str, str] = {}
+        wanted: list[tuple[CollectionPlanRow, list[Target]]] = []
+        for plan in plans:
+            try:
+                times.now_ms(plan.exchange)
+                wanted.append((plan, self._targets(plan, rules, times.now_ms)))
+            except Unavailable as error:
+                errors[plan.exchange] = _said(error)
+        outlines, now_ms = self._outlines(each for _, targets in wanted for each in targets)
+        this = _Round(self._units, times, outlines, now_ms, trusts_streams)
+        this.followed.errors |= errors
+        for plan, targets in wanted:
+            self._follow(plan, targets, this)
+        self._mark(this.marks)
+        return this.followed
+
+    def _outlines(self, targets: Iterable[Target]) -> tuple[dict[SeriesKey, Outline], int]:
+        """What is known of some series, and the wall time of the look."""
+        by_venue: dict[str, dict[str, int]] = defaultdict(dict)
+        for each in targets:
+            since = by_venue[each.exchange]
+            since[each.symbol] = min(each.since, since.get(each.symbol, each.since))
+        found: dict[SeriesKey, Outline] = {}
+        with self._units.read() as unit:
+            for exchange, since in by_venue.items():
+                found |= unit.outlines.of(exchange, sorted(since), min(since.values()))
+            return found, unit.now_ms
+
+    def _follow(self, plan: CollectionPlanRow, targets: Sequence[Target], this: _Round) -> None:
+        followed = this.followed
+        failed = len(followed.errors)
+        try:
+            # Before the series are asked for: none of them is behind this time afterwards.
+            market_ts = until = this.times.now_ms(plan.exchange)
+        except Unavailable as error:
+            followed.errors[plan.exchange] = _said(error)
+            return
+        for target in targets:
+            end = self.end(target, market_ts)
+            if this.is_whole(target, end):
+                continue
+            if this.is_streams(target, end, market_ts):
+                until = min(until, end - 1)
+                continue
+            # Whoever comes next is looked at as of then: this may take a while.
+            this.times.known.clear()
+            try:
+                self._follow_series(plan, target, followed)
+            except (VenueError, Unavailable) as error:
+                followed.errors[f"{target.symbol} {target.interval.name}"] = _said(error)
+        self._follow_extras(plan, followed)
+        if len(followed.errors) == failed and plan.followed_ts < until:
+            this.marks[until].append(plan.id)
+
+    def _follow_series(self, plan: CollectionPlanRow, target: Target, followed: Followed) -> None:
+        end = self.end(target)
+        spans, now = self.spans(target)
+        ranges = missing(spans, target.since, end, now)
+        if not ranges:
+            return
+        # History, however long, is a job's; the present is followed meanwhile.
+        tail = max(target.since, end - (target.page - 1) * target.interval.length_ms)
+        recent = [part for part in ranges if part[0] > tail or part[0] == target.since]
+        if sum(target.bars(*part) for part in recent) >= target.page:
+            recent = []
+        if len(recent) < len(ranges):
+            job = self._units.run(lambda unit: self._jobs.ensure(unit, plan, target))
+            followed.jobs.append(job.id)
+        ask = next_ask(target, spans, recent[0][0], end, now) if recent else None
+        if ask is not None:
+            answer = self._filler.fetch(target, ask)
+            stored = self._units.run(lambda unit: self._filler.keep(unit, target, answer).stored)
+            followed.rows += stored.changed
+
+    def _follow_extras(self, plan: CollectionPlanRow, followed: Followed) -> None:
+        for text in plan.extras or ():
+            extra = Extra.of(text)
+            for symbol in plan.symbols:
+                try:
+                    followed.points += self._points.follow(
+                        plan.exchange, symbol, extra, plan.since_ts
+                    )
+                except TidemarkError as error:
+                    followed.errors[f"{symbol} {text}"] = _said(error)
+
+    def _mark(self, marks: dict[int, list[str]]) -> None:
+        if not marks:
+            return
+
+        def work(unit: Unit) -> None:
+            for market_ts, plan_ids in sorted(marks.items()):
+                unit.plans.mark_followed(plan_ids, market_ts)
+
+        self._units.run(work)
+
+
+def _said(error: TidemarkError) -> str:
+    return f"{error.error_code}: {error.message}"
