@@ -14,14 +14,16 @@ from typing import Final
 
 from app.core.errors import TidemarkError, Unavailable
 from app.core.exchanges.errors import VenueError
-from app.core.market.coverage import Span, missing
+from app.core.market.coverage import Span, lay_apart, missing
 from app.core.market.intervals import SECOND_MS
 from app.core.market.retention import KeepRule
+from app.core.market.silence import before_first, still_silent
 from app.core.ports import MarketClock
 from app.models import CollectionPlanRow
+from app.repositories.klines import Stored
 from app.repositories.outlines import Outline, SeriesKey
 from app.repositories.unit import Unit, Units
-from app.services.collection.filling import Filler
+from app.services.collection.filling import Answer, Filler
 from app.services.collection.jobs import CollectionJobs
 from app.services.collection.points import Extra, PointCollector
 from app.services.collection.target import Target, kept, next_ask, targets_of
@@ -260,8 +262,25 @@ class Follower:
         ask = next_ask(target, spans, recent[0][0], end, now) if recent else None
         if ask is not None:
             answer = self._filler.fetch(target, ask)
-            stored = self._units.run(lambda unit: self._filler.keep(unit, target, answer).stored)
+            stored = self._units.run(lambda unit: self._keep(unit, target, answer))
             followed.rows += stored.changed
+
+    def _keep(self, unit: Unit, target: Target, answer: Answer) -> Stored:
+        came = self._filler.keep(unit, target, answer)
+        times, wanted, end = answer.times, answer.ask.wanted_from, answer.ask.end
+        first = answer.earliest
+        if first is not None and first >= wanted and target.since < wanted:
+            # The venue was asked for bars before, in vain: it has none.
+            spans = unit.coverage.spans(came.series_id, target.since, end)
+            learned = before_first(spans, target.since, wanted, first, unit.now_ms)
+        elif not answer.bad and not (times and times[-1] >= wanted):
+            spans = unit.coverage.spans(came.series_id, wanted, end)
+            learned = still_silent(spans, wanted, end)
+        else:
+            return came.stored
+        if learned:
+            unit.coverage.save(came.series_id, spans, lay_apart(spans, learned))
+        return came.stored
 
     def _follow_extras(self, plan: CollectionPlanRow, followed: Followed) -> None:
         for text in plan.extras or ():
