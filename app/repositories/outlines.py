@@ -28,6 +28,7 @@ class Outline:
         covered: the sum of their lengths, ms: what is short of ``end - start`` nobody asked for.
         pending: the spans that wait for their bars.
         streamed_ts: open time of the newest bar that a stream brought, or None.
+        is_over: whether the venue was asked after the delisting, and gave nothing more.
     """
 
     start: int
@@ -35,6 +36,7 @@ class Outline:
     covered: int
     pending: Sequence[Span]
     streamed_ts: int | None
+    is_over: bool = False
 
     def lacks(self, start: int, end: int, now_ms: int) -> bool:
         """Whether a bar of [start, end) is to be asked for by ``now_ms``.
@@ -69,7 +71,10 @@ class OutlineRepository(Repository):
 
     def _of(self, exchange: str, symbols: Sequence[str], floor: int) -> dict[SeriesKey, Outline]:
         series, span = KlineSeriesRow, CoverageRow
-        waits = func.sum(case((span.state == CoverageState.PENDING.value, 1), else_=0))
+        waits, after = (
+            func.sum(case((span.state == state.value, 1), else_=0))
+            for state in (CoverageState.PENDING, CoverageState.AFTER_DELISTING)
+        )
         named = (series.id, series.symbol, series.interval, series.kind, series.streamed_ts)
         rows = self._session.execute(
             select(
@@ -77,18 +82,18 @@ class OutlineRepository(Repository):
                 func.min(span.start_ts),
                 func.max(span.end_ts),
                 func.sum(span.end_ts - span.start_ts),
-                waits,
+                *(waits, after),
             )
             .join(span, span.series_id == series.id)
             .where(series.exchange == exchange, series.symbol.in_(symbols), span.end_ts > floor)
             .group_by(*named)
         ).all()
-        pending = self._pending([row[0] for row in rows if row[-1]], floor)
+        pending = self._pending([row[0] for row in rows if row[-2]], floor)
         return {
             (exchange, symbol, interval, kind): Outline(
-                first, last, int(covered), pending.get(series_id, ()), streamed
+                first, last, int(covered), pending.get(series_id, ()), streamed, bool(over)
             )
-            for series_id, symbol, interval, kind, streamed, first, last, covered, _ in rows
+            for series_id, symbol, interval, kind, streamed, first, last, covered, _, over in rows
         }
 
     def _pending(self, series_ids: Sequence[int], floor: int) -> dict[int, list[Span]]:

@@ -7,14 +7,15 @@ does: streams bring each bar within a second or two of its close.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final
 
 from app.core.errors import TidemarkError, Unavailable
 from app.core.exchanges.errors import VenueError
 from app.core.market.coverage import Span, lay_apart, missing
+from app.core.market.instruments import InstrumentStatus
 from app.core.market.intervals import SECOND_MS
 from app.core.market.retention import KeepRule
 from app.core.market.silence import before_first, still_silent
@@ -23,9 +24,11 @@ from app.models import CollectionPlanRow
 from app.repositories.klines import Stored
 from app.repositories.outlines import Outline, SeriesKey
 from app.repositories.unit import Unit, Units
+from app.services.collection.delisting import prolong, reopen
 from app.services.collection.filling import Answer, Filler
 from app.services.collection.jobs import CollectionJobs
 from app.services.collection.points import Extra, PointCollector
+from app.services.collection.skipping import Idle, idle_of
 from app.services.collection.target import Target, kept, next_ask, targets_of
 from app.services.streams.groups import MARKETS, HeldShards
 
@@ -78,6 +81,7 @@ class _Round:
     times: _Times
     outlines: dict[SeriesKey, Outline]
     now_ms: int
+    idle: Idle
     trusts_streams: bool
     followed: Followed = field(default_factory=Followed)
     marks: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -87,6 +91,25 @@ class _Round:
         """What some process streams; asked for by the first series that depends on it."""
         with self.units.read() as unit:
             return HeldShards(row.name for row in unit.system.leases(MARKETS, unit.now_ms))
+
+    def is_skipped(self, target: Target) -> bool:
+        """Whether the symbol does not trade, and nothing is left to be asked for.
+
+        Of a delisted one whose bars are stored, what it traded last; it then says that it ended.
+        """
+        status = self.idle.get((target.exchange, target.symbol))
+        if status is InstrumentStatus.DELISTED:
+            return self._outline(target) is None or self.is_over(target)
+        return status is not None
+
+    def is_over(self, target: Target) -> bool:
+        """Whether the venue was asked after the delisting of the symbol, and gave nothing more."""
+        outline = self._outline(target)
+        return outline is not None and outline.is_over
+
+    def is_back(self, target: Target) -> bool:
+        """Whether the symbol trades again after its delisting."""
+        return (target.exchange, target.symbol) not in self.idle and self.is_over(target)
 
     def is_whole(self, target: Target, end: int) -> bool:
         """Whether nothing before ``end`` is to be asked for."""
@@ -199,25 +222,28 @@ class Follower:
                 wanted.append((plan, self._targets(plan, rules, times.now_ms)))
             except Unavailable as error:
                 errors[plan.exchange] = _said(error)
-        outlines, now_ms = self._outlines(each for _, targets in wanted for each in targets)
-        this = _Round(self._units, times, outlines, now_ms, trusts_streams)
+        known = self._known(wanted)
+        this = _Round(self._units, times, *known, trusts_streams)
         this.followed.errors |= errors
         for plan, targets in wanted:
             self._follow(plan, targets, this)
         self._mark(this.marks)
         return this.followed
 
-    def _outlines(self, targets: Iterable[Target]) -> tuple[dict[SeriesKey, Outline], int]:
-        """What is known of some series, and the wall time of the look."""
+    def _known(
+        self, wanted: Sequence[tuple[CollectionPlanRow, list[Target]]]
+    ) -> tuple[dict[SeriesKey, Outline], int, Idle]:
+        """What is known of some series, the wall time of the look, and what does not trade."""
         by_venue: dict[str, dict[str, int]] = defaultdict(dict)
-        for each in targets:
-            since = by_venue[each.exchange]
-            since[each.symbol] = min(each.since, since.get(each.symbol, each.since))
+        for _, targets in wanted:
+            for each in targets:
+                since = by_venue[each.exchange]
+                since[each.symbol] = min(each.since, since.get(each.symbol, each.since))
         found: dict[SeriesKey, Outline] = {}
         with self._units.read() as unit:
             for exchange, since in by_venue.items():
                 found |= unit.outlines.of(exchange, sorted(since), min(since.values()))
-            return found, unit.now_ms
+            return found, unit.now_ms, idle_of(unit, (plan for plan, _ in wanted))
 
     def _follow(self, plan: CollectionPlanRow, targets: Sequence[Target], this: _Round) -> None:
         followed = this.followed
@@ -230,7 +256,13 @@ class Follower:
             return
         for target in targets:
             end = self.end(target, market_ts)
-            if this.is_whole(target, end):
+            if this.is_back(target):
+                self._units.run(partial(reopen, target=target))
+            elif this.is_whole(target, end):
+                continue
+            elif this.is_skipped(target):
+                if this.is_over(target):
+                    self._units.run(partial(prolong, target=target, end=end))
                 continue
             if this.is_streams(target, end, market_ts):
                 until = min(until, end - 1)
@@ -241,7 +273,7 @@ class Follower:
                 self._follow_series(plan, target, followed)
             except (VenueError, Unavailable) as error:
                 followed.errors[f"{target.symbol} {target.interval.name}"] = _said(error)
-        self._follow_extras(plan, followed)
+        self._follow_extras(plan, this)
         if len(followed.errors) == failed and plan.followed_ts < until:
             this.marks[until].append(plan.id)
 
@@ -282,10 +314,13 @@ class Follower:
             unit.coverage.save(came.series_id, spans, lay_apart(spans, learned))
         return came.stored
 
-    def _follow_extras(self, plan: CollectionPlanRow, followed: Followed) -> None:
+    def _follow_extras(self, plan: CollectionPlanRow, this: _Round) -> None:
+        followed = this.followed
         for text in plan.extras or ():
             extra = Extra.of(text)
             for symbol in plan.symbols:
+                if (plan.exchange, symbol) in this.idle:
+                    continue
                 try:
                     followed.points += self._points.follow(
                         plan.exchange, symbol, extra, plan.since_ts

@@ -21,6 +21,7 @@ from app.services.collection.following import Followed, Follower
 from app.services.collection.jobs import CollectionJobs
 from app.services.collection.plans import Plans
 from app.services.collection.points import PointCollector
+from app.services.collection.skipping import idle_of
 from app.services.collection.target import Target
 from app.services.collection.verifying import Verifier, series_of
 
@@ -64,6 +65,8 @@ class CollectionService:
     def start(self, plan_id: str, *, heal: bool = False) -> list[JobRow]:
         """One job for each series of a plan that lacks any bar; live ones are not doubled.
 
+        A symbol that does not trade is skipped, unless something of it is stored already.
+
         Args:
             heal: also where every missing bar was asked for so often that the next look is due
                 later only.
@@ -73,7 +76,14 @@ class CollectionService:
             Unavailable: the venue's market time is not known.
         """
         plan = self.plans.get(plan_id)
-        wanted = [target for target in self._follower.targets(plan) if self._lacks(target, heal)]
+        with self._units.read() as unit:
+            idle = idle_of(unit, [plan])
+        wanted = [
+            target
+            for target in self._follower.targets(plan)
+            if self._lacks(target, heal)
+            and ((plan.exchange, target.symbol) not in idle or self._follower.spans(target)[0])
+        ]
 
         def work(unit: Unit) -> list[JobRow]:
             return [self._jobs.ensure(unit, plan, target, heal=heal) for target in wanted]

@@ -216,6 +216,30 @@ def test_an_instance_is_created_started_shown_and_stopped(
     assert tidemark("instance", "stop", "ma", "--json").document["status"] == "stopped"
 
 
+def test_a_plan_says_what_it_skips_and_one_of_nothing_else_is_refused(
+    tidemark: Tidemark, exchange: SimulatorProcess
+) -> None:
+    venue = exchange.control
+    venue.change_instrument("ETH/USDT", status="BREAK")
+    add = ("data", "plans", "add")
+    rest = ("-i", "1h", "--since", "2026-02-27")
+    refused = tidemark(*add, "ether", "-s", "ETH/USDT", *rest)
+    assert refused.code == 2
+    assert "trades none of these symbols now: ETH/USDT (halted)" in refused.err
+    said = "majors skips ETH/USDT, halted: its venue does not trade it now"
+    made = tidemark(*add, "majors", "-s", "BTC/USDT", "-s", "ETH/USDT", *rest)
+    assert made.code == 0
+    for outcome in (made, tidemark("data", "plans")):
+        assert said in " ".join(outcome.out.split())
+    jobs = tidemark("data", "collect", "majors", "--json").document["jobs"]
+    assert [job["params"]["symbol"] for job in jobs] == ["BTC/USDT"]
+    venue.change_instrument("ETH/USDT", status="TRADING")
+    tidemark("data", "instruments", "--refresh")
+    assert "skips" not in tidemark("data", "plans").out
+    jobs = tidemark("data", "collect", "majors", "--json").document["jobs"]
+    assert [job["params"]["symbol"] for job in jobs] == ["ETH/USDT"]
+
+
 def test_plans_are_added_collected_switched_and_deleted(
     tidemark: Tidemark, exchange: SimulatorProcess
 ) -> None:

@@ -85,8 +85,8 @@ def test_a_round_over_twenty_whole_series_is_a_handful_of_statements(world: Coun
         followed = world.service.follow_all()
     assert (followed.rows, followed.jobs, followed.errors) == (0, [], {})
     assert world.venue.asked == []
-    # Plans, rules, what is known of all series, and what was done.
-    assert len(spoken) == 4, spoken
+    # Plans, rules, what is known of all series, what does not trade, and what was done.
+    assert len(spoken) == 5, spoken
     # And each plan knows that it was looked at.
     marks = {plan.followed_ts for plan in world.service.plans.page(50).rows}
     assert marks == {world.market_clock.now}

@@ -28,6 +28,7 @@ def catalogue(unit: Unit) -> None:
     assert unit.instruments.of_exchange("binance") == [wanted]
     assert unit.instruments.symbols_of_native("binance", wanted.native_id) == [wanted.symbol]
     assert unit.instruments.of_exchange("binance", trading_only=True) == [wanted]
+    assert unit.instruments.not_trading("binance", [SYMBOL]) == {}
     assert unit.instruments.page(None, 1) == [wanted]
     assert unit.instruments.page("binance", 1, ("binance", SYMBOL)) == []
     assert unit.instruments.count("binance") == 1
