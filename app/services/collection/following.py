@@ -8,15 +8,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, partial
-from typing import Final
+from functools import partial
 
 from app.core.errors import TidemarkError, Unavailable
 from app.core.exchanges.errors import VenueError
 from app.core.market.coverage import Span, lay_apart, missing
-from app.core.market.instruments import InstrumentStatus
-from app.core.market.intervals import SECOND_MS
 from app.core.market.retention import KeepRule
 from app.core.market.silence import before_first, still_silent
 from app.core.ports import MarketClock
@@ -28,114 +24,9 @@ from app.services.collection.delisting import prolong, reopen
 from app.services.collection.filling import Answer, Filler
 from app.services.collection.jobs import CollectionJobs
 from app.services.collection.points import Extra, PointCollector
+from app.services.collection.rounds import Followed, Round, Times
 from app.services.collection.skipping import Idle, idle_of
 from app.services.collection.target import Target, kept, next_ask, targets_of
-from app.services.streams.groups import MARKETS, HeldShards
-
-# A bar that a living stream is about to bring is left to it for so long after its close: a
-# socket that is dead is found within 15 s, and a round is 10 s. A gap is to be closed within two
-# intervals and 30 s, of which this leaves more than half.
-_STREAM_GRACE_MS: Final = 25 * SECOND_MS
-
-
-@dataclass(slots=True)
-class Followed:
-    """What following one plan, or all of them, did.
-
-    Attributes:
-        rows: bars stored or revised.
-        points: funding rates and the like, stored or revised.
-        jobs: ids of the jobs that now fill what was more than one page.
-        errors: series that could not be followed this time, with the reason.
-    """
-
-    rows: int = 0
-    points: int = 0
-    jobs: list[str] = field(default_factory=list)
-    errors: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Times:
-    """Market time of each venue, read once for as long as nobody waits for a venue."""
-
-    clock: MarketClock
-    known: dict[str, int] = field(default_factory=dict)
-
-    def now_ms(self, exchange: str) -> int:
-        if exchange not in self.known:
-            self.known[exchange] = self.clock.now_ms(exchange)
-        return self.known[exchange]
-
-
-@dataclass
-class _Round:
-    """One round over some plans, and what was known when it began.
-
-    Attributes:
-        now_ms: wall time of the look.
-        marks: ids of plans by the market time up to which all of theirs was asked for.
-    """
-
-    units: Units
-    times: _Times
-    outlines: dict[SeriesKey, Outline]
-    now_ms: int
-    idle: Idle
-    trusts_streams: bool
-    followed: Followed = field(default_factory=Followed)
-    marks: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
-
-    @cached_property
-    def shards(self) -> HeldShards:
-        """What some process streams; asked for by the first series that depends on it."""
-        with self.units.read() as unit:
-            return HeldShards(row.name for row in unit.system.leases(MARKETS, unit.now_ms))
-
-    def is_skipped(self, target: Target) -> bool:
-        """Whether the symbol does not trade, and nothing is left to be asked for.
-
-        Of a delisted one whose bars are stored, what it traded last; it then says that it ended.
-        """
-        status = self.idle.get((target.exchange, target.symbol))
-        if status is InstrumentStatus.DELISTED:
-            return self._outline(target) is None or self.is_over(target)
-        return status is not None
-
-    def is_over(self, target: Target) -> bool:
-        """Whether the venue was asked after the delisting of the symbol, and gave nothing more."""
-        outline = self._outline(target)
-        return outline is not None and outline.is_over
-
-    def is_back(self, target: Target) -> bool:
-        """Whether the symbol trades again after its delisting."""
-        return (target.exchange, target.symbol) not in self.idle and self.is_over(target)
-
-    def is_whole(self, target: Target, end: int) -> bool:
-        """Whether nothing before ``end`` is to be asked for."""
-        outline = self._outline(target)
-        return outline is not None and not outline.lacks(target.since, end, self.now_ms)
-
-    def is_streams(self, target: Target, end: int, market_ts: int) -> bool:
-        """Whether a stream that lives brought the bar before, and has time left to bring this.
-
-        What is stored says that the feed itself works: a lease may be held by a process whom the
-        venue refuses its sockets. Such a bar is late once, and the next ones are asked for.
-        """
-        outline = self._outline(target)
-        newest = target.interval.floor(end - 1)
-        return (
-            self.trusts_streams
-            and outline is not None
-            and market_ts - end < _STREAM_GRACE_MS
-            and outline.streamed_ts == target.interval.floor(newest - 1)
-            and self.is_whole(target, newest)
-            and self.shards.has(target.exchange, target.symbol)
-        )
-
-    def _outline(self, target: Target) -> Outline | None:
-        exchange, symbol, name, kind = target.key
-        return self.outlines.get((exchange, symbol, name, kind.value))
 
 
 class Follower:
@@ -213,7 +104,7 @@ class Follower:
         *,
         trusts_streams: bool,
     ) -> Followed:
-        times = _Times(self._market_clock)
+        times = Times(self._market_clock)
         errors: dict[str, str] = {}
         wanted: list[tuple[CollectionPlanRow, list[Target]]] = []
         for plan in plans:
@@ -223,7 +114,7 @@ class Follower:
             except Unavailable as error:
                 errors[plan.exchange] = _said(error)
         known = self._known(wanted)
-        this = _Round(self._units, times, *known, trusts_streams)
+        this = Round(self._units, times, *known, trusts_streams)
         this.followed.errors |= errors
         for plan, targets in wanted:
             self._follow(plan, targets, this)
@@ -245,7 +136,7 @@ class Follower:
                 found |= unit.outlines.of(exchange, sorted(since), min(since.values()))
             return found, unit.now_ms, idle_of(unit, (plan for plan, _ in wanted))
 
-    def _follow(self, plan: CollectionPlanRow, targets: Sequence[Target], this: _Round) -> None:
+    def _follow(self, plan: CollectionPlanRow, targets: Sequence[Target], this: Round) -> None:
         followed = this.followed
         failed = len(followed.errors)
         try:
@@ -314,7 +205,7 @@ class Follower:
             unit.coverage.save(came.series_id, spans, lay_apart(spans, learned))
         return came.stored
 
-    def _follow_extras(self, plan: CollectionPlanRow, this: _Round) -> None:
+    def _follow_extras(self, plan: CollectionPlanRow, this: Round) -> None:
         followed = this.followed
         for text in plan.extras or ():
             extra = Extra.of(text)
@@ -322,8 +213,9 @@ class Follower:
                 if (plan.exchange, symbol) in this.idle:
                     continue
                 try:
+                    known = this.points_of(plan.exchange).get((symbol, extra.kind, extra.interval))
                     followed.points += self._points.follow(
-                        plan.exchange, symbol, extra, plan.since_ts
+                        plan.exchange, symbol, extra, plan.since_ts, known
                     )
                 except TidemarkError as error:
                     followed.errors[f"{symbol} {text}"] = _said(error)

@@ -17,10 +17,11 @@ from app.repositories.unit import Unit, Units
 from app.services.activity import ActivityService
 from app.services.collection.arrivals import Arrivals
 from app.services.collection.filling import Filler, Markets
-from app.services.collection.following import Followed, Follower
+from app.services.collection.following import Follower
 from app.services.collection.jobs import CollectionJobs
 from app.services.collection.plans import Plans
 from app.services.collection.points import PointCollector
+from app.services.collection.rounds import Followed
 from app.services.collection.skipping import idle_of
 from app.services.collection.target import Target
 from app.services.collection.verifying import Verifier, series_of

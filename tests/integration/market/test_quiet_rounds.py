@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy import Engine, event
 
 from app.core.exchanges.errors import VenueUnreachable
 from app.core.market.coverage import CoverageState, Span
+from app.core.market.instruments import InstrumentType
 from app.services.collection.arrivals import ArrivedKline
 from tests.integration.market.collecting import SYMBOL, Collecting, M, bar, instrument
 from tests.support.record import START_MS, record
@@ -90,6 +92,19 @@ def test_a_round_over_twenty_whole_series_is_a_handful_of_statements(world: Coun
     # And each plan knows that it was looked at.
     marks = {plan.followed_ts for plan in world.service.plans.page(50).rows}
     assert marks == {world.market_clock.now}
+
+
+def test_histories_beside_the_bars_add_one_statement_to_a_round(world: Counted) -> None:
+    swaps = [f"{symbol}:USDT" for symbol in SYMBOLS]
+    world.venue.catalogue += [
+        replace(instrument("BTC/USDT"), symbol=swap, type=InstrumentType.SWAP) for swap in swaps
+    ]
+    world.list_bars(range(5))
+    world.plan(symbols=swaps, extras=["funding", "open_interest:1h"])
+    assert world.service.follow_all().errors == {}
+    with world.counting() as spoken:
+        assert world.service.follow_all().errors == {}
+    assert len(spoken) == 5, spoken  # nothing has closed since, so there is nothing to note
 
 
 def test_one_behind_among_twenty_is_asked_for_alone(world: Counted) -> None:
