@@ -125,6 +125,9 @@ class Settings(BaseSettings):
     #: A million bars take 48 MB.
     segments_mb: int = Field(4_096, ge=0)
 
+    #: Days for which a job is kept after its end. One that a backtest came of stays with it.
+    keep_jobs_days: int = Field(30, ge=1, le=3_650)
+
     api_host: str = "127.0.0.1"
     api_port: int = Field(8700, ge=0, le=65535)
     api_docs: bool = True

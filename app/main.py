@@ -12,6 +12,7 @@ from app.api.application import build_app
 from app.api.dependencies import Services
 from app.cli.probes import readiness
 from app.services.listings import Listings
+from app.services.point_coverage import PointCoverage
 from app.services.points import PointQueries
 from app.services.quality import QualityService
 
@@ -48,6 +49,7 @@ def create_app(container: Container) -> FastAPI:
         market_data=container.market_data,
         listings=Listings(container.units),
         locks=container.locks,
+        point_coverage=PointCoverage(container.units, container.market_clock),
         points=PointQueries(container.units),
         quality=QualityService(container.units),
         retention=container.retention,

@@ -109,8 +109,9 @@ def keep_partitions() -> None:
 
 @task("maintenance.prune")
 def prune() -> None:
-    """Delete what nobody needs any more: old schedule slots and sent events."""
+    """Delete what nobody needs any more: old schedule slots, sent events, jobs of long ago."""
     parts = container()
     if parts.schedule.take("maintenance.prune"):
         parts.schedule.prune()
         parts.relay.prune()
+        parts.jobs.prune()

@@ -24,6 +24,7 @@ from app.services.orders.cancelling import OrderCanceller
 from app.services.orders.intake import OrderIntake
 from app.services.orders.locking import InstrumentLocks
 from app.services.orders.trust import TradingGate
+from app.services.point_coverage import PointCoverage
 from app.services.points import PointQueries
 from app.services.quality import QualityService
 from app.services.retention import RetentionService
@@ -57,6 +58,7 @@ class Services:
     market_data: MarketDataService
     listings: Listings
     locks: InstrumentLocks
+    point_coverage: PointCoverage
     points: PointQueries
     quality: QualityService
     retention: RetentionService

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from app.cli.arguments import End, Exchange, Start, Symbol, time_of
-from app.cli.output import Json
+from app.cli.output import Json, emit, table
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from app.cli.session import Session
     from app.schemas.points import AnyPoint, FundingRate
 
@@ -23,6 +25,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to a group."""
     app.command("funding")(funding)
     app.command("points")(points)
+    app.command("points-coverage")(coverage)
 
 
 def funding(
@@ -64,6 +67,37 @@ def _rates(
         asked = (exchange, symbol, Extra(PointKind.FUNDING), position, end, _PAGE)
         page, position = points.page(*asked)
         yield from map(FundingRate.of, page)
+
+
+def coverage(
+    symbol: Symbol,
+    history: Annotated[
+        str, typer.Option("--extra", help="As in a plan: funding, open_interest:1h.")
+    ] = "funding",
+    exchange: Exchange = "binance",
+    start: Start = "",
+    end: End = "",
+    as_json: Json = False,
+) -> None:
+    """Account for a history beside bars: expected points, those that are there, and the gaps."""
+    from app.cli.session import session
+    from app.schemas.points import PointCoverage
+    from app.schemas.times import rfc3339
+    from app.services import point_coverage
+    from app.services.collection.points import Extra
+
+    wanted = Extra.of(history)
+    with session() as here:
+        accounts = point_coverage.PointCoverage(here.container.units, here.container.market_clock)
+        first, stop = time_of("--start", start), time_of("--end", end)
+        found = PointCoverage.of(accounts.of(exchange, symbol, wanted, first, stop))
+    rows = [[rfc3339(gap.start), rfc3339(gap.end), gap.state, gap.count] for gap in found.gaps]
+
+    def human(out: Console) -> None:
+        out.print(f"{history} of {symbol}: {found.present} of {found.expected} points.")
+        table(out, ("gap from", "to", "state", "points>"), rows, "No gap.")
+
+    emit(as_json, found, human)
 
 
 def points(

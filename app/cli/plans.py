@@ -10,6 +10,8 @@ from app.cli.arguments import Cursor, Exchange, Limit, time_of
 from app.cli.output import Json, emit, table
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from app.cli.session import Session
     from app.models import CollectionPlanRow
     from app.schemas.market import Plan
@@ -41,7 +43,8 @@ def list_plans(limit: Limit = 50, cursor: Cursor = "", as_json: Json = False) ->
 
     with session() as here:
         page = here.container.collection.plans.page(limit, cursor or None)
-    found = listing(page.rows, Plan.of, page.next_cursor)
+        skipped = here.container.collection.plans.skipped(page.rows)
+    found = listing(page.rows, lambda row: Plan.of(row, skipped), page.next_cursor)
     rows = (
         [
             each.name,
@@ -55,7 +58,13 @@ def list_plans(limit: Limit = 50, cursor: Cursor = "", as_json: Json = False) ->
         for each in found.data
     )
     columns = ("name", "exchange", "symbols", "intervals", "since", "enabled", "id")
-    emit(as_json, found, lambda out: table(out, columns, rows, "No plan."))
+
+    def human(out: Console) -> None:
+        table(out, columns, rows, "No plan.")
+        for each in found.data:
+            _say_skipped(out, each)
+
+    emit(as_json, found, human)
 
 
 @app.command("add")
@@ -86,30 +95,29 @@ def add_plan(
 ) -> None:
     """Say what to keep complete; a running Tidemark follows it from then on."""
     from app.cli.session import session
-    from app.schemas.market import Plan
     from app.services.collection.selection import Selection
 
     chosen = Selection(pattern or "*", top or None) if pattern or top else None
     with session() as here:
-        made = Plan.of(
-            here.container.collection.plans.create(
-                name=name,
-                exchange=exchange,
-                symbols=symbol,
-                intervals=interval,
-                since_ms=time_of("--since", since) or 0,
-                kind=kind,
-                selection=chosen,
-                after=after,
-                extras=extra,
-                priority=priority,
-            )
+        row = here.container.collection.plans.create(
+            name=name,
+            exchange=exchange,
+            symbols=symbol,
+            intervals=interval,
+            since_ms=time_of("--since", since) or 0,
+            kind=kind,
+            selection=chosen,
+            after=after,
+            extras=extra,
+            priority=priority,
         )
-    emit(
-        as_json,
-        made,
-        lambda out: out.print(f"Plan {made.name}; fill it with: tidemark data collect {made.name}"),
-    )
+        made = _shown(here, row)
+
+    def human(out: Console) -> None:
+        out.print(f"Plan {made.name}; fill it with: tidemark data collect {made.name}")
+        _say_skipped(out, made)
+
+    emit(as_json, made, human)
 
 
 @app.command("enable")
@@ -143,6 +151,17 @@ def _symbols_of(plan: Plan) -> str:
     return ", ".join(plan.symbols) + how
 
 
+def _say_skipped(out: Console, plan: Plan) -> None:
+    for each in plan.skipped:
+        out.print(f"{plan.name} skips {each.symbol}, {each.reason}.")
+
+
+def _shown(here: Session, row: CollectionPlanRow) -> Plan:
+    from app.schemas.market import Plan
+
+    return Plan.of(row, here.container.collection.plans.skipped([row]))
+
+
 def plan_of(here: Session, name: str) -> CollectionPlanRow:
     """The plan of a name or id.
 
@@ -162,10 +181,9 @@ def plan_of(here: Session, name: str) -> CollectionPlanRow:
 
 def _enable(name: str, enabled: bool, as_json: bool) -> None:
     from app.cli.session import session
-    from app.schemas.market import Plan
 
     with session() as here:
         row = plan_of(here, name)
-        plan = Plan.of(here.container.collection.plans.enable(row.id, enabled))
+        plan = _shown(here, here.container.collection.plans.enable(row.id, enabled))
     state = "enabled" if plan.enabled else "disabled"
     emit(as_json, plan, lambda out: out.print(f"Plan {plan.name} is {state}."))

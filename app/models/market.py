@@ -71,6 +71,8 @@ class KlineSeriesRow(Base):
     # Of minutes: the end of the days that are rolled up, those apart that are marked; None where
     # no roll-up is kept.
     rolled_to: Mapped[int | None] = mapped_column(Millis)
+    # Open time of the newest bar that a stream brought; None where none ever did.
+    streamed_ts: Mapped[int | None] = mapped_column(Millis)
     # In this record: a restored one begins anew, and no file of before is taken for its bars.
     created_at: Mapped[int] = mapped_column(Millis)
 

@@ -26,6 +26,10 @@ class PointSeriesRow(Base):
     # The first time that was not seen yet, and the wall time of the last question.
     next_ts: Mapped[int] = mapped_column(Millis, default=0)
     asked_at: Mapped[int] = mapped_column(Millis, default=0)
+    # From when on all was asked for; None of a series that an older release asked for.
+    from_ts: Mapped[int | None] = mapped_column(Millis)
+    # What of [from_ts, next_ts) lacks, as spans: see ``app.core.market.point_gaps``.
+    gaps: Mapped[list[Any] | None] = mapped_column(Json)
     created_at: Mapped[int] = mapped_column(Millis)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
-from app.models import JobRow
+from app.models import BacktestRow, JobRow
 from app.repositories.base import KeyedRepository
 
 LIVE_STATES = ("queued", "running")
@@ -55,6 +55,22 @@ class JobRepository(KeyedRepository[JobRow]):
             .where(JobRow.state.in_(LIVE_STATES), JobRow.lease_until > 0)
             .values(lease_owner=None, lease_until=0)
         )
+
+    def prune(self, ended_before_ms: int, limit: int = 1_000) -> int:
+        """Delete jobs that ended before a time, those apart that a backtest came of; how many.
+
+        Args:
+            limit: no more than so many.
+        """
+        ended = select(JobRow.id).where(
+            JobRow.state.not_in(LIVE_STATES),
+            JobRow.finished_at < ended_before_ms,
+            JobRow.id.not_in(select(BacktestRow.job_id)),
+        )
+        ids = self._session.scalars(ended.limit(limit)).all()
+        if ids:
+            self._session.execute(delete(JobRow).where(JobRow.id.in_(ids)))
+        return len(ids)
 
     def claim(self, job_id: str, owner: str, now_ms: int, lease_ms: int) -> JobRow | None:
         """Take a live job whose lease is free; None if another works on it or it has ended."""

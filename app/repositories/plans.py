@@ -35,10 +35,10 @@ class PlanRepository(KeyedRepository[CollectionPlanRow]):
         """Delete a plan; what it collected stays."""
         self._session.execute(delete(CollectionPlanRow).where(CollectionPlanRow.id == plan_id))
 
-    def mark_followed(self, plan_id: str, market_ts: int) -> None:
-        """Note up to which market time every series of a plan was asked for."""
+    def mark_followed(self, plan_ids: Sequence[str], market_ts: int) -> None:
+        """Note up to which market time every series of some plans was asked for."""
         self._session.execute(
             update(CollectionPlanRow)
-            .where(CollectionPlanRow.id == plan_id, CollectionPlanRow.followed_ts < market_ts)
+            .where(CollectionPlanRow.id.in_(plan_ids), CollectionPlanRow.followed_ts < market_ts)
             .values(followed_ts=market_ts)
         )

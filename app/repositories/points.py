@@ -112,6 +112,35 @@ class PointRepository(Repository):
         )
         return [Point(*each) for each in rows]
 
+    def times(self, series_id: int, start: int, end: int) -> list[int]:
+        """Times of the points in [start, end), ascending."""
+        row = PointRow
+        return list(
+            self._session.scalars(
+                select(row.ts)
+                .where(row.series_id == series_id, row.ts >= start, row.ts < end)
+                .order_by(row.ts)
+            )
+        )
+
+    def times_around(self, series_id: int, start: int, end: int, more: int) -> list[int]:
+        """The same, with up to so many before and behind them."""
+        row = PointRow
+        of_series = select(row.ts).where(row.series_id == series_id)
+        before = self._session.scalars(
+            of_series.where(row.ts < start).order_by(row.ts.desc()).limit(more)
+        ).all()
+        behind = self._session.scalars(
+            of_series.where(row.ts >= end).order_by(row.ts).limit(more)
+        ).all()
+        return [*reversed(before), *self.times(series_id, start, end), *behind]
+
+    def first_ts(self, series_id: int) -> int | None:
+        """Time of the first point, or None."""
+        return self._session.scalar(
+            select(func.min(PointRow.ts)).where(PointRow.series_id == series_id)
+        )
+
     def store(self, series_id: int, points: Sequence[Point], source: str, now_ms: int) -> int:
         """Insert what is new and revise what differs; how many that were.
 

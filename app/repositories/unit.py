@@ -37,6 +37,7 @@ from app.repositories.klines import KlineRepository
 from app.repositories.ledger import LedgerRepository
 from app.repositories.orders import OrderRepository
 from app.repositories.outbox import OutboxRepository
+from app.repositories.outlines import OutlineRepository
 from app.repositories.plans import PlanRepository
 from app.repositories.points import PointRepository
 from app.repositories.retention import RetentionRepository
@@ -171,6 +172,11 @@ class Unit:
     def outbox(self) -> OutboxRepository:
         """Events not yet sent."""
         return OutboxRepository(self.session)
+
+    @cached_property
+    def outlines(self) -> OutlineRepository:
+        """What is known of many series at once."""
+        return OutlineRepository(self.session)
 
     @cached_property
     def plans(self) -> PlanRepository:

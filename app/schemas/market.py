@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
@@ -99,6 +100,13 @@ class NewPlan(Model):
         return Selection(self.pattern or "*", self.top)
 
 
+class SkippedSymbol(Model):
+    """A symbol of a plan that is not collected now."""
+
+    symbol: str
+    reason: str = Field(examples=["halted: its venue does not trade it now; …"])
+
+
 class Plan(Model):
     """A collection plan."""
 
@@ -113,14 +121,21 @@ class Plan(Model):
     since: Time
     after: list[str] = Field(description="plans whose back-fill of a symbol comes first")
     extras: list[str] = Field(description="followed beside the bars")
+    skipped: list[SkippedSymbol] = Field(
+        description="symbols that their venue does not trade now; collected once it does"
+    )
     priority: int
     enabled: bool
     created_at: Time
     updated_at: Time
 
     @classmethod
-    def of(cls, row: CollectionPlanRow) -> Plan:
-        """The plan of a row."""
+    def of(cls, row: CollectionPlanRow, skipped: Mapping[str, Mapping[str, str]]) -> Plan:
+        """The plan of a row.
+
+        Args:
+            skipped: by the id of each plan, symbols and reasons.
+        """
         chosen = Selection.of(row.selection) if row.selection else None
         return cls(
             id=row.id,
@@ -134,6 +149,10 @@ class Plan(Model):
             since=rfc3339(row.since_ts),
             after=row.after or [],
             extras=row.extras or [],
+            skipped=[
+                SkippedSymbol(symbol=symbol, reason=reason)
+                for symbol, reason in skipped[row.id].items()
+            ],
             priority=row.priority,
             enabled=row.enabled,
             created_at=rfc3339(row.created_at),

@@ -12,6 +12,7 @@ from pydantic import Field
 from app.core.money import canonical
 from app.repositories.points import Point
 from app.schemas.common import Model, Money, money
+from app.services.point_coverage import PointAccount
 
 #: A venue, or a data source as ``source:<name>``.
 ORIGIN_PATTERN: Final = r"^([a-z][a-z0-9_]{0,31}|source:[a-z][a-z0-9_-]{0,31})$"
@@ -61,6 +62,44 @@ class AnyPoint(Model):
             value=canonical(point.value),
             second=money(point.second),
             label=point.label,
+        )
+
+
+class PointGap(Model):
+    """Points that lack."""
+
+    start: int = Field(description="where the first of them belongs, ms")
+    end: int = Field(description="where the next one that is there belongs, ms")
+    state: str = Field(description="pending, or exchange_side: the venue itself has none")
+    count: int | None = Field(
+        description="how many; null where nothing says how far apart they are"
+    )
+
+
+class PointCoverage(Model):
+    """One history accounted for."""
+
+    start: int | None = Field(description="null where nothing is stored, ms")
+    end: int | None
+    every_ms: int | None = Field(description="how far apart the latest points are")
+    expected: int
+    present: int
+    gaps: list[PointGap]
+
+    @classmethod
+    def of(cls, found: PointAccount) -> PointCoverage:
+        """The account of a history."""
+        gaps = [
+            PointGap(start=each.start, end=each.end, state=each.state.value, count=each.count)
+            for each in found.gaps
+        ]
+        return cls(
+            start=found.start,
+            end=found.end,
+            every_ms=found.every_ms,
+            expected=found.expected,
+            present=found.present,
+            gaps=gaps,
         )
 
 

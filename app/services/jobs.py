@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from app.core.errors import Conflict, TidemarkError, UnknownName
 from app.core.events import body, topic
+from app.core.market.intervals import DAY_MS
 from app.core.ports import Clock, Ids, Queue
 from app.models import JobRow
 from app.repositories.base import Page
@@ -21,6 +22,8 @@ TASKS: Final = {
     "backtest": "backtests.run",
 }
 LIVE: Final = ("queued", "running")
+# Jobs deleted in one transaction.
+_PRUNED: Final = 500
 # Kinds that work in slices from a cursor, and so can rest and be taken up again; with the
 # parameters that say what such a job is for.
 _SLICED: Final = {
@@ -101,11 +104,18 @@ def _live(unit: Unit, job_id: str) -> JobRow:
 
 
 class JobService:
-    """Reads, cancels, pauses and re-drives jobs."""
+    """Reads, cancels, pauses and re-drives jobs, and deletes those that ended long ago.
 
-    def __init__(self, units: Units, queue: Queue, clock: Clock, ids: Ids) -> None:
+    Args:
+        keep_days: how long a job is kept after its end.
+    """
+
+    def __init__(
+        self, units: Units, queue: Queue, clock: Clock, ids: Ids, *, keep_days: int = 30
+    ) -> None:
         self._units = units
         self._ids = ids
+        self._keep_ms = keep_days * DAY_MS
         self._hinter = Hinter(queue, clock)
         self._clock = clock
 
@@ -209,6 +219,20 @@ class JobService:
             )
 
         return self._units.run(work)
+
+    def prune(self) -> int:
+        """Delete jobs that ended long ago, but for those that a backtest came of; how many.
+
+        What they collected, imported or verified stays.
+        """
+        horizon = self._clock.now_ms() - self._keep_ms
+        pruned = 0
+        while True:
+            # Few at a time: nobody who takes a job waits for a long transaction.
+            gone = self._units.run(lambda unit: unit.jobs.prune(horizon, _PRUNED))
+            pruned += gone
+            if gone < _PRUNED:
+                return pruned
 
     def free_leases(self) -> None:
         """Let go of every live job; only for a start that knows it is alone."""

@@ -126,7 +126,8 @@ class PlatformParts:
     @cached_property
     def jobs(self) -> JobService:
         """Jobs."""
-        return JobService(self.units, self.queue, self.clock, self.ids)
+        keep_days = self.settings.keep_jobs_days
+        return JobService(self.units, self.queue, self.clock, self.ids, keep_days=keep_days)
 
     @cached_property
     def job_venues(self) -> JobVenues:

@@ -237,7 +237,7 @@ def _periodic(parts: Container) -> dict[str, Callable[..., object]]:
         "maintenance.count_activity": (parts.collection.activity.count_all,),
         "maintenance.retain": (parts.retention.apply,),
         "maintenance.keep_partitions": (parts.partitioning.maintain,),
-        "maintenance.prune": (parts.schedule.prune, parts.relay.prune),
+        "maintenance.prune": (parts.schedule.prune, parts.relay.prune, parts.jobs.prune),
     }
     return {task: _once_a_slot(parts, task, steps) for task, steps in work.items()}
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Response
 from app.api.dependencies import App, Cursor, IdPath, Limit, Principal
 from app.api.guard import GuardedRoute
 from app.api.openapi import problems
+from app.models import CollectionPlanRow
 from app.schemas.common import Listing, listing
 from app.schemas.jobs import Job, StartedJobs
 from app.schemas.market import NewPlan, Plan
@@ -23,7 +24,10 @@ router = APIRouter(prefix="/api/v1/plans", tags=["market data"], route_class=Gua
     responses=problems(409, 502, 503, body=True),
 )
 def create_plan(body: NewPlan, app: App, _: Principal, response: Response) -> Plan:
-    """Says what to keep complete; an enabled plan is followed from then on."""
+    """Says what to keep complete; an enabled plan is followed from then on.
+
+    Symbols that do not trade are skipped until they do; a plan of nothing else is refused.
+    """
     row = app.collection.plans.create(
         name=body.name,
         exchange=body.exchange,
@@ -38,32 +42,33 @@ def create_plan(body: NewPlan, app: App, _: Principal, response: Response) -> Pl
         enabled=body.enabled,
     )
     response.headers["Location"] = f"/api/v1/plans/{row.id}"
-    return Plan.of(row)
+    return _shown(app, row)
 
 
 @router.get("", summary="List collection plans", responses=problems())
 def list_plans(app: App, _: Principal, limit: Limit = 100, cursor: Cursor = None) -> Listing[Plan]:
     """Plans, newest first."""
     page = app.collection.plans.page(limit, cursor)
-    return listing(page.rows, Plan.of, page.next_cursor)
+    skipped = app.collection.plans.skipped(page.rows)
+    return listing(page.rows, lambda row: Plan.of(row, skipped), page.next_cursor)
 
 
 @router.get("/{plan_id}", summary="Get a collection plan", responses=problems(404))
 def get_plan(plan_id: IdPath, app: App, _: Principal) -> Plan:
     """One plan."""
-    return Plan.of(app.collection.plans.get(plan_id))
+    return _shown(app, app.collection.plans.get(plan_id))
 
 
 @router.post("/{plan_id}/enable", summary="Enable a plan", responses=problems(404))
 def enable_plan(plan_id: IdPath, app: App, _: Principal) -> Plan:
     """Follow it again."""
-    return Plan.of(app.collection.plans.enable(plan_id, True))
+    return _shown(app, app.collection.plans.enable(plan_id, True))
 
 
 @router.post("/{plan_id}/disable", summary="Disable a plan", responses=problems(404))
 def disable_plan(plan_id: IdPath, app: App, _: Principal) -> Plan:
     """Follow it no more; its jobs end at their next slice, and what is stored stays."""
-    return Plan.of(app.collection.plans.enable(plan_id, False))
+    return _shown(app, app.collection.plans.enable(plan_id, False))
 
 
 @router.delete("/{plan_id}", status_code=204, summary="Delete a plan", responses=problems(404))
@@ -92,3 +97,7 @@ def collect_plan(
     path = f"/api/v1/jobs/{jobs[0].id}" if len(jobs) == 1 else "/api/v1/jobs?kind=collection"
     response.headers["Location"] = path
     return StartedJobs(jobs=[Job.of(row) for row in jobs])
+
+
+def _shown(app: App, row: CollectionPlanRow) -> Plan:
+    return Plan.of(row, app.collection.plans.skipped([row]))

@@ -12,12 +12,14 @@ from app.api.guard import GuardedRoute
 from app.api.openapi import problems
 from app.api.routes.market import End, OfExchange, OfInterval, OfSymbol, Start
 from app.schemas.common import IntervalName, Listing, Symbol
+from app.schemas.market import EXTRA_PATTERN
 from app.schemas.points import (
     KIND_PATTERN,
     ORIGIN_PATTERN,
     AnyPoint,
     FundingRate,
     OpenInterest,
+    PointCoverage,
     points_csv,
 )
 from app.services.collection.points import Extra, PointKind
@@ -72,6 +74,27 @@ def get_open_interest(
         next_cursor=None if following is None else str(following),
         has_more=following is not None,
     )
+
+
+@router.get("/points/coverage", summary="Account for a history", responses=problems(404, 503))
+def get_point_coverage(
+    app: App,
+    _: Principal,
+    exchange: OfExchange,
+    symbol: OfSymbol,
+    history: Annotated[
+        str,
+        Query(pattern=EXTRA_PATTERN, description="as a plan's extra: funding, open_interest:1h"),
+    ],
+    start: Start = None,
+    end: End = None,
+) -> PointCoverage:
+    """Points that are expected, those that are there, and ranges of what lacks.
+
+    A gap is asked for again with the next rounds, after half an hour, and then once a day.
+    """
+    wanted = Extra.of(history)
+    return PointCoverage.of(app.point_coverage.of(exchange, symbol, wanted, start, end))
 
 
 @router.get(

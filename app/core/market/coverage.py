@@ -53,7 +53,8 @@ class Span:
     Attributes:
         proof: how it is known. For a looked-at gap: ``first`` and ``last``, wall times in ms at
             which the bar's neighbours came without it, and ``looks``, how often (twice within half
-            a minute is once); ``quarantined`` where the bar came and was refused. For retired
+            a minute is once); ``quarantined`` where the bar came and was refused; ``alone``
+            where it was the venue's silence that was looked at, and no neighbour came. For retired
             bars: ``rule`` and ``keep_days``, and ``since`` and ``at``, when it was applied first
             and last.
     """
@@ -211,7 +212,11 @@ def refused(spans: Sequence[Span], start: int, end: int, reason: str, now_ms: in
 
 
 def _looked(proof: Mapping[str, Any], now_ms: int) -> dict[str, int]:
-    """When a gap was looked at first and last, and how often, after one more look."""
+    """When a gap was looked at first and last, and how often, after one more look.
+
+    What was seen while no neighbour came proves nothing of a gap: the counting begins anew.
+    """
+    proof = {} if proof.get("alone") else proof
     first, looks = int(proof.get("first", now_ms)), int(proof.get("looks", 0))
     last = int(proof.get("last", now_ms))
     if looks and 0 <= now_ms - last < ONE_LOOK_MS:
@@ -221,7 +226,7 @@ def _looked(proof: Mapping[str, Any], now_ms: int) -> dict[str, int]:
 
 def _due(proof: Mapping[str, Any], now_ms: int) -> bool:
     looks = int(proof.get("looks", 0))
-    if looks < LOOKS_NEEDED:
+    if looks < (1 if proof.get("alone") else LOOKS_NEEDED):
         return True
     first, last = int(proof["first"]), int(proof["last"])
     pause = _STUBBORN_MS if last - first >= LOOKING_TIME_MS else _LOOK_AGAIN_MS

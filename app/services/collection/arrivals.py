@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -69,8 +70,11 @@ class Arrivals:
             fence(unit)
             changed = 0
             behind: set[tuple[str, str, str]] = set()
+            newest: dict[int, list[int]] = defaultdict(list)
             for series, group in groupby(ordered, key=lambda bar: bar.series):
-                changed += self._keep(unit, series, list(group), behind)
+                changed += self._keep(unit, series, list(group), behind, newest)
+            for open_ts, series_ids in sorted(newest.items()):
+                unit.outlines.note_streamed(open_ts, series_ids)
             hint_catch_up(unit, behind)
             return changed
 
@@ -87,6 +91,7 @@ class Arrivals:
         series: tuple[str, str, str],
         bars: list[ArrivedKline],
         behind: set[tuple[str, str, str]],
+        newest: dict[int, list[int]],
     ) -> int:
         exchange, symbol, name = series
         length = interval(name)
@@ -98,6 +103,8 @@ class Arrivals:
             self._keep_answer(unit, target, [], [fault])
         if bad or (good and _lacks(unit, target, good[0].open_ts, good[-1].open_ts, kept)):
             behind.add(series)
+        if good:
+            newest[good[-1].open_ts].append(kept[-1].series_id)
         return sum(each.stored.changed for each in kept)
 
     def _keep_answer(

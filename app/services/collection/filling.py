@@ -108,13 +108,16 @@ class Filler:
         self._market_clock = market_clock
         self._grace_ms = grace_ms
 
-    def closed_end(self, target: Target) -> int:
+    def closed_end(self, target: Target, market_ms: int | None = None) -> int:
         """Open time of the first bar that is not final yet: the end of what can be kept.
+
+        Args:
+            market_ms: the venue's market time; asked for where it is not given.
 
         Raises:
             Unavailable: the venue's market time is not known.
         """
-        now = self._market_clock.now_ms(target.exchange)
+        now = self._market_clock.now_ms(target.exchange) if market_ms is None else market_ms
         return target.interval.floor(now - self._grace_ms.get(target.exchange, 3_000))
 
     def page(self, exchange: str) -> int:

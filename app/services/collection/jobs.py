@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
-from app.core.market.coverage import CoverageState, count_bars, missing
+from app.core.market.coverage import CoverageState, count_bars, lay_apart, missing
 from app.core.market.intervals import DAY_MS
+from app.core.market.silence import asked_in_vain
 from app.core.ports import Clock, Ids
 from app.models import CollectionPlanRow, JobRow
 from app.repositories.klines import Stored
@@ -96,6 +98,7 @@ class CollectionJobs(SlicedJobs):
             if stop:
                 return self._end(job_id, token, stop, None)
             if ask is None:
+                self._units.run(partial(self._note_silence, job_id, token, wanted, end))
                 self._activity.count_named(*wanted.key, over=over)
                 return self._end(job_id, token, "succeeded", None)
             page_began = self._clock.monotonic()
@@ -152,6 +155,24 @@ class CollectionJobs(SlicedJobs):
             job.error = None
 
         return work
+
+    def _note_silence(self, job_id: str, token: str, wanted: Target, end: int, unit: Unit) -> None:
+        """Keep what the venue gave nothing of, so that no job asks for it again at once.
+
+        What ends with the job and is less than a page is asked for by whoever follows the series.
+        """
+        self._held(unit, job_id, token)
+        exchange, symbol, name, kind = wanted.key
+        series = unit.klines.locked(exchange, symbol, name, unit.now_ms, kind=kind.value)
+        since = kept(wanted, unit.retention.rules(), end).since
+        before = unit.coverage.spans(series.id)
+        silent = [
+            span
+            for span in asked_in_vain(before, since, end, unit.now_ms)
+            if span.end < end or wanted.bars(span.start, span.end) >= wanted.page
+        ]
+        if silent:
+            unit.coverage.save(series.id, before, lay_apart(before, silent))
 
     def _target_of(self, job: JobRow) -> Target:
         wanted = job.params

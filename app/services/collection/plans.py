@@ -8,7 +8,7 @@ from functools import partial
 
 from app.core.errors import Conflict, InvalidInput, NotFound
 from app.core.market.features import MarketFeatures
-from app.core.market.instruments import InstrumentType
+from app.core.market.instruments import InstrumentStatus, InstrumentType
 from app.core.market.intervals import interval
 from app.core.market.klines import KlineKind
 from app.core.ports import Ids, MarketClock
@@ -19,11 +19,14 @@ from app.services.catalogue import sync_catalogue
 from app.services.collection.filling import Markets
 from app.services.collection.points import Extra
 from app.services.collection.selection import Selection
+from app.services.collection.skipping import idle_of, skipped
 
 # Longer bars, and those with months in them, are derived from stored 1d bars.
 _DERIVED = frozenset({"3d", "1w", "1M"})
 _NAME_LIMIT = 64
 _SERIES_LIMIT = 5_000
+# Symbols that a message names.
+_NAMED = 5
 # Who asks for "from now on" may have a clock that is ahead of the venue's.
 _CLOCKS_DIFFER_MS = 60_000
 
@@ -52,7 +55,9 @@ class Plans:
         priority: int = 100,
         enabled: bool = True,
     ) -> CollectionPlanRow:
-        """Add a plan; its symbols must be in the venue's catalogue.
+        """Add a plan; its symbols must be in the venue's catalogue, and one of them must trade.
+
+        The others are skipped until they do, see ``skipped``.
 
         Args:
             since_ms: the first bar to keep opens at or after this time, which has come.
@@ -64,7 +69,7 @@ class Plans:
 
         Raises:
             InvalidInput: no symbols or intervals, too many, an interval that is derived, symbols
-                beside a selection, or a start in the future.
+                beside a selection, a start in the future, or none of the symbols trades.
             UnknownName: an interval, exchange or symbol that is not known.
             NotFound: a plan in ``after`` that does not exist.
             Conflict: a plan of that name exists.
@@ -134,6 +139,11 @@ class Plans:
         with self._units.read() as unit:
             return unit.plans.get(plan_id)
 
+    def skipped(self, plans: Sequence[CollectionPlanRow]) -> dict[str, dict[str, str]]:
+        """By the id of each plan, its symbols that do not trade now, and the reason."""
+        with self._units.read() as unit:
+            return skipped(unit, plans)
+
     def named(self, name: str) -> CollectionPlanRow | None:
         """The plan of that name, or None."""
         with self._units.read() as unit:
@@ -169,6 +179,8 @@ class Plans:
     def choose_again(self, exchange: str) -> dict[str, list[str]]:
         """Bring new listings into the enabled plans of a venue that choose their symbols.
 
+        The whole catalogue is asked for, so that a delisted symbol that is back is known too.
+
         Returns:
             The symbols that came in, by the name of the plan.
 
@@ -179,6 +191,8 @@ class Plans:
         with self._units.read() as unit:
             plans = [plan for plan in unit.plans.enabled() if plan.exchange == exchange]
         choosing = [plan for plan in plans if plan.selection]
+        if plans and not choosing:
+            sync_catalogue(self._units, self._markets(exchange), self._ids)
         came: dict[str, list[str]] = {}
         for number, plan in enumerate(choosing):
             chosen = self._choose(exchange, Selection.of(plan.selection or {}), ask=number == 0)
@@ -188,9 +202,15 @@ class Plans:
         return came
 
     def choosing(self) -> list[str]:
-        """Venues with enabled plans that choose their symbols."""
+        """Venues with enabled plans that choose their symbols, or name one that is delisted.
+
+        Nobody asks for a delisted symbol by its name: all of the catalogue would be refused.
+        """
         with self._units.read() as unit:
-            return sorted({plan.exchange for plan in unit.plans.enabled() if plan.selection})
+            plans = unit.plans.enabled()
+            idle = idle_of(unit, plans)
+        gone = {venue for (venue, _), status in idle.items() if status is InstrumentStatus.DELISTED}
+        return sorted({plan.exchange for plan in plans if plan.selection} | gone)
 
     def _choose(self, exchange: str, selection: Selection, *, ask: bool = True) -> list[str]:
         market = self._markets(exchange)
@@ -208,12 +228,22 @@ class Plans:
 
     def _check_symbols(self, exchange: str, symbols: Sequence[str]) -> None:
         with self._units.read() as unit:
-            empty = unit.instruments.count(exchange) == 0
-        if empty:
+            known = unit.instruments.count(exchange)
+            idle = unit.instruments.not_trading(exchange, symbols)
+        if not known or idle:
+            # Of symbols that nobody has used so far the catalogue may be old.
             sync_catalogue(self._units, self._markets(exchange), self._ids)
         with self._units.read() as unit:
             for symbol in symbols:
                 unit.instruments.get(exchange, symbol)
+            idle = unit.instruments.not_trading(exchange, symbols)
+        if len(idle) == len(symbols):
+            named = ", ".join(f"{symbol} ({idle[symbol]})" for symbol in symbols[:_NAMED])
+            raise InvalidInput(
+                f"{exchange} trades none of these symbols now: {named}; name one that trades, "
+                "see: tidemark data instruments",
+                code="not-trading",
+            )
 
 
 def _utc(ms: int) -> str:

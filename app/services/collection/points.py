@@ -9,10 +9,13 @@ from typing import Final, Self
 
 from app.core.errors import InvalidInput
 from app.core.events import body, topic
+from app.core.market.coverage import CoverageState, Span, lay, missing, observed_absent
 from app.core.market.features import MarketFeatures
 from app.core.market.intervals import MINUTE_MS
 from app.core.market.intervals import interval as interval_of
+from app.core.market.point_gaps import NEIGHBOURS, SLACK_MS, as_json, holes, spans_of
 from app.core.ports import Clock, MarketAdapter, MarketClock
+from app.models import PointSeriesRow
 from app.repositories.points import Point
 from app.repositories.unit import Unit, Units
 from app.services.collection.filling import Markets
@@ -81,8 +84,21 @@ class Extra:
             raise InvalidInput(f"{exchange} has no history of {self.kind.replace('_', ' ')}")
 
 
+@dataclass(frozen=True, slots=True)
+class PointAsk:
+    """One question to a venue: points in [start, end), at most a page of them.
+
+    Attributes:
+        is_present: whether it is for what came since the last question, and not for a gap.
+    """
+
+    start: int
+    end: int
+    is_present: bool
+
+
 class PointCollector:
-    """Brings histories up to the present. Safe for threads and for other processes beside it."""
+    """Brings histories up to the present, and fills their gaps. Safe for threads and processes."""
 
     def __init__(
         self, units: Units, markets: Markets, market_clock: MarketClock, clock: Clock
@@ -92,48 +108,125 @@ class PointCollector:
         self._market_clock = market_clock
         self._clock = clock
 
-    def follow(self, exchange: str, symbol: str, extra: Extra, since: int) -> int:
+    def follow(
+        self, exchange: str, symbol: str, extra: Extra, since: int, known: PointSeriesRow | None
+    ) -> int:
         """Ask for the next page, if one is due; how many points were new or changed.
 
-        A long history comes page by page, with every call that follows a full one.
+        A long history comes page by page, with every call that follows a full one. So do the
+        years before those that an earlier plan wanted, and gaps, which are asked for at the
+        times of the gaps of bars.
+
+        Args:
+            known: the series as it was read, or None where nothing was ever asked for.
 
         Raises:
             VenueError: the venue could not be asked.
             Unavailable: its market time is not known.
         """
-        start = self._due(exchange, symbol, extra, since)
-        now = self._market_clock.now_ms(exchange)
-        if start is None or start >= now:
+        wall = self._clock.now_ms()
+        is_due = known is None or abs(wall - known.asked_at) >= extra.pause_ms
+        lacking = [] if known is None else _lacking(known, since, wall)
+        if not is_due and not lacking:
             return 0
-        points = _asked(self._markets(exchange), symbol, extra, start, now)
+        now = self._market_clock.now_ms(exchange)
+        if is_due:
+            start = since if known is None else known.next_ts or _from(known, since)
+            ask = PointAsk(start, now, is_present=True)
+        else:
+            start, end = lacking[0]
+            ask = PointAsk(start, min(end, now), is_present=False)
+        if ask.start >= ask.end:
+            return 0
+        points = _asked(self._markets(exchange), symbol, extra, ask.start, ask.end)
 
         def work(unit: Unit) -> int:
-            return self._keep(unit, exchange, symbol, extra, points)
+            return self._keep(unit, exchange, symbol, extra, since, ask, points)
 
         return self._units.run(work)
 
-    def _due(self, exchange: str, symbol: str, extra: Extra, since: int) -> int | None:
-        """Where the next page begins, or None while nothing new is to be expected."""
-        with self._units.read() as unit:
-            known = unit.points.find_series(exchange, symbol, extra.kind, extra.interval)
-        if known is None:
-            return since
-        waited = abs(self._clock.now_ms() - known.asked_at)
-        return max(known.next_ts, since) if waited >= extra.pause_ms else None
-
     def _keep(
-        self, unit: Unit, exchange: str, symbol: str, extra: Extra, points: Sequence[Point]
+        self,
+        unit: Unit,
+        exchange: str,
+        symbol: str,
+        extra: Extra,
+        since: int,
+        ask: PointAsk,
+        points: Sequence[Point],
     ) -> int:
         names = (exchange, symbol, extra.kind.value, extra.interval)
         series = unit.points.lock_series(unit.points.series(*names, unit.now_ms).id)
+        looked = _opened(unit, series, since)
         stored = unit.points.store(series.id, points, f"rest:{exchange}", unit.now_ms)
-        if points:
-            series.next_ts = max(series.next_ts, points[-1].ts + 1)
-        # Behind a full page there is more: it is asked for with the next call.
-        series.asked_at = 0 if len(points) >= _PAGE else unit.now_ms
+        is_full = len(points) >= _PAGE
+        reached = points[-1].ts + 1 if points else ask.start
+        if ask.is_present:
+            series.next_ts = max(series.next_ts, reached) if points else series.next_ts
+            # Behind a full page there is more: it is asked for with the next call.
+            series.asked_at = 0 if is_full else unit.now_ms
+        elif not is_full:
+            reached = ask.end
+        if reached > ask.start:
+            looked.append((ask.start, reached))
+        for part in looked:
+            series.gaps = as_json(_account(unit, series, extra, *part))
         if stored:
             tell_points(unit, exchange, symbol, extra, points, stored)
         return stored
+
+
+def _from(known: PointSeriesRow, since: int) -> int:
+    return since if known.from_ts is None else known.from_ts
+
+
+def _lacking(known: PointSeriesRow, since: int, now_ms: int) -> list[tuple[int, int]]:
+    """Ranges to ask for again, or for the first time, that lie behind the newest point."""
+    found: list[tuple[int, int]] = []
+    if known.from_ts is not None and since < known.from_ts:
+        found.append((since, known.from_ts))
+    found += [
+        (span.start - SLACK_MS, span.end)
+        for span in spans_of(known.gaps)
+        if missing([span], span.start, span.end, now_ms)
+    ]
+    return found
+
+
+def _opened(unit: Unit, series: PointSeriesRow, since: int) -> list[tuple[int, int]]:
+    """Note from when on all of a series is wanted; parts of it whose gaps nobody looked for.
+
+    What an earlier plan did not want is a gap that nobody asked for yet.
+    """
+    looked: list[tuple[int, int]] = []
+    if series.from_ts is None:
+        first = unit.points.first_ts(series.id) if series.next_ts else None
+        series.from_ts = since if first is None else first
+        if first is not None:
+            looked.append((first, series.next_ts))
+    if since < series.from_ts:
+        head = Span(since, series.from_ts, CoverageState.PENDING)
+        series.gaps = as_json(lay(spans_of(series.gaps), head))
+        series.from_ts = since
+    return looked
+
+
+def _account(unit: Unit, series: PointSeriesRow, extra: Extra, start: int, end: int) -> list[Span]:
+    """What lacks of a series after [start, end) was asked for, and what came is stored.
+
+    A gap that the venue left once more counts a look; what came, or lies before the venue's first
+    point, lacks no more.
+    """
+    known = spans_of(series.gaps)
+    filled = lay(known, Span(start, end, CoverageState.PRESENT))
+    rest = [span for span in filled if span.state is not CoverageState.PRESENT]
+    every = interval_of(extra.interval).length_ms if extra.interval else None
+    times = unit.points.times_around(series.id, start, end, NEIGHBOURS + 1)
+    for hole in holes(times, every):
+        first, last = max(hole.start, start), min(hole.end, end)
+        if first < last:
+            rest = lay(rest, *observed_absent(known, first, last, unit.now_ms))
+    return rest
 
 
 def tell_points(

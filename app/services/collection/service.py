@@ -3,47 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 
-from app.core.errors import TidemarkError, Unavailable
+from app.core.errors import Unavailable
 from app.core.exchanges.errors import VenueError
-from app.core.market.coverage import CoverageState, Span, count_bars, missing
+from app.core.market.coverage import CoverageState, count_bars
 from app.core.market.intervals import DAY_MS, MINUTE_MS
 from app.core.ports import Clock, Ids, MarketClock
-from app.models import CollectionPlanRow, JobRow
+from app.models import JobRow
 from app.repositories.unit import Unit, Units
 from app.services.activity import ActivityService
 from app.services.collection.arrivals import Arrivals
 from app.services.collection.filling import Filler, Markets
+from app.services.collection.following import Follower
 from app.services.collection.jobs import CollectionJobs
 from app.services.collection.plans import Plans
-from app.services.collection.points import Extra, PointCollector
-from app.services.collection.target import Target, kept, next_ask, targets_of
+from app.services.collection.points import PointCollector
+from app.services.collection.rounds import Followed
+from app.services.collection.skipping import idle_of
+from app.services.collection.target import Target
 from app.services.collection.verifying import Verifier, series_of
 
 _log = structlog.get_logger(__name__)
 # Venues revise bars within minutes; a day is compared when that is over.
 _DAY_GRACE_MS: Final = 30 * MINUTE_MS
-
-
-@dataclass(slots=True)
-class Followed:
-    """What following one plan, or all of them, did.
-
-    Attributes:
-        rows: bars stored or revised.
-        points: funding rates and the like, stored or revised.
-        jobs: ids of the jobs that now fill what was more than one page.
-        errors: series that could not be followed this time, with the reason.
-    """
-
-    rows: int = 0
-    points: int = 0
-    jobs: list[str] = field(default_factory=list)
-    errors: dict[str, str] = field(default_factory=dict)
 
 
 class CollectionService:
@@ -72,13 +57,16 @@ class CollectionService:
         self._filler = Filler(markets, market_clock, grace_ms or {})
         self._jobs = CollectionJobs(units, self._filler, ids, clock)
         self._verifier = Verifier(units, self._filler, ids, clock)
-        self._points = PointCollector(units, markets, market_clock, clock)
+        points = PointCollector(units, markets, market_clock, clock)
+        self._follower = Follower(units, self._filler, self._jobs, points, market_clock)
         self.plans = Plans(units, markets, market_clock, ids)
         self.activity = ActivityService(units)
         self.arrivals = Arrivals(units, self._filler)
 
     def start(self, plan_id: str, *, heal: bool = False) -> list[JobRow]:
         """One job for each series of a plan that lacks any bar; live ones are not doubled.
+
+        A symbol that does not trade is skipped, unless something of it is stored already.
 
         Args:
             heal: also where every missing bar was asked for so often that the next look is due
@@ -89,7 +77,14 @@ class CollectionService:
             Unavailable: the venue's market time is not known.
         """
         plan = self.plans.get(plan_id)
-        wanted = [target for target in self._targets(plan) if self._lacks(target, heal)]
+        with self._units.read() as unit:
+            idle = idle_of(unit, [plan])
+        wanted = [
+            target
+            for target in self._follower.targets(plan)
+            if self._lacks(target, heal)
+            and ((plan.exchange, target.symbol) not in idle or self._follower.spans(target)[0])
+        ]
 
         def work(unit: Unit) -> list[JobRow]:
             return [self._jobs.ensure(unit, plan, target, heal=heal) for target in wanted]
@@ -151,7 +146,7 @@ class CollectionService:
             except Unavailable as error:
                 _log.warning("day_not_verified", exchange=plan.exchange, why=error.message)
                 continue
-            for each in self._targets(plan):
+            for each in self._follower.targets(plan):
                 if each.since <= day:
                     wanted[each.exchange, each.symbol, each.interval.name] = each, day
         return self._units.run(lambda unit: self._ensure_verified(unit, wanted.values()))
@@ -177,105 +172,25 @@ class CollectionService:
         return now - now % DAY_MS - DAY_MS
 
     def follow(self, plan_id: str) -> Followed:
-        """Bring every series of a plan up to the last closed bar.
+        """Bring every series of a plan up to the last closed bar, at once.
 
         One request for each series that lacks less than a page of bars; a job for more.
 
         Raises:
             NotFound: no such plan.
         """
-        followed = Followed()
-        self._follow(self.plans.get(plan_id), followed)
-        return followed
+        return self._follower.follow(self.plans.get(plan_id))
 
     def follow_all(self) -> Followed:
-        """Follow every enabled plan, most urgent first."""
-        with self._units.read() as unit:
-            plans = unit.plans.enabled()
-        followed = Followed()
-        for plan in plans:
-            self._follow(plan, followed)
-        return followed
+        """Follow every enabled plan, most urgent first.
 
-    def _follow(self, plan: CollectionPlanRow, followed: Followed) -> None:
-        failed = len(followed.errors)
-        try:
-            # Before the series are asked for: none of them is behind this time afterwards.
-            market_ts = self._market_clock.now_ms(plan.exchange)
-        except Unavailable as error:
-            followed.errors[plan.exchange] = _said(error)
-            return
-        for target in self._targets(plan):
-            try:
-                self._follow_series(plan, target, followed)
-            except (VenueError, Unavailable) as error:
-                followed.errors[f"{target.symbol} {target.interval.name}"] = _said(error)
-        self._follow_extras(plan, followed)
-        if len(followed.errors) == failed and plan.followed_ts < market_ts:
-            self._units.run(lambda unit: unit.plans.mark_followed(plan.id, market_ts))
-
-    def _follow_extras(self, plan: CollectionPlanRow, followed: Followed) -> None:
-        for text in plan.extras or ():
-            extra = Extra.of(text)
-            for symbol in plan.symbols:
-                try:
-                    followed.points += self._points.follow(
-                        plan.exchange, symbol, extra, plan.since_ts
-                    )
-                except TidemarkError as error:
-                    followed.errors[f"{symbol} {text}"] = _said(error)
-
-    def _follow_series(self, plan: CollectionPlanRow, target: Target, followed: Followed) -> None:
-        end = self._end(target)
-        spans, now = self._spans(target)
-        ranges = missing(spans, target.since, end, now)
-        if not ranges:
-            return
-        # History, however long, is a job's; the present is followed meanwhile.
-        tail = max(target.since, end - (target.page - 1) * target.interval.length_ms)
-        recent = [part for part in ranges if part[0] > tail or part[0] == target.since]
-        if sum(target.bars(*part) for part in recent) >= target.page:
-            recent = []
-        if len(recent) < len(ranges):
-            job = self._units.run(lambda unit: self._jobs.ensure(unit, plan, target))
-            followed.jobs.append(job.id)
-        ask = next_ask(target, spans, recent[0][0], end, now) if recent else None
-        if ask is not None:
-            answer = self._filler.fetch(target, ask)
-            stored = self._units.run(lambda unit: self._filler.keep(unit, target, answer).stored)
-            followed.rows += stored.changed
-
-    def _targets(self, plan: CollectionPlanRow) -> list[Target]:
-        """The series of a plan, as far back as the rules of retention keep them.
-
-        Raises:
-            Unavailable: the venue's market time is not known.
+        The bar that a stream is about to bring is left to it for some seconds.
         """
-        targets = targets_of(plan, self._filler.page(plan.exchange))
-        with self._units.read() as unit:
-            rules = unit.retention.rules()
-        if not rules:
-            return targets
-        market_ms = self._market_clock.now_ms(plan.exchange)
-        return [kept(each, rules, market_ms) for each in targets]
-
-    def _end(self, target: Target) -> int:
-        return max(self._filler.closed_end(target), target.since)
+        return self._follower.follow_all()
 
     def _lacks(self, target: Target, heal: bool) -> bool:
-        end = self._end(target)
-        spans, now = self._spans(target)
-        if heal:
-            known = count_bars(spans, target.interval, target.since, end)
-            return bool(known[CoverageState.PENDING])
-        return bool(missing(spans, target.since, end, now))
-
-    def _spans(self, target: Target) -> tuple[list[Span], int]:
-        """Coverage of a series, and the wall time of the look."""
-        with self._units.read() as unit:
-            series = unit.klines.find_series(*target.key)
-            return unit.coverage.spans(series.id) if series else [], unit.now_ms
-
-
-def _said(error: TidemarkError) -> str:
-    return f"{error.error_code}: {error.message}"
+        if not heal:
+            return bool(self._follower.lacking(target))
+        spans, _ = self._follower.spans(target)
+        known = count_bars(spans, target.interval, target.since, self._follower.end(target))
+        return bool(known[CoverageState.PENDING])

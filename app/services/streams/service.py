@@ -16,6 +16,7 @@ from app.core.market.quotes import MarketData
 from app.core.ports import Clock, Ids, MarketAdapter, MarketClock, PriceCache, Queue, RequestBudget
 from app.repositories.unit import Units
 from app.services.collection.arrivals import Arrivals
+from app.services.streams.groups import SHARDS
 from app.services.streams.klines import KlineWriter
 from app.services.streams.leases import Lease, Leases
 from app.services.streams.lines import ConnectGate, Tools
@@ -25,7 +26,7 @@ from app.services.streams.prices import PriceWriter
 from app.services.streams.probing import Probe
 from app.services.streams.reports import OrderReports
 from app.services.streams.user import UserStream
-from app.services.streams.wanted import SHARDS, Wanted, wanted
+from app.services.streams.wanted import Wanted, wanted
 
 _log = structlog.get_logger(__name__)
 # Most of them wait for the database; its pool has ten connections.

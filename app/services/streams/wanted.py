@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Final
@@ -11,9 +10,8 @@ from app.core.exchanges.streaming_frames import Feed, FeedKind
 from app.core.market.klines import KlineKind
 from app.repositories.unit import Unit
 from app.services.collection.target import kept_by
+from app.services.streams.groups import SHARDS, market_group, shard_of
 
-#: Sockets among which a venue's symbols are divided, whatever the number of processes.
-SHARDS: Final = 4
 # What bars of other intervals are derived from where they are not collected themselves.
 _FINEST: Final = "1m"
 
@@ -47,7 +45,7 @@ def wanted(
         parted[exchange, shard_of(feed.symbol, shards)].add(feed)
     return Wanted(
         {
-            f"stream:market:{exchange}:{number}/{shards}": (exchange, frozenset(part))
+            market_group(exchange, number, shards): (exchange, frozenset(part))
             for (exchange, number), part in sorted(parted.items())
         },
         {
@@ -58,11 +56,6 @@ def wanted(
             and row.exchange in venues
         },
     )
-
-
-def shard_of(symbol: str, shards: int) -> int:
-    """The shard of a symbol: the same on every machine, for ever."""
-    return zlib.crc32(symbol.encode()) % shards
 
 
 def _feeds(unit: Unit, venues: frozenset[str]) -> set[tuple[str, Feed]]:

@@ -356,8 +356,29 @@ def test_funding_rates_and_open_interest_come_in_pages(api: ApiClient, day: Trad
         (f"/open-interest?{series}&interval=5m", 404),
         ("/funding?exchange=binance&symbol=NO/SUCH", 422),
         ("/funding?exchange=binance&symbol=ETH/USDT", 404),
+        (f"/points/coverage?{series}&history=open_interest:5m", 404),
+        (f"/points/coverage?{series}&history=news", 422),
     ):
         assert api.get(path).status_code == status
+
+
+def test_funding_rates_are_accounted_for(api: ApiClient, day: TradingDay) -> None:
+    begin = day.container.market_clock.now_ms("binance") // HOUR_MS * HOUR_MS - 41 * HOUR_MS
+    rates = [Point(begin + n * 8 * HOUR_MS + 3, Decimal("0.0001"), None) for n in (0, 1, 2, 4, 5)]
+
+    def store(unit: Unit) -> None:
+        series = unit.points.series("binance", "ETH/USDT", "funding", "", unit.now_ms)
+        unit.points.store(series.id, rates, "test", unit.now_ms)
+
+    day.container.units.run(store)
+    asked = "/points/coverage?exchange=binance&symbol=ETH/USDT&history=funding"
+    found = api.get(asked).json()
+    assert (found["start"], found["every_ms"]) == (begin + 3, 8 * HOUR_MS)
+    assert (found["expected"], found["present"]) == (6, 5)
+    lacking = {"start": begin + 24 * HOUR_MS, "end": begin + 32 * HOUR_MS, "count": 1}
+    assert found["gaps"] == [{**lacking, "state": "pending"}]
+    whole = api.get(f"{asked}&end={begin + 24 * HOUR_MS}").json()
+    assert (whole["expected"], whole["present"], whole["gaps"]) == (3, 3, [])
 
 
 def test_funding_rates_of_a_file_are_read_as_the_file_states_them(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from app.core.errors import Unavailable
+from app.core.market.instruments import Instrument, InstrumentStatus
 from app.services.jobs import TASKS
 from tests.integration.market.collecting import Venue
 from tests.support.api import ApiClient, TradingDay
@@ -150,6 +152,35 @@ def test_a_plan_is_made_listed_switched_and_deleted(api: ApiClient) -> None:
     assert api.post(f"/jobs/{jobs[0]['id']}/cancel").json()["code"] == "already-terminal"
     assert api.delete(where).status_code == 204
     assert api.get(where).status_code == 404
+
+
+def test_a_plan_says_which_of_its_symbols_are_skipped_and_why(
+    api: ApiClient, day: TradingDay
+) -> None:
+    units, ids = day.container.units, day.container.ids
+    with units.read() as unit:
+        listed = unit.instruments.get("binance", "ETH/USDT")
+    halted = replace(listed, status=InstrumentStatus.HALTED)
+    made = api.post("/plans", {**PLAN, "name": "some", "enabled": False}).json()
+    assert made["skipped"] == []
+
+    def state(instrument: Instrument) -> None:
+        units.run(
+            lambda unit: unit.instruments.refresh(
+                "binance", [instrument], ids.new, unit.now_ms, among=["ETH/USDT"]
+            )
+        )
+
+    state(halted)
+    try:
+        shown = api.get(f"/plans/{made['id']}").json()["skipped"]
+        assert [each["symbol"] for each in shown] == ["ETH/USDT"]
+        assert shown[0]["reason"].startswith("halted: its venue does not trade it now")
+        (row,) = (each for each in api.get("/plans").json()["data"] if each["name"] == "some")
+        assert row["skipped"] == shown
+    finally:
+        state(listed)
+        api.delete(f"/plans/{made['id']}")
 
 
 def test_a_plan_does_not_begin_in_the_future(api: ApiClient) -> None:

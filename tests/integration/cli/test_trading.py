@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from app.cli.locking import RuntimeLock
+from app.cli.session import session
 from app.services.listings import Listings
 from tests.integration.cli.conftest import Tidemark
 from tests.support.api import container_in
@@ -214,6 +215,49 @@ def test_an_instance_is_created_started_shown_and_stopped(
     assert re.search(r"cursor_ts +20\d\d-\d\d-\d\dT\d\d:\d\d:00\.000Z", shown), shown
     assert "ma" in tidemark("instance", "list").out
     assert tidemark("instance", "stop", "ma", "--json").document["status"] == "stopped"
+
+
+def test_a_plan_says_what_it_skips_and_one_of_nothing_else_is_refused(
+    tidemark: Tidemark, exchange: SimulatorProcess
+) -> None:
+    venue = exchange.control
+    venue.change_instrument("ETH/USDT", status="BREAK")
+    add = ("data", "plans", "add")
+    rest = ("-i", "1h", "--since", "2026-02-27")
+    refused = tidemark(*add, "ether", "-s", "ETH/USDT", *rest)
+    assert refused.code == 2
+    assert "trades none of these symbols now: ETH/USDT (halted)" in refused.err
+    said = "majors skips ETH/USDT, halted: its venue does not trade it now"
+    made = tidemark(*add, "majors", "-s", "BTC/USDT", "-s", "ETH/USDT", *rest)
+    assert made.code == 0
+    for outcome in (made, tidemark("data", "plans")):
+        assert said in " ".join(outcome.out.split())
+    jobs = tidemark("data", "collect", "majors", "--json").document["jobs"]
+    assert [job["params"]["symbol"] for job in jobs] == ["BTC/USDT"]
+    venue.change_instrument("ETH/USDT", status="TRADING")
+    tidemark("data", "instruments", "--refresh")
+    assert "skips" not in tidemark("data", "plans").out
+    jobs = tidemark("data", "collect", "majors", "--json").document["jobs"]
+    assert [job["params"]["symbol"] for job in jobs] == ["ETH/USDT"]
+
+
+def test_funding_rates_of_a_plan_are_accounted_for(
+    tidemark: Tidemark, exchange: SimulatorProcess
+) -> None:
+    perpetual = ("-e", "binanceusdm", "-s", "BTC/USDT:USDT")
+    account = ("data", "points-coverage", *perpetual)
+    tidemark("data", "instruments", "-e", "binanceusdm", "--refresh")
+    nothing = tidemark(*account)
+    assert (nothing.code, "add a plan with --extra funding" in nothing.err) == (2, True)
+    add = ("data", "plans", "add", "perpetual", *perpetual, "-i", "1h", "--extra", "funding")
+    assert tidemark(*add, "--since", "2026-02-20").code == 0
+    with session() as here:
+        assert here.container.collection.follow_all().errors == {}
+    found = tidemark(*account, "--json").document
+    assert found["present"] == found["expected"] > 20
+    said = tidemark(*account, "--start", "2026-02-22", "--end", "2026-02-24").out
+    assert "funding of BTC/USDT:USDT: 6 of 6 points." in said
+    assert "No gap." in said
 
 
 def test_plans_are_added_collected_switched_and_deleted(

@@ -184,7 +184,7 @@ def test_a_verification_neither_brings_removed_bars_back_nor_counts_them(engine:
     for job in here.service.start(here.plan().id):
         assert here.finish(job.id) == "succeeded"
     here.venue.longer = here.hours_of(range(DAY_MINUTES * 10))
-    target = here.service._targets(here.service.plans.page(1).rows[0])[0]
+    target = here.service._follower.targets(here.service.plans.page(1).rows[0])[0]
     first = here.service.verify(target, 10)
     while here.service.run_verification(first.id) == "queued":
         pass

@@ -45,6 +45,7 @@ STORIES: tuple[Callable[[Unit], None], ...] = (
     market.points,
     market.sources,
     market.coverage,
+    market.outlines,
     market.plans,
     platform.schedule_and_leases,
     platform.tokens_and_bans,

@@ -94,6 +94,7 @@ HOT: dict[str, tuple[Callable[[Unit], Any], int]] = {
     ),
     "the last kline": (lambda u: u.klines.last(1, 6_000_000), 1),
     "coverage of an hour": (lambda u: u.coverage.spans(7, 10 * MINUTE, 70 * MINUTE), 62),
+    "outline of a series": (lambda u: u.outlines.of("binance", ["S7/USDT"], 0), 100),
 }
 
 

@@ -11,6 +11,7 @@ from app.core.market.files.columns import KlineColumns
 from app.core.market.klines import KlineRow
 from app.core.market.validation import BadKline
 from app.models import CollectionPlanRow, DataSourceRow, KlineDayRow, RetentionRuleRow
+from app.repositories.outlines import Outline
 from app.repositories.points import Point
 from app.repositories.unit import Unit
 from tests.integration.record.questions.rows import ID, NOW, ONE, SYMBOL, keyed, row
@@ -27,6 +28,7 @@ def catalogue(unit: Unit) -> None:
     assert unit.instruments.of_exchange("binance") == [wanted]
     assert unit.instruments.symbols_of_native("binance", wanted.native_id) == [wanted.symbol]
     assert unit.instruments.of_exchange("binance", trading_only=True) == [wanted]
+    assert unit.instruments.not_trading("binance", [SYMBOL]) == {}
     assert unit.instruments.page(None, 1) == [wanted]
     assert unit.instruments.page("binance", 1, ("binance", SYMBOL)) == []
     assert unit.instruments.count("binance") == 1
@@ -122,6 +124,8 @@ def points(unit: Unit) -> None:
     assert unit.points.store(series.id, [point], "test", NOW) == 1
     assert unit.points.store(series.id, [point._replace(second=ONE)], "test", NOW) == 1
     assert unit.points.read(series.id, 0, 2, 5) == [Point(1, ONE, ONE)]
+    assert unit.points.times(series.id, 0, 2) == [1] == unit.points.times_around(series.id, 5, 9, 1)
+    assert unit.points.first_ts(series.id) == 1
     assert len(unit.points.revisions(series.id)) == 1
     assert unit.points.series_of("okx") == [series]
     bad = [(["x", 1, "NaN", None, None, None], "not finite")]
@@ -147,10 +151,22 @@ def coverage(unit: Unit) -> None:
     assert [span.end for span in unit.coverage.spans(1)] == [120_000]
 
 
+def outlines(unit: Unit) -> None:
+    series = unit.klines.series("okx", SYMBOL, "1m", NOW)
+    gap = Span(60_000, 120_000, CoverageState.PENDING, {"looks": 1})
+    unit.coverage.save(series.id, [], [Span(0, 60_000, CoverageState.PRESENT), gap])
+    unit.outlines.note_streamed(60_000, [series.id])
+    unit.outlines.note_streamed(0, [series.id])
+    (outline,) = unit.outlines.of("okx", [SYMBOL], 0).values()
+    assert outline == Outline(0, 120_000, 120_000, [gap], 60_000)
+    (outline,) = unit.outlines.of("okx", [SYMBOL], 60_000).values()
+    assert (outline.start, outline.covered) == (60_000, 60_000)
+
+
 def plans(unit: Unit) -> None:
     keyed(unit.plans, row(CollectionPlanRow, name="one", enabled=True))
     assert [unit.plans.named("one")] == unit.plans.enabled()
-    unit.plans.mark_followed(ID, NOW)
+    unit.plans.mark_followed([ID], NOW)
     assert unit.plans.get(ID).followed_ts == NOW
     unit.plans.delete(ID)
     assert unit.plans.named("one") is None

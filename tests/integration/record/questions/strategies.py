@@ -32,9 +32,18 @@ def jobs_and_backtests(unit: Unit) -> None:
     assert not unit.jobs.any_live("_"), "a wildcard of LIKE is a character here"
     assert unit.jobs.claim(ID, "me", NOW, 1) is not None
     unit.jobs.free_leases()
+    assert unit.jobs.prune(NOW) == unit.jobs.prune(NOW, 5) == 0
     assert [unit.jobs.live_with("d")] == unit.jobs.due(NOW)
     keyed(unit.backtests, row(BacktestRow))
     assert unit.backtests.of_job(ID) is unit.backtests.find(ID)
+    job = unit.jobs.get(ID)
+    job.state, job.finished_at = "succeeded", NOW - 2
+    unit.jobs.add(row(JobRow, id=ID[:-1] + "2", state="failed", finished_at=NOW - 1))
+    unit.flush()
+    assert unit.jobs.prune(NOW - 1) == 0
+    assert [unit.jobs.prune(NOW) for _ in "12"] == [1, 0]
+    assert unit.jobs.find(ID) is job, "a backtest came of it"
+    job.state = "queued"
 
 
 def instances(unit: Unit) -> None:

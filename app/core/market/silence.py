@@ -1,0 +1,70 @@
+"""Bars that a venue was asked for and gave nothing of: neither them nor their neighbours.
+
+A symbol that never traded, or that is halted, has no bars for days. Such silence proves nothing
+of a bar, but it need not be asked about with every round: it is looked at again like a gap, after
+half an hour and then once a day. What closes meanwhile continues it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.core.market.coverage import ONE_LOOK_MS, CoverageState, Span, account
+
+
+def asked_in_vain(spans: Sequence[Span], start: int, end: int, now_ms: int) -> list[Span]:
+    """What is known of [start, end) after all of it was asked for, and what came is stored.
+
+    Gaps whose neighbours came are left as they are: they have looks of their own.
+
+    Returns:
+        Spans to lay over ``spans``.
+    """
+    found = []
+    for span in account(spans, start, end):
+        if span.state is not CoverageState.PENDING:
+            continue
+        if span.proof and not span.proof.get("alone"):
+            continue
+        first, last = span.proof.get("first", now_ms), span.proof.get("last", now_ms)
+        looks = span.proof.get("looks", 0)
+        if looks and 0 <= now_ms - last < ONE_LOOK_MS:
+            continue
+        proof = {"first": first, "last": now_ms, "looks": looks + 1, "alone": True}
+        found.append(Span(span.start, span.end, CoverageState.PENDING, proof))
+    return found
+
+
+def still_silent(spans: Sequence[Span], start: int, end: int) -> list[Span]:
+    """What is known of [start, end) after it was asked for, and nothing came.
+
+    Returns:
+        Spans to lay over ``spans``: none where the venue was not silent just before.
+    """
+    before = [span for span in spans if span.end == start and span.proof.get("alone")]
+    if not before or before[0].state is not CoverageState.PENDING:
+        return []
+    return [
+        Span(part.start, part.end, CoverageState.PENDING, before[0].proof)
+        for part in account(spans, start, end)
+        if part.state is CoverageState.PENDING and not part.proof
+    ]
+
+
+def before_first(
+    spans: Sequence[Span], start: int, end: int, earliest: int, now_ms: int
+) -> list[Span]:
+    """What is known of the silence in [start, end) once the venue's first bar of all is.
+
+    Args:
+        earliest: when that opens, at or after ``end``.
+
+    Returns:
+        Spans to lay over ``spans``.
+    """
+    proof = {"earliest": earliest, "seen_at": now_ms}
+    return [
+        Span(part.start, part.end, CoverageState.BEFORE_LISTING, proof)
+        for part in account(spans, start, end)
+        if part.state is CoverageState.PENDING
+    ]
