@@ -13,7 +13,6 @@ from app.api.dependencies import Services
 from app.cli.probes import readiness
 from app.services.listings import Listings
 from app.services.points import PointQueries
-from app.services.quality import QualityService
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -49,7 +48,7 @@ def create_app(container: Container) -> FastAPI:
         listings=Listings(container.units),
         locks=container.locks,
         points=PointQueries(container.units),
-        quality=QualityService(container.units),
+        quality=container.quality,
         retention=container.retention,
         risk=container.risk,
         sources=container.sources,

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 from app.core.market.klines import KlineKind
 from app.models import KlineDayRow, KlineQuarantineRow, KlineRevisionRow
 from app.schemas.character import SeriesCharacter
-from app.schemas.common import Exchange, IntervalName, Model, Symbol, Time
+from app.schemas.common import Exchange, IntervalName, Listing, Model, Symbol, Time
 from app.schemas.times import rfc3339
 from app.services.quality import Gap as GapFound
 from app.services.quality import Quality as QualityFound
@@ -59,6 +59,15 @@ class Gap(Model):
             bars=found.bars,
             proof=found.proof,
         )
+
+
+class Gaps(Listing[Gap]):
+    """Gaps of a series, ascending, and what is not known of it."""
+
+    note: str | None = Field(
+        description="why nothing is said of the bars after the last one that is known: the "
+        "venue's market time is not known; else null"
+    )
 
 
 class Revision(Model):

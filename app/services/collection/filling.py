@@ -29,7 +29,7 @@ from app.core.ports import MarketAdapter, MarketClock
 from app.repositories.klines import Stored
 from app.repositories.unit import Unit
 from app.services.collection.rolling import hint_roll_up
-from app.services.collection.target import Ask, Target
+from app.services.collection.target import GRACE_MS, Ask, Target, closed_end
 
 # Fewer bars are read as rows: Arrow's calls cost a millisecond before the first bar.
 _MANY: Final = 200
@@ -115,7 +115,7 @@ class Filler:
             Unavailable: the venue's market time is not known.
         """
         now = self._market_clock.now_ms(target.exchange)
-        return target.interval.floor(now - self._grace_ms.get(target.exchange, 3_000))
+        return closed_end(target.interval, now, self._grace_ms.get(target.exchange, GRACE_MS))
 
     def page(self, exchange: str) -> int:
         """Bars that a venue gives in one answer at most."""

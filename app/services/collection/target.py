@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from app.core.market.coverage import CoverageState, Span, missing
 from app.core.market.intervals import Interval, interval
@@ -12,7 +13,10 @@ from app.core.market.retention import KeepRule, cut_of
 from app.models import CollectionPlanRow
 
 #: Bars asked for at once where the venue does not say.
-PAGE = 1000
+PAGE: Final = 1000
+#: How long after its close a bar is taken as final where nothing else is set, ms: venues restate
+#: the bar that just closed within 2 s.
+GRACE_MS: Final = 3_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +84,21 @@ def target(
     return Target(exchange, symbol, length, length.ceil(since_ts), KlineKind(kind), page)
 
 
+def closed_end(length: Interval, market_ms: int, grace_ms: int = GRACE_MS) -> int:
+    """Open time of the first bar that is not final yet at a market time, ms."""
+    return length.floor(market_ms - grace_ms)
+
+
 def kept(wanted: Target, rules: Sequence[KeepRule], market_ms: int) -> Target:
     """A series without the bars that a rule would remove at once: nobody asks for them."""
     cut = cut_of(rules, *wanted.key[:3], wanted.kind, market_ms)
     return wanted if cut <= wanted.since else replace(wanted, since=cut)
+
+
+def keeps(plan: CollectionPlanRow, exchange: str, symbol: str, interval: str, kind: str) -> bool:
+    """Whether a plan keeps the series of these names."""
+    names = (plan.exchange, plan.kind) == (exchange, kind)
+    return names and symbol in plan.symbols and interval in plan.intervals
 
 
 def kept_by(plan: CollectionPlanRow) -> set[tuple[str, str, str]]:

@@ -20,6 +20,8 @@ from app.core.market.quotes import MarketData, OrderBook
 from app.core.market.resampling import resample_rows
 from app.models import CollectionPlanRow, JobRow
 from app.services.collection import CollectionService
+from app.services.horizon import Horizons
+from app.services.quality import QualityService
 from tests.support.record import (
     START_MS,
     CountingIds,
@@ -212,6 +214,12 @@ class Collecting:
             self.clock,
             grace_ms={"binance": 0},
         )
+
+    @property
+    def quality(self) -> QualityService:
+        """What is known of the stored bars, by the market's time."""
+        horizons = Horizons(self.units, self.market_clock, {"binance": 0})
+        return QualityService(self.units, horizons)
 
     def list_bars(self, minutes: Iterable[int]) -> None:
         """Give the venue these bars and move the market to the close of the last one."""
