@@ -10,7 +10,7 @@ import structlog
 
 from app.core.errors import TidemarkError, Unavailable
 from app.core.exchanges.errors import VenueError
-from app.core.market.coverage import CoverageState, Span, count_bars, missing
+from app.core.market.coverage import Span, can_be_asked_for, missing
 from app.core.market.intervals import DAY_MS, MINUTE_MS
 from app.core.ports import Clock, Ids, MarketClock
 from app.models import CollectionPlanRow, JobRow
@@ -266,8 +266,7 @@ class CollectionService:
         end = self._end(target)
         spans, now = self._spans(target)
         if heal:
-            known = count_bars(spans, target.interval, target.since, end)
-            return bool(known[CoverageState.PENDING])
+            return can_be_asked_for(spans, target.since, end)
         return bool(missing(spans, target.since, end, now))
 
     def _spans(self, target: Target) -> tuple[list[Span], int]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from app.core.market.coverage import CoverageState, Span, missing
+from app.core.market.coverage import CoverageState, Span, account, missing
 from app.core.market.intervals import Interval, interval
 from app.core.market.klines import KlineKind
 from app.core.market.retention import KeepRule, cut_of
@@ -114,28 +114,33 @@ def next_ask(
     """The request for the first bars missing in [position, end), or None if none is due.
 
     Gaps that fit into one page together are asked for together, each with the bars before and
-    after it: only neighbours that come without a bar prove that the venue has none.
+    after it, however long it is: only neighbours that come without a bar prove that the venue has
+    none. The bar after a gap alone may be the first of the latest ones that a venue gives.
     """
     ranges = missing(spans, max(position, target.since), end, now_ms)
     if not ranges:
         return None
-    length = target.interval.length_ms
     wanted, stop = ranges[0]
     older = [span.end for span in spans if _present(span) and span.end <= wanted]
     start = wanted
-    # A back-fill goes on where its last page ended; asked for again, that page's last bar
-    # would keep every page from the empty range that loads in bulk.
-    if (
-        older
-        and stop - wanted < target.page * length
-        and wanted - older[-1] < target.page // 2 * length
-    ):
+    if older and not _is_back_fill(target, spans, wanted, stop):
         start = target.interval.floor(older[-1] - 1)
     for _, last in ranges[1:]:
-        if last >= start + target.page * length:
+        if last >= start + target.page * target.interval.length_ms:
             break
         stop = last
     return Ask(start, min(end, target.interval.next(stop)), wanted, older[-1] if older else None)
+
+
+def _is_back_fill(target: Target, spans: Sequence[Span], wanted: int, stop: int) -> bool:
+    """Whether a page or more is missing that nobody has asked for yet.
+
+    Such a page comes full as a rule. Asked for again, the last bar of the page before it would
+    keep every page from the empty range that loads in bulk.
+    """
+    if stop - wanted < target.page * target.interval.length_ms:
+        return False
+    return not account(spans, wanted, stop)[0].proof
 
 
 def _present(span: Span) -> bool:

@@ -84,6 +84,7 @@ class Venue:
         tamper: changes each answer on its way.
         before: called at each request, before it is answered.
         longer: the venue's own bars of longer intervals, by name.
+        latest: how many of the latest minutes it gives alone; None where it gives all.
         catalogues: the symbols that each request for the catalogue named; None for all.
     """
 
@@ -101,6 +102,7 @@ class Venue:
     longer: dict[str, list[KlineRow]] = field(default_factory=dict)
     funding: dict[int, FundingRate] = field(default_factory=dict)
     interest: dict[int, OpenInterest] = field(default_factory=dict)
+    latest: int | None = None
     has_points: bool = True
     list_funding: bool = True
 
@@ -162,6 +164,9 @@ class Venue:
         if self.failures:
             raise self.failures.pop(0)
         rows = [self.bars[opened] for opened in sorted(self.bars) if start <= opened < end]
+        if self.latest is not None and interval == "1m":
+            given = set(sorted(self.bars)[-self.latest :])
+            rows = [row for row in rows if row.open_ts in given]
         if interval in ("1h", "1d"):
             rows = resample_rows(rows, "1m", interval).bars
         rows = rows[:limit]
