@@ -43,6 +43,7 @@ def verify(
         "bars compared": found["compared"],
         "differed, revised now": found["differed"],
         "missed, stored now": found["missed"],
+        "not at the exchange, in quarantine now": found["surplus"],
         "hours and days compared": found["derived_compared"],
         "hours and days that differ": found["derived_differed"],
     }
@@ -102,7 +103,16 @@ def quality(
         found = Quality.of(
             service.quality(*series, first, stop, kline_kind(kind), recent_ms=recent)
         )
-    columns = ("day", "expected", "present", "exchange_side", "pending", "quiet", "differed")
+    columns = (
+        "day",
+        "expected",
+        "present",
+        "exchange_side",
+        "pending",
+        "quiet",
+        "differed",
+        "surplus",
+    )
     names = (columns[0], *(f"{name.replace('_', ' ')}>" for name in columns[1:]))
 
     def human(out: Any) -> None:

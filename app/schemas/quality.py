@@ -124,6 +124,7 @@ class QualityDay(Model):
     compared: int = Field(description="bars of the venue's answer that were stored")
     differed: int = Field(description="of these, stored otherwise; revised since")
     missed: int = Field(description="bars of the venue's answer that were not stored; stored since")
+    surplus: int = Field(description="stored bars that the venue has not; in quarantine since")
     derived_compared: int = Field(description="the venue's own hours and day")
     derived_differed: int
     verified_at: Time
@@ -141,6 +142,7 @@ class QualityDay(Model):
             compared=row.compared,
             differed=row.differed,
             missed=row.missed,
+            surplus=row.surplus,
             derived_compared=row.derived_compared,
             derived_differed=row.derived_differed,
             verified_at=rfc3339(row.verified_at),
@@ -156,7 +158,8 @@ class Quality(Model):
     success_rate: float | None = Field(description="present / obtainable")
     compared: int
     differed: int
-    accuracy: float | None = Field(description="1 - differed / compared")
+    surplus: int
+    accuracy: float | None = Field(description="1 - (differed + surplus) / (compared + surplus)")
     character: SeriesCharacter | None = Field(description="of the stored bars, verified or not")
     days: list[QualityDay]
 
@@ -170,6 +173,7 @@ class Quality(Model):
             success_rate=found.success,
             compared=found.compared,
             differed=found.differed,
+            surplus=found.surplus,
             accuracy=found.accuracy,
             character=None if found.profile is None else SeriesCharacter.of(found.profile),
             days=[QualityDay.of(day) for day in found.days],

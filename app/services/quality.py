@@ -95,7 +95,7 @@ class Quality:
         expected: bars between listing and delisting.
         obtainable: those that the venue has: without what is proven to be missing there.
         success: part of the obtainable bars that is stored; None where there is none.
-        accuracy: part of the bars compared that was stored as the venue states it; None where
+        accuracy: part of the stored bars compared that the venue has and states so; None where
             none was compared.
         profile: of the stored bars, verified or not, of one series; None for several.
     """
@@ -107,6 +107,7 @@ class Quality:
     success: float | None
     compared: int
     differed: int
+    surplus: int
     accuracy: float | None
     profile: Profile | None = None
 
@@ -296,6 +297,8 @@ def quality_of(days: Sequence[KlineDayRow]) -> Quality:
     present = sum(day.present for day in days)
     compared = sum(day.compared for day in days)
     differed = sum(day.differed for day in days)
+    surplus = sum(day.surplus for day in days)
+    held = compared + surplus
     return Quality(
         days=days,
         expected=expected,
@@ -304,7 +307,8 @@ def quality_of(days: Sequence[KlineDayRow]) -> Quality:
         success=present / obtainable if obtainable else None,
         compared=compared,
         differed=differed,
-        accuracy=1 - differed / compared if compared else None,
+        surplus=surplus,
+        accuracy=1 - (differed + surplus) / held if held else None,
     )
 
 

@@ -55,14 +55,16 @@ def counted(proof: Proof, names: tuple[str, str, str], now_ms: int) -> dict[str,
 
 def is_gap_due(proof: Proof, now_ms: int) -> bool:
     """Whether to ask for a gap now, by wall time in ms."""
-    looks = int(proof.get("looks", 0)) + int(proof.get("asked", 0))
-    if looks < LOOKS_NEEDED:
+    if int(proof.get("looks", 0)) + int(proof.get("asked", 0)) < LOOKS_NEEDED:
         return True
-    first = min(int(proof[name]) for name in ("first", "asked_first") if name in proof)
-    last = max(int(proof[name]) for name in ("last", "asked_last") if name in proof)
-    pause = _STUBBORN_MS if last - first >= _LOOKING_TIME_MS else _LOOK_AGAIN_MS
+    # Looks that prove something and are not enough yet are gone on with.
+    first, last, _ = PROVEN if "looks" in proof else ASKED
+    pause = _LOOK_AGAIN_MS
+    if int(proof[last]) - int(proof[first]) >= _LOOKING_TIME_MS:
+        pause = _STUBBORN_MS
+    last_ms = max(int(proof[name]) for name in (PROVEN[1], ASKED[1]) if name in proof)
     # A look that lies further ahead was stamped before the clock was set back.
-    return abs(now_ms - last) >= pause
+    return abs(now_ms - last_ms) >= pause
 
 
 def is_listing_due(proof: Proof, now_ms: int) -> bool:

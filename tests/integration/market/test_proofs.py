@@ -105,6 +105,15 @@ def test_a_gap_in_which_a_bar_was_never_asked_for_with_its_neighbour_stays_open(
     assert world.told()[1] == (100, 120, PENDING)
 
 
+def test_a_gap_at_the_beginning_of_a_page_is_proven_within_two_hours(world: Collecting) -> None:
+    """The bar before it came with another page: the first time it was asked for proves nothing."""
+    world.list_bars([*range(1_000), *range(1_005, 2_500)])
+    world.plan()
+    fill(world)
+    look(world, times=3)
+    assert world.told()[1] == (1_000, 1_005, EXCHANGE_SIDE)
+
+
 def test_minutes_without_a_trade_at_the_very_start_are_proven_by_an_older_bar(
     world: Collecting,
 ) -> None:
