@@ -183,24 +183,35 @@ class QualityService:
         start: int | None,
         end: int | None,
         kind: str = "trade",
+        *,
+        limit: int | None = None,
     ) -> Gaps:
         """Everything in [start, end) that is not present, ascending, with its proof.
 
         Without bounds, the same reach as that of ``coverage``.
+
+        Args:
+            limit: the first gaps, so many at least if there are; no more spans are read than it
+                takes to know them.
 
         Raises:
             UnknownName: see ``coverage``.
             NotFound: nothing was ever collected of the series, and no plan keeps it.
         """
         grid = interval_of(interval)
-        known = self._known(exchange, symbol, grid, kind, start, end)
-        if known.series_id is None and not known.is_kept:
-            raise NotFound(f"nothing of {symbol} {interval} at {exchange} was ever collected")
-        offset = known.offset_ms
-        first, stop = grid.ceil(known.start, offset), grid.ceil(known.end, offset)
-        parts = account(known.spans, first, stop)
-        absent = [span for span in parts if span.state is not CoverageState.PRESENT]
-        return Gaps([_gap(span, grid, offset) for span in absent], known.unknown)
+        # Every other span is a gap as a rule, and the first may end where the range begins.
+        most = None if limit is None else 2 * limit + 2
+        while True:
+            known = self._known(exchange, symbol, grid, kind, start, end, most)
+            if known.series_id is None and not known.is_kept:
+                raise NotFound(f"nothing of {symbol} {interval} at {exchange} was ever collected")
+            offset = known.offset_ms
+            first, stop = grid.ceil(known.start, offset), grid.ceil(known.end, offset)
+            parts = account(known.spans, first, stop)
+            absent = [span for span in parts if span.state is not CoverageState.PRESENT]
+            if most is None or len(known.spans) < most or len(absent) >= (limit or 0):
+                return Gaps([_gap(span, grid, offset) for span in absent], known.unknown)
+            most *= 4
 
     def _known(
         self,
@@ -210,23 +221,28 @@ class QualityService:
         kind: str,
         start: int | None,
         end: int | None,
+        most: int | None = None,
     ) -> _Known:
         horizon = self._horizons.of(exchange, symbol, grid.name, kind)
         with self._units.read() as unit:
             series = unit.klines.find_series(exchange, symbol, grid.name, kind)
             if series is None and not horizon.is_kept:
                 unit.instruments.get(exchange, symbol)
-            spans = [] if series is None else unit.coverage.spans(series.id)
+            spans = [] if series is None else unit.coverage.spans(series.id, start, end, most)
             first, stop = horizon.around(spans) or (0, 0)
+            stop = stop if end is None else end
+            if most is not None and len(spans) == most:
+                stop = min(stop, spans[-1].end)
             return _Known(
                 series_id=None if series is None else series.id,
                 spans=spans,
                 start=first if start is None else start,
-                end=stop if end is None else end,
+                end=stop,
                 offset_ms=0 if series is None else series.grid_offset_ms,
                 is_kept=horizon.is_kept,
                 unknown=horizon.unknown if end is None else "",
-                profile=None if series is None else profile_of(unit, series, start, end),
+                # Whoever asks for a number of gaps does not ask what is traded.
+                profile=profile_of(unit, series, start, end) if series and most is None else None,
             )
 
     def revisions(

@@ -38,7 +38,7 @@ def list_gaps(
     Of a series that a plan keeps: from the first bar that it wants to the last one that is final
     by the venue's market time.
     """
-    gaps = app.quality.gaps(exchange, symbol, interval, start, end, kind)
+    gaps = app.quality.gaps(exchange, symbol, interval, start, end, kind, limit=limit + 1)
     found = gaps.found
     more = len(found) > limit
     return Gaps(

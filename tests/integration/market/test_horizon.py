@@ -12,7 +12,7 @@ from app.core.market.intervals import DAY_MS
 from app.models import RetentionRuleRow
 from app.repositories.unit import Unit
 from app.services.horizon import Horizons
-from app.services.quality import QualityService
+from app.services.quality import Gap, QualityService
 from tests.integration.market.collecting import SYMBOL, Collecting, M
 from tests.support.record import START_MS, record
 
@@ -112,6 +112,29 @@ def test_what_a_rule_of_retention_removes_is_not_expected(world: Collecting) -> 
 
     world.units.run(rule)
     assert gaps(world) == [(-8 * DAY, 3, PENDING)]
+
+
+def test_gaps_come_in_pages_that_are_read_as_such(world: Collecting) -> None:
+    """Every third minute is missing: 300 gaps, and as many spans again between them."""
+    collected(world, range(0))
+    world.list_bars([minute for minute in range(900) if minute % 3])
+    (plan,) = world.service.plans.page(5).rows
+    for job in world.service.start(plan.id):
+        world.finish(job.id)
+    whole = world.quality.gaps(*SERIES, None, None).found
+    assert len(whole) == 300
+    paged: list[Gap] = []
+    start: int | None = None
+    read: list[int] = []
+    while True:
+        found = world.quality.gaps(*SERIES, start, None, limit=8).found
+        read.append(len(found))
+        paged += found[:7]
+        if len(found) < 8:
+            break
+        start = found[7].start
+    assert paged == whole
+    assert max(read) <= 10, "no page reads the whole series"
 
 
 class _NoClock:
