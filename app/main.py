@@ -14,7 +14,6 @@ from app.cli.probes import readiness
 from app.services.listings import Listings
 from app.services.point_coverage import PointCoverage
 from app.services.points import PointQueries
-from app.services.quality import QualityService
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -51,7 +50,7 @@ def create_app(container: Container) -> FastAPI:
         locks=container.locks,
         point_coverage=PointCoverage(container.units, container.market_clock),
         points=PointQueries(container.units),
-        quality=QualityService(container.units),
+        quality=container.quality,
         retention=container.retention,
         risk=container.risk,
         sources=container.sources,

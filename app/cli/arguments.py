@@ -11,6 +11,7 @@ Exchange = Annotated[str, typer.Option("--exchange", "-e", help="Venue id, as in
 Symbol = Annotated[str, typer.Option("--symbol", "-s", help="As in BTC/USDT.")]
 Symbols = Annotated[list[str], typer.Option("--symbol", "-s", help="As in BTC/USDT; repeatable.")]
 Interval = Annotated[str, typer.Option("--interval", "-i", help="As in 1m, 1h, 1d, 1M.")]
+Kind = Annotated[str, typer.Option("--kind", help="trade, or mark or index of perpetuals.")]
 Start = Annotated[str, typer.Option("--start", help="2026-01-01, RFC 3339 or milliseconds (UTC).")]
 End = Annotated[str, typer.Option("--end", help="Exclusive; as --start.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=500, help="Rows to list.")]

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli import quality
-from app.cli.arguments import Cursor, End, Exchange, Interval, Limit, Start, Symbol, group, time_of
+from app.cli.arguments import (
+    Cursor,
+    End,
+    Exchange,
+    Interval,
+    Kind,
+    Limit,
+    Start,
+    Symbol,
+    group,
+    time_of,
+)
 from app.cli.output import Json, emit, facts, table
 from app.cli.plans import plan_of
 
@@ -38,6 +49,7 @@ def collect(
     interval: Interval = "1m",
     since: Annotated[str, typer.Option("--since", help="With --symbol: from when.")] = "",
     exchange: Exchange = "binance",
+    kind: Kind = "trade",
     as_json: Json = False,
 ) -> None:
     """Fill what is missing of a plan, or of symbols for which a plan is made."""
@@ -47,7 +59,7 @@ def collect(
     from app.schemas.jobs import Job
 
     with session() as here:
-        row = _plan(here, plan, symbol, interval, since, exchange)
+        row = _plan(here, plan, symbol, interval, since, exchange, kind)
         started = here.container.collection.start(row.id)
         done = finish_jobs(here, [job.id for job in started]) if started else []
         require_success(done)
@@ -80,8 +92,15 @@ def collect(
 @app.command("coverage")
 def coverage(
     symbol: Annotated[str, typer.Option("--symbol", "-s", help="Without it: every series.")] = "",
-    interval: Interval = "1m",
-    exchange: Exchange = "binance",
+    interval: Annotated[
+        str, typer.Option("--interval", "-i", help="By default 1m; without --symbol all.")
+    ] = "",
+    exchange: Annotated[
+        str, typer.Option("--exchange", "-e", help="By default binance; without --symbol all.")
+    ] = "",
+    kind: Annotated[
+        str, typer.Option("--kind", help="By default trade; without --symbol all.")
+    ] = "",
     start: Start = "",
     end: End = "",
     as_json: Json = False,
@@ -89,20 +108,31 @@ def coverage(
     """Show what is known of every expected bar, the gaps, and what is traded."""
     from app.cli.findings import character_lines
     from app.cli.session import session
+    from app.core.market.intervals import interval as interval_of
+    from app.core.market.klines import kline_kind
     from app.schemas.market import Coverage
     from app.schemas.times import rfc3339
 
+    first, stop = time_of("--start", start), time_of("--end", end)
     with session() as here:
-        listings = here.listings
-        wanted = [(exchange, symbol, interval)] if symbol else listings.series()
-        first, stop = time_of("--start", start), time_of("--end", end)
-        found = [Coverage.of(listings.coverage(*series, first, stop)) for series in wanted]
+        service = here.container.quality
+        names = (interval and interval_of(interval).name, kind and kline_kind(kind).value)
+        if symbol:
+            wanted = [(exchange or "binance", symbol, names[0] or "1m", names[1] or "trade")]
+        else:
+            wanted = [
+                each
+                for each in service.names(exchange or None)
+                if names[0] in ("", each[2]) and names[1] in ("", each[3])
+            ]
+        found = [Coverage.of(service.coverage(*each[:3], first, stop, each[3])) for each in wanted]
 
     def human(out: Console) -> None:
         rows = (
             [
+                each.exchange,
                 each.symbol,
-                each.interval,
+                each.interval if each.kind == "trade" else f"{each.interval} {each.kind}",
                 None if each.start is None else rfc3339(each.start),
                 None if each.end is None else rfc3339(each.end),
                 each.expected,
@@ -115,9 +145,11 @@ def coverage(
             ]
             for each in found
         )
-        columns = ("symbol", "interval", "from", "to", "expected>", "present>", "pending>")
-        more = ("at venue>", "removed>", "gaps>", "without a trade")
+        columns = ("exchange", "symbol", "interval", "from", "to", "expected>", "present>")
+        more = ("pending>", "at venue>", "removed>", "gaps>", "without a trade")
         table(out, (*columns, *more), rows, "Nothing was collected yet.")
+        for note in sorted({f"{each.exchange}: {each.note}" for each in found if each.note}):
+            out.print(f"Nothing is said of the bars after the last known one. {note}")
         if symbol:
             holes = [part for part in found[0].ranges if part.state != "present"]
             gaps = (
@@ -253,10 +285,17 @@ def _read(
 
 
 def _plan(
-    here: Session, plan: str, symbols: list[str], interval: str, since: str, exchange: str
+    here: Session,
+    plan: str,
+    symbols: list[str],
+    interval: str,
+    since: str,
+    exchange: str,
+    kind: str,
 ) -> CollectionPlanRow:
     """The plan to collect: the named one, or one made of the options."""
     from app.core.errors import InvalidInput
+    from app.core.market.klines import kline_kind
 
     if plan and not symbols:
         return plan_of(here, plan)
@@ -265,7 +304,10 @@ def _plan(
     since_ms = time_of("--since", since)
     if since_ms is None:
         raise InvalidInput("--since is needed with --symbol, as in --since 2026-01-01")
-    name = f"{exchange} {' '.join(sorted(symbols))} {interval}"[:64]
+    of = kline_kind(kind)
+    # The kind comes first: a long list of symbols is cut off.
+    named = exchange if of == "trade" else f"{exchange} {of}"
+    name = f"{named} {' '.join(sorted(symbols))} {interval}"[:64]
     plans = here.container.collection.plans
     known = plans.named(name)
     if known is not None and known.since_ts <= since_ms:
@@ -279,4 +321,5 @@ def _plan(
         symbols=symbols,
         intervals=[interval],
         since_ms=since_ms,
+        kind=of,
     )

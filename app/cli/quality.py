@@ -1,4 +1,4 @@
-"""``tidemark data verify|heal|gaps|quality``: how complete and how right stored klines are."""
+"""``tidemark data verify|heal|quality``: how complete and how right stored klines are."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.arguments import End, Exchange, Interval, Start, Symbol, time_of
+from app.cli.arguments import End, Exchange, Interval, Kind, Start, Symbol, time_of
 from app.cli.output import Json, emit, facts, table
 from app.cli.plans import plan_of
 
@@ -18,6 +18,7 @@ def verify(
     symbol: Symbol,
     interval: Interval = "1m",
     exchange: Exchange = "binance",
+    kind: Kind = "trade",
     days: Days = 1,
     despite_shift: Annotated[
         bool,
@@ -28,10 +29,11 @@ def verify(
     """Compare stored days with the exchange, bar by bar, and repair what differs."""
     from app.cli.driving import finish_jobs, require_success
     from app.cli.session import session
+    from app.core.market.klines import kline_kind
     from app.services.collection.target import target
 
     with session() as here:
-        wanted = target(exchange, symbol, interval, 0)
+        wanted = target(exchange, symbol, interval, 0, kline_kind(kind))
         job = here.container.collection.verify(wanted, days, despite_shift=despite_shift)
         done = finish_jobs(here, [job.id])
         require_success(done)
@@ -41,6 +43,7 @@ def verify(
         "bars compared": found["compared"],
         "differed, revised now": found["differed"],
         "missed, stored now": found["missed"],
+        "not at the exchange, in quarantine now": found["surplus"],
         "hours and days compared": found["derived_compared"],
         "hours and days that differ": found["derived_differed"],
     }
@@ -80,6 +83,7 @@ def quality(
     symbol: Symbol,
     interval: Interval = "1m",
     exchange: Exchange = "binance",
+    kind: Kind = "trade",
     start: Start = "",
     end: End = "",
     as_json: Json = False,
@@ -88,16 +92,27 @@ def quality(
     from app.cli.findings import character_lines
     from app.cli.session import session
     from app.core.market.intervals import DAY_MS
+    from app.core.market.klines import kline_kind
     from app.schemas.quality import Quality
-    from app.services.quality import QualityService
 
     with session() as here:
         first, stop = time_of("--start", start), time_of("--end", end)
         recent = (_MONTH_DAYS + 1) * DAY_MS
-        service = QualityService(here.container.units)
+        service = here.container.quality
         series = (exchange, symbol, interval)
-        found = Quality.of(service.quality(*series, first, stop, recent_ms=recent))
-    columns = ("day", "expected", "present", "exchange_side", "pending", "quiet", "differed")
+        found = Quality.of(
+            service.quality(*series, first, stop, kline_kind(kind), recent_ms=recent)
+        )
+    columns = (
+        "day",
+        "expected",
+        "present",
+        "exchange_side",
+        "pending",
+        "quiet",
+        "differed",
+        "surplus",
+    )
     names = (columns[0], *(f"{name.replace('_', ' ')}>" for name in columns[1:]))
 
     def human(out: Any) -> None:

@@ -170,7 +170,8 @@ class KlineDayRow(Base):
     """How complete and how right one UTC day of a series was when it was last verified.
 
     ``differed`` and ``missed`` are what was wrong before the repair: bars that were stored
-    otherwise than the venue states them now, and bars that it has and the store had not.
+    otherwise than the venue states them now, and bars that it has and the store had not;
+    ``surplus``, bars that the store had and it has not.
     """
 
     __tablename__ = "kline_days"
@@ -188,6 +189,7 @@ class KlineDayRow(Base):
     compared: Mapped[int] = mapped_column(Integer)
     differed: Mapped[int] = mapped_column(Integer)
     missed: Mapped[int] = mapped_column(Integer)
+    surplus: Mapped[int] = mapped_column(Integer, default=0)
     # The venue's own hours and day, compared with those that derive from the minutes.
     derived_compared: Mapped[int] = mapped_column(Integer)
     derived_differed: Mapped[int] = mapped_column(Integer)

@@ -18,8 +18,19 @@ _IN_LIMIT = 500
 class CoverageRepository(Repository):
     """Spans of a series. Write only under the series row's lock."""
 
-    def spans(self, series_id: int, start: int | None = None, end: int | None = None) -> list[Span]:
-        """Spans that overlap or touch [start, end], ascending; all of them without bounds."""
+    def spans(
+        self,
+        series_id: int,
+        start: int | None = None,
+        end: int | None = None,
+        limit: int | None = None,
+    ) -> list[Span]:
+        """Spans that overlap or touch [start, end], ascending; all of them without bounds.
+
+        Args:
+            limit: the first ones, at most so many. A market that omits minutes without a trade
+                has 100,000 in three months.
+        """
         statement = select(
             CoverageRow.start_ts, CoverageRow.end_ts, CoverageRow.state, CoverageRow.proof
         ).where(CoverageRow.series_id == series_id)
@@ -27,7 +38,7 @@ class CoverageRepository(Repository):
             statement = statement.where(CoverageRow.end_ts >= start)
         if end is not None:
             statement = statement.where(CoverageRow.start_ts <= end)
-        rows = self._session.execute(statement.order_by(CoverageRow.start_ts))
+        rows = self._session.execute(statement.order_by(CoverageRow.start_ts).limit(limit))
         return [Span(row[0], row[1], CoverageState(row[2]), row[3]) for row in rows]
 
     def save(self, series_id: int, before: Sequence[Span], after: Sequence[Span]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from app.models import KlineDayRow
 from app.repositories.base import Repository
@@ -29,11 +29,22 @@ class DayRepository(Repository):
             .order_by(KlineDayRow.day_ts)
         ).all()
 
-    def verified(self, day_ts: int) -> set[int]:
-        """Ids of the series whose day was verified."""
-        return set(
-            self._session.scalars(select(KlineDayRow.series_id).where(KlineDayRow.day_ts == day_ts))
+    def verified(self, start: int, end: int) -> dict[int, set[int]]:
+        """Verified days that begin in [start, end), by the ids of their series."""
+        row = KlineDayRow
+        found: dict[int, set[int]] = {}
+        rows = self._session.execute(
+            select(row.series_id, row.day_ts).where(row.day_ts >= start, row.day_ts < end)
         )
+        for series_id, day in rows:
+            found.setdefault(series_id, set()).add(day)
+        return found
+
+    def first(self, series_id: int) -> int | None:
+        """The first verified day of a series, or None."""
+        return self._session.execute(
+            select(func.min(KlineDayRow.day_ts)).where(KlineDayRow.series_id == series_id)
+        ).scalar_one()
 
     def between(self, start: int, end: int) -> Sequence[KlineDayRow]:
         """Verified days of all series that begin in [start, end), by day and series."""

@@ -13,6 +13,7 @@ from app.core.market.files.columns import KlineColumns
 from app.core.market.intervals import DAY_MS
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import KlineFrame, KlineRow
+from app.core.market.validation import BadKline, as_text
 from app.models import KlinePeriodRow, KlineRecord, KlineSeriesRow
 from app.repositories.bulk_load import BulkLoader
 from app.repositories.columns import read_columns, read_exact_columns
@@ -214,6 +215,27 @@ class KlineRepository(KlineSeriesRepository):
             # Bars before the newest one come under a new version only, and that one is gone.
             forget_files(self._session.get_one(KlineSeriesRow, series_id), now_ms)
         return len(changed)
+
+    def withdraw(
+        self, series_id: int, rows: Sequence[KlineRow], reason: str, *, source: str, now_ms: int
+    ) -> bool:
+        """Put stored bars into quarantine; whether a roll-up lacks a day since.
+
+        Call under the series row's lock.
+
+        Args:
+            rows: as they are stored, ascending.
+        """
+        bounds = self.bounds(series_id)
+        opens = [row.open_ts for row in rows]
+        bad = [BadKline(row.open_ts, as_text(row), reason) for row in rows]
+        self.quarantine(series_id, bad, source, now_ms)
+        remove(self._session, series_id, opens)
+        to_roll = note_changes(self._session, series_id, bounds, opens, now_ms)
+        if bounds is not None and bounds[1] in opens:
+            # Bars before the newest one come under a new version only, and that one is gone.
+            forget_files(self._session.get_one(KlineSeriesRow, series_id), now_ms)
+        return to_roll
 
     def read_exact_columns(
         self, series_id: int, start: int, end: int, *, idle: bool = False

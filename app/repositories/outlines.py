@@ -14,6 +14,7 @@ from app.repositories.base import Repository
 
 # IN lists stay below SQLite's and MySQL's comfort.
 _IN_LIMIT = 500
+_DOUBTED = (CoverageState.PENDING.value, CoverageState.BEFORE_LISTING.value)
 #: Exchange, symbol, interval, kind.
 SeriesKey = tuple[str, str, str, str]
 
@@ -26,7 +27,8 @@ class Outline:
         start: where the first span begins, of those that were looked at.
         end: where the last one ends.
         covered: the sum of their lengths, ms: what is short of ``end - start`` nobody asked for.
-        pending: the spans that wait for their bars.
+        doubted: the spans of which a bar may be there after all: pending ones, and those before a
+            listing, which is looked at again now and then.
         streamed_ts: open time of the newest bar that a stream brought, or None.
         is_over: whether the venue was asked after the delisting, and gave nothing more.
     """
@@ -34,7 +36,7 @@ class Outline:
     start: int
     end: int
     covered: int
-    pending: Sequence[Span]
+    doubted: Sequence[Span]
     streamed_ts: int | None
     is_over: bool = False
 
@@ -49,7 +51,7 @@ class Outline:
             return True
         return any(
             missing([span], max(start, span.start), min(end, span.end), now_ms)
-            for span in self.pending
+            for span in self.doubted
         )
 
 
@@ -59,7 +61,7 @@ class OutlineRepository(Repository):
     def of(self, exchange: str, symbols: Sequence[str], floor: int) -> dict[SeriesKey, Outline]:
         """What is known of every series of some symbols.
 
-        Two statements for five hundred symbols, and a third where something is pending.
+        Two statements for five hundred symbols, and a third where something is open to doubt.
 
         Args:
             floor: spans that end at or before it are left out.
@@ -71,9 +73,9 @@ class OutlineRepository(Repository):
 
     def _of(self, exchange: str, symbols: Sequence[str], floor: int) -> dict[SeriesKey, Outline]:
         series, span = KlineSeriesRow, CoverageRow
-        waits, after = (
-            func.sum(case((span.state == state.value, 1), else_=0))
-            for state in (CoverageState.PENDING, CoverageState.AFTER_DELISTING)
+        doubted, after = (
+            func.sum(case((span.state.in_(states), 1), else_=0))
+            for states in (_DOUBTED, (CoverageState.AFTER_DELISTING.value,))
         )
         named = (series.id, series.symbol, series.interval, series.kind, series.streamed_ts)
         rows = self._session.execute(
@@ -82,33 +84,33 @@ class OutlineRepository(Repository):
                 func.min(span.start_ts),
                 func.max(span.end_ts),
                 func.sum(span.end_ts - span.start_ts),
-                *(waits, after),
+                *(doubted, after),
             )
             .join(span, span.series_id == series.id)
             .where(series.exchange == exchange, series.symbol.in_(symbols), span.end_ts > floor)
             .group_by(*named)
         ).all()
-        pending = self._pending([row[0] for row in rows if row[-2]], floor)
+        spans = self._doubted([row[0] for row in rows if row[-2]], floor)
         return {
             (exchange, symbol, interval, kind): Outline(
-                first, last, int(covered), pending.get(series_id, ()), streamed, bool(over)
+                first, last, int(covered), spans.get(series_id, ()), streamed, bool(over)
             )
             for series_id, symbol, interval, kind, streamed, first, last, covered, _, over in rows
         }
 
-    def _pending(self, series_ids: Sequence[int], floor: int) -> dict[int, list[Span]]:
+    def _doubted(self, series_ids: Sequence[int], floor: int) -> dict[int, list[Span]]:
         found: dict[int, list[Span]] = defaultdict(list)
         row = CoverageRow
         for position in range(0, len(series_ids), _IN_LIMIT):
             rows = self._session.execute(
-                select(row.series_id, row.start_ts, row.end_ts, row.proof).where(
+                select(row.series_id, row.start_ts, row.end_ts, row.state, row.proof).where(
                     row.series_id.in_(series_ids[position : position + _IN_LIMIT]),
-                    row.state == CoverageState.PENDING.value,
+                    row.state.in_(_DOUBTED),
                     row.end_ts > floor,
                 )
             )
-            for series_id, start, end, proof in rows:
-                found[series_id].append(Span(start, end, CoverageState.PENDING, proof))
+            for series_id, start, end, state, proof in rows:
+                found[series_id].append(Span(start, end, CoverageState(state), proof))
         return found
 
     def note_streamed(self, open_ts: int, series_ids: Sequence[int]) -> None:

@@ -26,8 +26,8 @@ from app.schemas.common import (
 )
 from app.schemas.times import rfc3339
 from app.services.collection.selection import Selection
-from app.services.listings import SeriesCoverage
 from app.services.market_data import LatestPrice
+from app.services.quality import SeriesCoverage
 
 EXTRA_PATTERN: Final = r"^(funding|open_interest:[0-9a-zA-Z]{2,3})$"
 
@@ -244,8 +244,19 @@ class Coverage(Model):
     exchange: str
     symbol: str
     interval: str
-    start: int | None = Field(description="ms; null where nothing was ever collected")
-    end: int | None
+    kind: str
+    start: int | None = Field(
+        description="ms; null where nothing was ever collected and no plan keeps the series"
+    )
+    end: int | None = Field(description="ms, exclusive")
+    is_kept: bool = Field(
+        description="an enabled plan keeps it: without bounds, the range reaches from the first "
+        "bar that a plan wants to the last one that is final"
+    )
+    note: str | None = Field(
+        description="why nothing is said of the bars after `end`: the venue's market time is not "
+        "known; else null"
+    )
     expected: int
     counts: dict[str, int] = Field(description="bars by state; the sum is `expected`")
     gaps: int = Field(description="ranges that are not present")
@@ -260,8 +271,11 @@ class Coverage(Model):
             exchange=found.exchange,
             symbol=found.symbol,
             interval=found.interval,
+            kind=found.kind,
             start=found.start,
             end=found.end,
+            is_kept=found.is_kept,
+            note=found.unknown or None,
             expected=sum(found.counts.values()),
             counts=dict(found.counts),
             gaps=found.gaps,

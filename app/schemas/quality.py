@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 from app.core.market.klines import KlineKind
 from app.models import KlineDayRow, KlineQuarantineRow, KlineRevisionRow
 from app.schemas.character import SeriesCharacter
-from app.schemas.common import Exchange, IntervalName, Model, Symbol, Time
+from app.schemas.common import Exchange, IntervalName, Listing, Model, Symbol, Time
 from app.schemas.times import rfc3339
 from app.services.quality import Gap as GapFound
 from app.services.quality import Quality as QualityFound
@@ -59,6 +59,15 @@ class Gap(Model):
             bars=found.bars,
             proof=found.proof,
         )
+
+
+class Gaps(Listing[Gap]):
+    """Gaps of a series, ascending, and what is not known of it."""
+
+    note: str | None = Field(
+        description="why nothing is said of the bars after the last one that is known: the "
+        "venue's market time is not known; else null"
+    )
 
 
 class Revision(Model):
@@ -115,6 +124,7 @@ class QualityDay(Model):
     compared: int = Field(description="bars of the venue's answer that were stored")
     differed: int = Field(description="of these, stored otherwise; revised since")
     missed: int = Field(description="bars of the venue's answer that were not stored; stored since")
+    surplus: int = Field(description="stored bars that the venue has not; in quarantine since")
     derived_compared: int = Field(description="the venue's own hours and day")
     derived_differed: int
     verified_at: Time
@@ -132,6 +142,7 @@ class QualityDay(Model):
             compared=row.compared,
             differed=row.differed,
             missed=row.missed,
+            surplus=row.surplus,
             derived_compared=row.derived_compared,
             derived_differed=row.derived_differed,
             verified_at=rfc3339(row.verified_at),
@@ -147,7 +158,8 @@ class Quality(Model):
     success_rate: float | None = Field(description="present / obtainable")
     compared: int
     differed: int
-    accuracy: float | None = Field(description="1 - differed / compared")
+    surplus: int
+    accuracy: float | None = Field(description="1 - (differed + surplus) / (compared + surplus)")
     character: SeriesCharacter | None = Field(description="of the stored bars, verified or not")
     days: list[QualityDay]
 
@@ -161,6 +173,7 @@ class Quality(Model):
             success_rate=found.success,
             compared=found.compared,
             differed=found.differed,
+            surplus=found.surplus,
             accuracy=found.accuracy,
             character=None if found.profile is None else SeriesCharacter.of(found.profile),
             days=[QualityDay.of(day) for day in found.days],

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.core.errors import InvalidInput, NotFound
-from app.core.market.coverage import CoverageState, Span, account, count_bars
+from app.core.market.coverage import CoverageState, Span
 from app.core.market.instruments import Instrument
 from app.core.market.intervals import interval as interval_of
 from app.core.orders.identity import manual_intent
@@ -23,33 +23,7 @@ from app.models import (
 )
 from app.repositories.base import Page, bad_cursor
 from app.repositories.unit import Unit, Units
-from app.services.activity import Profile, profile_of
 from app.services.kline_sources import first_open, sources_of
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesCoverage:
-    """What is known of a series.
-
-    Attributes:
-        start, end: ms; None where nothing was ever collected.
-        counts: expected bars by state.
-        gaps: ranges that are not present.
-        ranges: (start, end, state, bars), ascending, the first ones.
-        has_more: there are more ranges than are listed.
-        profile: of the bars stored of the series itself; None where none ever was.
-    """
-
-    exchange: str
-    symbol: str
-    interval: str
-    start: int | None
-    end: int | None
-    counts: Mapping[str, int]
-    gaps: int
-    ranges: Sequence[tuple[int, int, str, int]]
-    has_more: bool
-    profile: Profile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,12 +175,6 @@ class Listings:
         more = len(found) > limit
         return kept, f"{kept[-1].exchange}|{kept[-1].symbol}" if more else None
 
-    def series(self, exchange: str | None = None) -> list[tuple[str, str, str]]:
-        """Every stored series as (exchange, symbol, interval)."""
-        with self._units.read() as unit:
-            rows = unit.klines.all_series(exchange)
-            return [(row.exchange, row.symbol, row.interval) for row in rows]
-
     def stored_range(self, exchange: str, symbol: str, interval: str) -> tuple[int, int] | None:
         """First and last stored time, half open, of the series that an interval's bars come from.
 
@@ -223,49 +191,6 @@ class Listings:
                     return first, present[-1].end
         return None
 
-    def coverage(
-        self,
-        exchange: str,
-        symbol: str,
-        interval: str,
-        start: int | None = None,
-        end: int | None = None,
-        limit: int = 1_000,
-    ) -> SeriesCoverage:
-        """What is known of every expected bar of a series.
-
-        Raises:
-            UnknownName: the catalogue does not hold the symbol, or no such interval.
-        """
-        grid = interval_of(interval)
-        with self._units.read() as unit:
-            unit.instruments.get(exchange, symbol)
-            spans = _spans(unit, exchange, symbol, interval)
-            series = unit.klines.find_series(exchange, symbol, interval)
-            profile = None if series is None else profile_of(unit, series, start, end)
-        if start is None and spans:
-            start = spans[0].start
-        if end is None and spans:
-            end = spans[-1].end
-        if start is None or end is None or start >= end:
-            none = dict.fromkeys((state.value for state in CoverageState), 0)
-            empty = (None, None, none, 0, (), False, profile)
-            return SeriesCoverage(exchange, symbol, interval, *empty)
-        ranges = _ranges(account(spans, start, end))
-        counts = count_bars(spans, grid, start, end)
-        return SeriesCoverage(
-            exchange,
-            symbol,
-            interval,
-            start,
-            end,
-            {state.value: bars for state, bars in counts.items()},
-            sum(state != CoverageState.PRESENT for _, _, state in ranges),
-            [(*each, grid.expected(each[0], each[1])) for each in ranges[:limit]],
-            len(ranges) > limit,
-            profile,
-        )
-
 
 def _behind(cursor: str, exchange: str | None) -> tuple[str, str]:
     """Exchange and symbol of a cursor of instruments."""
@@ -278,14 +203,3 @@ def _behind(cursor: str, exchange: str | None) -> tuple[str, str]:
 def _spans(unit: Unit, exchange: str, symbol: str, interval: str) -> list[Span]:
     series = unit.klines.find_series(exchange, symbol, interval)
     return [] if series is None else unit.coverage.spans(series.id)
-
-
-def _ranges(spans: Sequence[Span]) -> list[tuple[int, int, str]]:
-    """Spans without their proofs; neighbours of one state are one range."""
-    found: list[tuple[int, int, str]] = []
-    for span in spans:
-        if found and found[-1][1] == span.start and found[-1][2] == span.state.value:
-            found[-1] = (found[-1][0], span.end, found[-1][2])
-        else:
-            found.append((span.start, span.end, span.state.value))
-    return found

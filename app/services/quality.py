@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from app.core.errors import NotFound
-from app.core.market.coverage import CoverageState, Span, account
-from app.core.market.intervals import DAY_MS
+from app.core.market.coverage import CoverageState, Span, account, count_bars
+from app.core.market.intervals import DAY_MS, Interval
 from app.core.market.intervals import interval as interval_of
 from app.models import KlineDayRow, KlineQuarantineRow, KlineRevisionRow, KlineSeriesRow
 from app.repositories.unit import Unit, Units
 from app.services.activity import Profile, profile_of
+from app.services.horizon import Horizons, SeriesName
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,63 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class Gaps:
+    """Gaps of a series, ascending.
+
+    Attributes:
+        unknown: why nothing is said of the bars after the last known one, although a plan keeps
+            them; "" where they are counted.
+    """
+
+    found: Sequence[Gap]
+    unknown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesCoverage:
+    """What is known of a series.
+
+    Attributes:
+        start, end: ms; None where nothing was ever collected and no plan keeps it.
+        counts: expected bars by state.
+        gaps: ranges that are not present.
+        ranges: (start, end, state, bars), ascending, the first ones.
+        has_more: there are more ranges than are listed.
+        is_kept: whether an enabled plan keeps it.
+        unknown: as of ``Gaps``.
+        profile: of the bars stored of the series itself; None where none ever was.
+    """
+
+    exchange: str
+    symbol: str
+    interval: str
+    kind: str
+    start: int | None
+    end: int | None
+    counts: Mapping[str, int]
+    gaps: int
+    ranges: Sequence[tuple[int, int, str, int]]
+    has_more: bool
+    is_kept: bool = False
+    unknown: str = ""
+    profile: Profile | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the record holds of a series, and the range that is asked for."""
+
+    series_id: int | None
+    spans: Sequence[Span]
+    start: int
+    end: int
+    offset_ms: int
+    is_kept: bool
+    unknown: str
+    profile: Profile | None
+
+
+@dataclass(frozen=True, slots=True)
 class Quality:
     """Figures of verified days together.
 
@@ -37,7 +95,7 @@ class Quality:
         expected: bars between listing and delisting.
         obtainable: those that the venue has: without what is proven to be missing there.
         success: part of the obtainable bars that is stored; None where there is none.
-        accuracy: part of the bars compared that was stored as the venue states it; None where
+        accuracy: part of the stored bars compared that the venue has and states so; None where
             none was compared.
         profile: of the stored bars, verified or not, of one series; None for several.
     """
@@ -49,15 +107,73 @@ class Quality:
     success: float | None
     compared: int
     differed: int
+    surplus: int
     accuracy: float | None
     profile: Profile | None = None
 
 
 class QualityService:
-    """Reads of what is known about stored klines."""
+    """Reads of what is known about stored klines.
 
-    def __init__(self, units: Units) -> None:
+    Args:
+        horizons: where series are expected to begin and to end.
+    """
+
+    def __init__(self, units: Units, horizons: Horizons) -> None:
         self._units = units
+        self._horizons = horizons
+
+    def names(self, exchange: str | None = None) -> list[SeriesName]:
+        """Every series that is stored or that an enabled plan keeps."""
+        return self._horizons.names(exchange)
+
+    def coverage(
+        self,
+        exchange: str,
+        symbol: str,
+        interval: str,
+        start: int | None = None,
+        end: int | None = None,
+        kind: str = "trade",
+        *,
+        limit: int = 1_000,
+    ) -> SeriesCoverage:
+        """What is known of every expected bar of a series.
+
+        Without bounds, from the first bar that a plan wants, or that is known, to the last one
+        that is final; of a series that no plan keeps, to the last one that is known.
+
+        Raises:
+            UnknownName: no such interval; or the catalogue does not hold the symbol, nothing of
+                it is stored, and no plan keeps it.
+        """
+        grid = interval_of(interval)
+        known = self._known(exchange, symbol, grid, kind, start, end)
+        first, stop = known.start, known.end
+        if first >= stop:
+            named = (exchange, symbol, grid.name, kind)
+            none = dict.fromkeys((state.value for state in CoverageState), 0)
+            told = (known.is_kept, known.unknown, known.profile)
+            return SeriesCoverage(*named, None, None, none, 0, (), False, *told)
+        ranges = _ranges(account(known.spans, first, stop))
+        counts = count_bars(known.spans, grid, first, stop, known.offset_ms)
+        return SeriesCoverage(
+            exchange=exchange,
+            symbol=symbol,
+            interval=grid.name,
+            kind=kind,
+            start=first,
+            end=stop,
+            counts={state.value: bars for state, bars in counts.items()},
+            gaps=sum(state != CoverageState.PRESENT for _, _, state in ranges),
+            ranges=[
+                (*each, grid.expected(each[0], each[1], known.offset_ms)) for each in ranges[:limit]
+            ],
+            has_more=len(ranges) > limit,
+            is_kept=known.is_kept,
+            unknown=known.unknown,
+            profile=known.profile,
+        )
 
     def gaps(
         self,
@@ -67,27 +183,67 @@ class QualityService:
         start: int | None,
         end: int | None,
         kind: str = "trade",
-    ) -> list[Gap]:
+        *,
+        limit: int | None = None,
+    ) -> Gaps:
         """Everything in [start, end) that is not present, ascending, with its proof.
 
+        Without bounds, the same reach as that of ``coverage``.
+
+        Args:
+            limit: the first gaps, so many at least if there are; no more spans are read than it
+                takes to know them.
+
         Raises:
-            UnknownName: no such interval.
-            NotFound: nothing was ever collected of the series.
+            UnknownName: see ``coverage``.
+            NotFound: nothing was ever collected of the series, and no plan keeps it.
         """
-        length = interval_of(interval)
+        grid = interval_of(interval)
+        # Every other span is a gap as a rule, and the first may end where the range begins.
+        most = None if limit is None else 2 * limit + 2
+        while True:
+            known = self._known(exchange, symbol, grid, kind, start, end, most)
+            if known.series_id is None and not known.is_kept:
+                raise NotFound(f"nothing of {symbol} {interval} at {exchange} was ever collected")
+            offset = known.offset_ms
+            first, stop = grid.ceil(known.start, offset), grid.ceil(known.end, offset)
+            parts = account(known.spans, first, stop)
+            absent = [span for span in parts if span.state is not CoverageState.PRESENT]
+            if most is None or len(known.spans) < most or len(absent) >= (limit or 0):
+                return Gaps([_gap(span, grid, offset) for span in absent], known.unknown)
+            most *= 4
+
+    def _known(
+        self,
+        exchange: str,
+        symbol: str,
+        grid: Interval,
+        kind: str,
+        start: int | None,
+        end: int | None,
+        most: int | None = None,
+    ) -> _Known:
+        horizon = self._horizons.of(exchange, symbol, grid.name, kind)
         with self._units.read() as unit:
-            series = _series(unit, exchange, symbol, interval, kind)
-            spans = unit.coverage.spans(series.id)
-        if not spans:
-            return []
-        first = spans[0].start if start is None else length.ceil(start, series.grid_offset_ms)
-        stop = spans[-1].end if end is None else length.ceil(end, series.grid_offset_ms)
-        absent = [
-            span
-            for span in account(spans, first, max(first, stop))
-            if span.state is not CoverageState.PRESENT
-        ]
-        return [_gap(span, series) for span in absent]
+            series = unit.klines.find_series(exchange, symbol, grid.name, kind)
+            if series is None and not horizon.is_kept:
+                unit.instruments.get(exchange, symbol)
+            spans = [] if series is None else unit.coverage.spans(series.id, start, end, most)
+            first, stop = horizon.around(spans) or (0, 0)
+            stop = stop if end is None else end
+            if most is not None and len(spans) == most:
+                stop = min(stop, spans[-1].end)
+            return _Known(
+                series_id=None if series is None else series.id,
+                spans=spans,
+                start=first if start is None else start,
+                end=stop,
+                offset_ms=0 if series is None else series.grid_offset_ms,
+                is_kept=horizon.is_kept,
+                unknown=horizon.unknown if end is None else "",
+                # Whoever asks for a number of gaps does not ask what is traded.
+                profile=profile_of(unit, series, start, end) if series and most is None else None,
+            )
 
     def revisions(
         self, exchange: str, symbol: str, interval: str, limit: int, kind: str = "trade"
@@ -157,6 +313,8 @@ def quality_of(days: Sequence[KlineDayRow]) -> Quality:
     present = sum(day.present for day in days)
     compared = sum(day.compared for day in days)
     differed = sum(day.differed for day in days)
+    surplus = sum(day.surplus for day in days)
+    held = compared + surplus
     return Quality(
         days=days,
         expected=expected,
@@ -165,7 +323,8 @@ def quality_of(days: Sequence[KlineDayRow]) -> Quality:
         success=present / obtainable if obtainable else None,
         compared=compared,
         differed=differed,
-        accuracy=1 - differed / compared if compared else None,
+        surplus=surplus,
+        accuracy=1 - (differed + surplus) / held if held else None,
     )
 
 
@@ -177,7 +336,17 @@ def _series(unit: Unit, exchange: str, symbol: str, interval: str, kind: str) ->
     return series
 
 
-def _gap(span: Span, series: KlineSeriesRow) -> Gap:
-    length = interval_of(series.interval)
-    bars = length.expected(span.start, span.end, series.grid_offset_ms)
+def _gap(span: Span, length: Interval, offset_ms: int) -> Gap:
+    bars = length.expected(span.start, span.end, offset_ms)
     return Gap(span.start, span.end, span.state, bars, dict(span.proof))
+
+
+def _ranges(spans: Sequence[Span]) -> list[tuple[int, int, str]]:
+    """Spans without their proofs; neighbours of one state are one range."""
+    found: list[tuple[int, int, str]] = []
+    for span in spans:
+        if found and found[-1][1] == span.start and found[-1][2] == span.state.value:
+            found[-1] = (found[-1][0], span.end, found[-1][2])
+        else:
+            found.append((span.start, span.end, span.state.value))
+    return found

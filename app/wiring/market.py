@@ -19,10 +19,12 @@ from app.services.catalogue import CatalogueRefresher
 from app.services.collection import CollectionService
 from app.services.collection.rolling import RollUps
 from app.services.exporting import Exporter
+from app.services.horizon import Horizons
 from app.services.importing import ImportJobs
 from app.services.kline_pages import KlinePages
 from app.services.market_data import MarketDataService
 from app.services.partitioning import PartitioningService
+from app.services.quality import QualityService
 from app.services.retention import RetentionService
 from app.services.sources import SourceCatalogue, SourceRunner
 from app.wiring.platform import PlatformParts
@@ -147,15 +149,23 @@ class MarketParts(PlatformParts):
     @cached_property
     def collection(self) -> CollectionService:
         """Plans and their jobs."""
-        grace = dict.fromkeys(VENUES, 0) if self.settings.simulator_url else {}
         return CollectionService(
             self.bulk_units,
             self.market,
             self.market_clock,
             self.ids,
             self.clock,
-            grace_ms=grace,
+            grace_ms=self._grace_ms(),
         )
+
+    @cached_property
+    def quality(self) -> QualityService:
+        """How complete and how right stored klines are."""
+        return QualityService(self.units, Horizons(self.units, self.market_clock, self._grace_ms()))
+
+    def _grace_ms(self) -> dict[str, int]:
+        """By venue, how long after its close a bar is final; the simulator's bars are at once."""
+        return dict.fromkeys(VENUES, 0) if self.settings.simulator_url else {}
 
     @cached_property
     def roll_ups(self) -> RollUps:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.core.market.coverage import LOOKS_NEEDED, CoverageState
+from app.core.market.coverage import CoverageState
+from app.core.market.looks import LOOKS_NEEDED
 from tests.faults.full_stack import AWAY, BAR_S, MARKS, SLOW_MS, BackFill, Said
 from tests.support.data_rehearsal import PAGE
 from tests.support.faults import BACK_S, Stack, standing

@@ -18,6 +18,7 @@ from app.core.market.coverage import CoverageState, Span, account
 from app.core.market.klines import KlineRow
 from app.core.market.validation import kline_fault
 from app.repositories.unit import Units
+from app.services.collection.comparing import WITHDRAWN
 from app.services.invariants import Breach
 from tests.support.data_store import Held, Kept, doubled_of, held_of, kept_of
 from tests.support.simulator import SimulatorControl
@@ -163,15 +164,19 @@ class DataWorld:
 
     def _silently_altered(self, kept: Kept, held: Held) -> Iterator[Breach]:
         """D4: from what was stored first to what is stored now, revisions lead all the way."""
+        withdrawn = {row.open_ts for row in held.quarantined if row.reason == WITHDRAWN}
         for opened, first in self._first.get(held.series_id, {}).items():
             now, known = held.rows.get(opened), first
+            if now is None and opened in withdrawn:
+                continue
             for old, new in held.revisions.get(opened, ()):
                 known = new if old == known else known
             if now != known:
                 text = f"{kept}: the bar of {opened} was {first}, is {now}, and no revision says so"
                 yield Breach("D4", str(kept), text)
         for opened, revisions in held.revisions.items():
-            if revisions[-1][1] != held.rows.get(opened):
+            gone = opened not in held.rows and opened in withdrawn
+            if not gone and revisions[-1][1] != held.rows.get(opened):
                 text = f"{kept}: the bar of {opened} is not what its last revision made it"
                 yield Breach("D4", str(kept), text)
 
@@ -184,8 +189,8 @@ class DataWorld:
                 if closed is not None and self._deadline(kept, closed) < market:
                     text = f"{kept}: nobody noticed that [{span.start}, {span.end}) is missing"
                     yield Breach("D5", str(kept), text)
-            elif "first" in span.proof and span.end > kept.created:
-                noticed = int(span.proof["first"]) + self._ahead_ms
+            elif span.end > kept.created and (seen := _noticed(span)) is not None:
+                noticed = seen + self._ahead_ms
                 if noticed > self._deadline(kept, span.end):
                     late = (noticed - span.end) // 1000
                     text = f"{kept}: [{span.start}, {span.end}) was noticed after {late} s"
@@ -226,6 +231,14 @@ def assert_data(world: DataWorld, *, seconds: float = 60) -> None:
     keys = {(each.invariant, each.subject) for each in first}
     both = [each for each in world.breaches() if (each.invariant, each.subject) in keys]
     assert not both, "\n".join(map(str, both))
+
+
+def _noticed(span: Span) -> int | None:
+    """Wall time at which a gap was first asked for, whether or not that proved anything."""
+    if span.state is CoverageState.BEFORE_LISTING:
+        return None
+    seen = [int(span.proof[name]) for name in ("first", "asked_first") if name in span.proof]
+    return min(seen, default=None)
 
 
 class _States:

@@ -67,9 +67,15 @@ def get_coverage(
     start: Start = None,
     end: End = None,
     limit: Annotated[int, Query(ge=1, le=5000, description="ranges to list")] = 1000,
+    kind: OfKind = KlineKind.TRADE,
 ) -> Coverage:
-    """Every expected bar of a series by its state, and the ranges."""
-    return Coverage.of(app.listings.coverage(exchange, symbol, interval, start, end, limit))
+    """Every expected bar of a series by its state, and the ranges.
+
+    Without bounds, from the first bar that a plan wants to the last one that is final by the
+    venue's market time; of a series that no plan keeps, what is known of it.
+    """
+    series = (exchange, symbol, interval)
+    return Coverage.of(app.quality.coverage(*series, start, end, kind, limit=limit))
 
 
 @router.get("/prices", summary="Get the latest price", responses=problems(502, 503))

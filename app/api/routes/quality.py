@@ -12,9 +12,8 @@ from app.api.openapi import problems
 from app.api.routes.market import End, OfExchange, OfInterval, OfKind, OfSymbol, Start
 from app.core.market.intervals import DAY_MS
 from app.core.market.klines import KlineKind
-from app.schemas.common import Listing
 from app.schemas.jobs import Job
-from app.schemas.quality import Gap, NewVerification, Quality, Quarantined, Revision
+from app.schemas.quality import Gap, Gaps, NewVerification, Quality, Quarantined, Revision
 from app.services.collection.target import target
 
 router = APIRouter(prefix="/api/v1", tags=["market data"], route_class=GuardedRoute)
@@ -33,15 +32,21 @@ def list_gaps(
     start: Start = None,
     end: End = None,
     limit: Most = 100,
-) -> Listing[Gap]:
-    """What is expected and not stored, ascending, and how it is known."""
-    found = app.quality.gaps(exchange, symbol, interval, start, end, kind)
+) -> Gaps:
+    """What is expected and not stored, ascending, and how it is known.
+
+    Of a series that a plan keeps: from the first bar that it wants to the last one that is final
+    by the venue's market time.
+    """
+    gaps = app.quality.gaps(exchange, symbol, interval, start, end, kind, limit=limit + 1)
+    found = gaps.found
     more = len(found) > limit
-    return Listing[Gap](
+    return Gaps(
         data=[Gap.of(each) for each in found[:limit]],
         # The next page begins at a time: give it as `start`.
         next_cursor=str(found[limit].start) if more else None,
         has_more=more,
+        note=gaps.unknown or None,
     )
 
 

@@ -13,18 +13,17 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from app.core.market.intervals import HOUR_MS, MINUTE_MS, Interval
-
-# "The exchange has no such bar" needs this much: its neighbours came without it, so often, over
-# so long. A bar that is merely late comes within seconds; one outage's repair took under an hour.
-LOOKS_NEEDED: Final = 3
-LOOKING_TIME_MS: Final = HOUR_MS
-# Several plans that want one series look at its gaps one after the other: that is one look.
-ONE_LOOK_MS: Final = MINUTE_MS // 2
-# The first looks come as often as the series is followed, so that a late bar heals within
-# minutes; the later ones are spaced. What stays wrong for an hour is looked at once a day.
-_LOOK_AGAIN_MS: Final = 30 * MINUTE_MS
-_STUBBORN_MS: Final = 24 * HOUR_MS
+from app.core.market.intervals import Interval
+from app.core.market.looks import (
+    ALONE,
+    ASKED,
+    PROVEN,
+    counted,
+    is_enough,
+    is_gap_due,
+    is_listing_due,
+    listing_proof,
+)
 
 
 class CoverageState(StrEnum):
@@ -53,10 +52,12 @@ class Span:
     Attributes:
         proof: how it is known. For a looked-at gap: ``first`` and ``last``, wall times in ms at
             which the bar's neighbours came without it, and ``looks``, how often (twice within half
-            a minute is once); ``quarantined`` where the bar came and was refused; ``alone``
-            where it was the venue's silence that was looked at, and no neighbour came. For retired
-            bars: ``rule`` and ``keep_days``, and ``since`` and ``at``, when it was applied first
-            and last.
+            a minute is once); ``asked_first``, ``asked_last`` and ``asked`` of the times when it
+            was asked for and an answer proved nothing, and ``alone`` where no other bar came with
+            it; ``quarantined`` where the bar came and was refused. For bars before the listing:
+            ``earliest``, the open time of the venue's first bar of all, and ``first``, ``last``
+            and ``looks``, when it was found to be that. For retired bars: ``rule`` and
+            ``keep_days``, and ``since`` and ``at``, when it was applied first and last.
     """
 
     start: int
@@ -137,14 +138,21 @@ def missing(spans: Sequence[Span], start: int, end: int, now_ms: int) -> list[tu
         now_ms: wall time; a gap that was looked at is due again some time after the last look.
     """
     found: list[tuple[int, int]] = []
+    oldest = _oldest(spans)
     for span in account(spans, start, end):
-        if span.state is not CoverageState.PENDING or not _due(span.proof, now_ms):
+        if not _due(span, oldest, now_ms):
             continue
         if found and found[-1][1] == span.start:
             found[-1] = (found[-1][0], span.end)
         else:
             found.append((span.start, span.end))
     return found
+
+
+def can_be_asked_for(spans: Sequence[Span], start: int, end: int) -> bool:
+    """Whether a venue may have a bar of [start, end) that is not here, due again or not."""
+    open_to_doubt = (CoverageState.PENDING, CoverageState.BEFORE_LISTING)
+    return any(span.state in open_to_doubt for span in account(spans, start, end))
 
 
 def gaps(spans: Sequence[Span], start: int, end: int) -> list[Span]:
@@ -178,7 +186,9 @@ def present_runs(times: Iterable[int], interval: Interval) -> list[Span]:
 def observed_absent(spans: Sequence[Span], start: int, end: int, now_ms: int) -> list[Span]:
     """What is known of [start, end) after its neighbours came without it once more.
 
-    Bars that were present stay so: the venue forgetting a bar does not unmake it.
+    Call it only where both of them came: that the venue gives the bar after a gap says nothing,
+    for it may give the latest bars alone. Bars that were present stay so: the venue forgetting a
+    bar does not unmake it. Bars that were before the listing are none: the venue has an older one.
 
     Returns:
         Spans to lay over ``spans``.
@@ -187,12 +197,57 @@ def observed_absent(spans: Sequence[Span], start: int, end: int, now_ms: int) ->
     for span in account(spans, start, end):
         if span.state in _SETTLED:
             continue
-        proof = _looked(span.proof, now_ms)
-        proven = (
-            proof["looks"] >= LOOKS_NEEDED and proof["last"] - proof["first"] >= LOOKING_TIME_MS
-        )
-        state = CoverageState.EXCHANGE_SIDE if proven else CoverageState.PENDING
+        proof = counted(_gap_proof(span), PROVEN, now_ms)
+        state = CoverageState.EXCHANGE_SIDE if is_enough(proof) else CoverageState.PENDING
         found.append(Span(span.start, span.end, state, proof))
+    return found
+
+
+def asked_in_vain(spans: Sequence[Span], start: int, end: int, now_ms: int) -> list[Span]:
+    """What is known of [start, end) after a venue that has later bars gave none of it.
+
+    A neighbour did not come with the answer, so it proves nothing; it is noted for what comes
+    next: such gaps are asked for as seldom as proven ones, or a venue that has the latest bars
+    alone would be asked for the same years every ten seconds.
+
+    Returns:
+        Spans to lay over ``spans``.
+    """
+    found = []
+    for span in account(spans, start, end):
+        if span.state in (CoverageState.PENDING, CoverageState.BEFORE_LISTING):
+            known = _gap_proof(span)
+            proof = {**known, **counted(known, ASKED, now_ms)}
+            found.append(Span(span.start, span.end, CoverageState.PENDING, proof))
+    return found
+
+
+def before_listing(
+    spans: Sequence[Span], start: int, end: int, earliest: int, now_ms: int
+) -> list[Span]:
+    """What is known of [start, end), which lies before the venue's first bar of all.
+
+    Where that bar lay earlier once, the venue forgets, and its first bar is no listing: what lies
+    before it is open again.
+
+    Args:
+        earliest: open time of that bar.
+
+    Returns:
+        Spans to lay over ``spans``.
+    """
+    found: list[Span] = []
+    for span in account(spans, start, end):
+        if span.state in _SETTLED:
+            continue
+        is_known = span.state is CoverageState.BEFORE_LISTING
+        known = int(span.proof.get("earliest", earliest)) if is_known else earliest
+        if known < earliest:
+            found += asked_in_vain([span], span.start, span.end, now_ms)
+            continue
+        agreeing = listing_proof(span.proof) if is_known and known == earliest else {}
+        proof = {"earliest": earliest, **counted(agreeing, PROVEN, now_ms)}
+        found.append(Span(span.start, span.end, CoverageState.BEFORE_LISTING, proof))
     return found
 
 
@@ -206,32 +261,29 @@ def refused(spans: Sequence[Span], start: int, end: int, reason: str, now_ms: in
     for span in account(spans, start, end):
         if span.state in (CoverageState.PRESENT, CoverageState.RETIRED):
             continue
-        proof = {**_looked(span.proof, now_ms), "quarantined": reason}
-        found.append(Span(span.start, span.end, CoverageState.PENDING, proof))
+        proof = counted(_gap_proof(span), PROVEN, now_ms)
+        state = CoverageState.PENDING
+        found.append(Span(span.start, span.end, state, {**proof, "quarantined": reason}))
     return found
 
 
-def _looked(proof: Mapping[str, Any], now_ms: int) -> dict[str, int]:
-    """When a gap was looked at first and last, and how often, after one more look.
-
-    What was seen while no neighbour came proves nothing of a gap: the counting begins anew.
-    """
-    proof = {} if proof.get("alone") else proof
-    first, looks = int(proof.get("first", now_ms)), int(proof.get("looks", 0))
-    last = int(proof.get("last", now_ms))
-    if looks and 0 <= now_ms - last < ONE_LOOK_MS:
-        return {"first": first, "last": last, "looks": looks}
-    return {"first": first, "last": now_ms, "looks": looks + 1}
+def _gap_proof(span: Span) -> Mapping[str, Any]:
+    """What was seen of a gap so far; of what was said to be outside of the listing, nothing."""
+    outside = (CoverageState.BEFORE_LISTING, CoverageState.AFTER_DELISTING)
+    if span.state in outside:
+        return {}
+    return {name: value for name, value in span.proof.items() if name != ALONE}
 
 
-def _due(proof: Mapping[str, Any], now_ms: int) -> bool:
-    looks = int(proof.get("looks", 0))
-    if looks < (1 if proof.get("alone") else LOOKS_NEEDED):
-        return True
-    first, last = int(proof["first"]), int(proof["last"])
-    pause = _STUBBORN_MS if last - first >= LOOKING_TIME_MS else _LOOK_AGAIN_MS
-    # A look that lies further ahead was stamped before the clock was set back.
-    return abs(now_ms - last) >= pause
+def _oldest(spans: Sequence[Span]) -> int | None:
+    return next((span.start for span in spans if span.state is CoverageState.PRESENT), None)
+
+
+def _due(span: Span, oldest: int | None, now_ms: int) -> bool:
+    if span.state is CoverageState.BEFORE_LISTING:
+        # A bar from before the listing, as of a file: there was no listing then.
+        return (oldest is not None and oldest < span.start) or is_listing_due(span.proof, now_ms)
+    return span.state is CoverageState.PENDING and is_gap_due(span.proof, now_ms)
 
 
 def _outside(span: Span, start: int, end: int) -> list[Span]:

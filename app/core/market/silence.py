@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.core.market.coverage import ONE_LOOK_MS, CoverageState, Span, account
+from app.core.market.coverage import CoverageState, Span, account
+from app.core.market.looks import ALONE, ASKED, counted
 
 
 def asked_in_vain(spans: Sequence[Span], start: int, end: int, now_ms: int) -> list[Span]:
@@ -24,13 +25,9 @@ def asked_in_vain(spans: Sequence[Span], start: int, end: int, now_ms: int) -> l
     for span in account(spans, start, end):
         if span.state is not CoverageState.PENDING:
             continue
-        if span.proof and not span.proof.get("alone"):
+        if span.proof and not span.proof.get(ALONE):
             continue
-        first, last = span.proof.get("first", now_ms), span.proof.get("last", now_ms)
-        looks = span.proof.get("looks", 0)
-        if looks and 0 <= now_ms - last < ONE_LOOK_MS:
-            continue
-        proof = {"first": first, "last": now_ms, "looks": looks + 1, "alone": True}
+        proof = {**counted(span.proof, ASKED, now_ms), ALONE: True}
         found.append(Span(span.start, span.end, CoverageState.PENDING, proof))
     return found
 
@@ -41,30 +38,11 @@ def still_silent(spans: Sequence[Span], start: int, end: int) -> list[Span]:
     Returns:
         Spans to lay over ``spans``: none where the venue was not silent just before.
     """
-    before = [span for span in spans if span.end == start and span.proof.get("alone")]
+    before = [span for span in spans if span.end == start and span.proof.get(ALONE)]
     if not before or before[0].state is not CoverageState.PENDING:
         return []
     return [
         Span(part.start, part.end, CoverageState.PENDING, before[0].proof)
         for part in account(spans, start, end)
         if part.state is CoverageState.PENDING and not part.proof
-    ]
-
-
-def before_first(
-    spans: Sequence[Span], start: int, end: int, earliest: int, now_ms: int
-) -> list[Span]:
-    """What is known of the silence in [start, end) once the venue's first bar of all is.
-
-    Args:
-        earliest: when that opens, at or after ``end``.
-
-    Returns:
-        Spans to lay over ``spans``.
-    """
-    proof = {"earliest": earliest, "seen_at": now_ms}
-    return [
-        Span(part.start, part.end, CoverageState.BEFORE_LISTING, proof)
-        for part in account(spans, start, end)
-        if part.state is CoverageState.PENDING
     ]

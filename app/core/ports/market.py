@@ -43,8 +43,10 @@ class MarketAdapter(Protocol):
     ) -> list[KlineRow]:
         """Up to ``limit`` bars that open in [start, end), ascending; may hold the open bar.
 
-        Where more than ``limit`` open in the range, those from ``start`` on. Volumes are base
-        units; bars of the mark and index price have a volume of 0.
+        Where more than ``limit`` open in the range, those from ``start`` on. What lies between
+        two of them the venue does not have: collection takes that for a proof. Nothing is said of
+        what lies before the first one, which may be the first of the latest bars that it keeps.
+        Volumes are base units; bars of the mark and index price have a volume of 0.
 
         Raises:
             InvalidInput: the venue has no such interval or kind; ``features`` says which it has.

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
 
 from app.core.events import kline_event
-from app.core.market.coverage import (
-    CoverageState,
-    Span,
-    lay_apart,
-    observed_absent,
-    present_runs,
-    refused,
-)
+from app.core.market.coverage import CoverageState, Span, lay_apart
 from app.core.market.files.checking import check_columns
 from app.core.market.files.columns import KlineColumns
 from app.core.market.instruments import InstrumentStatus
+from app.core.market.intervals import Interval, interval
 from app.core.market.klines import KlineKind, KlineRow
 from app.core.market.retention import retired_parts
 from app.core.market.validation import BadKline, check_klines
 from app.core.ports import MarketAdapter, MarketClock
 from app.repositories.klines import Stored
 from app.repositories.unit import Unit
+from app.services.collection.learning import is_over, learned
 from app.services.collection.rolling import hint_roll_up
-from app.services.collection.target import Ask, Target
+from app.services.collection.target import GRACE_MS, Ask, Target, closed_end
 
+# The shortest longer interval reaches back furthest beyond the asked one's own day.
+_LONGER: Final = ("1d", "1w", "1M")
 # Fewer bars are read as rows: Arrow's calls cost a millisecond before the first bar.
 _MANY: Final = 200
 Markets = Callable[[str], MarketAdapter]
@@ -43,7 +38,8 @@ class Answer:
     Attributes:
         good: many bars come as columns.
         position: where the next request begins.
-        earliest: open time of the venue's first bar of all, where it was asked for.
+        earliest: open time of the first bar of all that the venue gives, where it was asked for.
+        forgets: whether it may have had older bars: ``earliest`` is no listing then.
     """
 
     ask: Ask
@@ -51,6 +47,7 @@ class Answer:
     bad: list[BadKline]
     position: int
     earliest: int | None
+    forgets: bool = False
 
     @property
     def times(self) -> list[int]:
@@ -118,7 +115,7 @@ class Filler:
             Unavailable: the venue's market time is not known.
         """
         now = self._market_clock.now_ms(target.exchange) if market_ms is None else market_ms
-        return target.interval.floor(now - self._grace_ms.get(target.exchange, 3_000))
+        return closed_end(target.interval, now, self._grace_ms.get(target.exchange, GRACE_MS))
 
     def page(self, exchange: str) -> int:
         """Bars that a venue gives in one answer at most."""
@@ -133,6 +130,7 @@ class Filler:
 
         Raises:
             VenueError: see ``MarketAdapter.klines``.
+            Unavailable: it began late, and the venue's market time is not known.
         """
         if is_many(target, ask):
             return self.sorted_out(target, ask, self.stated(target, ask))
@@ -156,6 +154,7 @@ class Filler:
 
         Raises:
             VenueError: see ``MarketAdapter.klines``.
+            Unavailable: it began late, and the venue's market time is not known.
         """
         columns = check_columns(stated, target.interval, **_limits(ask))
         return self._answer(target, ask, columns.good, columns.bad)
@@ -169,13 +168,36 @@ class Filler:
     ) -> Answer:
         answer = Answer(ask, good, bad, ask.end, None)
         times = answer.times
-        earliest = None
-        if ask.stored_until is None and (times[0] if times else ask.end) > ask.wanted_from:
-            name, market = target.interval.name, self._markets(target.exchange)
-            oldest = market.klines(target.symbol, name, 0, ask.end, 1, target.kind)
-            probe = check_klines(oldest, target.interval, start=0, end=ask.end, closed_by=ask.end)
-            earliest = probe.good[0].open_ts if probe.good else None
-        return replace(answer, position=_position(target, ask, times), earliest=earliest)
+        answer = replace(answer, position=_position(target, ask, times))
+        if ask.stored_until is not None or (times[0] if times else ask.end) <= ask.wanted_from:
+            return answer
+        closed = max(ask.end, self.closed_end(target))
+        earliest = self._first_of_all(target, target.interval, closed)
+        forgets = earliest is not None and self._forgets(target, closed, earliest)
+        return replace(answer, earliest=earliest, forgets=forgets)
+
+    def _first_of_all(self, target: Target, length: Interval, closed: int) -> int | None:
+        """Open time of the first bar of an interval, closed by then, that the venue gives."""
+        market = self._markets(target.exchange)
+        oldest = market.klines(target.symbol, length.name, 0, closed, 1, target.kind)
+        probe = check_klines(oldest, length, start=0, end=closed, closed_by=closed)
+        return probe.good[0].open_ts if probe.good else None
+
+    def _forgets(self, target: Target, closed: int, earliest: int) -> bool:
+        """Whether the venue's bars of the next longer interval reach further back.
+
+        A venue that gives the latest 720 bars alone gives minutes of half a day, and days of two
+        years; one that gives all of them begins both on the day of the listing.
+        """
+        features = self._markets(target.exchange).features
+        if features.latest_bars is not None:
+            return True
+        for name in _LONGER:
+            length = interval(name)
+            if name in features.intervals and length.length_ms > target.interval.length_ms:
+                first = self._first_of_all(target, length, closed)
+                return first is not None and length.next(first) <= earliest
+        return False
 
     def keep(self, unit: Unit, target: Target, answer: Answer, transport: str = "rest") -> Kept:
         """Store an answer with its coverage, under the series row's lock.
@@ -206,10 +228,10 @@ class Filler:
         else:
             stored = unit.klines.store(series.id, answer.good, covered=covered, **how)
         unit.klines.quarantine(series.id, answer.bad, f"{transport}:{target.exchange}", unit.now_ms)
-        over = not answer.bad and _is_over(answer, before, times) and _is_delisted(unit, target)
+        over = not answer.bad and is_over(answer, before, times) and _is_delisted(unit, target)
         after: Sequence[Span] = before
-        for learned in (*_learned(target, answer, before, unit.now_ms, over=over), retired):
-            after = lay_apart(after, learned)
+        for found in (*learned(target, answer, before, unit.now_ms, over=over), retired):
+            after = lay_apart(after, found)
         unit.coverage.save(series.id, before, after)
         if stored.changed:
             first, last = stored.first, stored.last
@@ -253,84 +275,6 @@ def _covers_any(spans: Sequence[Span], times: Sequence[int]) -> bool:
     )
 
 
-def _learned(
-    target: Target, answer: Answer, before: Sequence[Span], now_ms: int, *, over: bool
-) -> list[list[Span]]:
-    """Spans that an answer proves, in groups in which they ascend and do not overlap; the groups
-    are laid over the known spans one after the other.
-
-    Args:
-        over: whether nothing more is to come, for the venue has delisted the symbol.
-    """
-    times = answer.times
-    runs = present_runs(times, target.interval)
-    absent = _leading(answer, before, times, now_ms)
-    # A page of a market in which few trade has hundreds of gaps: none looks at all spans.
-    starts = [span.start for span in before]
-    for left, right in pairwise(runs):
-        low = max(0, bisect_right(starts, left.end) - 1)
-        near = before[low : bisect_left(starts, right.start)]
-        absent += observed_absent(near, left.end, right.start, now_ms)
-    learned = [absent, _refused(target, answer, before, now_ms)]
-    if over:
-        proof = {"status": "delisted", "seen_at": now_ms}
-        rest = (answer.ask.wanted_from, answer.ask.end)
-        learned.append([Span(*rest, CoverageState.AFTER_DELISTING, proof)])
-    return [*learned, runs]
-
-
-def _refused(target: Target, answer: Answer, before: Sequence[Span], now_ms: int) -> list[Span]:
-    """What is known of the bars that came, were refused, and came in no better shape either."""
-    stored = set(answer.times)
-    reasons = {
-        bad.open_ts: bad.reason
-        for bad in answer.bad
-        if answer.ask.start <= bad.open_ts < answer.ask.end
-        and target.interval.floor(bad.open_ts) == bad.open_ts
-        and bad.open_ts not in stored
-    }
-    found: list[Span] = []
-    # A page in disorder has hundreds of them among as many spans: none looks at all of these.
-    starts = [span.start for span in before]
-    for opened in sorted(reasons):
-        end = target.interval.next(opened)
-        near = before[max(0, bisect_right(starts, opened) - 1) : bisect_left(starts, end)]
-        found += refused(near, opened, end, reasons[opened], now_ms)
-    return found
-
-
 def _is_delisted(unit: Unit, target: Target) -> bool:
     listed = unit.instruments.find(target.exchange, target.symbol)
     return listed is not None and listed.status is InstrumentStatus.DELISTED
-
-
-def _is_over(answer: Answer, before: Sequence[Span], times: Sequence[int]) -> bool:
-    """Whether nothing came from the first missing bar on, and nothing later is stored."""
-    wanted = answer.ask.wanted_from
-    later = any(span.state is CoverageState.PRESENT and span.end > wanted for span in before)
-    return not later and not any(opened >= wanted for opened in times)
-
-
-def _leading(
-    answer: Answer, before: Sequence[Span], times: Sequence[int], now_ms: int
-) -> list[Span]:
-    """What is known of the bars before the first one that came."""
-    ask, earliest = answer.ask, answer.earliest
-    first = times[0] if times else ask.end
-    if first <= ask.wanted_from:
-        return []
-    if ask.stored_until == ask.start and times:
-        # The bar before is stored: it ended the page before this one.
-        return observed_absent(before, ask.start, first, now_ms)
-    if earliest is None:
-        return []
-    found = []
-    if earliest > ask.wanted_from:
-        proof = {"earliest": earliest, "seen_at": now_ms}
-        end = min(earliest, first)
-        found.append(Span(ask.wanted_from, end, CoverageState.BEFORE_LISTING, proof))
-    unseen = max(earliest, ask.wanted_from)
-    if times and unseen < first:
-        # The venue has older bars and has the next one: these came neither way.
-        found += observed_absent(before, unseen, first, now_ms)
-    return found

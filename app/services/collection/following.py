@@ -12,9 +12,9 @@ from functools import partial
 
 from app.core.errors import TidemarkError, Unavailable
 from app.core.exchanges.errors import VenueError
-from app.core.market.coverage import Span, lay_apart, missing
+from app.core.market.coverage import Span, before_listing, lay_apart, missing
 from app.core.market.retention import KeepRule
-from app.core.market.silence import before_first, still_silent
+from app.core.market.silence import still_silent
 from app.core.ports import MarketClock
 from app.models import CollectionPlanRow
 from app.repositories.klines import Stored
@@ -192,10 +192,10 @@ class Follower:
         came = self._filler.keep(unit, target, answer)
         times, wanted, end = answer.times, answer.ask.wanted_from, answer.ask.end
         first = answer.earliest
-        if first is not None and first >= wanted and target.since < wanted:
+        if first is not None and first >= wanted > target.since and not answer.forgets:
             # The venue was asked for bars before, in vain: it has none.
             spans = unit.coverage.spans(came.series_id, target.since, end)
-            learned = before_first(spans, target.since, wanted, first, unit.now_ms)
+            learned = before_listing(spans, target.since, wanted, first, unit.now_ms)
         elif not answer.bad and not (times and times[-1] >= wanted):
             spans = unit.coverage.spans(came.series_id, wanted, end)
             learned = still_silent(spans, wanted, end)

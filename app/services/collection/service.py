@@ -9,7 +9,7 @@ import structlog
 
 from app.core.errors import Unavailable
 from app.core.exchanges.errors import VenueError
-from app.core.market.coverage import CoverageState, count_bars
+from app.core.market.coverage import can_be_asked_for
 from app.core.market.intervals import DAY_MS, MINUTE_MS
 from app.core.ports import Clock, Ids, MarketClock
 from app.models import JobRow
@@ -29,6 +29,8 @@ from app.services.collection.verifying import Verifier, series_of
 _log = structlog.get_logger(__name__)
 # Venues revise bars within minutes; a day is compared when that is over.
 _DAY_GRACE_MS: Final = 30 * MINUTE_MS
+# Days before the last one that are verified after a time without workers.
+_OWED_MS: Final = 29 * DAY_MS
 
 
 class CollectionService:
@@ -135,30 +137,42 @@ class CollectionService:
         )
 
     def verify_yesterday(self) -> int:
-        """Have the last finished day of every series of an enabled plan verified, unless it was;
-        how many jobs do it."""
+        """Have the finished days of every series of an enabled plan verified that were not; how
+        many jobs do it.
+
+        These are the last one, and of the last 30 those since the first one that was ever
+        verified: workers that were down for a week owe a week.
+        """
         with self._units.read() as unit:
             plans = unit.plans.enabled()
-        wanted: dict[tuple[str, str, str], tuple[Target, int]] = {}
+        wanted: dict[tuple[str, ...], tuple[Target, int]] = {}
         for plan in plans:
             try:
-                day = self._last_day(plan.exchange)
+                day, targets = self._last_day(plan.exchange), self._follower.targets(plan)
             except Unavailable as error:
                 _log.warning("day_not_verified", exchange=plan.exchange, why=error.message)
                 continue
-            for each in self._follower.targets(plan):
-                if each.since <= day:
-                    wanted[each.exchange, each.symbol, each.interval.name] = each, day
+            for each in targets:
+                known = wanted.get(each.key)
+                if known is None or each.since < known[0].since:
+                    wanted[each.key] = each, day
         return self._units.run(lambda unit: self._ensure_verified(unit, wanted.values()))
 
     def _ensure_verified(self, unit: Unit, wanted: Iterable[tuple[Target, int]]) -> int:
         started = 0
-        verified: dict[int, set[int]] = {}
+        wanted = list(wanted)
+        days = [day for _, day in wanted]
+        verified = unit.days.verified(min(days) - _OWED_MS, max(days) + 1) if days else {}
         for each, day in wanted:
-            done = verified.setdefault(day, unit.days.verified(day))
             series = unit.klines.find_series(*each.key)
-            if series is not None and series.id not in done:
-                self._verifier.ensure(unit, each, day, 1)
+            if series is None:
+                continue
+            done = verified.get(series.id, set())
+            oldest = max(day - _OWED_MS, -(-each.since // DAY_MS) * DAY_MS)
+            owed = _owed(done, oldest, day, unit.days.first(series.id))
+            if owed is not None:
+                first, last = owed
+                self._verifier.ensure(unit, each, first, (last - first) // DAY_MS + 1)
                 started += 1
         return started
 
@@ -192,5 +206,22 @@ class CollectionService:
         if not heal:
             return bool(self._follower.lacking(target))
         spans, _ = self._follower.spans(target)
-        known = count_bars(spans, target.interval, target.since, self._follower.end(target))
-        return bool(known[CoverageState.PENDING])
+        return can_be_asked_for(spans, target.since, self._follower.end(target))
+
+
+def _owed(done: set[int], oldest: int, last: int, first: int | None) -> tuple[int, int] | None:
+    """The latest run of days up to ``last`` that are not done: its first and last one, or None.
+
+    Args:
+        oldest: the first day that may be owed.
+        first: the first day that was ever verified; None where none was, and ``last`` alone is
+            owed: what was collected before was asked for when it was over already.
+    """
+    since = last if first is None else max(oldest, first)
+    owed = [day for day in range(since, last + 1, DAY_MS) if day not in done]
+    if not owed or owed[-1] < oldest:
+        return None
+    begin = owed[-1]
+    while begin - DAY_MS in owed:
+        begin -= DAY_MS
+    return begin, owed[-1]

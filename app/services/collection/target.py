@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
-from app.core.market.coverage import CoverageState, Span, missing
+from app.core.market.coverage import CoverageState, Span, account, missing
 from app.core.market.intervals import Interval, interval
 from app.core.market.klines import KlineKind
 from app.core.market.retention import KeepRule, cut_of
 from app.models import CollectionPlanRow
 
 #: Bars asked for at once where the venue does not say.
-PAGE = 1000
+PAGE: Final = 1000
+#: How long after its close a bar is taken as final where nothing else is set, ms: venues restate
+#: the bar that just closed within 2 s.
+GRACE_MS: Final = 3_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +84,21 @@ def target(
     return Target(exchange, symbol, length, length.ceil(since_ts), KlineKind(kind), page)
 
 
+def closed_end(length: Interval, market_ms: int, grace_ms: int = GRACE_MS) -> int:
+    """Open time of the first bar that is not final yet at a market time, ms."""
+    return length.floor(market_ms - grace_ms)
+
+
 def kept(wanted: Target, rules: Sequence[KeepRule], market_ms: int) -> Target:
     """A series without the bars that a rule would remove at once: nobody asks for them."""
     cut = cut_of(rules, *wanted.key[:3], wanted.kind, market_ms)
     return wanted if cut <= wanted.since else replace(wanted, since=cut)
+
+
+def keeps(plan: CollectionPlanRow, exchange: str, symbol: str, interval: str, kind: str) -> bool:
+    """Whether a plan keeps the series of these names."""
+    names = (plan.exchange, plan.kind) == (exchange, kind)
+    return names and symbol in plan.symbols and interval in plan.intervals
 
 
 def kept_by(plan: CollectionPlanRow) -> set[tuple[str, str, str]]:
@@ -99,28 +114,33 @@ def next_ask(
     """The request for the first bars missing in [position, end), or None if none is due.
 
     Gaps that fit into one page together are asked for together, each with the bars before and
-    after it: only neighbours that come without a bar prove that the venue has none.
+    after it, however long it is: only neighbours that come without a bar prove that the venue has
+    none. The bar after a gap alone may be the first of the latest ones that a venue gives.
     """
     ranges = missing(spans, max(position, target.since), end, now_ms)
     if not ranges:
         return None
-    length = target.interval.length_ms
     wanted, stop = ranges[0]
     older = [span.end for span in spans if _present(span) and span.end <= wanted]
     start = wanted
-    # A back-fill goes on where its last page ended; asked for again, that page's last bar
-    # would keep every page from the empty range that loads in bulk.
-    if (
-        older
-        and stop - wanted < target.page * length
-        and wanted - older[-1] < target.page // 2 * length
-    ):
+    if older and not _is_back_fill(target, spans, wanted, stop):
         start = target.interval.floor(older[-1] - 1)
     for _, last in ranges[1:]:
-        if last >= start + target.page * length:
+        if last >= start + target.page * target.interval.length_ms:
             break
         stop = last
     return Ask(start, min(end, target.interval.next(stop)), wanted, older[-1] if older else None)
+
+
+def _is_back_fill(target: Target, spans: Sequence[Span], wanted: int, stop: int) -> bool:
+    """Whether a page or more is missing that nobody has asked for yet.
+
+    Such a page comes full as a rule. Asked for again, the last bar of the page before it would
+    keep every page from the empty range that loads in bulk.
+    """
+    if stop - wanted < target.page * target.interval.length_ms:
+        return False
+    return not account(spans, wanted, stop)[0].proof
 
 
 def _present(span: Span) -> bool:

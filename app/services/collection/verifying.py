@@ -2,17 +2,16 @@
 
 A venue may revise a closed bar, or have one on the second day that it had not on the first. So a
 day is asked for again once it is over: what differs becomes a revision, what was missed is
-stored, and both are counted. Hours and days that derive from the minutes, as they are read, are
-compared with the venue's own. Where one differs, its minutes are asked for once more and it is
-made of them anew: what differs still is the venue's own doing, and is counted. Where the stored
-bars turn out to lie whole hours away from the venue's, nothing is changed: a file in another
-zone's time is better imported again.
+stored, what the venue has not, asked twice, is taken away into quarantine; all are counted. Hours
+and days that derive from the minutes, as they are read, are compared with the venue's own. Where
+one differs, its minutes are asked for once more and it is made of them anew: what differs still
+is the venue's own doing, and is counted. Where the stored bars turn out to lie whole hours away
+from the venue's, nothing is changed: a file in another zone's time is better imported again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -20,13 +19,23 @@ from app.core.errors import InvalidInput
 from app.core.market.coverage import CoverageState, Span, count_bars, present_runs
 from app.core.market.files.columns import KlineColumns
 from app.core.market.intervals import DAY_MS, HOUR_MS, Interval, interval
-from app.core.market.klines import KlineRow, contradict
 from app.core.market.retention import is_retired, retired_parts
 from app.core.market.shifts import REACH_MS, found_shift, is_suspect
 from app.core.ports import Clock, Ids
 from app.models import JobRow, KlineDayRow, KlineSeriesRow
 from app.repositories.unit import Unit, Units
 from app.services.alarms import tell_alarm
+from app.services.collection.comparing import (
+    SUMMED,
+    Compared,
+    compared,
+    differing,
+    keep_for_all_that,
+    no_figures,
+    prices,
+    surplus_in,
+    withdraw,
+)
 from app.services.collection.filling import Answer, Filler
 from app.services.collection.rolling import TASK as ROLL_UP
 from app.services.collection.target import Ask, Target, target
@@ -40,28 +49,6 @@ PRIORITY: Final = 900
 # The venue's own bars that minutes are checked against.
 _DERIVED: Final = ("1h", "1d")
 _LONGEST_DAYS: Final = 3_660
-
-
-@dataclass(frozen=True, slots=True)
-class _Compared:
-    """What a day's answer says of the bars that were stored before it.
-
-    Attributes:
-        compared: bars of the answer that were stored.
-        differed: of these, the ones that were stored otherwise.
-        missed: bars of the answer that were not stored.
-    """
-
-    compared: int = 0
-    differed: int = 0
-    missed: int = 0
-
-    def __add__(self, other: _Compared) -> _Compared:
-        return _Compared(
-            self.compared + other.compared,
-            self.differed + other.differed,
-            self.missed + other.missed,
-        )
 
 
 class Verifier(SlicedJobs):
@@ -122,9 +109,9 @@ class Verifier(SlicedJobs):
         if self._filler.closed_end(wanted) < wanted.interval.floor(end):
             raise InvalidInput(f"{wanted.exchange} has not closed the last bar of that day yet")
         if self._is_retired(wanted, day):
-            return _none_of(day)
+            return no_figures(day)
         found = self._asked_again(wanted, day, end, despite_shift=despite_shift)
-        derived = _Compared()
+        derived = Compared()
         if wanted.interval.name == "1m":
             derived, mended = self._derived(wanted, day)
             found += mended
@@ -132,18 +119,43 @@ class Verifier(SlicedJobs):
 
     def _asked_again(
         self, wanted: Target, start: int, end: int, *, despite_shift: bool = True
-    ) -> _Compared:
-        """Bars that open in [start, end) against the venue's, which are stored."""
-        found = _Compared()
+    ) -> Compared:
+        """Bars that open in [start, end) against the venue's, which are stored.
+
+        Each page is asked for with the bars before and after it: between two that came the venue
+        has no others.
+        """
+        found = Compared()
+        closed = self._filler.closed_end(wanted)
         opened, stop = wanted.interval.ceil(start), wanted.interval.ceil(end)
         while opened < stop:
-            over = min(stop, opened + wanted.page * wanted.interval.length_ms)
-            answer = self._filler.fetch(wanted, Ask(opened, over, opened, opened))
+            over = min(stop, opened + (wanted.page - 2) * wanted.interval.length_ms)
+            before = wanted.interval.floor(opened - 1)
+            ask = Ask(before, max(over, min(closed, wanted.interval.next(over))), opened, opened)
+            answer = self._filler.fetch(wanted, ask)
             if not despite_shift:
                 self._require_no_shift(wanted, answer)
-            found += self._units.run(partial(self._repair, wanted=wanted, answer=answer))
+            repair = partial(self._repair, wanted=wanted, answer=answer, reach=(opened, over))
+            here, doubted = self._units.run(repair)
+            found += here + self._surplus(wanted, ask, doubted, here.compared)
             opened = over
         return found
+
+    def _surplus(self, wanted: Target, ask: Ask, doubted: Sequence[int], agreed: int) -> Compared:
+        """Have stored bars taken away that the venue has not when it is asked once more either.
+
+        Args:
+            agreed: bars of the page that both have. Where fewer, the stored ones are not this
+                market's, or the answers are short: that is told, and a person decides.
+        """
+        if not doubted:
+            return Compared()
+        opens = surplus_in(self._filler.fetch(wanted, ask), doubted)
+        if len(opens) > agreed:
+            self._units.run(lambda unit: keep_for_all_that(unit, wanted, opens, agreed))
+        elif opens:
+            self._units.run(lambda unit: withdraw(unit, wanted, opens))
+        return Compared(surplus=len(opens))
 
     def _is_retired(self, wanted: Target, day: int) -> bool:
         with self._units.read() as unit:
@@ -160,7 +172,7 @@ class Verifier(SlicedJobs):
             series = series_of(unit, wanted)
             start, end = answer.ask.start, answer.ask.end
             stored = {row.open_ts: row for row in unit.klines.read_exact(series.id, start, end)}
-            found = _compared(stored, answer.rows())
+            found = compared(stored, answer.rows())
             if not is_suspect(found.differed, found.compared - found.differed):
                 return
             around = unit.klines.read_exact_columns(series.id, start - REACH_MS, end + REACH_MS)
@@ -179,22 +191,35 @@ class Verifier(SlicedJobs):
         self._units.run(lambda unit: tell_alarm(unit, "warning", "series-shifted", text, **facts))
         raise InvalidInput(text, code="shifted")
 
-    def _repair(self, unit: Unit, wanted: Target, answer: Answer) -> _Compared:
+    def _repair(
+        self, unit: Unit, wanted: Target, answer: Answer, reach: tuple[int, int]
+    ) -> tuple[Compared, list[int]]:
+        """Store an answer; what it says of the bars in ``reach``, and those that it lacks."""
         series = series_of(unit, wanted)
         unit.klines.lock_series(series.id)
-        reach = (answer.ask.start, answer.ask.end)
-        stored = {row.open_ts: row for row in unit.klines.read_exact(series.id, *reach)}
-        answer = answer.outside(retired_parts(unit.coverage.spans(series.id, *reach)))
+        around = (answer.ask.start, answer.ask.end)
+        known = {row.open_ts: row for row in unit.klines.read_exact(series.id, *around)}
+        stored = {ts: row for ts, row in known.items() if reach[0] <= ts < reach[1]}
+        doubted = surplus_in(answer, stored)
+        spans = unit.coverage.spans(series.id, *around)
+        # A bar beside the page is there for what it proves, and is not wanted by every plan.
+        beside = [
+            Span(opened, wanted.interval.next(opened), CoverageState.PENDING)
+            for opened in (around[0], reach[1])
+            if opened not in known
+        ]
+        answer = answer.outside([*retired_parts(spans), *beside])
         self._filler.keep(unit, wanted, answer, transport="verify")
-        return _compared(stored, answer.rows())
+        rows = [row for row in answer.rows() if reach[0] <= row.open_ts < reach[1]]
+        return compared(stored, rows), doubted
 
-    def _derived(self, wanted: Target, day: int) -> tuple[_Compared, _Compared]:
+    def _derived(self, wanted: Target, day: int) -> tuple[Compared, Compared]:
         """The venue's hours and day against those that are read here, and what was at fault.
 
         The second counts the minutes that the venue stated otherwise when it was asked for them
         once more, since a bar of theirs differed.
         """
-        found, mended = _Compared(), _Compared()
+        found, mended = Compared(), Compared()
         for name in _DERIVED:
             length = interval(name)
             if not self._filler.offers(wanted.exchange, name):
@@ -202,19 +227,19 @@ class Verifier(SlicedJobs):
             own = Target(wanted.exchange, wanted.symbol, length, 0, wanted.kind)
             stated = self._filler.fetch(own, Ask(day, day + DAY_MS, day, day)).rows()
             made = self._made(wanted, length, day)
-            if wrong := _differing(made, stated):
+            if wrong := differing(made, stated):
                 mended += self._second_look(wanted, day, present_runs(wrong, length))
                 made = self._made(wanted, length, day)
             # A bar with a hole derives from nothing: that it is missing is counted elsewhere.
-            found += _compared(made, [_prices(row) for row in stated if row.open_ts in made])
+            found += compared(made, [prices(row) for row in stated if row.open_ts in made])
         return found, mended
 
-    def _second_look(self, wanted: Target, day: int, doubted: Iterable[Span]) -> _Compared:
+    def _second_look(self, wanted: Target, day: int, doubted: Iterable[Span]) -> Compared:
         """Ask once more for minutes of bars that differ, and have these made anew."""
-        found = _Compared()
+        found = Compared()
         for span in doubted:
             again = self._asked_again(wanted, span.start, span.end)
-            found += _Compared(0, again.differed, again.missed)
+            found += Compared(0, again.differed, again.missed, again.surplus)
         self._units.run(lambda unit: _make_anew(unit, wanted, day))
         return found
 
@@ -223,10 +248,10 @@ class Verifier(SlicedJobs):
         with self._units.read() as unit:
             series = series_of(unit, wanted)
             rows = read_rows(unit, series, length, day, day + DAY_MS)
-        return {row.open_ts: _prices(row) for row in rows}
+        return {row.open_ts: prices(row) for row in rows}
 
     def _noted(
-        self, unit: Unit, wanted: Target, day: int, found: _Compared, derived: _Compared
+        self, unit: Unit, wanted: Target, day: int, found: Compared, derived: Compared
     ) -> KlineDayRow:
         series = series_of(unit, wanted)
         end = day + DAY_MS
@@ -246,6 +271,7 @@ class Verifier(SlicedJobs):
             compared=found.compared,
             differed=found.differed,
             missed=found.missed,
+            surplus=found.surplus,
             derived_compared=derived.compared,
             derived_differed=derived.differed,
             verified_at=unit.now_ms,
@@ -269,7 +295,8 @@ class Verifier(SlicedJobs):
                 break
             if stop:
                 return self._end(job.id, token, stop, None)
-            day = int(job.params["first_day"]) + done * DAY_MS
+            # The latest day first: one that is refused must not keep those after it from it.
+            day = int(job.params["first_day"]) + (days - 1 - done) * DAY_MS
             despite = bool(job.params.get("despite_shift"))
             figures = self.verify_day(wanted, day, despite_shift=despite)
             done += 1
@@ -291,10 +318,7 @@ class Verifier(SlicedJobs):
         job = self._held(unit, job_id, token)
         job.cursor = {"done": done, "failures": 0}
         before, total = job.progress, int(job.params["days"])
-        sums = {
-            name: int(before.get(name, 0)) + int(getattr(figures, name))
-            for name in ("compared", "differed", "missed", "derived_compared", "derived_differed")
-        }
+        sums = {name: int(before.get(name, 0)) + int(getattr(figures, name)) for name in SUMMED}
         job.progress = {"slices_done": done, "slices_total": total, **sums}
         job.error = None
 
@@ -317,34 +341,9 @@ def series_of(unit: Unit, wanted: Target) -> KlineSeriesRow:
     return series
 
 
-def _none_of(day: int) -> KlineDayRow:
-    """The figures of a day of which nothing is kept; not to be written."""
-    counts = dict.fromkeys(("expected", "present", "exchange_side", "pending", "quiet"), 0)
-    compared = dict.fromkeys(("compared", "differed", "missed"), 0)
-    derived = {"derived_compared": 0, "derived_differed": 0}
-    return KlineDayRow(series_id=0, day_ts=day, **counts, **compared, **derived, verified_at=0)
-
-
 def _columns(answer: Answer) -> KlineColumns:
     good = answer.good
     return good if isinstance(good, KlineColumns) else KlineColumns.of_rows(good)
-
-
-def _compared(stored: Mapping[int, Any], stated: Iterable[Any]) -> _Compared:
-    compared = differed = missed = 0
-    for row in stated:
-        known = stored.get(row[0])
-        if known is None:
-            missed += 1
-        else:
-            compared += 1
-            differed += contradict(known, row)
-    return _Compared(compared, differed, missed)
-
-
-def _differing(made: Mapping[int, Any], stated: Iterable[KlineRow]) -> list[int]:
-    """Open times of bars that are made otherwise than the venue states them."""
-    return [row.open_ts for row in stated if made.get(row.open_ts, _prices(row)) != _prices(row)]
 
 
 def _make_anew(unit: Unit, wanted: Target, day: int) -> None:
@@ -353,8 +352,3 @@ def _make_anew(unit: Unit, wanted: Target, day: int) -> None:
     if series.rolled_to is not None and day < series.rolled_to:
         unit.rolls.mark(series.id, [day])
         unit.enqueue(ROLL_UP, str(series.id))
-
-
-def _prices(row: KlineRow) -> Sequence[Any]:
-    """What must agree: a venue's own quote volume of an hour is rounded another way."""
-    return row[:6]

@@ -326,7 +326,11 @@ def test_bars_of_the_mark_price_are_asked_for_by_their_kind(
     assert columns(api.get(f"/klines?{SERIES}&kind=mark&exact=true"))["volume"] == ["0"]
     assert columns(api.get(f"/klines?{SERIES}&kind=index"))["open_ts"] == []
     assert api.get(f"/klines?{SERIES}&kind=last").status_code == 422
-    assert api.get(f"/gaps?{SERIES}&kind=mark").json()["data"] == []
+    gaps = api.get(f"/gaps?{SERIES}&kind=mark").json()
+    assert (gaps["data"], gaps["note"]) == ([], None)
+    found = api.get(f"/coverage?{SERIES}&kind=mark&start={START_MS}&end={START_MS + MINUTE}").json()
+    assert (found["kind"], found["counts"]["pending"], found["is_kept"]) == ("mark", 1, False)
+    assert api.get(f"/coverage?{SERIES}&kind=last").status_code == 422
 
 
 def test_funding_rates_and_open_interest_come_in_pages(api: ApiClient, day: TradingDay) -> None:

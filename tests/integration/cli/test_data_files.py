@@ -46,6 +46,29 @@ def test_a_file_comes_in_and_goes_out_again(tidemark: Tidemark, csv: Path, tmp_p
     assert [job["state"] for job in listed.document["data"]] == ["succeeded"] * 3
 
 
+def test_the_account_of_all_series_holds_those_that_no_catalogue_has(
+    tidemark: Tidemark, csv: Path
+) -> None:
+    """Files of two venues, and one of a mark price; neither venue was ever asked for anything."""
+    for words in (("-e", "binance"), ("-e", "okx"), ("-e", "okx", "--kind", "mark")):
+        assert tidemark("data", "import", str(csv), "-s", "OLD/USDT", "-i", "1m", *words).code == 0
+    told = tidemark("data", "coverage")
+    assert told.code == 0, told.err
+    assert "1m mark" in told.out
+
+    def series(*words: str) -> list[tuple[str, str]]:
+        found = tidemark("data", "coverage", "--json", *words).document
+        return [(each["exchange"], each["kind"]) for each in found]
+
+    assert series() == [("binance", "trade"), ("okx", "mark"), ("okx", "trade")]
+    assert series("-e", "okx") == [("okx", "mark"), ("okx", "trade")]
+    assert series("--kind", "trade", "-i", "1m") == [("binance", "trade"), ("okx", "trade")]
+    assert series("-i", "1h") == []
+    of_one = ("data", "coverage", "-s", "OLD/USDT", "-e", "okx", "--json", "--kind")
+    assert tidemark(*of_one, "mark").document["counts"]["present"] == 3
+    assert tidemark(*of_one, "index").code == 2, "nothing of it is known anywhere"
+
+
 def test_what_was_found_in_a_file_is_told_in_lines(tidemark: Tidemark, tmp_path: Path) -> None:
     """A day and more of a market that fills: every third minute is flat without volume."""
     path = tmp_path / "fills.csv"
@@ -107,6 +130,10 @@ def test_funding_rates_come_in_and_go_out_as_they_were_stated(
         (["import", "{csv}", "-s", "A/B", "-i", "1m", "--format", "parquet"], "cannot be read as"),
         (["import", "{csv}", "-s", "A/B", "-i", "1m", "--kind", "nope"], "use one of trade, mark"),
         (["export", "a.csv", "-s", "A/B", "-i", "1m", "--kind", "nope"], "use one of trade, mark"),
+        (["coverage", "--kind", "nope"], "use one of trade, mark"),
+        (["coverage", "-i", "7m"], "'7m'"),
+        (["collect", "-s", "A/B", "--since", "2026-01-01", "--kind", "nope"], "trade, mark"),
+        (["verify", "-s", "A/B", "--kind", "nope"], "use one of trade, mark"),
         (["export", "a.doc", "-s", "A/B", "-i", "1m"], "say it with --format"),
     ],
 )

@@ -20,6 +20,8 @@ from app.core.market.quotes import MarketData, OrderBook
 from app.core.market.resampling import resample_rows
 from app.models import CollectionPlanRow, JobRow
 from app.services.collection import CollectionService
+from app.services.horizon import Horizons
+from app.services.quality import QualityService
 from tests.support.record import (
     START_MS,
     CountingIds,
@@ -82,6 +84,7 @@ class Venue:
         tamper: changes each answer on its way.
         before: called at each request, before it is answered.
         longer: the venue's own bars of longer intervals, by name.
+        latest: how many of the latest minutes it gives alone; None where it gives all.
         catalogues: the symbols that each request for the catalogue named; None for all.
     """
 
@@ -99,6 +102,7 @@ class Venue:
     longer: dict[str, list[KlineRow]] = field(default_factory=dict)
     funding: dict[int, FundingRate] = field(default_factory=dict)
     interest: dict[int, OpenInterest] = field(default_factory=dict)
+    latest: int | None = None
     has_points: bool = True
     list_funding: bool = True
 
@@ -160,6 +164,9 @@ class Venue:
         if self.failures:
             raise self.failures.pop(0)
         rows = [self.bars[opened] for opened in sorted(self.bars) if start <= opened < end]
+        if self.latest is not None and interval == "1m":
+            given = set(sorted(self.bars)[-self.latest :])
+            rows = [row for row in rows if row.open_ts in given]
         if interval in ("1h", "1d"):
             rows = resample_rows(rows, "1m", interval).bars
         rows = rows[:limit]
@@ -212,6 +219,12 @@ class Collecting:
             self.clock,
             grace_ms={"binance": 0},
         )
+
+    @property
+    def quality(self) -> QualityService:
+        """What is known of the stored bars, by the market's time."""
+        horizons = Horizons(self.units, self.market_clock, {"binance": 0})
+        return QualityService(self.units, horizons)
 
     def list_bars(self, minutes: Iterable[int]) -> None:
         """Give the venue these bars and move the market to the close of the last one."""

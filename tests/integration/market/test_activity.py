@@ -20,10 +20,11 @@ from app.core.market.klines import KlineRow
 from app.repositories.unit import Unit, Units
 from app.services import activity
 from app.services.activity import ActivityService
+from app.services.horizon import Horizons
 from app.services.quality import Quality, QualityService
 from tests.integration.market.collecting import SYMBOL, Collecting
 from tests.support.activity import activity_of_bars
-from tests.support.record import START_MS, ManualClock, record, units_over
+from tests.support.record import START_MS, ManualClock, ManualMarketClock, record, units_over
 
 T = START_MS
 M = MINUTE_MS
@@ -60,7 +61,8 @@ def hours(days: range, volume: int) -> list[KlineRow]:
 
 
 def quality(units: Units, symbol: str, interval: str) -> Quality:
-    return QualityService(units).quality("binance", symbol, interval, None, None)
+    horizons = Horizons(units, ManualMarketClock())
+    return QualityService(units, horizons).quality("binance", symbol, interval, None, None)
 
 
 @pytest.fixture

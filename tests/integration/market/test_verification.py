@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 
 from app.core.errors import InvalidInput
+from app.core.exchanges.errors import VenueRulesRefused
+from app.core.market.coverage import CoverageState
 from app.core.market.files.columns import KlineColumns
 from app.core.market.intervals import DAY_MS, HOUR_MS
 from app.core.market.klines import KlineRow
-from app.models import KlineDayRow
+from app.core.market.validation import as_text
+from app.models import KlineDayRow, KlineQuarantineRow
 from app.repositories.unit import Unit
 from app.services.collection.rolling import RollUps
 from app.services.collection.target import Target, target
+from app.services.invariants.market import check_market
 from tests.integration.market.collecting import SYMBOL, Collecting, M, bar
 from tests.support.record import START_MS, record
 
@@ -40,6 +44,13 @@ def figures(world: Collecting) -> list[KlineDayRow]:
         series = unit.klines.find_series("binance", SYMBOL, "1m")
         assert series is not None
         return list(unit.days.of_series(series.id, 0, 2**60))
+
+
+def quarantined(world: Collecting) -> list[KlineQuarantineRow]:
+    with world.units.read() as unit:
+        series = unit.klines.find_series("binance", SYMBOL, "1m")
+        assert series is not None
+        return list(unit.klines.quarantined(series.id))
 
 
 def verify(world: Collecting, days: int = 1) -> list[KlineDayRow]:
@@ -161,7 +172,8 @@ def test_minutes_at_fault_are_asked_for_once_more_and_their_hour_is_right_then(
     # Revised by the old answer, and back again by the next one.
     assert (day.differed, day.missed, day.compared) == (4, 0, MINUTES)
     hour = START_MS + 33 * HOUR_MS
-    assert [asked[1:3] for asked in world.venue.asked[2:]] == [(hour, hour + HOUR_MS)]
+    around = (hour - M, hour + HOUR_MS + M)
+    assert [asked[1:3] for asked in world.venue.asked[2:]] == [around]
     assert {row.open_ts: row for row in world.stored()}[START_MS + 2_000 * M] == bar(2_000)
 
 
@@ -204,10 +216,143 @@ def test_yesterday_is_verified_once_by_itself(world: Collecting) -> None:
         "compared": MINUTES,
         "differed": 0,
         "missed": 0,
+        "surplus": 0,
         "derived_compared": 25,
         "derived_differed": 0,
     }
     assert world.service.verify_yesterday() == 0
+
+
+def test_a_stored_bar_that_the_venue_has_not_is_taken_away_and_kept_as_it_was(
+    world: Collecting,
+) -> None:
+    """It was restated as no bar at all: twice asked, the venue gives those around it alone."""
+    gone = [START_MS + minute * M for minute in (1_500, 1_501, 2_000)]
+    for ts in gone:
+        del world.venue.bars[ts]
+    (day,) = verify(world)
+    assert (day.compared, day.surplus, day.differed, day.missed) == (MINUTES - 3, 3, 0, 0)
+    assert (day.present, day.pending) == (MINUTES - 3, 3)
+    assert world.stored() == world.everything()
+    found = quarantined(world)
+    assert sorted(row.open_ts or 0 for row in found) == gone
+    assert {(row.reason, row.source) for row in found} == {
+        ("the venue has no such bar", "verify:binance")
+    }
+    assert [as_text(bar(1_500))] == [row.row for row in found if row.open_ts == gone[0]]
+    (alarm,) = world.events.on("risk.alert.warning")
+    assert (alarm["kind"], alarm["bars"], alarm["first"]) == ("surplus-bars", 3, gone[0])
+    # From here on they are gaps like any other: proven after an hour, or healed.
+    world.venue.bars[gone[2]] = bar(2_000)
+    for _ in range(3):
+        world.clock.advance(31 * M)
+        for job in world.service.start(world.service.plans.page(1).rows[0].id):
+            world.finish(job.id)
+    assert world.told() == [
+        (0, 1_500, CoverageState.PRESENT),
+        (1_500, 1_502, CoverageState.EXCHANGE_SIDE),
+        (1_502, 2 * MINUTES + 60, CoverageState.PRESENT),
+    ]
+    with world.units.read() as unit:
+        assert check_market(unit, world.market_clock.now_ms) == []
+
+
+def test_a_bar_that_one_answer_forgot_stays(world: Collecting) -> None:
+    missing = START_MS + 2_000 * M
+    answers = iter([True])
+
+    def forgetful(rows: list[KlineRow]) -> list[KlineRow]:
+        if any(row.open_ts == missing for row in rows) and next(answers, False):
+            return [row for row in rows if row.open_ts != missing]
+        return rows
+
+    world.venue.tamper = forgetful
+    (day,) = verify(world)
+    assert (day.surplus, day.present) == (0, MINUTES)
+    assert (len(world.stored()), quarantined(world)) == (2 * MINUTES + 60, [])
+
+
+def test_bars_beyond_those_that_a_venue_gives_are_not_taken_away(world: Collecting) -> None:
+    """It gives the latest 700 minutes alone: what is older it may have had."""
+    world.venue.latest = 700
+    (day,) = verify(world)
+    assert (day.compared, day.surplus, day.present) == (640, 0, MINUTES)
+    assert len(world.stored()) == 2 * MINUTES + 60
+
+
+def test_where_a_venue_lacks_most_of_the_stored_bars_a_person_decides(world: Collecting) -> None:
+    """Nine of ten minutes are missing: the answer is short, or the bars are another market's."""
+    for minute in range(MINUTES, 2 * MINUTES):
+        if minute % 10:
+            del world.venue.bars[START_MS + minute * M]
+    (day,) = verify(world)
+    assert day.surplus > 1_000
+    assert (day.present, len(world.stored()), quarantined(world)) == (MINUTES, 2 * MINUTES + 60, [])
+    alarms = world.events.on("risk.alert.warning")
+    assert {alarm["kind"] for alarm in alarms} == {"surplus-bars"}
+    assert "none was taken away" in alarms[0]["text"]
+
+
+def test_a_day_is_asked_for_with_the_bars_around_it_and_keeps_none_that_no_plan_wants(
+    database_url: str,
+) -> None:
+    with record(database_url, local_infile=True) as engine:
+        world = Collecting(engine, range(3 * MINUTES + 60))
+        world.finish(world.service.start(world.plan(since_ms=START_MS + DAY_MS).id)[0].id)
+        verify(world, days=2)
+        assert world.stored()[0].open_ts == START_MS + DAY_MS
+
+
+def test_days_without_workers_are_verified_once_they_are_back(database_url: str) -> None:
+    """The first day was verified; then nothing ran for five days, and all is collected now."""
+    with record(database_url, local_infile=True) as engine:
+        world = Collecting(engine, range(MINUTES + 60))
+        plan = world.plan()
+        world.finish(world.service.start(plan.id)[0].id)
+        assert world.service.verify_yesterday() == 1
+        world.service.run_verification(world.live_job("verification").id)
+        world.list_bars(range(MINUTES + 60, 6 * MINUTES + 60))
+        world.finish(world.service.start(plan.id)[0].id)
+        world.venue.bars[START_MS + 2_000 * M] = bar(2_000, close=150)
+        assert world.service.verify_yesterday() == 1
+        job = world.live_job("verification")
+        assert (job.params["first_day"], job.params["days"]) == (START_MS + DAY_MS, 5)
+        while world.service.run_verification(job.id) == "queued":
+            pass
+        assert [day.differed for day in figures(world)] == [0, 1, 0, 0, 0, 0]
+        assert world.service.verify_yesterday() == 0
+
+
+def test_at_most_thirty_days_are_owed_and_one_that_is_refused_keeps_no_later_one_from_it(
+    database_url: str,
+) -> None:
+    with record(database_url, local_infile=True) as engine:
+        world = Collecting(engine, range(MINUTES + 60))
+        plan = world.plan()
+        world.finish(world.service.start(plan.id)[0].id)
+        world.service.verify_yesterday()
+        world.service.run_verification(world.live_job("verification").id)
+        world.market_clock.now += 99 * DAY_MS
+        assert world.service.verify_yesterday() == 1
+        job = world.live_job("verification")
+        last = START_MS + 99 * DAY_MS
+        assert (job.params["first_day"], job.params["days"]) == (last - 29 * DAY_MS, 30)
+        world.venue.failures = [VenueRulesRefused("binance", "refused")] * 9
+        assert world.service.run_verification(job.id) == "failed"
+        world.venue.failures = []
+        # Days are taken from the latest one on.
+        assert world.service.verify_yesterday() == 1
+        again = world.live_job("verification")
+        world.venue.before = lambda: world.clock.advance(50_000)
+        world.service.run_verification(again.id)
+        assert [day.day_ts for day in figures(world)][-1] == last
+
+
+def test_a_series_of_trades_and_one_of_the_mark_price_are_both_verified(world: Collecting) -> None:
+    plan = world.plan(name="marks", kind="mark")
+    for job in world.service.start(plan.id):
+        world.finish(job.id)
+    assert world.service.verify_yesterday() == 2
 
 
 def test_what_cannot_be_verified_is_refused(world: Collecting) -> None:

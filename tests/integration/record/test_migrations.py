@@ -60,6 +60,7 @@ COUNTS = {
     "runs",
     "seq",
     "series_id",
+    "surplus",
     "sync_failures",
     "tail",
     "version",

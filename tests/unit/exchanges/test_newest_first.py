@@ -71,6 +71,24 @@ class Venue(NewestFirstMarket):
         return symbol
 
 
+class Hollow(Venue):
+    """A venue that has longer bars of minutes which it does not give.
+
+    Args:
+        given: the minutes that it gives.
+    """
+
+    def __init__(self, minutes: Sequence[int], given: set[int]) -> None:
+        super().__init__(minutes)
+        self.given = given
+
+    def window(self, series: Series, start: int, end: int) -> list[Bar]:
+        bars = super().window(series, start, end)
+        if series.interval.name != "1m":
+            return bars
+        return [bar for bar in bars if bar.row.open_ts in self.given]
+
+
 def opens(venue: Venue, start: int, end: int, limit: int) -> list[int]:
     return [row.open_ts for row in venue.klines("BTC/USDT", "1m", start, end, limit)]
 
@@ -114,6 +132,22 @@ def test_bars_that_the_venue_threw_away_are_searched_for_by_halves() -> None:
     found = opens(venue, T, T + 300 * DAY_MS, PAGE)
     assert found[0] == kept_from
     assert venue.asked < 40
+
+
+def test_from_a_bar_on_the_next_one_comes_however_far_away_it_is() -> None:
+    """Both sides of a gap in one answer: four months of minutes lie between them."""
+    venue = Venue([T, T + 120 * DAY_MS, T + 121 * DAY_MS])
+    found = opens(venue, T, T + 120 * DAY_MS + MINUTE_MS, PAGE)
+    assert found == [T, T + 120 * DAY_MS]
+    assert venue.asked <= 10
+
+
+def test_after_a_bar_that_the_venue_has_none_is_searched_for_by_halves() -> None:
+    """It has hours without their minutes, and one minute among these, which a half would miss."""
+    alone = T + 10 * DAY_MS
+    venue = Hollow([T, *(T + n * HOUR_MS for n in range(5, 480)), alone], {T, alone})
+    found = opens(venue, T, T + 20 * DAY_MS, PAGE)
+    assert found == [T, alone]
 
 
 @given(

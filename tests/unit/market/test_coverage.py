@@ -13,6 +13,9 @@ from app.core.market.coverage import (
     CoverageState,
     Span,
     account,
+    asked_in_vain,
+    before_listing,
+    can_be_asked_for,
     count_bars,
     gaps,
     lay,
@@ -29,6 +32,7 @@ M = MINUTE_MS
 ONE_MINUTE = interval("1m")
 PRESENT, PENDING = CoverageState.PRESENT, CoverageState.PENDING
 EXCHANGE_SIDE = CoverageState.EXCHANGE_SIDE
+BEFORE_LISTING = CoverageState.BEFORE_LISTING
 NOW = 1_772_323_200_000
 
 PROOFS = st.sampled_from([{}, {"first": NOW, "last": NOW, "looks": 1}])
@@ -110,9 +114,17 @@ def test_an_empty_range_has_nothing_to_account_for(minute: int) -> None:
 
 
 @given(LAYERS)
-def test_what_is_missing_is_exactly_what_is_pending_and_due(layers: list[Span]) -> None:
+def test_what_is_missing_is_what_is_pending_and_due_and_a_listing_after_a_bar(
+    layers: list[Span],
+) -> None:
     spans = lay([], *layers)
-    settled = {minute for minute, (state, _) in told(spans).items() if state is not PENDING}
+    known = {minute: state for minute, (state, _) in told(spans).items()}
+    oldest = min((minute for minute, state in known.items() if state is PRESENT), default=99)
+    settled = {
+        minute
+        for minute, state in known.items()
+        if state is not PENDING and not (state is BEFORE_LISTING and minute > oldest)
+    }
     asked = {
         minute
         for start, end in missing(spans, 0, 45 * M, NOW)
@@ -205,3 +217,47 @@ def test_gaps_of_one_state_that_touch_are_one_gap() -> None:
 def test_an_empty_span_is_refused() -> None:
     with pytest.raises(ValueError, match="empty"):
         Span(M, M, PRESENT)
+
+
+def test_what_was_asked_for_in_vain_is_never_proven_however_often() -> None:
+    spans: list[Span] = []
+    for hours in range(50):
+        spans = lay(spans, *asked_in_vain(spans, 0, M, NOW + hours * HOUR_MS))
+    (gap,) = spans
+    assert (gap.state, gap.proof["asked"]) == (PENDING, 50)
+    # It is asked for once a day by then, and the looks that prove it begin with the first of them.
+    assert missing(spans, 0, M, NOW + 50 * HOUR_MS) == []
+    for hours in (80, 81, 82):
+        spans = lay(spans, *observed_absent(spans, 0, M, NOW + hours * HOUR_MS))
+    assert (spans[0].state, spans[0].proof["looks"]) == (EXCHANGE_SIDE, 3)
+
+
+def test_a_neighbour_that_is_older_than_a_listing_opens_it_and_its_looks_do_not_count() -> None:
+    spans: list[Span] = []
+    for days in range(3):
+        spans = lay(spans, *before_listing(spans, 0, 9 * M, 9 * M, NOW + days * 24 * HOUR_MS))
+    assert (spans[0].state, spans[0].proof["looks"]) == (BEFORE_LISTING, 3)
+    spans = lay(spans, *observed_absent(spans, 5 * M, 9 * M, NOW + 72 * HOUR_MS))
+    assert [span.state for span in spans] == [BEFORE_LISTING, PENDING]
+    assert spans[1].proof["looks"] == 1
+
+
+def test_a_first_bar_that_lies_later_than_it_did_opens_what_was_before_it() -> None:
+    spans = before_listing([], 0, 9 * M, 9 * M, NOW)
+    spans = lay(spans, *before_listing(spans, 0, 9 * M, 20 * M, NOW + 24 * HOUR_MS))
+    assert (spans[0].state, spans[0].proof["asked"]) == (PENDING, 1)
+
+
+def test_a_listing_that_an_earlier_release_noted_is_looked_at_again() -> None:
+    old = Span(0, 9 * M, BEFORE_LISTING, {"earliest": 9 * M, "seen_at": NOW})
+    assert missing([old], 0, 9 * M, NOW + 23 * HOUR_MS) == []
+    assert missing([old], 0, 9 * M, NOW + 24 * HOUR_MS) == [(0, 9 * M)]
+    (found,) = before_listing([old], 0, 9 * M, 9 * M, NOW + 24 * HOUR_MS)
+    assert (found.proof["first"], found.proof["looks"]) == (NOW, 2)
+
+
+def test_one_who_heals_may_ask_for_all_that_is_open_to_doubt() -> None:
+    spans = [Span(0, M, BEFORE_LISTING), Span(M, 2 * M, PRESENT), Span(2 * M, 3 * M, EXCHANGE_SIDE)]
+    assert can_be_asked_for(spans, 0, 3 * M)
+    assert not can_be_asked_for(spans, M, 3 * M)
+    assert can_be_asked_for(spans, M, 4 * M)

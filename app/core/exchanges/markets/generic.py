@@ -13,7 +13,6 @@ from app.core.errors import InvalidInput, UnknownName
 from app.core.exchanges.decoding import Reader
 from app.core.exchanges.errors import VenueRulesRefused
 from app.core.exchanges.markets.generic_rows import (
-    LATEST_BARS,
     amount,
     features_of,
     instrument,
@@ -103,7 +102,7 @@ class GenericMarket(NewestFirstMarket):
         Where the exchange gives the latest bars alone, it is not asked for older ones.
         """
         self._check_klines(interval, kind)
-        kept = LATEST_BARS.get(self.exchange)
+        kept = self.features.latest_bars
         if kept is not None:
             length = INTERVALS[interval].length_ms
             start = max(start, self._session.clock.now_ms() - kept * length)

@@ -37,6 +37,7 @@ def features_of(client: Any) -> MarketFeatures:
         else frozenset(),
         page=max(page, DEFAULT_PAGE),
         has_funding=funding,
+        latest_bars=LATEST_BARS.get(client.id),
         lacks=tuple(_lacks(client.id, has, bars, funding)),
     )
 

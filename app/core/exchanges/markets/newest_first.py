@@ -9,7 +9,7 @@ found by way of longer ones: its month, then its day, then its hour.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple, Protocol, TypeVar
 
@@ -131,36 +131,55 @@ class NewestFirstMarket(VenueMarket):
         return found[:limit]
 
     def _bars(self, series: Series, start: int, end: int, limit: int) -> list[Bar]:
-        """Bars from the first one at or after ``start``, a grid time, on."""
+        """Bars from the first one at or after ``start``, a grid time, on.
+
+        The venue has none between two of them. A bar alone does not end the answer: whoever asks
+        from a bar on that they have wants the next one, however far away it is.
+        """
         found: list[Bar] = []
         pages = climbs = 0
         while start < end and len(found) < limit:
             page = self.page_of(series, start)
             stop = min(end, after(series.interval, start, page))
-            found += self.window(series, start, stop)
+            bars = self.window(series, start, stop)
+            found += bars
             pages += page
-            if found and pages >= limit:
+            if len(found) > 1 and pages >= limit:
                 break  # some bars of these windows were missing
-            if found:
+            if bars or len(found) > 1:
                 start = stop
             elif climbs < _CLIMBS:
                 start, climbs = self._next_bar(series, stop, end), climbs + 1
+            elif found:
+                # It has older bars, so that there is no first one to be searched for.
+                start, climbs = stop, 0
             else:
                 start, climbs = self._bisected(series, stop, end), 0
         return found
 
-    def _next_bar(self, series: Series, start: int, end: int) -> int:
+    def _next_bar(
+        self, series: Series, start: int, end: int, ladder: Sequence[str] = _LADDER
+    ) -> int:
         """A time at or before the first bar from ``start`` on, at most 60 bars before it.
 
         ``end`` or later where there is none.
         """
-        for name in _LADDER:
+        for step, name in enumerate(ladder):
             if name not in self.features.intervals:
                 continue
-            if INTERVALS[name].length_ms <= series.interval.length_ms or start >= end:
+            length = INTERVALS[name]
+            if length.length_ms <= series.interval.length_ms:
                 break
-            longer = series._replace(interval=INTERVALS[name])
-            start = max(start, self._first_open(longer, start, end))
+            longer = series._replace(interval=length)
+            # The longer bar that holds ``start`` may be one of bars before it.
+            while start < end:
+                opened = self._first_open(longer, start, end)
+                stop = min(end, length.next(opened))
+                found = self._next_bar(series, max(start, opened), stop, ladder[step + 1 :])
+                if found < stop:
+                    return found
+                start = max(start, stop)
+            return end
         return series.interval.ceil(start)
 
     def _first_open(self, series: Series, start: int, end: int) -> int:

@@ -75,9 +75,13 @@ def klines(unit: Unit) -> None:
     assert unit.klines.replace(series.id, 0, 10**9, fewer, now_ms=NOW) == 1
     assert unit.klines.replace(series.id, 0, 10**9, columns, now_ms=NOW) == 1
     assert len(unit.klines.revisions(series.id)) == 1
+    unit.klines.withdraw(series.id, bars[2:], "no such bar", source="test", now_ms=NOW)
+    (withdrawn,) = unit.klines.quarantined(series.id)
+    assert (withdrawn.open_ts, withdrawn.reason) == (180_000, "no such bar")
+    assert unit.klines.store(series.id, bars, covered=True, **how).inserted == 1
     bad = BadKline(240_000, [240_000, "NaN"], "not finite")
     assert unit.klines.quarantine(series.id, [bad], "test", NOW) == 1
-    assert len(unit.klines.quarantined(series.id)) == 1
+    assert len(unit.klines.quarantined(series.id)) == 2
 
 
 def rolls(unit: Unit) -> None:
@@ -99,7 +103,8 @@ def days(unit: Unit) -> None:
     (kept,) = unit.days.of_series(1, NOW, NOW + 1)
     assert kept.differed == 2
     assert [kept] == unit.days.between(NOW, NOW + 1)
-    assert unit.days.verified(NOW) == {1}
+    assert unit.days.verified(NOW, NOW + 1) == {1: {NOW}}
+    assert (unit.days.first(1), unit.days.first(2)) == (NOW, None)
 
 
 def activity(unit: Unit) -> None:
@@ -148,7 +153,7 @@ def coverage(unit: Unit) -> None:
     unit.coverage.save(1, [], found)
     assert unit.coverage.spans(1) == unit.coverage.spans(1, 0, 60_000) == found
     unit.coverage.save(1, found, [Span(0, 120_000, CoverageState.PRESENT)])
-    assert [span.end for span in unit.coverage.spans(1)] == [120_000]
+    assert [span.end for span in unit.coverage.spans(1, limit=1)] == [120_000]
 
 
 def outlines(unit: Unit) -> None:
