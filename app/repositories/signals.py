@@ -31,10 +31,9 @@ class SignalRepository(KeyedRepository[SignalRow]):
     key = SignalRow.id
     noun = "signal"
 
-    def add(self, row: SignalRow) -> SignalRow:
-        """Insert a signal, which this unit does not change any more."""
+    def write(self, row: SignalRow) -> None:
+        """Insert a signal at once; this unit does not change it any more."""
         append(self._session, [row])
-        return row
 
     def with_account(self, signal_id: str) -> tuple[SignalRow, StrategyInstanceRow, AccountRow]:
         """A signal, its instance, and the account that this trades on.

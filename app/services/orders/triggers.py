@@ -221,8 +221,7 @@ def fire(unit: Unit, ids: Ids, trigger_id: str, price: MarketData) -> bool:
         status="new",
         created_at=unit.now_ms,
     )
-    unit.signals.add(signal)
-    unit.flush()
+    unit.signals.write(signal)
     won = unit.triggers.fire(
         row.id, price=there, market_ts=price.timestamp, signal_id=signal.id, now_ms=unit.now_ms
     )

@@ -297,7 +297,7 @@ class Evaluator:
             status="new",
             created_at=unit.now_ms,
         )
-        unit.signals.add(record)
+        unit.signals.write(record)
         unit.enqueue("orders.accept_signal", record.id)
         tell_signal(unit, record, row.name)
 

@@ -135,7 +135,13 @@ def test_killed_between_store_and_commit_nothing_is_half_there(
 ) -> None:
     world.list_bars(range(1_500))
     job_id = start(world)
-    monkeypatch.setattr(Unit, "outgoing", lambda _: (_ for _ in ()).throw(Killed()))
+    close = Unit.close
+
+    def killed(unit: Unit) -> None:
+        close(unit)
+        raise Killed
+
+    monkeypatch.setattr(Unit, "close", killed)
     with pytest.raises(Killed):
         world.service.run_job(job_id)
     monkeypatch.undo()

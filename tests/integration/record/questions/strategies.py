@@ -56,6 +56,7 @@ def instances(unit: Unit) -> None:
     assert unit.instances.of_account(ID) == [made]
     assert unit.instances.builtin(ID, "strategy") is made
     assert unit.instances.with_account(ID) == (made, unit.accounts.get(ID))
+    assert unit.instances.may_trade(ID)
     news: dict[str, Any] = {"run_id": None, "state": {}, "now_ms": NOW}
     assert unit.instances.advance(ID, seen=None, cursor_ts=1, **news)
     assert unit.instances.advance(ID, seen=1, cursor_ts=2, **news)
@@ -72,3 +73,6 @@ def signals(unit: Unit) -> None:
     assert unit.signals.waiting_of(ID) == 1
     assert unit.signals.latest_bars(ID, 2) == [found.bar_ts]
     assert unit.signals.earlier_legs(found) == []
+    assert unit.signals.with_account(ID)[0] is found
+    unit.signals.write(row(SignalRow, id=ID[:-1] + "2", symbol=SYMBOL, leg=2, status="done"))
+    assert unit.signals.get(ID[:-1] + "2").leg == 2

@@ -41,6 +41,8 @@ def risk(unit: Unit) -> None:
     assert len(unit.risk.halts_in_force()) == 1
     unit.risk.add_instrument_lock(row(InstrumentLockRow, symbol=SYMBOL))
     assert unit.risk.locks_in_force(ID) == unit.risk.locks_in_force(ID, SYMBOL) != []
+    halts, locks = unit.risk.stops(ID, SYMBOL)
+    assert (len(halts), len(locks)) == (1, 1)
 
 
 def orders(unit: Unit) -> None:
