@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,6 +59,10 @@ def import_files(
         bool,
         typer.Option("--despite-shift", help="Keep bars that are stored whole hours away."),
     ] = False,
+    whole: Annotated[
+        bool,
+        typer.Option("--whole", help="A last line without a line end is not cut: take it."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Store bars and funding of files: Binance's archive, freqtrade, CSV, Parquet, feather."""
@@ -83,6 +88,7 @@ def import_files(
         trades,
         funding,
         despite_shift,
+        whole,
     )
     with session() as here:
         job = here.container.importing.start(order)
@@ -161,15 +167,26 @@ def _show(out: Console, result: dict[str, Any]) -> None:
             out.print(f"{each['symbol']} is not in the catalogue of {each['exchange']}.")
     for each in result["funding"]:
         _show_funding(out, each)
-    for shift in result["shifts"]:
-        hours = shift["shift_ms"] // 3_600_000
-        out.print(f"{shift['file']} is shifted by {hours:+d} h against what is stored: not kept.")
-    for name in result["absent"]:
-        out.print(f"The archive has no {name}.")
-    for name, reason in result["skipped"]:
-        out.print(f"{name} was left out: {reason}.")
+    for note in _notes(result):
+        out.print(note, markup=False)
     speed = f", {result['rows_per_s']:,} a second" if result["rows_per_s"] else ""
     out.print(f"{result['rows']:,} rows{speed}.")
+
+
+def _notes(result: dict[str, Any]) -> Iterator[str]:
+    """What of the files was not stored, and why."""
+    for shift in result["shifts"]:
+        hours = shift["shift_ms"] // 3_600_000
+        yield f"{shift['file']} is shifted by {hours:+d} h against what is stored: not kept."
+    for cut in result["unended"]:
+        yield (
+            f"{cut['file']}: line {cut['line']}, its last, has no line end and may be cut: it was "
+            f"not stored. If the file is whole, import it again with --whole: {cut['text']}"
+        )
+    for name in result["absent"]:
+        yield f"The archive has no {name}."
+    for name, reason in result["skipped"]:
+        yield f"{name} was left out: {reason}."
 
 
 def _show_funding(out: Console, found: dict[str, Any]) -> None:
