@@ -72,10 +72,12 @@ def klines(unit: Unit) -> None:
     fewer = columns.slice(0, 2)
     assert unit.klines.replace(series.id, 0, 10**9, fewer, now_ms=NOW) == 1
     assert unit.klines.replace(series.id, 0, 10**9, columns, now_ms=NOW) == 1
-    assert len(unit.klines.revisions(series.id)) == 1
+    (revision,) = unit.klines.revisions(series.id)
+    assert unit.klines.revisions(series.id, before=revision.id) == []
     bad = BadKline(240_000, [240_000, "NaN"], "not finite")
     assert unit.klines.quarantine(series.id, [bad], "test", NOW) == 1
-    assert len(unit.klines.quarantined(series.id)) == 1
+    (refused,) = unit.klines.quarantined(series.id)
+    assert unit.klines.quarantined(series.id, before=refused.id) == []
 
 
 def rolls(unit: Unit) -> None:
