@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from app.cli.arguments import End, Exchange, Interval, Start, Symbol, time_of
+from app.cli.arguments import End, Exchange, Interval, Start, Symbol, range_of
 from app.cli.output import Json, emit, facts, table
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ _Offset = Annotated[
 _Format = Annotated[
     str, typer.Option("--format", help="csv, json, feather or parquet; else by the name.")
 ]
+
+# What is wrong with a file, as a job keeps it: as bad an input where its turn comes late.
+_BAD_FILES: Final = frozenset({"invalid-input", "shifted"})
 
 
 def register(app: typer.Typer) -> None:
@@ -72,6 +75,7 @@ def import_files(
     from app.core.market.files.times import utc_offset as offset_of
     from app.services.importing import ImportOrder
 
+    first, stop = range_of(start, end)
     order = ImportOrder(
         source if "://" in source else str(Path(source).resolve()),
         exchange,
@@ -82,8 +86,8 @@ def import_files(
         columns_of(columns),
         time_unit,
         offset_of(utc_offset) if utc_offset else None,
-        time_of("--start", start),
-        time_of("--end", end),
+        first,
+        stop,
         complete,
         trades,
         funding,
@@ -97,7 +101,7 @@ def import_files(
     if done.result is not None:
         # What came in before a failure is in the record: the account is told all the same.
         emit(as_json, result, lambda out: _show(out, result))
-    require_success([done])
+    require_success([done], bad_input=_BAD_FILES)
 
 
 def export_file(
@@ -117,6 +121,7 @@ def export_file(
     from app.cli.session import session
     from app.schemas.times import rfc3339
 
+    first, stop = range_of(start, end)
     with session() as here:
         found = here.container.exporting.export(
             path.absolute(),
@@ -124,8 +129,8 @@ def export_file(
             symbol,
             interval,
             kind=kind,
-            start=time_of("--start", start),
-            end=time_of("--end", end),
+            start=first,
+            end=stop,
             format_=format_,
         )
     document = asdict(found)
@@ -175,6 +180,8 @@ def _show(out: Console, result: dict[str, Any]) -> None:
 
 def _notes(result: dict[str, Any]) -> Iterator[str]:
     """What of the files was not stored, and why."""
+    if outside := sum(each["outside"] for each in result["series"]):
+        yield f"{outside:,} rows lie outside of --start and --end: not stored."
     for shift in result["shifts"]:
         hours = shift["shift_ms"] // 3_600_000
         yield f"{shift['file']} is shifted by {hours:+d} h against what is stored: not kept."
@@ -190,9 +197,10 @@ def _notes(result: dict[str, Any]) -> Iterator[str]:
 
 
 def _show_funding(out: Console, found: dict[str, Any]) -> None:
+    pause = "" if found["hours_apart"] is None else f"every {found['hours_apart']} h, "
     out.print(
         f"{found['symbol']} funding: {found['new']:,} new, {found['unchanged']:,} stored already, "
-        f"{found['revised']:,} revised, every {found['hours_apart']} h, {found['gaps']['bars']:,} "
+        f"{found['revised']:,} revised, {pause}{found['gaps']['bars']:,} "
         f"missing in between, {found['off_hour']:,} of them stamped behind the full hour."
     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from app.cli.arguments import End, Exchange, Start, Symbol, time_of
+from app.cli.arguments import End, Exchange, Start, Symbol, range_of
 from app.cli.output import Json
 
 if TYPE_CHECKING:
@@ -37,10 +37,9 @@ def funding(
 
     from app.cli.session import session
 
+    first, stop = range_of(start, end)
     with session() as here:
-        rates = list(
-            _rates(here, exchange, symbol, time_of("--start", start), time_of("--end", end))
-        )
+        rates = list(_rates(here, exchange, symbol, first, stop))
     if as_json:
         data = [rate.model_dump(mode="json") for rate in rates]
         document = {"exchange": exchange, "symbol": symbol, "data": data}
@@ -84,8 +83,9 @@ def points(
     from app.services.sources.catalogue import namespace
 
     names = (origin if venue else namespace(origin), symbol, kind or origin, interval)
+    first, stop = range_of(start, end)
     with session() as here:
-        found = list(_points(here, names, time_of("--start", start), time_of("--end", end)))
+        found = list(_points(here, names, first, stop))
     if not as_json:
         sys.stdout.write(points_csv(found))
         return

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.arguments import End, Exchange, Interval, Start, Symbol, time_of
+from app.cli.arguments import End, Exchange, Interval, Start, Symbol, range_of
 from app.cli.output import Json, emit, facts, table
 from app.cli.plans import plan_of
 
@@ -91,8 +91,8 @@ def quality(
     from app.schemas.quality import Quality
     from app.services.quality import QualityService
 
+    first, stop = range_of(start, end)
     with session() as here:
-        first, stop = time_of("--start", start), time_of("--end", end)
         recent = (_MONTH_DAYS + 1) * DAY_MS
         service = QualityService(here.container.units)
         series = (exchange, symbol, interval)

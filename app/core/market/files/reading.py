@@ -215,7 +215,7 @@ def _counts(name: str, column: pa.Array | None, count: int) -> pa.Array:
     try:
         return pc.cast(column, pa.int64())
     except pa.ArrowInvalid as error:
-        reason = str(error).splitlines()[0][:120]
+        reason = str(error).splitlines()[0]
         raise InvalidInput(f"{name} has a trade count that is no whole number: {reason}") from None
 
 
