@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Final
 
 import numpy as np
 
 from app.core.errors import InvalidInput
 from app.core.market.intervals import Interval
-from simulator.bars import Bar, Bars
+from simulator.bars import Bar, Bars, no_bars
 from simulator.tape import Tape
+
+# 2200-01-01T00:00Z: what is later is a unit mixed up, and no calendar goes much further.
+_LATEST_MS: Final = 7_258_118_400_000
 
 
 class EditedTape:
@@ -34,8 +38,10 @@ class EditedTape:
         """Take out the finest bars that open in [start, end).
 
         Raises:
-            InvalidInput: the range is empty.
+            InvalidInput: the range is empty, or does not lie between 1970 and 2200.
         """
+        if start < 0 or end > _LATEST_MS:
+            raise InvalidInput(f"from {start} to {end} is no range of times from 1970 to 2200, ms")
         if self.finest.ceil(start) >= self.finest.ceil(end):
             raise InvalidInput(f"from {start} to {end} no bar opens; give a longer range")
         self._holes.append((self.finest.ceil(start), self.finest.ceil(end)))
@@ -63,8 +69,14 @@ class EditedTape:
         first, stop = wanted.ceil(start), wanted.ceil(end)
         if wanted.length_ms < self.finest.length_ms or not self._touches(first, stop):
             return self._tape.between(wanted, start, end)
-        bars = self._with_edits(self._tape.between(self.finest, first, stop))
-        return bars if wanted is self.finest else bars.aggregated(wanted)
+        parts = []
+        at = first
+        for begun, over in self._edited(wanted, first, stop):
+            parts.append(self._tape.between(wanted, at, begun))
+            parts.append(self._made(wanted, begun, over))
+            at = over
+        parts.append(self._tape.between(wanted, at, stop))
+        return _joined(parts)
 
     def prepare(self, wanted: Interval, start: int, end: int) -> Iterator[None]:
         """See ``Tape.prepare``."""
@@ -86,6 +98,14 @@ class EditedTape:
             opened = self._tape.last_before(start - 1)
         return opened
 
+    def shown_from(self, ts: int) -> int:
+        """See ``Tape.shown_from``."""
+        shown = self._tape.shown_from(ts)
+        while self._is_out(shown):
+            over = max(over for begun, over in self._holes if begun <= shown < over)
+            shown = self._tape.shown_from(over)
+        return shown
+
     def _is_out(self, ts: int) -> bool:
         return any(start <= ts < end for start, end in self._holes)
 
@@ -94,11 +114,40 @@ class EditedTape:
             start <= opened < end for opened in self._volumes
         )
 
-    def _with_edits(self, bars: Bars) -> Bars:
-        kept = np.ones(len(bars), dtype=np.bool_)
-        for start, end in self._holes:
-            kept &= (bars.open_ts < start) | (bars.open_ts >= end)
-        columns = [np.array(column) for column in bars.where(kept).columns()]
+    def _edited(self, wanted: Interval, start: int, end: int) -> list[tuple[int, int]]:
+        """Ranges of whole bars in [start, end) of which something was edited, ascending, apart."""
+        touched = [*self._holes, *((opened, opened + 1) for opened in self._volumes)]
+        found: list[tuple[int, int]] = []
+        for begun, over in sorted(touched):
+            if begun >= end or over <= start:
+                continue
+            first, stop = wanted.floor(max(begun, start)), wanted.ceil(min(over, end))
+            if found and first <= found[-1][1]:
+                found[-1] = (found[-1][0], max(stop, found[-1][1]))
+            else:
+                found.append((first, stop))
+        return found
+
+    def _made(self, wanted: Interval, start: int, end: int) -> Bars:
+        """Bars of what is left in [start, end); what was taken out is not even looked at."""
+        parts = []
+        at = start
+        for begun, over in sorted(self._holes):
+            if begun < end and over > at:
+                parts.append(self._tape.between(self.finest, at, max(at, begun)))
+                at = min(over, end)
+        parts.append(self._tape.between(self.finest, at, end))
+        bars = self._revised(_joined(parts))
+        return bars if wanted is self.finest or not len(bars) else bars.aggregated(wanted)
+
+    def _revised(self, bars: Bars) -> Bars:
+        columns = [np.array(column) for column in bars.columns()]
         for opened, volume in self._volumes.items():
             columns[5][columns[0] == opened] = volume
         return bars.with_columns(columns)
+
+
+def _joined(parts: list[Bars]) -> Bars:
+    """Parts that follow each other; an empty one says nothing of units."""
+    filled = [part for part in parts if len(part)]
+    return filled[0].joined(*filled[1:]) if filled else no_bars()

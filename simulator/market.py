@@ -149,12 +149,14 @@ class Market:
                 reach *= 2  # a gap of the tape, or quiet bars, took part of the range
                 begin -= reach
         begin = max(start, self.tape.first_ts - _longest(interval))
+        begin = max(begin, interval.floor(self.tape.shown_from(begin)))
         far = interval.floor(begin) + (limit + 1) * _longest(interval)
         while True:
             bars = self._until(interval, begin, min(stop, far), now, limit, newest=False)
             if len(bars) == limit or far >= stop:
                 return bars
-            far += limit * _longest(interval)  # a gap of the tape took part of the range
+            # A gap of the tape took part of the range.
+            far = max(far, self.tape.shown_from(far)) + limit * _longest(interval)
 
     def prepare_klines(
         self, interval: Interval, start: int | None, end: int | None, limit: int, now: int

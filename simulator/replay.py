@@ -84,6 +84,13 @@ class ReplayTape:
         index = int(np.searchsorted(self.bars.open_ts, ts, side="right")) - 1
         return int(self.bars.open_ts[index]) if index >= 0 else None
 
+    def shown_from(self, ts: int) -> int:
+        """See ``Tape.shown_from``."""
+        if self.bar_at(ts) is not None:
+            return ts
+        index = int(np.searchsorted(self.bars.open_ts, ts))
+        return int(self.bars.open_ts[index]) if index < len(self.bars) else ts
+
 
 @dataclass(frozen=True, slots=True)
 class Replay:

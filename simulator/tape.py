@@ -51,6 +51,10 @@ class Tape(Protocol):
         """Opening time of the last finest bar that opens at or before a time."""
         ...
 
+    def shown_from(self, ts: int) -> int:
+        """The time itself, or where bars go on where it lies in a hole or before all of them."""
+        ...
+
 
 class _Lru:
     def __init__(self, size: int, compute: Callable[[int], Bars]) -> None:
@@ -139,6 +143,10 @@ class GeneratedTape:
     def last_before(self, ts: int) -> int | None:
         """See ``Tape.last_before``."""
         return ts - ts % MINUTE_MS if ts >= self.first_ts else None
+
+    def shown_from(self, ts: int) -> int:
+        """See ``Tape.shown_from``."""
+        return max(ts, self.first_ts)
 
     def _compute(self, day: int) -> Bars:
         bars = self._process.day(self._symbol, day)

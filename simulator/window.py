@@ -54,6 +54,10 @@ class RoundedTape:
         """See ``Tape.last_before``."""
         return self._tape.last_before(ts)
 
+    def shown_from(self, ts: int) -> int:
+        """See ``Tape.shown_from``."""
+        return self._tape.shown_from(ts)
+
     def _units(self, bars: Bars) -> int:
         return max(1, int(self._tick.scaleb(bars.price_decimals)))
 
@@ -128,3 +132,7 @@ class WindowTape:
         within = ts if self.end_ts is None else min(ts, self.end_ts - 1)
         opened = self._tape.last_before(within)
         return None if opened is None or opened < self.first_ts else opened
+
+    def shown_from(self, ts: int) -> int:
+        """See ``Tape.shown_from``."""
+        return self._tape.shown_from(max(ts, self.first_ts))

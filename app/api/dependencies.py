@@ -104,6 +104,11 @@ Principal = Annotated[str, Depends(_principal)]
 Limit = Annotated[int, Query(ge=1, le=500, description="rows of a page")]
 #: Checked where the page is read, with one code for every list: ``invalid-cursor``.
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before")]
+#: Of a list by time, where the cursor is the time at which the next page begins.
+TimeCursor = Annotated[
+    str | None,
+    Query(description="`next_cursor` of the page before, asked for with the same start and end"),
+]
 IdPath = Annotated[str, Path(pattern=UID_PATTERN)]
 AccountPath = Annotated[str, Path(pattern=NAME_PATTERN, description="the account's id or its name")]
 AccountQuery = Annotated[

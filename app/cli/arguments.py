@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -16,6 +17,8 @@ Start = Annotated[str, typer.Option("--start", help="2026-01-01, RFC 3339 or mil
 End = Annotated[str, typer.Option("--end", help="Exclusive; as --start.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=500, help="Rows to list.")]
 Cursor = Annotated[str, typer.Option("--cursor", help="next_cursor of the page before.")]
+# 20260101: taken as milliseconds it would be a range that nothing is in.
+_COMPACT_DATE: Final = re.compile(r"(19|20)[0-9]{6}", re.ASCII)
 Params = Annotated[
     list[str], typer.Option("--param", "-p", help="NAME=VALUE, VALUE as JSON or text; repeatable.")
 ]
@@ -49,6 +52,20 @@ def amount_of(option: str, text: str) -> Decimal:
     return amount
 
 
+def range_of(start: str, end: str) -> tuple[int | None, int | None]:
+    """The range that ``--start`` and ``--end`` give, ms; None where one was not given.
+
+    Raises:
+        InvalidInput: one is no time, or no time lies between them.
+    """
+    from app.core.errors import InvalidInput
+
+    first, stop = time_of("--start", start), time_of("--end", end)
+    if first is not None and stop is not None and first >= stop:
+        raise InvalidInput(f"--end must lie after --start: {end} does not lie after {start}")
+    return first, stop
+
+
 def time_of(option: str, text: str) -> int | None:
     """The time that an option gives, ms; None where it was not given.
 
@@ -60,6 +77,12 @@ def time_of(option: str, text: str) -> int | None:
 
     if not text:
         return None
+    if _COMPACT_DATE.fullmatch(text):
+        year, month, day = text[:4], text[4:6], text[6:]
+        raise InvalidInput(
+            f"{option}: {text} would be a moment of 1970 in milliseconds; write the date as "
+            f"{year}-{month}-{day}"
+        )
     try:
         return parse_time(text)
     except InvalidInput as error:

@@ -1,4 +1,4 @@
-"""``tidemark data``: collect, coverage, instruments, klines; files are in ``data_files``."""
+"""``tidemark data``: collect, coverage, symbols, klines; files are in ``data_files``."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from app.cli.arguments import (
     Start,
     Symbol,
     group,
+    range_of,
     time_of,
 )
 from app.cli.output import Json, emit, facts, table
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from app.schemas.character import SeriesCharacter
 
 app = group(
-    "Market data: plans, collect, import, export, coverage, verify, heal, retention, klines."
+    "Market data: symbols, plans, collect, import, export, coverage, verify, heal, retention, "
+    "klines."
 )
 app.command("verify")(quality.verify)
 app.command("heal")(quality.heal)
@@ -163,16 +165,18 @@ def coverage(
     emit(as_json, found[0] if symbol else found, human)
 
 
-@app.command("instruments")
-def instruments(
+@app.command("symbols")
+@app.command("instruments", hidden=True)
+def symbols(
     exchange: Exchange = "binance",
     refresh: Annotated[bool, typer.Option("--refresh", help="Ask the exchange first.")] = False,
     limit: Limit = 100,
     cursor: Cursor = "",
     as_json: Json = False,
 ) -> None:
-    """List what can be traded, with its filters."""
+    """List what an exchange has, whether it can be traded now, and its filters."""
     from app.cli.session import session
+    from app.core.exchanges.markets.generic import check_known
     from app.schemas.common import listing
     from app.schemas.market import Instrument
 
@@ -180,6 +184,8 @@ def instruments(
         if refresh:
             here.container.market_data.sync_instruments(exchange)
         page, following = here.listings.instruments(exchange, limit, cursor or None)
+    if not page and not cursor:
+        check_known(exchange)
     found = listing(page, Instrument.of, following)
     columns = ("symbol", "status", "tick_size", "step_size", "min_quantity", "min_notional")
     emit(
@@ -189,7 +195,7 @@ def instruments(
             out,
             columns,
             ([getattr(each, column) for column in columns] for each in found.data),
-            "The catalogue is empty; fill it with: tidemark data instruments --refresh",
+            f"The catalogue is empty; fill it with: tidemark data symbols -e {exchange} --refresh",
         ),
     )
 
@@ -221,8 +227,9 @@ def klines(
 
     series = {"exchange": exchange, "symbol": symbol, "interval": interval}
     columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
+    first, stop = range_of(start, end)
     with session() as here:
-        lines = _lines(here, series, time_of("--start", start), time_of("--end", end))
+        lines = _lines(here, series, first, stop)
         if not as_json:
             sys.stdout.write(",".join(_COLUMNS) + "\n")
         for line in lines:
@@ -253,13 +260,13 @@ def _lines(
     """Bars as open time and canonical texts, read in pages.
 
     Raises:
-        Unavailable: nothing is stored; at once, before the first bar is asked for.
+        NotFound: nothing is stored; at once, before the first bar is asked for.
     """
-    from app.core.errors import Unavailable
+    from app.core.errors import NotFound
 
     stored = here.listings.stored_range(**series)
     if stored is None:
-        raise Unavailable(
+        raise NotFound(
             f"no klines of {series['symbol']} {series['interval']} are stored; collect them: "
             "tidemark data collect"
         )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from app.cli.arguments import End, Exchange, Interval, Start, Symbol, time_of
+from app.cli.arguments import End, Exchange, Interval, Start, Symbol, range_of
 from app.cli.output import Json, emit, facts, table
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ _Offset = Annotated[
 _Format = Annotated[
     str, typer.Option("--format", help="csv, json, feather or parquet; else by the name.")
 ]
+
+# What is wrong with a file, as a job keeps it: as bad an input where its turn comes late.
+_BAD_FILES: Final = frozenset({"invalid-input", "shifted"})
 
 
 def register(app: typer.Typer) -> None:
@@ -58,6 +62,10 @@ def import_files(
         bool,
         typer.Option("--despite-shift", help="Keep bars that are stored whole hours away."),
     ] = False,
+    whole: Annotated[
+        bool,
+        typer.Option("--whole", help="A last line without a line end is not cut: take it."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Store bars and funding of files: Binance's archive, freqtrade, CSV, Parquet, feather."""
@@ -67,6 +75,7 @@ def import_files(
     from app.core.market.files.times import utc_offset as offset_of
     from app.services.importing import ImportOrder
 
+    first, stop = range_of(start, end)
     order = ImportOrder(
         source if "://" in source else str(Path(source).resolve()),
         exchange,
@@ -77,12 +86,13 @@ def import_files(
         columns_of(columns),
         time_unit,
         offset_of(utc_offset) if utc_offset else None,
-        time_of("--start", start),
-        time_of("--end", end),
+        first,
+        stop,
         complete,
         trades,
         funding,
         despite_shift,
+        whole,
     )
     with session() as here:
         job = here.container.importing.start(order)
@@ -91,7 +101,7 @@ def import_files(
     if done.result is not None:
         # What came in before a failure is in the record: the account is told all the same.
         emit(as_json, result, lambda out: _show(out, result))
-    require_success([done])
+    require_success([done], bad_input=_BAD_FILES)
 
 
 def export_file(
@@ -111,6 +121,7 @@ def export_file(
     from app.cli.session import session
     from app.schemas.times import rfc3339
 
+    first, stop = range_of(start, end)
     with session() as here:
         found = here.container.exporting.export(
             path.absolute(),
@@ -118,8 +129,8 @@ def export_file(
             symbol,
             interval,
             kind=kind,
-            start=time_of("--start", start),
-            end=time_of("--end", end),
+            start=first,
+            end=stop,
             format_=format_,
         )
     document = asdict(found)
@@ -161,21 +172,35 @@ def _show(out: Console, result: dict[str, Any]) -> None:
             out.print(f"{each['symbol']} is not in the catalogue of {each['exchange']}.")
     for each in result["funding"]:
         _show_funding(out, each)
-    for shift in result["shifts"]:
-        hours = shift["shift_ms"] // 3_600_000
-        out.print(f"{shift['file']} is shifted by {hours:+d} h against what is stored: not kept.")
-    for name in result["absent"]:
-        out.print(f"The archive has no {name}.")
-    for name, reason in result["skipped"]:
-        out.print(f"{name} was left out: {reason}.")
+    for note in _notes(result):
+        out.print(note, markup=False)
     speed = f", {result['rows_per_s']:,} a second" if result["rows_per_s"] else ""
     out.print(f"{result['rows']:,} rows{speed}.")
 
 
+def _notes(result: dict[str, Any]) -> Iterator[str]:
+    """What of the files was not stored, and why."""
+    if outside := sum(each["outside"] for each in result["series"]):
+        yield f"{outside:,} rows lie outside of --start and --end: not stored."
+    for shift in result["shifts"]:
+        hours = shift["shift_ms"] // 3_600_000
+        yield f"{shift['file']} is shifted by {hours:+d} h against what is stored: not kept."
+    for cut in result["unended"]:
+        yield (
+            f"{cut['file']}: line {cut['line']}, its last, has no line end and may be cut: it was "
+            f"not stored. If the file is whole, import it again with --whole: {cut['text']}"
+        )
+    for name in result["absent"]:
+        yield f"The archive has no {name}."
+    for name, reason in result["skipped"]:
+        yield f"{name} was left out: {reason}."
+
+
 def _show_funding(out: Console, found: dict[str, Any]) -> None:
+    pause = "" if found["hours_apart"] is None else f"every {found['hours_apart']} h, "
     out.print(
         f"{found['symbol']} funding: {found['new']:,} new, {found['unchanged']:,} stored already, "
-        f"{found['revised']:,} revised, every {found['hours_apart']} h, {found['gaps']['bars']:,} "
+        f"{found['revised']:,} revised, {pause}{found['gaps']['bars']:,} "
         f"missing in between, {found['off_hour']:,} of them stamped behind the full hour."
     )
 

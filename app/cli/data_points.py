@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from app.cli.arguments import End, Exchange, Start, Symbol, time_of
+from app.cli.arguments import End, Exchange, Start, Symbol, range_of
 from app.cli.output import Json, emit, table
 
 if TYPE_CHECKING:
@@ -40,10 +40,9 @@ def funding(
 
     from app.cli.session import session
 
+    first, stop = range_of(start, end)
     with session() as here:
-        rates = list(
-            _rates(here, exchange, symbol, time_of("--start", start), time_of("--end", end))
-        )
+        rates = list(_rates(here, exchange, symbol, first, stop))
     if as_json:
         data = [rate.model_dump(mode="json") for rate in rates]
         document = {"exchange": exchange, "symbol": symbol, "data": data}
@@ -89,7 +88,7 @@ def coverage(
     wanted = Extra.of(history)
     with session() as here:
         accounts = point_coverage.PointCoverage(here.container.units, here.container.market_clock)
-        first, stop = time_of("--start", start), time_of("--end", end)
+        first, stop = range_of(start, end)
         found = PointCoverage.of(accounts.of(exchange, symbol, wanted, first, stop))
     rows = [[rfc3339(gap.start), rfc3339(gap.end), gap.state, gap.count] for gap in found.gaps]
 
@@ -118,8 +117,9 @@ def points(
     from app.services.sources.catalogue import namespace
 
     names = (origin if venue else namespace(origin), symbol, kind or origin, interval)
+    first, stop = range_of(start, end)
     with session() as here:
-        found = list(_points(here, names, time_of("--start", start), time_of("--end", end)))
+        found = list(_points(here, names, first, stop))
     if not as_json:
         sys.stdout.write(points_csv(found))
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from app.services.jobs import LIVE
@@ -44,21 +44,25 @@ def finish_jobs(session: Session, job_ids: Sequence[str]) -> list[JobRow]:
         worker.stop()
 
 
-def require_success(jobs: Sequence[JobRow]) -> None:
+def require_success(jobs: Sequence[JobRow], bad_input: Collection[str] = ()) -> None:
     """Nothing, where every job succeeded.
 
+    Args:
+        bad_input: codes of failures that are the user's to mend, in what the jobs were given.
+
     Raises:
+        InvalidInput: the first failure is of these.
         TidemarkError: with the first failure's words.
     """
-    from app.core.errors import Conflict, TidemarkError
+    from app.core.errors import Conflict, InvalidInput, TidemarkError
 
     for job in jobs:
         if job.state == "failed":
             error = job.error or {}
-            raise TidemarkError(
-                f"the {job.kind} job failed: {error.get('message', 'no reason was kept')}",
-                code=str(error.get("code", "internal-error")),
-            )
+            code = str(error.get("code", "internal-error"))
+            failure = InvalidInput if code in bad_input else TidemarkError
+            message = error.get("message", "no reason was kept")
+            raise failure(f"the {job.kind} job failed: {message}", code=code)
         if job.state == "cancelled":
             raise Conflict(f"the {job.kind} job was cancelled", code="cancelled")
 

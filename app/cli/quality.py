@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.arguments import End, Exchange, Interval, Kind, Start, Symbol, time_of
+from app.cli.arguments import End, Exchange, Interval, Kind, Start, Symbol, range_of
 from app.cli.output import Json, emit, facts, table
 from app.cli.plans import plan_of
 
@@ -95,8 +95,8 @@ def quality(
     from app.core.market.klines import kline_kind
     from app.schemas.quality import Quality
 
+    first, stop = range_of(start, end)
     with session() as here:
-        first, stop = time_of("--start", start), time_of("--end", end)
         recent = (_MONTH_DAYS + 1) * DAY_MS
         service = here.container.quality
         series = (exchange, symbol, interval)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -42,6 +43,8 @@ def set_rule(
 
     if bool(keep_days) == forever:
         raise InvalidInput("say --keep-days N, or --forever")
+    if not re.fullmatch(r"\*|[a-z0-9_]{1,32}", exchange):
+        raise InvalidInput(f"--exchange was {exchange[:40]!r}; write an id, as in binance, or *")
     names = (exchange, symbol, interval, None if forever else keep_days)
     with session() as here:
         service = here.container.retention

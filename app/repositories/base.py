@@ -18,6 +18,9 @@ M = TypeVar("M", bound=Base)
 # What is listed in pages is keyed by a UUID, and a cursor is the key of a page's last row.
 _CURSOR: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
+# Of what is keyed by a number; a BIGINT has 19 digits.
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[M]):
@@ -63,6 +66,17 @@ def _written(model: type[Base]) -> tuple[str, ...]:
     """Columns that an insert gives; the database counts the others."""
     columns = cast("Table", model.__table__).columns
     return tuple(column.key for column in columns if column.autoincrement is not True)
+
+
+def number_of(cursor: str | None) -> int | None:
+    """The key of a page's last row, where rows are keyed by numbers; None for the first page.
+
+    Raises:
+        InvalidInput: the cursor is none.
+    """
+    if cursor is not None and not _NUMBER.fullmatch(cursor):
+        raise bad_cursor()
+    return None if cursor is None else int(cursor)
 
 
 class Repository:

@@ -60,7 +60,7 @@ class InstrumentRepository(Repository):
         if found is None:
             raise UnknownName(
                 f"{symbol[:40]!r} is not in the catalogue of {exchange[:40]}; "
-                "write it as in BTC/USDT, or refresh: tidemark data instruments --refresh"
+                "write it as in BTC/USDT, or refresh: tidemark data symbols --refresh"
             )
         return found
 

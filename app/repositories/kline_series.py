@@ -205,20 +205,30 @@ class KlineSeriesRepository(Repository):
                 )
         return new
 
-    def revisions(self, series_id: int, limit: int = 100) -> Sequence[KlineRevisionRow]:
-        """The latest revisions of a series, newest first."""
-        return self._session.scalars(
-            select(KlineRevisionRow)
-            .where(KlineRevisionRow.series_id == series_id)
-            .order_by(KlineRevisionRow.id.desc())
-            .limit(limit)
-        ).all()
+    def revisions(
+        self, series_id: int, limit: int = 100, before: int | None = None
+    ) -> Sequence[KlineRevisionRow]:
+        """The latest revisions of a series, newest first.
 
-    def quarantined(self, series_id: int, limit: int = 100) -> Sequence[KlineQuarantineRow]:
-        """The latest quarantined bars of a series, newest first."""
-        return self._session.scalars(
-            select(KlineQuarantineRow)
-            .where(KlineQuarantineRow.series_id == series_id)
-            .order_by(KlineQuarantineRow.id.desc())
-            .limit(limit)
-        ).all()
+        Args:
+            before: of those that are older than the one of this id.
+        """
+        wanted = select(KlineRevisionRow).where(KlineRevisionRow.series_id == series_id)
+        if before is not None:
+            wanted = wanted.where(KlineRevisionRow.id < before)
+        latest = wanted.order_by(KlineRevisionRow.id.desc()).limit(limit)
+        return self._session.scalars(latest).all()
+
+    def quarantined(
+        self, series_id: int, limit: int = 100, before: int | None = None
+    ) -> Sequence[KlineQuarantineRow]:
+        """The latest quarantined bars of a series, newest first.
+
+        Args:
+            before: of those that are older than the one of this id.
+        """
+        wanted = select(KlineQuarantineRow).where(KlineQuarantineRow.series_id == series_id)
+        if before is not None:
+            wanted = wanted.where(KlineQuarantineRow.id < before)
+        latest = wanted.order_by(KlineQuarantineRow.id.desc()).limit(limit)
+        return self._session.scalars(latest).all()

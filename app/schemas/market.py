@@ -311,5 +311,5 @@ class Klines(Model):
     kind: str
     exact: bool
     columns: KlineColumns
-    next_cursor: int | None = Field(description="pass it as `start` for the next page")
+    next_cursor: int | None = Field(description="pass it as `cursor` for the next page")
     has_more: bool

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from app.core.errors import NotFound
 from app.core.market.coverage import CoverageState, Span, account, count_bars
 from app.core.market.intervals import DAY_MS, Interval
 from app.core.market.intervals import interval as interval_of
 from app.models import KlineDayRow, KlineQuarantineRow, KlineRevisionRow, KlineSeriesRow
+from app.repositories.base import Page, number_of
 from app.repositories.unit import Unit, Units
 from app.services.activity import Profile, profile_of
 from app.services.horizon import Horizons, SeriesName
+
+R = TypeVar("R", KlineRevisionRow, KlineQuarantineRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,28 +250,44 @@ class QualityService:
             )
 
     def revisions(
-        self, exchange: str, symbol: str, interval: str, limit: int, kind: str = "trade"
-    ) -> Sequence[KlineRevisionRow]:
+        self,
+        exchange: str,
+        symbol: str,
+        interval: str,
+        limit: int,
+        cursor: str | None = None,
+        kind: str = "trade",
+    ) -> Page[KlineRevisionRow]:
         """Closed bars that the venue later stated differently, newest first.
 
         Raises:
             NotFound: nothing was ever collected of the series.
+            InvalidInput: the cursor is none.
         """
+        before = number_of(cursor)
         with self._units.read() as unit:
-            return unit.klines.revisions(_series(unit, exchange, symbol, interval, kind).id, limit)
+            series = _series(unit, exchange, symbol, interval, kind)
+            return _page(unit.klines.revisions(series.id, limit + 1, before), limit)
 
     def quarantined(
-        self, exchange: str, symbol: str, interval: str, limit: int, kind: str = "trade"
-    ) -> Sequence[KlineQuarantineRow]:
+        self,
+        exchange: str,
+        symbol: str,
+        interval: str,
+        limit: int,
+        cursor: str | None = None,
+        kind: str = "trade",
+    ) -> Page[KlineQuarantineRow]:
         """Bars that were refused, newest first.
 
         Raises:
             NotFound: nothing was ever collected of the series.
+            InvalidInput: the cursor is none.
         """
+        before = number_of(cursor)
         with self._units.read() as unit:
-            return unit.klines.quarantined(
-                _series(unit, exchange, symbol, interval, kind).id, limit
-            )
+            series = _series(unit, exchange, symbol, interval, kind)
+            return _page(unit.klines.quarantined(series.id, limit + 1, before), limit)
 
     def quality(
         self,
@@ -334,6 +354,12 @@ def _series(unit: Unit, exchange: str, symbol: str, interval: str, kind: str) ->
         unit.instruments.get(exchange, symbol)
         raise NotFound(f"nothing of {symbol} {interval} at {exchange} was ever collected")
     return series
+
+
+def _page(found: Sequence[R], limit: int) -> Page[R]:
+    """A page of rows, of which one more was looked for."""
+    kept = found[:limit]
+    return Page(kept, str(kept[-1].id) if len(found) > limit else None)
 
 
 def _gap(span: Span, length: Interval, offset_ms: int) -> Gap:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.api.dependencies import App, Cursor, ExchangeQuery, Limit, Principal
+from app.api.dependencies import App, Cursor, ExchangeQuery, Limit, Principal, TimeCursor
 from app.api.guard import GuardedRoute
 from app.api.kline_bodies import (
     FIELDS,
@@ -33,6 +33,7 @@ from app.schemas.common import (
     listing,
 )
 from app.schemas.market import Coverage, Instrument, Klines, Price
+from app.services.time_cursors import page_start
 
 router = APIRouter(prefix="/api/v1", tags=["market data"], route_class=GuardedRoute)
 
@@ -103,13 +104,15 @@ def get_klines(
         KlineFormat,
         Query(alias="format", description="csv and arrow say where to go on in `Next-Cursor`"),
     ] = KlineFormat.JSON,
+    cursor: TimeCursor = None,
 ) -> Response:
     """Closed bars that open in [start, end) as columns, ascending; without a start, the latest.
 
     Numbers are the repr of float64; `exact=true` reads the decimals of the table. The answer
     carries an `ETag`: ask again with `If-None-Match`, and 304 says that no bar has changed.
     """
-    found = app.kline_pages.find(exchange, symbol, interval, start, end, limit, kind)
+    begin = page_start(cursor, start, end)
+    found = app.kline_pages.find(exchange, symbol, interval, begin, end, limit, kind)
     following = None if found.page is None else found.page.following
 
     def body() -> bytes:

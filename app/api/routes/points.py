@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from app.api.dependencies import App, Principal
+from app.api.dependencies import App, Principal, TimeCursor
 from app.api.guard import GuardedRoute
 from app.api.openapi import problems
 from app.api.routes.market import End, OfExchange, OfInterval, OfSymbol, Start
@@ -23,6 +23,7 @@ from app.schemas.points import (
     points_csv,
 )
 from app.services.collection.points import Extra, PointKind
+from app.services.time_cursors import page_start
 
 router = APIRouter(prefix="/api/v1", tags=["market data"], route_class=GuardedRoute)
 Most = Annotated[int, Query(ge=1, le=1000, description="at most so many")]
@@ -44,10 +45,12 @@ def get_funding(
     start: Start = None,
     end: End = None,
     limit: Most = 500,
+    cursor: TimeCursor = None,
 ) -> Listing[FundingRate]:
-    """Rates paid in [start, end), ascending; `next_cursor` is the `start` of the next page."""
+    """Rates paid in [start, end), ascending; `next_cursor` is where the next page begins."""
     extra = Extra(PointKind.FUNDING)
-    found, following = app.points.page(exchange, symbol, extra, start, end, limit)
+    begin = page_start(cursor, start, end)
+    found, following = app.points.page(exchange, symbol, extra, begin, end, limit)
     return Listing[FundingRate](
         data=[FundingRate.of(each) for each in found],
         next_cursor=None if following is None else str(following),
@@ -65,10 +68,12 @@ def get_open_interest(
     start: Start = None,
     end: End = None,
     limit: Most = 500,
+    cursor: TimeCursor = None,
 ) -> Listing[OpenInterest]:
-    """Observations in [start, end), ascending; `next_cursor` is the `start` of the next page."""
+    """Observations in [start, end), ascending; `next_cursor` is where the next page begins."""
     extra = Extra(PointKind.OPEN_INTEREST, interval)
-    found, following = app.points.page(exchange, symbol, extra, start, end, limit)
+    begin = page_start(cursor, start, end)
+    found, following = app.points.page(exchange, symbol, extra, begin, end, limit)
     return Listing[OpenInterest](
         data=[OpenInterest.of(each) for each in found],
         next_cursor=None if following is None else str(following),
@@ -130,16 +135,15 @@ def get_points(
         PointFormat,
         Query(alias="format", description="csv says where to go on in `Next-Cursor`"),
     ] = PointFormat.JSON,
+    cursor: TimeCursor = None,
 ) -> Response | Listing[AnyPoint]:
-    """Points of one series in [start, end), ascending, exactly as they were stated.
-
-    `next_cursor` is the `start` of the next page.
-    """
+    """Points of one series in [start, end), ascending, exactly as they were stated."""
     names = (exchange, symbol or "", kind, interval or "")
-    found, following = app.points.any_page(*names, start, end, limit)
+    begin = page_start(cursor, start, end)
+    found, following = app.points.any_page(*names, begin, end, limit)
     points = [AnyPoint.of(each) for each in found]
-    cursor = None if following is None else str(following)
+    after = None if following is None else str(following)
     if form is PointFormat.CSV:
-        headers = {} if cursor is None else {"Next-Cursor": cursor}
+        headers = {} if after is None else {"Next-Cursor": after}
         return Response(points_csv(points), media_type="text/csv; charset=utf-8", headers=headers)
-    return Listing[AnyPoint](data=points, next_cursor=cursor, has_more=cursor is not None)
+    return Listing[AnyPoint](data=points, next_cursor=after, has_more=after is not None)

@@ -6,15 +6,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from app.api.dependencies import App, Principal
+from app.api.dependencies import App, Cursor, Principal, TimeCursor
 from app.api.guard import GuardedRoute
 from app.api.openapi import problems
 from app.api.routes.market import End, OfExchange, OfInterval, OfKind, OfSymbol, Start
 from app.core.market.intervals import DAY_MS
 from app.core.market.klines import KlineKind
+from app.schemas.common import Listing, listing
 from app.schemas.jobs import Job
 from app.schemas.quality import Gap, Gaps, NewVerification, Quality, Quarantined, Revision
 from app.services.collection.target import target
+from app.services.time_cursors import page_start
 
 router = APIRouter(prefix="/api/v1", tags=["market data"], route_class=GuardedRoute)
 Most = Annotated[int, Query(ge=1, le=1000)]
@@ -32,18 +34,19 @@ def list_gaps(
     start: Start = None,
     end: End = None,
     limit: Most = 100,
+    cursor: TimeCursor = None,
 ) -> Gaps:
     """What is expected and not stored, ascending, and how it is known.
 
     Of a series that a plan keeps: from the first bar that it wants to the last one that is final
     by the venue's market time.
     """
-    gaps = app.quality.gaps(exchange, symbol, interval, start, end, kind, limit=limit + 1)
+    begin = page_start(cursor, start, end)
+    gaps = app.quality.gaps(exchange, symbol, interval, begin, end, kind, limit=limit + 1)
     found = gaps.found
     more = len(found) > limit
     return Gaps(
         data=[Gap.of(each) for each in found[:limit]],
-        # The next page begins at a time: give it as `start`.
         next_cursor=str(found[limit].start) if more else None,
         has_more=more,
         note=gaps.unknown or None,
@@ -59,11 +62,11 @@ def list_revisions(
     interval: OfInterval,
     kind: OfKind = KlineKind.TRADE,
     limit: Most = 100,
-) -> list[Revision]:
+    cursor: Cursor = None,
+) -> Listing[Revision]:
     """Closed bars that were later stated differently, newest first: old and new."""
-    return [
-        Revision.of(row) for row in app.quality.revisions(exchange, symbol, interval, limit, kind)
-    ]
+    page = app.quality.revisions(exchange, symbol, interval, limit, cursor, kind)
+    return listing(page.rows, Revision.of, page.next_cursor)
 
 
 @router.get("/quarantine", summary="List refused bars", responses=problems(404))
@@ -75,12 +78,11 @@ def list_quarantine(
     interval: OfInterval,
     kind: OfKind = KlineKind.TRADE,
     limit: Most = 100,
-) -> list[Quarantined]:
+    cursor: Cursor = None,
+) -> Listing[Quarantined]:
     """Bars that failed validation, as they came, with the reason, newest first."""
-    return [
-        Quarantined.of(row)
-        for row in app.quality.quarantined(exchange, symbol, interval, limit, kind)
-    ]
+    page = app.quality.quarantined(exchange, symbol, interval, limit, cursor, kind)
+    return listing(page.rows, Quarantined.of, page.next_cursor)
 
 
 @router.get("/quality", summary="Get the daily figures", responses=problems(404))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from app.core.errors import InvalidInput
 from app.core.market.character import Character
+from app.core.market.files.endings import UnendedLine
 from app.core.market.files.findings import told
 from app.core.market.intervals import HOUR_MS
 from app.models import JobRow
 from app.repositories.unit import Unit
 from app.services.activity import profile_of
 from app.services.importing.order import ImportFile, ImportPlan
+
+_TEXT_LIMIT: Final = 200
 
 
 class Slice:
@@ -62,8 +65,15 @@ def new_cursor(plan: ImportPlan, mark: list[Any]) -> dict[str, Any]:
         "funding": [],
         "shifts": [],
         "absent": [],
+        "unended": [],
         "skipped": [list(each) for each in plan.skipped],
     }
+
+
+def with_unended(cursor: dict[str, Any], file: ImportFile, line: UnendedLine) -> dict[str, Any]:
+    """The cursor with a last line that may be cut and was not stored."""
+    found = {"file": file.name, "line": line.number, "text": line.text[:_TEXT_LIMIT]}
+    return {**cursor, "unended": [*cursor.get("unended", []), found]}
 
 
 def progress_of(done: int, total: int, series: dict[str, Any], work_ms: int) -> dict[str, Any]:
@@ -90,6 +100,7 @@ def result_of(job: JobRow) -> dict[str, Any]:
         "funding": funding,
         "shifts": job.cursor.get("shifts", []),
         "absent": job.cursor.get("absent", []),
+        "unended": job.cursor.get("unended", []),
         "skipped": job.cursor.get("skipped", []),
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,12 +10,21 @@ from typing import Final, TypeVar
 
 from app.core.errors import InvalidInput
 from app.core.market.files.checking import OUTSIDE, check_columns
-from app.core.market.files.columns import KlineColumns
-from app.core.market.files.reading import read_bars
-from app.core.market.validation import NOT_ABOVE, BadKline
+from app.core.market.files.columns import CHUNK, KlineColumns
+from app.core.market.files.endings import UnendedLine
+from app.core.market.files.naming import BARS
+from app.core.market.files.ordering import is_in_order, sorted_bars
+from app.core.market.files.reading import read_bars, read_last, read_times
+from app.core.market.files.repeats import sorted_out, without_repeats
+from app.core.market.files.tables import NoRowsError
+from app.core.market.validation import BadKline
 from app.services.importing.order import ImportFile, ImportOrder
 
 R = TypeVar("R")
+#: Rows of a chunk.
+MOST = CHUNK
+#: The reason of a bar that is stated by a line without a line end.
+UNENDED: Final = "it is the last line of the file and has no line end: it may be cut"
 # Of a chunk: where most bars are bad, it is the reading that is wrong and not the bars.
 _BAD_ENOUGH: Final = 20
 _LATEST: Final = 1 << 62
@@ -31,9 +40,11 @@ class Chunk:
         rows: how many rows of the file it comes from.
         good: bars to store, as ``check_columns`` lets them pass.
         bad: bars for quarantine.
-        same, differing: how many of the bad ones repeat a good bar, equally or otherwise.
+        same: rows that say nothing that another one does not say; they are dropped.
+        differing: how many of the bad ones contradict a good bar of their time.
         unfinished: rows of bars that have not closed yet.
         outside: rows outside the range that the order asks for.
+        unended: the file's last line, which may be cut, where this is its chunk.
     """
 
     rows: int
@@ -43,31 +54,61 @@ class Chunk:
     differing: int
     unfinished: int
     outside: int
+    unended: UnendedLine | None = None
 
 
 def checked_chunks(
-    path: Path, file: ImportFile, order: ImportOrder, now_ms: int
+    path: Path,
+    file: ImportFile,
+    order: ImportOrder,
+    now_ms: int,
+    folder: Path,
+    *,
+    skip: int = 0,
 ) -> Generator[Chunk]:
-    """The chunks of a file, in its order; a file may descend by time as well.
+    """The chunks of a file: in its order where that is one of time, else ascending.
+
+    Rows of one time are in one chunk, so that each chunk is judged by itself.
 
     Args:
         now_ms: market time.
+        folder: where a file lies that is sorted first.
+        skip: how many chunks to leave out at the beginning.
 
     Raises:
+        NoRowsError: it has none.
         InvalidInput: the file cannot be read, or most of a chunk cannot be bars.
+        Unavailable: it is to be sorted, and the disk has no room.
     """
-    after, before = -1, _LATEST
-    descends: bool | None = None
-    for stated in read_bars(path, file.reading, file.interval):
-        if descends is None and len(stated) > 1:
-            descends = bool(stated.open_ts[0] > stated.open_ts[-1])
-        chunk, last = _checked(stated.ordered(), file, order, now_ms, after, before)
-        _require_bars(path.name, chunk)
-        if descends and len(chunk.good):
-            before = int(chunk.good.open_ts[0])
-        elif not descends:
-            after = last
-        yield chunk
+    bars = read_bars(path, file.reading, file.interval, MOST)
+    if file.reading.holds == BARS and not is_in_order(read_times(path, file.reading), MOST):
+        bars = sorted_bars(path.name, read_times(path, file.reading), bars, folder, most=MOST)
+    count = 0
+    for stated in bars:
+        count += 1
+        if count > skip:
+            chunk = _checked(stated, file, order, now_ms)
+            _require_bars(path.name, chunk)
+            yield chunk
+    last = read_last(path, file.reading)
+    if last is not None and count >= skip:
+        yield _unended(*last, file, order, now_ms)
+    if last is None and not count:
+        raise NoRowsError(path.name)
+
+
+def require_beginning(path: Path, file: ImportFile, order: ImportOrder, now_ms: int) -> None:
+    """Nothing, where the first rows of a file can be read as its bars.
+
+    Raises:
+        NoRowsError: it has none.
+        InvalidInput: they cannot.
+    """
+    stated = next(read_bars(path, file.reading, file.interval, MOST), None)
+    if stated is not None:
+        _require_bars(path.name, _checked(stated, file, order, now_ms))
+    elif read_last(path, file.reading) is None:
+        raise NoRowsError(path.name)
 
 
 def ahead(chunks: Iterator[R]) -> Iterator[R]:
@@ -84,62 +125,49 @@ def ahead(chunks: Iterator[R]) -> Iterator[R]:
             yield chunk  # type: ignore[misc]
 
 
-def _checked(
-    stated: KlineColumns,
-    file: ImportFile,
-    order: ImportOrder,
-    now_ms: int,
-    after: int,
-    before: int,
-) -> tuple[Chunk, int]:
+def _checked(stated: KlineColumns, file: ImportFile, order: ImportOrder, now_ms: int) -> Chunk:
     first = 0 if order.start is None else order.start
     stop = _LATEST if order.end is None else order.end
-    wanted = stated.kept((stated.open_ts >= first) & (stated.open_ts < stop))
+    different, repeats = without_repeats(stated.ordered())
+    wanted = different.kept((different.open_ts >= first) & (different.open_ts < stop))
     present = file.interval.next(file.interval.floor(now_ms))
-    end = min(present, before)
-    found = check_columns(
-        wanted, file.interval, start=0, end=end, closed_by=now_ms - _GRACE_MS, after=after
-    )
-    bad = [_told(entry, present) for entry in found.bad]
-    same, differing = _repeated(found.good, bad)
-    chunk = Chunk(
+    found = check_columns(wanted, file.interval, start=0, end=present, closed_by=now_ms - _GRACE_MS)
+    bad, same, differing = sorted_out(found.good, [_told(entry) for entry in found.bad])
+    return Chunk(
         len(stated),
         found.good,
         bad,
-        same,
+        repeats + same,
         differing,
         found.unfinished,
-        len(stated) - len(wanted),
+        len(different) - len(wanted),
     )
-    return chunk, found.last
 
 
-def _told(entry: BadKline, present: int) -> BadKline:
+def _unended(
+    line: UnendedLine,
+    bar: KlineColumns | None,
+    file: ImportFile,
+    order: ImportOrder,
+    now_ms: int,
+) -> Chunk:
+    """The last line, which may be cut: what would be stored of it is for quarantine."""
+    none = KlineColumns.joined([])
+    if bar is None:
+        return Chunk(1, none, [], 0, 0, 0, 0, line)
+    alone = _checked(bar, file, order, now_ms)
+    bad = list(alone.bad)
+    if len(alone.good):
+        bad.append(BadKline(int(alone.good.open_ts[0]), alone.good.texts(0), UNENDED))
+    return replace(alone, good=none, bad=bad, unended=line if bad else None)
+
+
+def _told(entry: BadKline) -> BadKline:
     """A bar with the reason as it is of a file."""
     if entry.reason != OUTSIDE:
         return entry
-    if entry.open_ts < 0:
-        return replace(entry, reason="it opens before 1970")
-    reason = "it opens in the future" if entry.open_ts >= present else NOT_ABOVE
+    reason = "it opens before 1970" if entry.open_ts < 0 else "it opens in the future"
     return replace(entry, reason=reason)
-
-
-def _repeated(good: KlineColumns, bad: Iterable[BadKline]) -> tuple[int, int]:
-    """How many bad bars repeat a good one of this chunk: equally, and otherwise."""
-    import numpy as np
-    import pyarrow as pa
-
-    from app.core.market.files.exact import exact
-
-    again = [entry for entry in bad if entry.reason == NOT_ABOVE]
-    same = 0
-    for entry in again:
-        position = int(np.searchsorted(good.open_ts, entry.open_ts))
-        if position < len(good) and good.open_ts[position] == entry.open_ts:
-            stated = pa.array(entry.row[1:7], pa.string())
-            texts = exact(stated, may_be_null=True).texts.to_pylist()
-            same += good.texts(position)[1:] == [*texts, entry.row[7]]
-    return same, len(again) - same
 
 
 def _require_bars(name: str, chunk: Chunk) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from app.core.errors import InvalidInput
 from app.core.market.files.findings import longest, told
 from app.core.market.files.reading import read_funding
+from app.core.market.files.tables import NoRowsError
 from app.core.market.intervals import HOUR_MS, MINUTE_MS
 from app.repositories.points import Point
 from app.repositories.unit import Unit
@@ -53,6 +54,7 @@ def payments_of(path: Path, file: ImportFile, order: ImportOrder, now_ms: int) -
         now_ms: market time.
 
     Raises:
+        NoRowsError: it has none.
         InvalidInput: it cannot be read, or what it holds are no funding rates.
     """
     found = Payments()
@@ -72,6 +74,8 @@ def payments_of(path: Path, file: ImportFile, order: ImportOrder, now_ms: int) -
             found.same, found.differing = found.same + equal, found.differing + (not equal)
         else:
             found.points.append(Point(rate.ts, rate.rate, rate.mark_price))
+    if not found.rows:
+        raise NoRowsError(path.name)
     return found
 
 

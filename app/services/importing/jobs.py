@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
 from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from app.core.errors import InvalidInput, TidemarkError, Unavailable
 from app.core.market.files.archive import require_checksum_beside
+from app.core.market.files.tables import NoRowsError
 from app.core.ports import Clock, FileFetcher, Ids, MarketClock
 from app.models import JobRow
 from app.repositories.unit import Unit, Units
@@ -23,8 +22,14 @@ from app.services.importing.account import (
     shift_error,
     stamp_of,
     with_characters,
+    with_unended,
 )
-from app.services.importing.chunks import Chunk, ahead, checked_chunks
+from app.services.importing.chunks import (
+    Chunk,
+    ahead,
+    checked_chunks,
+    require_beginning,
+)
 from app.services.importing.fetching import FilesAtHand
 from app.services.importing.funding import Payments, keep_funding, payments_of
 from app.services.importing.keeping import SuspectError, keep_chunk, shift_of
@@ -53,7 +58,7 @@ class ImportJobs:
         market_clock: where market time is another than wall time; None asks no venue, so that
             files come in without a network.
         fetcher: gets files by URL.
-        folder: where those lie while they are read.
+        folder: where those lie while they are read, and files that are sorted first.
     """
 
     def __init__(
@@ -68,6 +73,7 @@ class ImportJobs:
         self._units = units
         self._market_clock = market_clock
         self._files = FilesAtHand(units, fetcher, folder)
+        self._folder = folder
         self._ids = ids
         self._clock = clock
         self._activity = ActivityService(units)
@@ -82,7 +88,11 @@ class ImportJobs:
         if not order.is_remote:
             first = plan.files[0]
             require_checksum_beside(Path(first.place))
-            self._look_at(first, order)
+            try:
+                self._look_at(first, order)
+            except NoRowsError:
+                if len(plan.files) == 1:
+                    raise  # among others it is left out, and told of
         job_id = self._ids.new()
         return self._units.run(lambda unit: new_job(unit, job_id, KIND, order.params()))
 
@@ -109,9 +119,8 @@ class ImportJobs:
         asked = (Path(file.place), file, order, self._market_now(file))
         if file.is_funding:
             payments_of(*asked)
-            return
-        with closing(checked_chunks(*asked)) as chunks:
-            next(chunks, None)
+        else:
+            require_beginning(*asked)
 
     def _plan(self, order: ImportOrder) -> ImportPlan:
         with self._units.read() as unit:
@@ -172,21 +181,38 @@ class ImportJobs:
         slice_: Slice,
     ) -> bool:
         """Store what is left of a file; False where the slice is over or the job is to end."""
+        try:
+            return self._store(job_id, token, order, file, path, slice_)
+        except NoRowsError:
+            self._note(job_id, token, "skipped", [file.name, "it has no rows"])
+            return True
+
+    def _store(
+        self,
+        job_id: str,
+        token: str,
+        order: ImportOrder,
+        file: ImportFile,
+        path: Path,
+        slice_: Slice,
+    ) -> bool:
         if file.is_funding:
             payments = payments_of(path, file, order, self._market_now(file))
             self._units.run(partial(self._keep_payments, job_id, token, file, payments))
             return True
         with self._units.read() as unit:
             done = int(unit.jobs.get(job_id).cursor["chunks"])
-        chunks = checked_chunks(path, file, order, self._market_now(file))
-        for chunk in ahead(islice(chunks, done, None)):
+        now_ms = self._market_now(file)
+        chunks = checked_chunks(path, file, order, now_ms, self._folder, skip=done)
+        for chunk in ahead(chunks):
             keep = self._keeping(job_id, token, order, file, chunk, slice_)
             try:
                 goes_on = self._units.run(partial(keep, trusted=order.despite_shift))
             except SuspectError:
                 shift = self._shift(file, chunk)
                 if shift is not None:
-                    self._units.run(self._shifted(job_id, token, file, shift))
+                    found = {"file": file.name, "series": list(file.series), "shift_ms": shift}
+                    self._note(job_id, token, "shifts", found)
                     return True
                 goes_on = self._units.run(partial(keep, trusted=True))
             if not goes_on or slice_.spent() > _SLICE_S:
@@ -219,6 +245,8 @@ class ImportJobs:
             tally = counted(known, file, chunk, stored, quarantined, gap)
             series = {**job.cursor["series"], key: tally}
             job.cursor = {**job.cursor, "chunks": job.cursor["chunks"] + 1, "series": series}
+            if chunk.unended is not None:
+                job.cursor = with_unended(job.cursor, file, chunk.unended)
             done, total = job.progress["slices_done"], job.progress["slices_total"]
             work_ms = job.progress["work_ms"] + slice_.lap_ms()
             job.progress = progress_of(done, total, series, work_ms)
@@ -240,17 +268,18 @@ class ImportJobs:
         with self._units.read() as unit:
             return shift_of(unit, file, chunk.good)
 
-    def _shifted(
-        self, job_id: str, token: str, file: ImportFile, shift: int
-    ) -> Callable[[Unit], None]:
-        """Note that a file is off by hours: from this chunk on, nothing of it is kept."""
+    def _note(self, job_id: str, token: str, name: str, found: Any) -> None:
+        """Keep with the job what of a file is not stored.
+
+        Args:
+            name: ``shifts``, of files whose bars lie hours away, or ``skipped``.
+        """
 
         def work(unit: Unit) -> None:
             job = self._held(unit, job_id, token)
-            found = {"file": file.name, "series": list(file.series), "shift_ms": shift}
-            job.cursor = {**job.cursor, "shifts": [*job.cursor["shifts"], found]}
+            job.cursor = {**job.cursor, name: [*job.cursor[name], found]}
 
-        return work
+        self._units.run(work)
 
     def _file_done(
         self, job_id: str, token: str, file: ImportFile, position: int, *, absent: bool

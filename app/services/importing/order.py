@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import Any, Final, Self
 
 from app.core.errors import InvalidInput
-from app.core.market.files.archive import archive_files, native_of
+from app.core.market.files.archive import CHECKSUM, archive_files, checksum_of, native_of
 from app.core.market.files.naming import BARS, FUNDING, TRADES, FileName, is_data, what_name_says
 from app.core.market.files.reading import Reading, reading_of
 from app.core.market.intervals import Interval
@@ -18,7 +18,6 @@ from app.core.market.klines import KlineKind, kline_kind
 
 _URL: Final = re.compile(r"https?://", re.IGNORECASE)
 _NAME_LIMIT: Final = 64
-_CHECKSUM: Final = ".CHECKSUM"
 # A file of funding rates has none; this stands where a file of bars has its own.
 _FUNDING_INTERVAL: Final = "8h"
 
@@ -35,6 +34,7 @@ class ImportOrder:
         trades: a file of trades, whose name does not say so.
         funding: a file of funding rates, whose name does not say so.
         despite_shift: keep bars that lie whole hours away from the same bars as stored.
+        whole: a last line without a line end is no cut one.
     """
 
     source: str
@@ -52,6 +52,7 @@ class ImportOrder:
     trades: bool = False
     funding: bool = False
     despite_shift: bool = False
+    whole: bool = False
 
     def params(self) -> dict[str, Any]:
         """As a job keeps it."""
@@ -137,7 +138,7 @@ def _directory(
     files: list[ImportFile] = []
     skipped: list[tuple[str, str]] = []
     for path in sorted(root.rglob("*")):
-        if not path.is_file() or path.name.endswith(_CHECKSUM):
+        if not path.is_file() or path.name.endswith(CHECKSUM):
             continue
         said = what_name_says(path.relative_to(root.parent))
         if not is_data(path):
@@ -186,6 +187,7 @@ def _file(
         columns=order.columns,
         time_unit=order.time_unit,
         utc_offset_ms=order.utc_offset_ms,
+        is_whole=order.whole or checksum_of(path).is_file(),
     )
     if order.trades or order.funding:
         reading = replace(reading, holds=TRADES if order.trades else FUNDING)
@@ -222,7 +224,7 @@ def _remote(order: ImportOrder, now_ms: int) -> list[ImportFile]:
     kind = _kind(order.kind, KlineKind.TRADE)
     end = min(order.end if order.end is not None else now_ms, now_ms)
     found = archive_files(order.source, order.symbol, length, kind, order.start, end)
-    reading = Reading("csv", BARS, "binance", time_unit=order.time_unit)
+    reading = Reading("csv", BARS, "binance", time_unit=order.time_unit, is_whole=True)
     return [
         ImportFile(url, order.exchange, order.symbol, length, kind, reading, (start, stop))
         for url, start, stop in found

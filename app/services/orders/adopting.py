@@ -105,7 +105,7 @@ def _adopted(
     if instrument is None:
         raise Unavailable(
             f"{symbol} was traded on account {account.name} and is not in the catalogue; refresh "
-            f"it with: tidemark data instruments --exchange {account.exchange} --refresh"
+            f"it with: tidemark data symbols --exchange {account.exchange} --refresh"
         )
     row = _order_row(unit, account, instrument, venue_order_id, client_order_id, terms, quantity)
     _count_opening(row, account, fills)

@@ -164,7 +164,7 @@ class OrderIntake:
             if unit.instruments.find(account.exchange, manual.symbol) is None:
                 raise UnknownName(
                     f"symbol {manual.symbol[:40]!r} is not in the catalogue of "
-                    f"{account.exchange}; list it with: tidemark data instruments",
+                    f"{account.exchange}; list it with: tidemark data symbols",
                     code="unknown-symbol",
                 )
         market_now = self._market_clock.now_ms(account.exchange)

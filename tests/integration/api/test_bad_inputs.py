@@ -270,16 +270,20 @@ def test_every_list_refuses_a_cursor_that_it_never_gave_out(
     with day.container.units.read() as unit:
         instance = unit.instances.page(1).rows[0].id
     paths = api.get("//openapi.json", token=None).json()["paths"]
-    listed = [
-        path
+    given = {"exchange": "binance", "symbol": "BTC/USDT", "interval": "1m", "kind": "funding"}
+    listed = {
+        path: {each["name"]: given[each["name"]] for each in asked if each.get("required")}
         for path, operations in paths.items()
-        for parameter in operations.get("get", {}).get("parameters", [])
-        if parameter["name"] == "cursor"
-    ]
-    assert len(listed) >= 10
-    for path in listed:
+        for asked in [
+            [each for each in operations.get("get", {}).get("parameters", [])
+             if each["in"] == "query"]
+        ]
+        if any(each["name"] == "cursor" for each in asked)
+    }  # fmt: skip
+    assert len(listed) >= 16
+    for path, needed in listed.items():
         where = path.removeprefix("/api/v1").replace("{instance_id}", instance)
-        response = api.get(where, params={"cursor": cursor})
+        response = api.get(where, params={**needed, "cursor": cursor})
         assert response.status_code == 422, path
         assert problem(response)["code"] == "invalid-cursor"
 

@@ -88,13 +88,35 @@ def test_exact_klines_are_the_texts_of_the_table(api: ApiClient) -> None:
 
 
 def test_pages_of_klines_meet_and_cross_gaps(api: ApiClient) -> None:
-    seen: list[int] = []
-    start: int | None = START_MS
-    while start is not None:
-        response = api.get(f"/klines?{SERIES}&start={start}&limit=25")
-        seen += columns(response)["open_ts"]
-        start = response.json()["next_cursor"]
-    assert seen == [START_MS + n * MINUTE for n in range(120) if n not in GAP]
+    """The range is said once more with each cursor; the cursor is a time, so that it is a start."""
+    asked = f"/klines?{SERIES}&start={START_MS}&end={START_MS + 110 * MINUTE}&limit=25"
+    for name in ("cursor", "start"):
+        response = api.get(asked)
+        seen = columns(response)["open_ts"]
+        while (after := response.json()["next_cursor"]) is not None:
+            path = f"{asked}&cursor={after}" if name == "cursor" else _with_start(asked, after)
+            response = api.get(path)
+            seen += columns(response)["open_ts"]
+        assert seen == [START_MS + n * MINUTE for n in range(110) if n not in GAP]
+
+
+@pytest.mark.parametrize("path", ["klines", "gaps", "funding", "revisions", "quarantine"])
+@pytest.mark.parametrize("cursor", ["abc", "-1", "1.5", "", "٣", "99999999999999999999"])
+def test_a_cursor_that_no_list_gave_out_is_refused(api: ApiClient, path: str, cursor: str) -> None:
+    asked = dict(part.split("=") for part in SERIES.split("&"))
+    if path == "funding":
+        del asked["interval"]
+    refused = api.get(f"/{path}", params={**asked, "cursor": cursor})
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid-cursor")
+
+
+@pytest.mark.parametrize("path", ["klines", "gaps"])
+def test_a_cursor_of_another_range_is_refused(api: ApiClient, path: str) -> None:
+    """It would show bars that were not asked for, or none as if there were none."""
+    asked = f"/{path}?{SERIES}&start={START_MS + MINUTE}&end={START_MS + 9 * MINUTE}"
+    for minute in (0, 9):
+        refused = api.get(f"{asked}&cursor={START_MS + minute * MINUTE}")
+        assert (refused.status_code, refused.json()["code"]) == (422, "invalid-cursor")
 
 
 def test_without_a_start_the_latest_bars_come(api: ApiClient) -> None:
@@ -228,6 +250,61 @@ def test_a_gap_is_told_with_its_proof(api: ApiClient) -> None:
     assert (nothing.status_code, nothing.json()["code"]) == (404, "not-found")
 
 
+def test_gaps_come_in_pages(api: ApiClient) -> None:
+    """Three: before the first bar, the venue's own, and behind the last bar."""
+    asked = f"/gaps?{SERIES}&start={START_MS - 5 * MINUTE}&end={START_MS + 125 * MINUTE}"
+    whole = api.get(asked).json()
+    assert (len(whole["data"]), whole["has_more"]) == (3, False)
+    page, seen = api.get(f"{asked}&limit=1").json(), []
+    while True:
+        seen += page["data"]
+        if not page["has_more"]:
+            break
+        page = api.get(f"{asked}&limit=1&cursor={page['next_cursor']}").json()
+    assert seen == whole["data"]
+
+
+def test_revisions_and_refused_bars_come_in_pages_that_new_ones_do_not_shift(
+    api: ApiClient, day: TradingDay
+) -> None:
+    def change(hours: range, source: str) -> None:
+        def work(unit: Unit) -> None:
+            series = unit.klines.series("binance", "BTC/USDT", "1h", unit.now_ms, kind="index")
+            unit.klines.lock_series(series.id)
+            told = {"covered": True, "source": source, "now_ms": unit.now_ms}
+            for volume in (1, 2):
+                bars = [_hour(n)._replace(volume=Decimal(volume)) for n in hours]
+                unit.klines.store(series.id, bars, **told)
+            bad = [BadKline(_hour(n).open_ts, ["nan"], "no price") for n in hours]
+            unit.klines.quarantine(series.id, bad, source, unit.now_ms)
+
+        day.container.bulk_units.run(work)
+
+    for path in ("revisions", "quarantine"):
+        change(range(30, 35) if path == "revisions" else range(50, 55), "first")
+        asked = f"/{path}?{SERIES.replace('1m', '1h')}&kind=index&limit=2"
+        page = api.get(asked).json()
+        seen = page["data"]
+        change(range(40, 43) if path == "revisions" else range(60, 63), "meanwhile")
+        while page["has_more"]:
+            page = api.get(f"{asked}&cursor={page['next_cursor']}").json()
+            seen += page["data"]
+        assert [each["source"] for each in seen[:5]] == ["first"] * 5
+        opened = [each["open_ts"] for each in seen]
+        assert len(set(opened)) == len(opened)
+        assert opened[:5] == sorted(opened[:5], reverse=True)
+        assert page["next_cursor"] is None
+
+
+def _hour(number: int) -> KlineRow:
+    return _bar(0)._replace(open_ts=START_MS + number * HOUR_MS)
+
+
+def _with_start(path: str, start: int) -> str:
+    """The same question with another start."""
+    return path.replace(f"start={START_MS}", f"start={start}")
+
+
 def test_a_revision_shows_old_and_new_and_a_refused_bar_its_reason(
     api: ApiClient, day: TradingDay
 ) -> None:
@@ -240,11 +317,11 @@ def test_a_revision_shows_old_and_new_and_a_refused_bar_its_reason(
         unit.klines.quarantine(series.id, [bad], "rest:binance", unit.now_ms)
 
     day.container.bulk_units.run(change)
-    revision = api.get(f"/revisions?{SERIES}&limit=1").json()[0]
+    revision = api.get(f"/revisions?{SERIES}&limit=1").json()["data"][0]
     assert revision["open_ts"] == START_MS + 9 * MINUTE
     assert (revision["old"]["volume"], revision["new"]["volume"]) == ("10.5", "5.5")
     assert revision["source"] == "rest:binance"
-    (refused,) = api.get(f"/quarantine?{SERIES}").json()
+    (refused,) = api.get(f"/quarantine?{SERIES}").json()["data"]
     assert (refused["row"], refused["reason"]) == (["1", "nan"], "a price is not above 0")
 
 
@@ -349,7 +426,7 @@ def test_funding_rates_and_open_interest_come_in_pages(api: ApiClient, day: Trad
     first = api.get(f"/funding?{series}&limit=3").json()
     assert [each["rate"] for each in first["data"]] == ["0", "0.0001", "0.0002"]
     assert first["next_cursor"] == str(rates[3].ts)
-    rest = api.get(f"/funding?{series}&start={first['next_cursor']}").json()
+    rest = api.get(f"/funding?{series}&cursor={first['next_cursor']}").json()
     assert ([each["ts"] for each in rest["data"]], rest["has_more"]) == (
         [rates[3].ts, rates[4].ts],
         False,

@@ -64,12 +64,12 @@ def test_a_source_says_what_it_is_and_how_its_last_run_went(mood: dict[str, Any]
 def test_its_points_are_read_in_pages(api: ApiClient, mood: dict[str, Any]) -> None:
     asked = {"exchange": mood["exchange"], "kind": "mood", "symbol": "BTC/USDT", "limit": 2}
     values: list[str] = []
-    start: str | None = "0"
-    while start is not None:
-        page = api.get("/points", params={**asked, "start": start}).json()
+    cursor: str | None = "0"
+    while cursor is not None:
+        page = api.get("/points", params={**asked, "start": 0, "cursor": cursor}).json()
         values += [each["value"] for each in page["data"]]
-        start = page["next_cursor"]
-        assert page["has_more"] == (start is not None)
+        cursor = page["next_cursor"]
+        assert page["has_more"] == (cursor is not None)
     assert values == ["0", "0.25", "0.5", "0.75", "1"]
     some = api.get("/points", params={**asked, "start": "1970-01-02T00:00:00Z", "end": 86_400_001})
     assert some.json()["data"] == [

@@ -29,6 +29,7 @@ LISTS = [
     ("data", "plans", "list"),
     ("data", "sources", "list"),
     ("data", "coverage"),
+    ("data", "symbols"),
     ("data", "instruments"),
     ("risk", "rules"),
 ]
@@ -75,6 +76,10 @@ def test_every_list_is_one_json_document_too(tidemark: Tidemark, words: tuple[st
             ["backtest", "run", "x", "-s", "A/B", "-i", "1h", "--start", "a", "--end", "b"],
             "--start",
         ),
+        (["data", "klines", "-s", "BTC/USDT", "-i", "1m"], "no klines of BTC/USDT 1m are stored"),
+        (["data", "heal", "nope"], "no collection plan has the name or id 'nope'"),
+        (["data", "symbols", "-e", "binanse"], "did you mean binance"),
+        (["data", "retention", "set", "-i", "1m", "-e", "no such", "--keep-days", "9"], "an id"),
         (["data", "collect"], "--symbol"),
         (["data", "collect", "-s", "BTC/USDT"], "--since"),
         (["data", "coverage", "-s", "NO/SUCH"], "catalogue"),
@@ -100,7 +105,6 @@ def test_bad_input_is_one_sentence_and_exit_2(
     "words",
     [
         ["account", "add-simulated", "demo", "-b", "USDT=1"],
-        ["data", "klines", "-s", "BTC/USDT", "-i", "1m"],
         ["system", "status"],
         ["system", "token"],
     ],

@@ -10,6 +10,7 @@ from tests.integration.cli.conftest import Tidemark
 
 T = 1_767_225_600_000
 M = 60_000
+BACKWARDS = ("--start", "2026-01-02", "--end", "2026-01-01")
 
 
 @pytest.fixture
@@ -135,6 +136,15 @@ def test_funding_rates_come_in_and_go_out_as_they_were_stated(
         (["collect", "-s", "A/B", "--since", "2026-01-01", "--kind", "nope"], "trade, mark"),
         (["verify", "-s", "A/B", "--kind", "nope"], "use one of trade, mark"),
         (["export", "a.doc", "-s", "A/B", "-i", "1m"], "say it with --format"),
+        (["export", "a.csv", "-s", "NO/USDT", "-i", "1m"], "no klines of NO/USDT 1m are stored"),
+        (["import", "{csv}", "-s", "A/B", "-i", "1m", "--end", "20260101"], "as 2026-01-01"),
+        (["import", "{csv}", "-s", "A/B", "-i", "1m", *BACKWARDS], "must lie after --start"),
+        (["export", "a.csv", "-s", "A/B", "-i", "1m", *BACKWARDS], "must lie after --start"),
+        (["klines", "-s", "A/B", "-i", "1m", *BACKWARDS], "must lie after --start"),
+        (["quality", "-s", "A/B", *BACKWARDS], "must lie after --start"),
+        (["funding", "-s", "A/B", *BACKWARDS], "must lie after --start"),
+        (["points", "mood", *BACKWARDS], "must lie after --start"),
+        (["klines", "-s", "A/B", "-i", "1m", "--start", "soon"], "or as milliseconds since 1970"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_2(
@@ -144,3 +154,60 @@ def test_bad_input_is_one_sentence_and_exit_2(
     assert (outcome.code, outcome.out) == (2, "")
     assert said in outcome.err
     assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("ts,open,high,low,close,volume\n", "bars.csv has no rows"),
+        ("", "bars.csv has no rows"),
+        (
+            "2026-01-01T00:00:00Z,1,1,1,1,1\n2026-13-45T00:00:00Z,1,1,1,1,1\n",
+            "bars.csv has the time '2026-13-45T00:00:00Z', which cannot be read; times are written "
+            "as 2026-03-01T00:00:00Z or as whole numbers, all of them alike",
+        ),
+    ],
+)
+def test_a_file_that_holds_no_bars_is_one_whole_sentence_and_exit_2(
+    tidemark: Tidemark, tmp_path: Path, text: str, said: str
+) -> None:
+    path = tmp_path / "bars.csv"
+    path.write_text(text)
+    outcome = tidemark("data", "import", str(path), "-s", "BTC/USDT", "-i", "1m")
+    assert (outcome.code, outcome.out, outcome.err) == (2, "", f"tidemark: {said}\n")
+
+
+def test_a_damaged_file_of_a_folder_is_bad_input_though_it_is_found_late(
+    tidemark: Tidemark, csv: Path, tmp_path: Path
+) -> None:
+    """What came in before it is told of on stdout."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("a.csv", "b.csv"):
+        (folder / name).write_text(csv.read_text())
+    (folder / "b.csv.CHECKSUM").write_text(f"{'0' * 64}  b.csv\n")
+    outcome = tidemark("data", "import", str(folder), "-s", "BTC/USDT", "-i", "1m", "--json")
+    assert (outcome.code, outcome.document["new"]) == (2, 3)
+    assert "b.csv is not what its checksum says" in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+def test_a_last_line_that_may_be_cut_is_named(
+    tidemark: Tidemark, csv: Path, tmp_path: Path
+) -> None:
+    csv.write_text(csv.read_text().rstrip("\n"))
+    words = ("data", "import", str(csv), "-s", "BTC/USDT", "-i", "1m")
+    told = tidemark(*words)
+    assert told.code == 0
+    assert (
+        "bars.csv: line 5, its last, has no line end and may be cut: it was not stored. If the "
+        f"file is whole, import it again with --whole: {T + 4 * M},2,3,1,2,7"
+    ) in told.out
+    assert tidemark(*words, "--whole", "--json").document["new"] == 1
+
+
+def test_rows_outside_of_the_range_are_told(tidemark: Tidemark, csv: Path) -> None:
+    words = ("data", "import", str(csv), "-s", "BTC/USDT", "-i", "1m")
+    told = tidemark(*words, "--end", "2026-01-01T00:02:00Z")
+    assert told.code == 0
+    assert "2 rows lie outside of --start and --end: not stored." in told.out

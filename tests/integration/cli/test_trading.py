@@ -73,7 +73,7 @@ def test_history_is_collected_tested_and_exported(
 def test_a_job_that_fails_says_why_and_exits_1(
     tidemark: Tidemark, exchange: SimulatorProcess
 ) -> None:
-    assert tidemark("data", "instruments", "--refresh").code == 0
+    assert tidemark("data", "symbols", "--refresh").code == 0
     outcome = tidemark(
         *("backtest", "run", "moving_average_cross", "-s", "BTC/USDT", "-i", "1h"),
         *("--start", "2026-02-01", "--end", "2026-02-02"),
@@ -92,9 +92,9 @@ def test_an_order_is_placed_filled_shown_and_cancelled(
     opened = tidemark("account", "add-simulated", "demo", "-b", "USDT=10000", "--json")
     assert opened.document["status"] == "active"
     assert tidemark("account", "add-simulated", "demo", "-b", "USDT=1").code == 1
-    first = tidemark("data", "instruments", "--refresh", "--json", "-n", "1").document
+    first = tidemark("data", "symbols", "--refresh", "--json", "-n", "1").document
     following = ("--cursor", first["next_cursor"])
-    rest = tidemark("data", "instruments", "--json", *following).document
+    rest = tidemark("data", "symbols", "--json", *following).document
     symbols = [each["symbol"] for each in first["data"] + rest["data"]]
     assert (symbols, rest["has_more"]) == (sorted(set(symbols)), False)
     price = tidemark("data", "price", "-s", "BTC/USDT", "--json").document
@@ -147,7 +147,7 @@ def test_beside_a_runtime_an_order_is_waited_for_and_told_in_a_few_lines(
     tidemark: Tidemark, exchange: SimulatorProcess, data_dir: Path
 ) -> None:
     tidemark("account", "add-simulated", "demo", "-b", "USDT=10000")
-    tidemark("data", "instruments", "--refresh")
+    tidemark("data", "symbols", "--refresh")
     stop = threading.Event()
 
     buy = ("order", "place", "buy", "0.01", "-s", "BTC/USDT", "-a", "demo")
@@ -191,7 +191,7 @@ def test_an_instance_is_created_started_shown_and_stopped(
     tidemark: Tidemark, exchange: SimulatorProcess
 ) -> None:
     tidemark("account", "add-simulated", "demo", "-b", "USDT=10000")
-    tidemark("data", "instruments", "--refresh")
+    tidemark("data", "symbols", "--refresh")
     create = (
         *("instance", "create", "ma", "--strategy", "moving_average_cross", "-a", "demo"),
         *("-s", "BTC/USDT", "-i", "1m", "--capital", "5000", "-p", "fast=5", "-p", "slow=10"),

@@ -13,10 +13,9 @@ from tests.support.stub_venue import StubVenue
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> int:
     """Chunks of a hundred bars, so that a small file has many."""
-    from app.core.market.files import reading
+    from app.services.importing import chunks
 
-    whole = reading.rechunked
-    monkeypatch.setattr(reading, "rechunked", lambda parts: whole(parts, 100))
+    monkeypatch.setattr(chunks, "MOST", 100)
     return 100
 
 

@@ -93,14 +93,17 @@ def test_nothing_bad_is_stored_and_nothing_is_dropped(here: Importing, tmp_path:
         line(T + 3 * M, ""): "a number is missing",
         line(T + 4 * M, "nan"): "amount was NaN, which is not a finite number",
         line(T + 5 * M, 100, -1): "a volume or the trade count is negative",
-        line(T + 1 * M, 101): "its open time is not above the one before it",
+        line(
+            T + 1 * M, 101
+        ): "an earlier row of the file, which counts, says otherwise of its time: "
+        "open 101.01, high 101.01, low 101.01, close 101.01, …",
         line(NOW + DAY): "it opens in the future",
     }
     lines = walk(range(2)) + list(bad) + walk(range(10, 40))
     lines.append(line(T + 1 * M, "101.01", 2))
     result = here.result(file(tmp_path, *lines), "BTC/USDT", "1m")
     (series,) = result["series"]
-    assert (series["rows"], series["new"], series["bad"]) == (len(lines), 32, 8)
+    assert (series["rows"], series["new"], series["bad"]) == (len(lines), 32, 7)
     assert series["duplicates"] == {"same": 1, "differing": 1}
     assert series["off_grid"] == 1
     with here.units.read() as unit:

@@ -85,6 +85,17 @@ def test_bars_that_are_taken_out_are_out_of_every_interval_until_they_are_put_ba
     assert len(shown(venue, hour, end)) == 60
 
 
+def test_a_venue_that_took_out_everything_goes_on_answering(venue: SimulatorProcess) -> None:
+    now = venue.control.market_ms
+    venue.control.omit(SYMBOL, 0, now + 60 * MINUTE)
+    for asked in ({}, {"startTime": 0}, {"startTime": 0, "limit": 1}):
+        answer = venue.control.raw(
+            "GET", KLINES, params={"symbol": "BTCUSDT", "interval": "1m", **asked}
+        )
+        assert (answer.status_code, answer.json()) == (200, [])
+    assert venue.control.klines(SYMBOL, "1m", 0, now) == []
+
+
 def test_a_bar_that_is_stated_anew_has_its_new_volume_in_every_interval(
     venue: SimulatorProcess, hour: int
 ) -> None:
@@ -103,6 +114,7 @@ def test_a_bar_that_is_stated_anew_has_its_new_volume_in_every_interval(
         ({"edit": "bend", "symbol": SYMBOL}, "edit must be one of"),
         ({"edit": "omit", "symbol": "X/Y", "from_ms": 0, "to_ms": MINUTE}, "is not listed"),
         ({"edit": "omit", "symbol": SYMBOL, "from_ms": 5, "to_ms": 6}, "no bar opens"),
+        ({"edit": "omit", "symbol": SYMBOL, "from_ms": 0, "to_ms": 1 << 53}, "from 1970 to 2200"),
         ({"edit": "revise", "symbol": SYMBOL, "from_ms": 5, "volume": "1"}, "no bar opens at 5"),
     ],
 )

@@ -108,7 +108,7 @@ from app.core.market.intervals import interval
 from app.models import Base
 from app.repositories.database import open_engine
 from app.repositories.unit import Units
-from app.services.importing.chunks import checked_chunks
+from app.services.importing import chunks
 from app.services.importing.order import ImportOrder, plan_of
 from tests.support.record import ManualClock, units_over
 
@@ -120,7 +120,8 @@ Base.metadata.create_all(engine)
 units = units_over(engine, ManualClock())
 with units.write() as unit:
     series = unit.klines.locked("binance", "BTC/USDT", "1m", unit.now_ms)
-    for chunk in checked_chunks(Path(file.place), file, order, 1 << 41):
+    chunks.MOST = 100
+    for chunk in chunks.checked_chunks(Path(file.place), file, order, 1 << 41, folder):
         unit.klines.store_columns(
             series.id, chunk.good, covered=False, source="file", now_ms=unit.now_ms
         )
@@ -132,14 +133,19 @@ print("pandas" in sys.modules)
 """
 
 
-def test_a_file_is_stored_and_read_without_pandas(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_a_file_is_stored_and_read_without_pandas(tmp_path: Path, *, is_sorted: bool) -> None:
     """0.7 s of every process that serves its first page, and 45 MB for as long as it lives."""
     start = 1_609_459_200_000
     lines = [
         f"{ts},1.0,2.0,0.5,1.5,3.0,{ts + 59_999},4.5,7,1.5,2.0,0"
         for ts in range(start, start + 500 * 60_000, 60_000)
     ]
-    (tmp_path / "BTCUSDT-1m-2021-01.csv").write_text("\n".join(lines) + "\n")
+    if not is_sorted:
+        # Another row of a time as well, and a last line that may be cut.
+        lines = [*lines[250:], *lines[:250], lines[7].replace(",1.0,", ",1.00,")]
+    end = "\n" if is_sorted else f"\n{lines[-1]}"
+    (tmp_path / "BTCUSDT-1m-2021-01.csv").write_text("\n".join(lines) + end)
     done = subprocess.run(
         [sys.executable, "-c", _WITHOUT_PANDAS, str(tmp_path)],
         capture_output=True,

@@ -195,7 +195,7 @@ def test_a_time_is_understood_where_it_can_mean_one_thing(
         ("86400", "", None, "may be of any unit; say which with --time-unit"),
         ("2026-03-01 08:00:00", "", None, "state no zone; say how far they are ahead of UTC"),
         ("2026-03-01T08:00:00Z", "", HOUR_MS, "state their zone; leave --utc-offset away"),
-        ("yesterday", "", 0, "has a time that cannot be read"),
+        ("yesterday", "", 0, "has the time 'yesterday', which cannot be read"),
         (None, "", None, "has no time in row 1"),
         (str(T * 1000 + 1), "", None, "which is no whole millisecond"),
         (str(T), "iso", None, "bare numbers, not ISO 8601"),

@@ -87,13 +87,18 @@ def require_checksum(path: Path, stated: str) -> None:
         )
 
 
+def checksum_of(path: Path) -> Path:
+    """Where a file's checksum lies, if it has one."""
+    return path.with_name(path.name + CHECKSUM)
+
+
 def require_checksum_beside(path: Path) -> None:
     """The same, where a checksum file lies beside the file.
 
     Raises:
         InvalidInput: the file is not what it says.
     """
-    beside = path.with_name(path.name + CHECKSUM)
+    beside = checksum_of(path)
     if beside.is_file():
         require_checksum(path, beside.read_text(encoding="utf-8", errors="replace"))
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from app.core.errors import InvalidInput
-from app.core.market.files.columns import AMOUNTS, KlineColumns, made, rechunked
+from app.core.market.files.arrays import texts_of
+from app.core.market.files.columns import AMOUNTS, CHUNK, KlineColumns, made, rechunked
+from app.core.market.files.endings import UnendedLine
 from app.core.market.files.mapping import positions
 from app.core.market.files.naming import BARS, ENDINGS, FUNDING, TRADES, FileName
 from app.core.market.files.tables import Table, open_table
 from app.core.market.files.times import TimeReader
 from app.core.market.files.trades import TradeColumns, bars_of_trades
 from app.core.market.intervals import Interval
+from app.core.market.klines import Times
 from app.core.market.points import FundingRate
 from app.core.money import DECIMALS
 
@@ -37,6 +40,7 @@ class Reading:
         layout: ``binance`` or ``freqtrade``, for files without a header.
         columns: see ``mapping.columns_of``.
         time_unit, utc_offset_ms: see ``TimeReader``.
+        is_whole: the last line of a text counts, though no line end follows it.
     """
 
     format: str
@@ -45,6 +49,7 @@ class Reading:
     columns: Mapping[str, str] = field(default_factory=dict)
     time_unit: str = ""
     utc_offset_ms: int | None = None
+    is_whole: bool = False
 
 
 def reading_of(name: FileName, path: Path, format_: str = "") -> Reading:
@@ -63,24 +68,66 @@ def reading_of(name: FileName, path: Path, format_: str = "") -> Reading:
     return Reading(known, name.holds, f"{name.layout}-aggregated" if is_aggregated else name.layout)
 
 
-def read_bars(path: Path, how: Reading, interval: Interval) -> Iterator[KlineColumns]:
-    """The bars of a file as it states them, in its order, at most ``CHUNK`` at a time.
+def read_bars(
+    path: Path, how: Reading, interval: Interval, most: int = CHUNK
+) -> Iterator[KlineColumns]:
+    """The bars of a file as it states them, in its order, ``most`` at a time.
 
     Args:
         interval: of the bars that trades are made into; bars are not looked at.
+        most: rows of a chunk.
 
     Raises:
         InvalidInput: the file cannot be read; the message names it and says what to do.
     """
     if how.holds == FUNDING:
         raise InvalidInput(f"{path.name} holds funding rates, not bars")
-    with open_table(path, how.format) as table:
+    with open_table(path, how.format, is_whole=how.is_whole) as table:
         times = TimeReader(path.name, how.time_unit, how.utc_offset_ms)
         if how.holds == TRADES:
+            _require_end(path.name, table)
             bars = bars_of_trades(_trades(path.name, table, how, times), interval, path.name)
         else:
             bars = _bars(path.name, table, how, times)
-        yield from rechunked(bars)
+        yield from rechunked(bars, most)
+
+
+def read_times(path: Path, how: Reading) -> Iterator[Times]:
+    """The open times of a file of bars, ms, in its order, some at a time; nothing else is parsed.
+
+    Raises:
+        InvalidInput: as ``read_bars``.
+    """
+    with open_table(path, how.format, is_whole=how.is_whole) as table:
+        times = TimeReader(path.name, how.time_unit, how.utc_offset_ms)
+        where = positions(path.name, BARS, table.header, table.width, how.columns)
+        for (ts,) in table.batches([where["ts"]]):
+            yield times.milliseconds(ts)
+
+
+def read_last(path: Path, how: Reading) -> tuple[UnendedLine, KlineColumns | None] | None:
+    """A last line of bars that may be cut, which ``read_bars`` leaves out; None where none is.
+
+    Returns:
+        The line, and its bar, where it has a time and all of the columns.
+
+    Raises:
+        InvalidInput: as ``read_bars``.
+    """
+    if how.holds != BARS:
+        return None
+    with open_table(path, how.format, is_whole=how.is_whole) as table:
+        if table.unended is None:
+            return None
+        if len(table.last) != table.width:
+            return table.unended, None
+        alone = replace(table, batches=_batches_of(table.last))
+        times = TimeReader(path.name, how.time_unit, how.utc_offset_ms)
+        try:
+            (bar,) = _bars(path.name, alone, how, times)
+        except InvalidInput:
+            return table.unended, None
+        return table.unended, bar
 
 
 def read_funding(path: Path, how: Reading) -> Iterator[FundingRate]:
@@ -91,8 +138,9 @@ def read_funding(path: Path, how: Reading) -> Iterator[FundingRate]:
     Raises:
         InvalidInput: as ``read_bars``.
     """
-    with open_table(path, how.format) as table:
+    with open_table(path, how.format, is_whole=how.is_whole) as table:
         times = TimeReader(path.name, how.time_unit, how.utc_offset_ms)
+        _require_end(path.name, table)
         where = positions(path.name, FUNDING, table.header, table.width, how.columns, how.layout)
         for ts, rate in table.batches([where["ts"], where["rate"]]):
             rates = as_texts(rate).to_pylist()
@@ -114,6 +162,24 @@ def as_texts(column: pa.Array) -> pa.Array:
         texts = [None if each is None else format(each, "f") for each in column.to_pylist()]
         return pa.array(texts, pa.string())
     return pc.cast(column, pa.string())
+
+
+def _batches_of(cells: Sequence[str]) -> Callable[[Sequence[int]], Iterator[list[pa.Array]]]:
+    """One row as batches of a table."""
+
+    def batches(wanted: Sequence[int]) -> Iterator[list[pa.Array]]:
+        yield [texts_of([cells[position] or None]) for position in wanted]
+
+    return batches
+
+
+def _require_end(name: str, table: Table) -> None:
+    """Nothing, where the last line is whole: without it a bar lacks a trade, or a payment lacks."""
+    if table.unended is not None:
+        raise InvalidInput(
+            f"line {table.unended.number} of {name}, its last, has no line end and may be cut; if "
+            "the file is whole, say --whole, else fetch it again"
+        )
 
 
 def _bars(name: str, table: Table, how: Reading, times: TimeReader) -> Iterator[KlineColumns]:
@@ -149,7 +215,7 @@ def _counts(name: str, column: pa.Array | None, count: int) -> pa.Array:
     try:
         return pc.cast(column, pa.int64())
     except pa.ArrowInvalid as error:
-        reason = str(error).splitlines()[0][:120]
+        reason = str(error).splitlines()[0]
         raise InvalidInput(f"{name} has a trade count that is no whole number: {reason}") from None
 
 

@@ -9,22 +9,32 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from app.core.errors import InvalidInput
 from app.core.market.files.columns import CHUNK
+from app.core.market.files.endings import Beginning, UnendedLine, unended_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 # Of text that is parsed at once: some 8,000 bars. Four times that cost 15 MB and won nothing.
 _BLOCK: Final = 1 * 1024 * 1024
+_REASON: Final = 160
 _FIRST_LINE: Final = 64 * 1024
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _ROW: Final = re.compile(rb"\[([^\[\]]*)\]")
 _BETWEEN_ROWS: Final = re.compile(rb"[\s,\[\]]*")
+
+
+class NoRowsError(InvalidInput):
+    """A file that states nothing: it is empty, or has a header alone."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} has no rows")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +45,40 @@ class Table:
         header: the columns' names; None where the file has none.
         width: how many columns it has.
         batches: reads the columns at the given positions, at most ``CHUNK`` rows at a time.
+        unended: the last line, which may be cut and is not among the batches.
+        last: its cells.
     """
 
     header: list[str] | None
     width: int
     batches: Callable[[Sequence[int]], Iterator[list[pa.Array]]]
+    unended: UnendedLine | None = None
+    last: Sequence[str] = ()
 
 
 @contextmanager
-def open_table(path: Path, format_: str) -> Iterator[Table]:
+def open_table(path: Path, format_: str, *, is_whole: bool = False) -> Iterator[Table]:
     """The file as a table.
 
     Args:
         format_: ``csv``, ``json``, ``feather`` or ``parquet``.
+        is_whole: the last line of a text counts, though no line end follows it.
 
     Raises:
-        InvalidInput: it is not there, has no rows, or is not what its format says; the latter
-            perhaps while batches are read.
+        NoRowsError: it is empty.
+        InvalidInput: it is not there, or is not what its format says; the latter perhaps while
+            batches are read.
     """
     import pyarrow as pa
 
     if not path.is_file():
         raise InvalidInput(f"{path} does not exist or is no file")
-    openers = {"csv": _csv, "json": _json, "feather": _feather, "parquet": _parquet}
+    openers: dict[str, Callable[[Path, ExitStack], Table]] = {
+        "csv": partial(_csv, is_whole=is_whole),
+        "json": _json,
+        "feather": _feather,
+        "parquet": _parquet,
+    }
     try:
         with ExitStack() as stack:
             yield openers[format_](path, stack)
@@ -66,19 +87,28 @@ def open_table(path: Path, format_: str) -> Iterator[Table]:
         zipfile.BadZipFile, zlib.error,
     ) as error:  # fmt: skip
         lines = str(error).splitlines()
-        reason = lines[0][:160] if lines else type(error).__name__
+        reason = lines[0] if lines else type(error).__name__
+        reason = reason if len(reason) <= _REASON else f"{reason[: _REASON - 1]}…"
         raise InvalidInput(f"{path.name} cannot be read as {format_}: {reason}") from None
 
 
-def _csv(path: Path, stack: ExitStack) -> Table:
+def _csv(path: Path, stack: ExitStack, *, is_whole: bool) -> Table:
     with _opened(path) as file:
         first = file.readline(_FIRST_LINE).decode("utf-8-sig").strip("\r\n")
     if not first:
-        raise InvalidInput(f"{path.name} has no rows")
+        raise NoRowsError(path.name)
     delimiter = max(_DELIMITERS, key=first.count)
-    cells = [cell.strip().strip('"') for cell in first.split(delimiter)]
+    cells = _cells(first, delimiter)
     has_header = not any(_is_number(cell) for cell in cells) and not cells[0][:1].isdigit()
-    return _texts(stack.enter_context(_opened(path)), delimiter, cells, has_header=has_header)
+    file = stack.enter_context(_opened(path))
+    unended = None if is_whole else unended_line(path)
+    if unended is None or (has_header and unended.start == 0):
+        return _texts(file, delimiter, cells, has_header=has_header)
+    ended = io.BufferedReader(Beginning(file, unended.start), _BLOCK)
+    table = _texts(ended, delimiter, cells, has_header=has_header)
+    if unended.start == 0:
+        table = replace(table, batches=lambda _: iter(()))  # Arrow reads no text of 0 bytes
+    return replace(table, unended=unended, last=_cells(unended.text, delimiter))
 
 
 def _json(path: Path, stack: ExitStack) -> Table:
@@ -86,9 +116,15 @@ def _json(path: Path, stack: ExitStack) -> Table:
     with _opened(path) as file:
         first = _ROW.search(file.read(_FIRST_LINE))
     if first is None:
-        raise InvalidInput(f"{path.name} has no rows: it is no list of lists")
+        raise InvalidInput(f"{path.name} cannot be read as json: it is no list of lists")
+    if not first[1].strip():
+        raise NoRowsError(path.name)
     lines = _JsonLines(stack.enter_context(_opened(path)))
     return _texts(io.BufferedReader(lines, _BLOCK), ",", first[1].split(b","), has_header=False)
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    return [cell.strip().strip('"') for cell in line.split(delimiter)]
 
 
 def _texts(file: IO[bytes], delimiter: str, cells: Sequence[Any], *, has_header: bool) -> Table:
@@ -188,6 +224,7 @@ class _JsonLines(io.RawIOBase):
         self._file = file
         self._text = b""
         self._lines = b""
+        self._end = b""
 
     def readable(self) -> bool:
         """It is."""
@@ -198,6 +235,7 @@ class _JsonLines(io.RawIOBase):
         while not self._lines:
             block = self._file.read(_BLOCK)
             self._text += block
+            self._end = b"".join((self._end + block[-_FIRST_LINE:]).split())[-2:]
             self._take(is_last=not block)
             if not block:
                 break
@@ -213,4 +251,6 @@ class _JsonLines(io.RawIOBase):
         outside = _ROW.sub(b"", whole) + (self._text if is_last else b"")
         if not _BETWEEN_ROWS.fullmatch(outside):
             raise OSError("it is no list of lists")
+        if is_last and self._end != b"]]":
+            raise OSError("it ends before its list does; fetch it again")
         self._lines = b"".join(row.replace(b"null", b"").replace(b" ", b"") + b"\n" for row in rows)

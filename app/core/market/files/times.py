@@ -22,6 +22,7 @@ TIME_UNITS: Final = (*UNITS, "iso")
 # 2001-09-09 to 2286-11-20 in seconds: in this range no number is a time in two units.
 _EARLIEST_S: Final = 1_000_000_000
 _LATEST_S: Final = 10_000_000_000
+_QUOTED: Final = re.compile(r"'[^']*'")
 _OFFSET: Final = re.compile(r"([+-]?)(\d{1,2})(?::?(\d{2}))?", re.ASCII)
 
 
@@ -137,8 +138,16 @@ class TimeReader:
         try:
             return pc.cast(column, to)
         except pa.ArrowInvalid as error:
-            reason = str(error).splitlines()[0][:120]
-            raise InvalidInput(f"{self._name} has a time that cannot be read: {reason}") from None
+            raise InvalidInput(
+                f"{self._name} has the time {_value_of(error)}, which cannot be read; times are "
+                "written as 2026-03-01T00:00:00Z or as whole numbers, all of them alike"
+            ) from None
+
+
+def _value_of(error: Exception) -> str:
+    """The value that Arrow's sentence quotes; the sentence, where it quotes none."""
+    found = _QUOTED.search(str(error))
+    return found[0][:60] if found else str(error).splitlines()[0]
 
 
 def utc_offset(text: str) -> int:

@@ -74,14 +74,16 @@ def klines(unit: Unit) -> None:
     fewer = columns.slice(0, 2)
     assert unit.klines.replace(series.id, 0, 10**9, fewer, now_ms=NOW) == 1
     assert unit.klines.replace(series.id, 0, 10**9, columns, now_ms=NOW) == 1
-    assert len(unit.klines.revisions(series.id)) == 1
+    (revision,) = unit.klines.revisions(series.id)
+    assert unit.klines.revisions(series.id, before=revision.id) == []
     unit.klines.withdraw(series.id, bars[2:], "no such bar", source="test", now_ms=NOW)
     (withdrawn,) = unit.klines.quarantined(series.id)
     assert (withdrawn.open_ts, withdrawn.reason) == (180_000, "no such bar")
     assert unit.klines.store(series.id, bars, covered=True, **how).inserted == 1
     bad = BadKline(240_000, [240_000, "NaN"], "not finite")
     assert unit.klines.quarantine(series.id, [bad], "test", NOW) == 1
-    assert len(unit.klines.quarantined(series.id)) == 2
+    refused, withdrawn = unit.klines.quarantined(series.id)
+    assert unit.klines.quarantined(series.id, before=refused.id) == [withdrawn]
 
 
 def rolls(unit: Unit) -> None:

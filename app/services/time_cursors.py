@@ -1,0 +1,33 @@
+"""Cursors of lists by time: the time at which the next page begins."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from app.repositories.base import bad_cursor
+
+_TIME: Final = re.compile(r"0|[1-9][0-9]{0,12}", re.ASCII)
+# 2200-01-01T00:00Z, as of a start: what is later, no page begins with.
+_LATEST_MS: Final = 7_258_118_400_000
+
+
+def page_start(cursor: str | None, start: int | None, end: int | None) -> int | None:
+    """Where a page of [start, end) begins, ms: at its cursor, if it has one.
+
+    Args:
+        cursor: ``next_cursor`` of the page before, asked for with the same start and end.
+
+    Raises:
+        InvalidInput: the cursor is no time, or lies outside of the range.
+    """
+    if cursor is None:
+        return start
+    if not _TIME.fullmatch(cursor):
+        raise bad_cursor()
+    found = int(cursor)
+    first = 0 if start is None else start
+    stop = _LATEST_MS if end is None else end
+    if not first <= found < stop:
+        raise bad_cursor()
+    return found
