@@ -104,9 +104,10 @@ class Unit:
         return self._hints
 
     def close(self) -> list[tuple[int, str, dict[str, Any]]]:
-        """Write all that is pending, and the events last: as (id, topic, body)."""
+        """Write all that is pending, and the events last; these as (id, topic, body)."""
         self.session.flush()
-        return [(append(self.session, [row]), row.topic, row.body) for row in self._events]
+        events, self._events = self._events, []
+        return [(append(self.session, [row]), row.topic, row.body) for row in events]
 
     @cached_property
     def accounts(self) -> AccountRepository:

@@ -54,8 +54,10 @@ def world(unit: Unit) -> None:
 
 def outbox(unit: Unit) -> None:
     unit.emit("risk.alert.info", {"schema": "alerts.v1"})
+    ((event_id, _, _),) = unit.close()
     later = unit.now_ms + 1
     (event,) = unit.outbox.unsent(later)
+    assert event.id == event_id
     assert unit.audit.unsent_events(later) == unit.audit.alerts() == [event]
     assert unit.audit.last_event("risk.alert.info") is event
     assert unit.audit.last_event_id() == event.id

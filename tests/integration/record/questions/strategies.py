@@ -56,6 +56,10 @@ def instances(unit: Unit) -> None:
     assert unit.instances.of_account(ID) == [made]
     assert unit.instances.builtin(ID, "strategy") is made
     assert unit.instances.with_account(ID) == (made, unit.accounts.get(ID))
+    account = unit.accounts.get(ID)
+    account.epoch = account.reconciled_epoch + 1
+    assert not unit.instances.may_trade(ID)
+    account.reconciled_epoch += 1
     assert unit.instances.may_trade(ID)
     news: dict[str, Any] = {"run_id": None, "state": {}, "now_ms": NOW}
     assert unit.instances.advance(ID, seen=None, cursor_ts=1, **news)
