@@ -49,6 +49,7 @@ _SHARED = (
     "addresses",
     "market_clock",
     "vault",
+    "account_lanes",
     "desks",
     "runtime",
     "collection",

@@ -11,6 +11,7 @@ import pytest
 from app.core.errors import Conflict, InvalidInput, NotFound, TidemarkError, UnknownName
 from app.core.orders.types import OrderStatus, OrderType, Side
 from app.core.strategies.signal import Signal, SignalAction
+from app.repositories.accounts import AccountRepository
 from tests.support.installation import SYMBOL, Installation
 
 D = Decimal
@@ -161,6 +162,32 @@ def test_a_stop_between_acceptance_and_sending_stops_the_order(here: Installatio
     here.parts.instances.stop(instance.id)
     here.settle()
     assert here.row(order.order_id).status == OrderStatus.CANCELLED
+    assert here.at_venue(account) == []
+    assert here.balance(account, "USDT") == (D(100_000), D(0))
+
+
+@pytest.mark.parametrize(
+    "database_url", ["mysql"], indirect=True
+)  # SQLite has one writer at a time
+def test_a_stop_while_the_order_is_being_written_stops_the_order(
+    anywhere: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gate has read that the instance runs; the stop is committed before the decision is."""
+    here = anywhere
+    account = here.account()
+    instance = here.instance(account, "holder")
+    here.emit(instance, BUY)
+    lock = AccountRepository.lock_balances
+
+    def stopped_meanwhile(self: AccountRepository, *names: Any) -> Any:
+        monkeypatch.undo()
+        here.parts.instances.stop(instance.id)
+        return lock(self, *names)
+
+    monkeypatch.setattr(AccountRepository, "lock_balances", stopped_meanwhile)
+    here.settle()
+    (order,) = here.orders_of(instance)
+    assert (order.status, order.reason) == (OrderStatus.CANCELLED, "its instance is stopped")
     assert here.at_venue(account) == []
     assert here.balance(account, "USDT") == (D(100_000), D(0))
 
