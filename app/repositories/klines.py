@@ -141,7 +141,10 @@ class KlineRepository(KlineSeriesRepository):
         if not rows:
             return Stored()
         bounds = self.bounds(series_id)
-        stored, changed = self._store(series_id, rows, covered, source, now_ms)
+        is_empty = not covered and self._is_empty(
+            series_id, bounds, rows[0].open_ts, rows[-1].open_ts
+        )
+        stored, changed = self._store(series_id, rows, is_empty, source, now_ms)
         to_roll = note_changes(self._session, series_id, bounds, changed, now_ms)
         return stored._replace(to_roll=to_roll)
 
@@ -165,7 +168,7 @@ class KlineRepository(KlineSeriesRepository):
             return Stored()
         bounds = self.bounds(series_id)
         first, last = int(columns.open_ts[0]), int(columns.open_ts[-1])
-        if not covered and self.count(series_id, first, last + 1) == 0:
+        if not covered and self._is_empty(series_id, bounds, first, last):
             BulkLoader(self._session).insert_into_empty(series_id, columns)
             to_roll = note_changes(self._session, series_id, bounds, columns.open_ts, now_ms)
             return Stored(len(columns), first=first, last=last, to_roll=to_roll)
@@ -266,18 +269,27 @@ class KlineRepository(KlineSeriesRepository):
         )
         return [DayBars._make(each) for each in found]
 
+    def _is_empty(
+        self, series_id: int, bounds: tuple[int, int] | None, first: int, last: int
+    ) -> bool:
+        """Whether no bar is stored from the first to the last; of what follows the newest bar, as
+        every bar of a stream does, nothing needs to be asked."""
+        if bounds is None or first > bounds[1]:
+            return True
+        return self.count(series_id, first, last + 1) == 0
+
     def _store(
         self,
         series_id: int,
         rows: Sequence[KlineRow],
-        covered: bool,
+        is_empty: bool,
         source: str,
         now_ms: int,
     ) -> tuple[Stored, list[int]]:
         """What was done, and the open times of bars inserted or revised, ascending."""
         loader = BulkLoader(self._session)
         first, last = rows[0].open_ts, rows[-1].open_ts
-        if not covered and self.count(series_id, first, last + 1) == 0:
+        if is_empty:
             loader.insert_into_empty(series_id, rows)
             return Stored(len(rows), first=first, last=last), [row.open_ts for row in rows]
         known = {row.open_ts: row for row in self.read_exact(series_id, first, last + 1)}

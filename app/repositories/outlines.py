@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
-from sqlalchemy import case, func, or_, select, update
+from sqlalchemy import Table, bindparam, case, func, or_, select, update
 
 from app.core.market.coverage import CoverageState, Span, missing
 from app.models import CoverageRow, KlineSeriesRow
@@ -15,6 +16,16 @@ from app.repositories.base import Repository
 # IN lists stay below SQLite's and MySQL's comfort.
 _IN_LIMIT = 500
 _DOUBTED = (CoverageState.PENDING.value, CoverageState.BEFORE_LISTING.value)
+_SERIES = cast("Table", KlineSeriesRow.__table__).c
+# With every bar of a stream, so built once: the building took longer than the driver.
+_STREAMED = (
+    update(cast("Table", KlineSeriesRow.__table__))
+    .where(
+        _SERIES.id.in_(bindparam("ids", expanding=True)),
+        or_(_SERIES.streamed_ts.is_(None), _SERIES.streamed_ts < bindparam("opened")),
+    )
+    .values(streamed_ts=bindparam("opened"))
+)
 #: Exchange, symbol, interval, kind.
 SeriesKey = tuple[str, str, str, str]
 
@@ -119,14 +130,6 @@ class OutlineRepository(Repository):
         Args:
             series_ids: their rows are locked.
         """
-        row = KlineSeriesRow
         for position in range(0, len(series_ids), _IN_LIMIT):
-            self._session.execute(
-                update(row)
-                .where(
-                    row.id.in_(series_ids[position : position + _IN_LIMIT]),
-                    or_(row.streamed_ts.is_(None), row.streamed_ts < open_ts),
-                )
-                .values(streamed_ts=open_ts)
-                .execution_options(synchronize_session=False)
-            )
+            names = {"opened": open_ts, "ids": series_ids[position : position + _IN_LIMIT]}
+            self._session.execute(_STREAMED, names)
