@@ -3,7 +3,8 @@
 1. The row is NEW and committed.
 2. Everything that may wait is made ready: keys, markets, budget, halts, the venue's clock.
    Until the account was compared with its venue, the order waits here (``trust``).
-3. Compare-and-set NEW → SENDING with attempt and request timestamp, committed.
+3. Compare-and-set NEW → SENDING with attempt and request timestamp, committed. Where all of 2. is
+   ready when a signal is judged, this is done in the transaction that makes the row (``take``).
 4. Send with *that* timestamp; the venue's recvWindow fences a sender that slept.
 5. 200 → acknowledged; proven refusal → REJECTED, or NEW for later; anything else → UNKNOWN.
 """
