@@ -6,8 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.integration.market.importing import here, world
 from tests.integration.market.venue import Edge
 from tests.support.stub_venue import StubVenue
+
+#: Of the files on importing; the others have a world of their own.
+__all__ = ["here", "world"]
 
 
 @pytest.fixture

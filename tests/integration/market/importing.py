@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import Engine
 
 from app.core.market.coverage import CoverageState
@@ -23,6 +24,7 @@ from tests.support.record import (
     Hints,
     ManualClock,
     ManualMarketClock,
+    record,
     units_over,
 )
 
@@ -133,3 +135,17 @@ def file(folder: Path, *lines: str, name: str = "bars.csv") -> Path:
 def walk(minutes: range, start: int = START_MS) -> list[str]:
     """Bars of prices that tell each from its neighbours."""
     return [line(start + n * MINUTE, f"{100 + n % 97}.{n % 89:02d}", n % 13 + 1) for n in minutes]
+
+
+@pytest.fixture
+def world(database_url: str, tmp_path: Path) -> Iterator[Importing]:
+    """On both databases."""
+    with record(database_url, local_infile=True) as engine:
+        yield Importing(engine, tmp_path)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Importing]:
+    """On SQLite, for what no database decides."""
+    with record(f"sqlite:///{tmp_path / 'tidemark.db'}") as engine:
+        yield Importing(engine, tmp_path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,27 +12,13 @@ from app.core.market.coverage import CoverageState
 from app.repositories.points import Point
 from app.services.importing import ImportOrder
 from tests.integration.market.importing import DAY, NOW, Importing, bar, file, line, walk
-from tests.support.record import START_MS, record
+from tests.support.record import START_MS
 
 M = 60_000
 T = START_MS
 H = 60 * M
 D = Decimal
 PRESENT = CoverageState.PRESENT
-
-
-@pytest.fixture
-def world(database_url: str, tmp_path: Path) -> Iterator[Importing]:
-    """On both databases."""
-    with record(database_url, local_infile=True) as engine:
-        yield Importing(engine, tmp_path)
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[Importing]:
-    """On SQLite, for what no database decides."""
-    with record(f"sqlite:///{tmp_path / 'tidemark.db'}") as engine:
-        yield Importing(engine, tmp_path)
 
 
 def test_what_the_file_states_is_what_is_stored(world: Importing, tmp_path: Path) -> None:

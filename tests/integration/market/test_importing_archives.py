@@ -29,13 +29,6 @@ BASE = "https://archive.test"
 JANUARY = 1_767_225_600_000
 
 
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[Importing]:
-    """On SQLite, for what no database decides."""
-    with record(f"sqlite:///{tmp_path / 'tidemark.db'}") as engine:
-        yield Importing(engine, tmp_path)
-
-
 def publish(world: Importing, period: str, bars: int, start: int, *, checksum: str = "") -> str:
     """Put a zip of bars and its checksum into the archive; its URL."""
     folder = "monthly" if period.count("-") == 1 else "daily"

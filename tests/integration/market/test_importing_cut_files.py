@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,25 +12,11 @@ import pytest
 from app.core.errors import InvalidInput
 from app.services.importing import ImportOrder
 from tests.integration.market.importing import NOW, Importing, bar, file, line, walk
-from tests.support.record import START_MS, record
+from tests.support.record import START_MS
 
 M = 60_000
 T = START_MS
 HEADER = "ts,open,high,low,close,volume\n"
-
-
-@pytest.fixture
-def world(database_url: str, tmp_path: Path) -> Iterator[Importing]:
-    """On both databases."""
-    with record(database_url, local_infile=True) as engine:
-        yield Importing(engine, tmp_path)
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[Importing]:
-    """On SQLite, for what no database decides."""
-    with record(f"sqlite:///{tmp_path / 'tidemark.db'}") as engine:
-        yield Importing(engine, tmp_path)
 
 
 def refused(world: Importing) -> list[tuple[int, object, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,18 +9,11 @@ import pytest
 from app.core.errors import InvalidInput
 from tests.integration.market.importing import Importing, file, walk
 from tests.support.catalogue import instrument
-from tests.support.record import START_MS, CountingIds, record
+from tests.support.record import START_MS, CountingIds
 
 M = 60_000
 T = START_MS
 H = 60 * M
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[Importing]:
-    """On SQLite, for what no database decides."""
-    with record(f"sqlite:///{tmp_path / 'tidemark.db'}") as engine:
-        yield Importing(engine, tmp_path)
 
 
 def test_a_directory_is_read_by_the_names_in_it(here: Importing, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,24 +10,10 @@ from app.core.errors import InvalidInput
 from app.services.importing import ImportOrder
 from app.services.importing import jobs as import_jobs
 from tests.integration.market.importing import Importing, file, walk
-from tests.support.record import START_MS, record
+from tests.support.record import START_MS
 
 M = 60_000
 T = START_MS
-
-
-@pytest.fixture
-def world(database_url: str, tmp_path: Path) -> Iterator[Importing]:
-    """On both databases."""
-    with record(database_url, local_infile=True) as engine:
-        yield Importing(engine, tmp_path)
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[Importing]:
-    """On SQLite, for what no database decides."""
-    with record(f"sqlite:///{tmp_path / 'tidemark.db'}") as engine:
-        yield Importing(engine, tmp_path)
 
 
 def test_a_slice_that_ends_goes_on_behind_its_last_chunk(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +11,11 @@ import pytest
 from app.core.market.coverage import CoverageState
 from app.services.importing import ImportOrder
 from tests.integration.market.importing import Importing, bar, file, line, walk
-from tests.support.record import START_MS, record
+from tests.support.record import START_MS
 
 M = 60_000
 T = START_MS
 PRESENT = CoverageState.PRESENT
-
-
-@pytest.fixture
-def world(database_url: str, tmp_path: Path) -> Iterator[Importing]:
-    """On both databases."""
-    with record(database_url, local_infile=True) as engine:
-        yield Importing(engine, tmp_path)
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[Importing]:
-    """On SQLite, for what no database decides."""
-    with record(f"sqlite:///{tmp_path / 'tidemark.db'}") as engine:
-        yield Importing(engine, tmp_path)
 
 
 def shuffled(lines: list[str]) -> list[str]:
