@@ -10,6 +10,8 @@ from typing import Any
 
 from sqlalchemy import event
 
+from app.models import OutboxRow
+from app.repositories.base import append
 from app.repositories.database import driver_code
 from app.repositories.unit import Unit
 from app.wiring import Container
@@ -28,9 +30,11 @@ class _LeavesError(Exception):
 def rival(parts: Container) -> Iterator[Unit]:
     """A heavy transaction in the test's own thread; it keeps nothing of what it did."""
     with suppress(_LeavesError), parts.units.write() as unit:
-        for number in range(_HEAVY):
-            unit.emit("system.rival.rehearsal", {"number": number})
-        unit.flush()
+        events = [
+            OutboxRow(topic="system.rival", body={"number": n}, created_at=unit.now_ms, sent_at=0)
+            for n in range(_HEAVY)
+        ]
+        append(unit.session, events)
         yield unit
         raise _LeavesError
 
