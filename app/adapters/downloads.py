@@ -45,7 +45,7 @@ class Downloads:
                 return path if self._received(client, url, part, path) else None
         except (httpx.HTTPError, OSError) as error:
             raise Unavailable(
-                f"{url[:200]} cannot be fetched now ({type(error).__name__}); it is tried again"
+                f"{url[:200]} cannot be fetched now ({type(error).__name__})"
             ) from None
 
     def _received(self, client: httpx.Client, url: str, part: Path, path: Path) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli import quality
+from app.cli import plans, quality
 from app.cli.arguments import (
     Cursor,
     End,
@@ -65,6 +65,7 @@ def collect(
         started = here.container.collection.start(row.id)
         done = finish_jobs(here, [job.id for job in started]) if started else []
         require_success(done)
+        view = plans.shown(here, row)
     jobs = [Job.of(job) for job in done]
     rows = (
         [
@@ -86,8 +87,14 @@ def collect(
                 out.print(f"{job.params['symbol']} {job.params['interval']}:")
                 for line in report_lines(job.result):
                     out.print(f"  {line}")
+        plans.say_skipped(out, view)
 
-    document = {"plan": row.name, "jobs": [job.model_dump(mode="json") for job in jobs]}
+    skipped = [each.model_dump(mode="json") for each in view.skipped]
+    document = {
+        "plan": row.name,
+        "skipped": skipped,
+        "jobs": [job.model_dump(mode="json") for job in jobs],
+    }
     emit(as_json, document, human)
 
 
@@ -115,7 +122,7 @@ def coverage(
     from app.schemas.market import Coverage
     from app.schemas.times import rfc3339
 
-    first, stop = time_of("--start", start), time_of("--end", end)
+    first, stop = range_of(start, end)
     with session() as here:
         service = here.container.quality
         names = (interval and interval_of(interval).name, kind and kline_kind(kind).value)
@@ -315,14 +322,14 @@ def _plan(
     # The kind comes first: a long list of symbols is cut off.
     named = exchange if of == "trade" else f"{exchange} {of}"
     name = f"{named} {' '.join(sorted(symbols))} {interval}"[:64]
-    plans = here.container.collection.plans
-    known = plans.named(name)
+    known_plans = here.container.collection.plans
+    known = known_plans.named(name)
     if known is not None and known.since_ts <= since_ms:
-        plans.check_since(exchange, since_ms)
+        known_plans.check_since(exchange, since_ms)
         return known
     if known is not None:
-        plans.delete(known.id)  # the earlier date takes its place; what was collected stays
-    return plans.create(
+        known_plans.delete(known.id)  # the earlier date takes its place; what was collected stays
+    return known_plans.create(
         name=name,
         exchange=exchange,
         symbols=symbols,

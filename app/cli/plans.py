@@ -62,7 +62,7 @@ def list_plans(limit: Limit = 50, cursor: Cursor = "", as_json: Json = False) ->
     def human(out: Console) -> None:
         table(out, columns, rows, "No plan.")
         for each in found.data:
-            _say_skipped(out, each)
+            say_skipped(out, each)
 
     emit(as_json, found, human)
 
@@ -111,11 +111,11 @@ def add_plan(
             extras=extra,
             priority=priority,
         )
-        made = _shown(here, row)
+        made = shown(here, row)
 
     def human(out: Console) -> None:
         out.print(f"Plan {made.name}; fill it with: tidemark data collect {made.name}")
-        _say_skipped(out, made)
+        say_skipped(out, made)
 
     emit(as_json, made, human)
 
@@ -151,12 +151,14 @@ def _symbols_of(plan: Plan) -> str:
     return ", ".join(plan.symbols) + how
 
 
-def _say_skipped(out: Console, plan: Plan) -> None:
+def say_skipped(out: Console, plan: Plan) -> None:
+    """Say which symbols of a plan are not collected, and why."""
     for each in plan.skipped:
         out.print(f"{plan.name} skips {each.symbol}, {each.reason}.")
 
 
-def _shown(here: Session, row: CollectionPlanRow) -> Plan:
+def shown(here: Session, row: CollectionPlanRow) -> Plan:
+    """A plan as it is shown, with what it skips."""
     from app.schemas.market import Plan
 
     return Plan.of(row, here.container.collection.plans.skipped([row]))
@@ -184,6 +186,6 @@ def _enable(name: str, enabled: bool, as_json: bool) -> None:
 
     with session() as here:
         row = plan_of(here, name)
-        plan = _shown(here, here.container.collection.plans.enable(row.id, enabled))
+        plan = shown(here, here.container.collection.plans.enable(row.id, enabled))
     state = "enabled" if plan.enabled else "disabled"
     emit(as_json, plan, lambda out: out.print(f"Plan {plan.name} is {state}."))

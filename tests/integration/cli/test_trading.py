@@ -232,8 +232,9 @@ def test_a_plan_says_what_it_skips_and_one_of_nothing_else_is_refused(
     assert made.code == 0
     for outcome in (made, tidemark("data", "plans")):
         assert said in " ".join(outcome.out.split())
-    jobs = tidemark("data", "collect", "majors", "--json").document["jobs"]
-    assert [job["params"]["symbol"] for job in jobs] == ["BTC/USDT"]
+    collected = tidemark("data", "collect", "majors", "--json").document
+    assert [job["params"]["symbol"] for job in collected["jobs"]] == ["BTC/USDT"]
+    assert [each["symbol"] for each in collected["skipped"]] == ["ETH/USDT"]
     venue.change_instrument("ETH/USDT", status="TRADING")
     tidemark("data", "instruments", "--refresh")
     assert "skips" not in tidemark("data", "plans").out
