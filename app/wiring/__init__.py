@@ -49,7 +49,6 @@ _SHARED = (
     "addresses",
     "market_clock",
     "vault",
-    "account_lanes",
     "desks",
     "runtime",
     "collection",

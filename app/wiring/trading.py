@@ -16,7 +16,6 @@ from app.services.invariants import Invariants
 from app.services.opening import AccountOpener
 from app.services.orders.cancelling import OrderCanceller
 from app.services.orders.intake import OrderIntake
-from app.services.orders.lanes import AccountLanes
 from app.services.orders.locking import InstrumentLocks
 from app.services.orders.ports import Checkpoint, OrderTiming
 from app.services.orders.resolving import OrderResolver
@@ -117,21 +116,9 @@ class TradingParts(MarketParts):
         )
 
     @cached_property
-    def account_lanes(self) -> AccountLanes:
-        """Where transactions on one account take turns."""
-        return AccountLanes()
-
-    @cached_property
     def intake(self) -> OrderIntake:
         """The way to the risk gate."""
-        return OrderIntake(
-            self.units,
-            self.market_data,
-            self.market_clock,
-            self.ids,
-            self.timing,
-            self.account_lanes,
-        )
+        return OrderIntake(self.units, self.market_data, self.market_clock, self.ids, self.timing)
 
     @cached_property
     def sender(self) -> OrderSender:
@@ -143,7 +130,6 @@ class TradingParts(MarketParts):
             self.market_clock,
             self.ids,
             self.timing,
-            self.account_lanes,
             self.owner,
             self._checkpoint,
         )

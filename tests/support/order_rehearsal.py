@@ -123,7 +123,6 @@ class Rehearsal:
             self.parts.market_clock,
             self.parts.ids,
             TIMING,
-            self.parts.account_lanes,
         )
         resting = (price * Decimal("0.9")).quantize(Decimal(1))
         for number in range(intents):

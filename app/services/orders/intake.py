@@ -21,7 +21,6 @@ from app.models import AccountRow, OrderRow, RiskDecisionRow, SignalRow, Strateg
 from app.repositories.unit import Unit, Units
 from app.services.orders.cancelling import request_cancel
 from app.services.orders.exposure import risk_context
-from app.services.orders.lanes import AccountLanes
 from app.services.orders.ports import OrderTiming, TradingDesk
 from app.services.orders.records import (
     note,
@@ -111,9 +110,7 @@ class OrderIntake:
         market_clock: MarketClock,
         ids: Ids,
         timing: OrderTiming,
-        lanes: AccountLanes,
     ) -> None:
-        self._lanes = lanes
         self._units = units
         self._prices = prices
         self._market_clock = market_clock
@@ -150,8 +147,7 @@ class OrderIntake:
                 return Accepted(order)
             return Accepted(order, desk if attempts.take(unit, order, desk) else None)
 
-        with self._lanes.of(account.id):
-            return self._units.run(work)
+        return self._units.run(work)
 
     def submit_order(self, manual: ManualOrder) -> tuple[RiskDecisionRow, OrderRow | None]:
         """Judge an order by hand; the decision, and the order where it passed.
@@ -173,10 +169,7 @@ class OrderIntake:
                 )
         market_now = self._market_clock.now_ms(account.exchange)
         reference = self._prices.reference(account.exchange, manual.symbol)
-        with self._lanes.of(account.id):
-            return self._units.run(
-                lambda unit: self._judge_manual(unit, manual, reference, market_now)
-            )
+        return self._units.run(lambda unit: self._judge_manual(unit, manual, reference, market_now))
 
     def _known_order(self, instance: StrategyInstanceRow, signal: SignalRow) -> OrderRow | None:
         key = signal_intent(instance.id, signal_key(signal))

@@ -26,7 +26,6 @@ from app.repositories.unit import Unit, Units
 from app.services.catalogue import TASK as REFRESH
 from app.services.orders.fills import apply_answer
 from app.services.orders.keys import halt_for_key
-from app.services.orders.lanes import AccountLanes
 from app.services.orders.ports import (
     Checkpoint,
     OrderTiming,
@@ -56,11 +55,9 @@ class OrderSender:
         market_clock: MarketClock,
         ids: Ids,
         timing: OrderTiming,
-        lanes: AccountLanes,
         owner: str,
         checkpoint: Checkpoint = no_checkpoint,
     ) -> None:
-        self._lanes = lanes
         self._units = units
         self._desks = desks
         self._clock = clock
@@ -135,8 +132,7 @@ class OrderSender:
         except VenueError as error:
             return self._record_refusal(claimed, error)
         self._checkpoint("after_send")
-        with self._lanes.of(claimed.account_id):
-            status = self._units.run(lambda unit: self._accepted(unit, claimed, response))
+        status = self._units.run(lambda unit: self._accepted(unit, claimed, response))
         self._checkpoint("after_record")
         return status
 

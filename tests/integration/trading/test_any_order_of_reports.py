@@ -29,7 +29,6 @@ from app.repositories.unit import Unit, Units
 from app.services.orders.cancelling import request_cancel
 from app.services.orders.fills import apply_fills, apply_response, post
 from app.services.orders.intake import ManualOrder, OrderIntake
-from app.services.orders.lanes import AccountLanes
 from app.services.orders.ports import OrderTiming
 from tests.support.catalogue import instrument
 from tests.support.record import CountingIds, ManualClock, ManualMarketClock, record, units_over
@@ -74,9 +73,7 @@ class Books:
     def order(self, side: Side, limit: Decimal | None) -> OrderRow:
         """A claimed order of a fresh account."""
         account_id = self.units.run(self._open)
-        intake = OrderIntake(
-            self.units, FixedPrice(), ManualMarketClock(), self.ids, OrderTiming(), AccountLanes()
-        )
+        intake = OrderIntake(self.units, FixedPrice(), ManualMarketClock(), self.ids, OrderTiming())
         decision, order = intake.submit_order(
             ManualOrder(
                 account_id,
