@@ -30,6 +30,8 @@ _CHATTY: Final = (
     "celery.worker.strategy",
     "uvicorn.error",
 )
+# What ``format_exc_info`` calls it.
+_TRACEBACK: Final = "exception"
 _REDACTED: Final = "[redacted]"
 # A line of one event; longer values are a flood or an attack.
 _VALUE_LIMIT: Final = 2_000
@@ -105,5 +107,7 @@ def _clean(name: str, value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_clean(name, inner) for inner in value]
     if isinstance(value, str):
-        return redacted(value)[:_VALUE_LIMIT]
+        text = redacted(value)
+        # A traceback says at its end what has happened.
+        return text[-_VALUE_LIMIT:] if name == _TRACEBACK else text[:_VALUE_LIMIT]
     return value

@@ -50,7 +50,7 @@ def _configure_logs(**_kwargs: Any) -> None:
 
     Where they are threads of somebody else's process, it has its own way already.
     """
-    if is_installed():
+    if is_installed() and not _built:
         return
     from app.logs import configure_logs
 
@@ -66,6 +66,8 @@ def _build_in_worker(sender: Any, **_kwargs: Any) -> None:
     """
     if is_installed():
         return
+    # Celery asks for it later, and what is said before would show the parts' secrets.
+    _configure_logs()
     from celery.concurrency import get_implementation
     from celery.concurrency.prefork import TaskPool
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import threading
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from app.config import Settings
 from app.core.ports import Queue
@@ -106,12 +107,16 @@ class Container(TradingParts, StrategyParts):
         for watch in (self.clock_watch, self.schedule_watch):
             try:
                 watch.look()
-            except Exception:  # noqa: BLE001 - while the database is down it looks in vain
+            except DBAPIError as error:  # while the database is down it looks in vain
+                _log.warning("not_watched", watch=type(watch).__name__, why=str(error.orig))
+            except Exception:  # noqa: BLE001 - the next look may see again
                 _log.warning("not_watched", watch=type(watch).__name__, exc_info=True)
 
     def _mark_sent(self) -> None:
         try:
             self.publisher.flush(self.units)
+        except DBAPIError as error:
+            _log.warning("events_not_marked", why=str(error.orig))
         except Exception:  # noqa: BLE001 - the relay sends again what could not be marked
             _log.warning("events_not_marked", exc_info=True)
 
