@@ -94,6 +94,8 @@ def coverage(
 
     def human(out: Console) -> None:
         out.print(f"{history} of {symbol}: {found.present} of {found.expected} points.")
+        if found.note:
+            out.print(f"Nothing is said of the points after the last one. {exchange}: {found.note}")
         table(out, ("gap from", "to", "state", "points>"), rows, "No gap.")
 
     emit(as_json, found, human)

@@ -135,10 +135,13 @@ class PointRepository(Repository):
         ).all()
         return [*reversed(before), *self.times(series_id, start, end), *behind]
 
-    def first_ts(self, series_id: int) -> int | None:
-        """Time of the first point, or None."""
-        return self._session.scalar(
-            select(func.min(PointRow.ts)).where(PointRow.series_id == series_id)
+    def first_times(self, series_id: int, most: int) -> list[int]:
+        """Times of the first points, ascending."""
+        row = PointRow
+        return list(
+            self._session.scalars(
+                select(row.ts).where(row.series_id == series_id).order_by(row.ts).limit(most)
+            )
         )
 
     def store(self, series_id: int, points: Sequence[Point], source: str, now_ms: int) -> int:

@@ -70,9 +70,13 @@ class PointGap(Model):
 
     start: int = Field(description="where the first of them belongs, ms")
     end: int = Field(description="where the next one that is there belongs, ms")
-    state: str = Field(description="pending, or exchange_side: the venue itself has none")
+    state: str = Field(
+        description="pending; exchange_side: the venue itself has none; or before_listing: older "
+        "than the venue's first point"
+    )
     count: int | None = Field(
-        description="how many; null where nothing says how far apart they are"
+        description="how many; null where nothing says how far apart they are, and before the "
+        "listing, where none is expected"
     )
 
 
@@ -85,6 +89,10 @@ class PointCoverage(Model):
     expected: int
     present: int
     gaps: list[PointGap]
+    note: str | None = Field(
+        description="why nothing is said of what should have come after the last point: the "
+        "venue's market time is not known; else null"
+    )
 
     @classmethod
     def of(cls, found: PointAccount) -> PointCoverage:
@@ -100,6 +108,7 @@ class PointCoverage(Model):
             expected=found.expected,
             present=found.present,
             gaps=gaps,
+            note=found.unknown or None,
         )
 
 

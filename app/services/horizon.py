@@ -82,11 +82,10 @@ class Horizons:
         wanted = [target(exchange, symbol, length.name, plan.since_ts, kind) for plan in plans]
         if not wanted:
             return Horizon()
-        try:
-            market_ms = self._market_clock.now_ms(exchange)
-        except (Unavailable, UnknownName, VenueError) as error:
+        market_ms, unknown = market_time(self._market_clock, exchange)
+        if market_ms is None:
             since = None if rules else min(each.since for each in wanted)
-            return Horizon(since, None, is_kept=True, unknown=error.message)
+            return Horizon(since, None, is_kept=True, unknown=unknown)
         end = closed_end(length, market_ms, self._grace_ms.get(exchange, GRACE_MS))
         return Horizon(_since(wanted, rules, market_ms), end, is_kept=True)
 
@@ -106,6 +105,14 @@ class Horizons:
                     for name in plan.intervals
                 }
         return sorted(found, key=lambda name: (*name[:2], interval_of(name[2]).length_ms, name[3]))
+
+
+def market_time(market_clock: MarketClock, exchange: str) -> tuple[int | None, str]:
+    """A venue's market time for an account of the record, ms; None, and why it is not known."""
+    try:
+        return market_clock.now_ms(exchange), ""
+    except (Unavailable, UnknownName, VenueError) as error:
+        return None, error.message
 
 
 def _since(wanted: Sequence[Target], rules: Sequence[KeepRule], market_ms: int) -> int:

@@ -81,7 +81,7 @@ def get_open_interest(
     )
 
 
-@router.get("/points/coverage", summary="Account for a history", responses=problems(404, 503))
+@router.get("/points/coverage", summary="Account for a history", responses=problems(404))
 def get_point_coverage(
     app: App,
     _: Principal,
@@ -96,7 +96,8 @@ def get_point_coverage(
 ) -> PointCoverage:
     """Points that are expected, those that are there, and ranges of what lacks.
 
-    A gap is asked for again with the next rounds, after half an hour, and then once a day.
+    A gap is asked for again with the next rounds, after half an hour, and then once a day. Where
+    the venue's market time is not known, the account ends with the last point, and `note` says so.
     """
     wanted = Extra.of(history)
     return PointCoverage.of(app.point_coverage.of(exchange, symbol, wanted, start, end))

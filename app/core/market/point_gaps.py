@@ -12,7 +12,7 @@ from itertools import pairwise
 from statistics import median_low
 from typing import Any, Final
 
-from app.core.market.coverage import CoverageState, Span
+from app.core.market.coverage import CoverageState, Span, lay
 from app.core.market.intervals import MINUTE_MS
 
 #: Venues state payments some milliseconds, of old some seconds, off their time.
@@ -58,13 +58,37 @@ def holes(times: Sequence[int], every_ms: int | None = None) -> list[Hole]:
     return found
 
 
+def first_step(times: Sequence[int], every_ms: int | None = None) -> int | None:
+    """How far apart the first points are, ms; None where fewer than two say it."""
+    return _step(times[: NEIGHBOURS + 1], every_ms)
+
+
 def last_step(times: Sequence[int], every_ms: int | None = None) -> int | None:
     """How far apart the latest points are, ms; None where fewer than two say it."""
-    if every_ms is not None:
-        return every_ms
-    latest = [rounded(ts) for ts in times[-NEIGHBOURS - 1 :]]
-    steps = [after - before for before, after in pairwise(latest)]
-    return median_low(steps) if steps else None
+    return _step(times[-NEIGHBOURS - 1 :], every_ms)
+
+
+def head(times: Sequence[int], from_ts: int, step_ms: int | None) -> tuple[int, int] | None:
+    """What lies before the first point and was wanted, [start, end); None where none belongs there.
+
+    Args:
+        times: of the first points, ascending.
+        from_ts: from when on points are wanted, ms.
+        step_ms: how far apart the first points are; None where nothing says it.
+    """
+    if not times or rounded(times[0]) - from_ts < (step_ms or SLACK_MS):
+        return None
+    return from_ts, rounded(times[0])
+
+
+def opened_behind(spans: Sequence[Span], first_ts: int) -> list[Span]:
+    """Spans of which none is before the listing and behind a point: that one reopens them."""
+    opened = [
+        Span(max(span.start, first_ts), span.end, CoverageState.PENDING)
+        for span in spans
+        if span.state is CoverageState.BEFORE_LISTING and span.end > first_ts + SLACK_MS
+    ]
+    return lay(spans, *opened)
 
 
 def as_json(spans: Iterable[Span]) -> list[list[Any]] | None:
@@ -82,6 +106,13 @@ def spans_of(kept: Iterable[Sequence[Any]] | None) -> list[Span]:
 def rounded(ts: int) -> int:
     """The time that a point belongs to, less what its venue is late: a whole minute."""
     return (ts + SLACK_MS // 2) // SLACK_MS * SLACK_MS
+
+
+def _step(times: Sequence[int], every_ms: int | None) -> int | None:
+    if every_ms is not None:
+        return every_ms
+    steps = [after - before for before, after in pairwise(rounded(ts) for ts in times)]
+    return median_low(steps) if steps else None
 
 
 def _expected(steps: Sequence[int], number: int) -> int:

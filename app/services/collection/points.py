@@ -9,7 +9,7 @@ from typing import Final, Self
 
 from app.core.errors import InvalidInput
 from app.core.events import body, topic
-from app.core.market.coverage import CoverageState, Span, lay, missing, observed_absent
+from app.core.market.coverage import CoverageState, Span, lay, missing
 from app.core.market.features import MarketFeatures
 from app.core.market.intervals import MINUTE_MS
 from app.core.market.intervals import interval as interval_of
@@ -19,12 +19,14 @@ from app.models import PointSeriesRow
 from app.repositories.points import Point
 from app.repositories.unit import Unit, Units
 from app.services.collection.filling import Markets
+from app.services.collection.point_learning import Look, Stored, learned
 
 # A page of the venue that gives the fewest; others answer a thousand.
 _PAGE: Final = 200
 # Payments are hours apart, and not all venues say how many: looked at so often, the next one is
 # known within ten minutes of its time.
 _FUNDING_PAUSE_MS: Final = 10 * MINUTE_MS
+_PENDING: Final = CoverageState.PENDING
 
 
 class PointKind(StrEnum):
@@ -115,7 +117,7 @@ class PointCollector:
 
         A long history comes page by page, with every call that follows a full one. So do the
         years before those that an earlier plan wanted, and gaps, which are asked for at the
-        times of the gaps of bars.
+        times of the gaps of bars, with the point before and the point after them.
 
         Args:
             known: the series as it was read, or None where nothing was ever asked for.
@@ -130,11 +132,11 @@ class PointCollector:
         if not is_due and not lacking:
             return 0
         now = self._market_clock.now_ms(exchange)
-        if is_due:
+        if known is None or is_due:
             start = since if known is None else known.next_ts or _from(known, since)
             ask = PointAsk(start, now, is_present=True)
         else:
-            start, end = lacking[0]
+            start, end = self._around(known, *lacking[0], since)
             ask = PointAsk(start, min(end, now), is_present=False)
         if ask.start >= ask.end:
             return 0
@@ -144,6 +146,21 @@ class PointCollector:
             return self._keep(unit, exchange, symbol, extra, since, ask, points)
 
         return self._units.run(work)
+
+    def _around(self, known: PointSeriesRow, start: int, end: int, since: int) -> tuple[int, int]:
+        """A gap with the points on either side: an answer without these says nothing of it.
+
+        A point from before what is wanted, as of a file, would lead the venue through years that
+        nobody wants.
+        """
+        behind = max(start, end - SLACK_MS)
+        with self._units.read() as unit:
+            times = unit.points.times_around(known.id, start, behind, 1)
+        if times and times[-1] >= behind:
+            end = times[-1] + 1
+        if times and _from(known, since) <= times[0] < start:
+            start = times[0]
+        return start, end
 
     def _keep(
         self,
@@ -157,7 +174,7 @@ class PointCollector:
     ) -> int:
         names = (exchange, symbol, extra.kind.value, extra.interval)
         series = unit.points.lock_series(unit.points.series(*names, unit.now_ms).id)
-        looked = _opened(unit, series, since)
+        _open(unit, series, since)
         stored = unit.points.store(series.id, points, f"rest:{exchange}", unit.now_ms)
         is_full = len(points) >= _PAGE
         reached = points[-1].ts + 1 if points else ask.start
@@ -168,65 +185,65 @@ class PointCollector:
         elif not is_full:
             reached = ask.end
         if reached > ask.start:
-            looked.append((ask.start, reached))
-        for part in looked:
-            series.gaps = as_json(_account(unit, series, extra, *part))
+            look = Look(ask.start, reached, [point.ts for point in points])
+            series.gaps = as_json(_learned(unit, series, extra, since, look))
         if stored:
             tell_points(unit, exchange, symbol, extra, points, stored)
         return stored
 
 
 def _from(known: PointSeriesRow, since: int) -> int:
-    return since if known.from_ts is None else known.from_ts
+    return since if known.from_ts is None else min(since, known.from_ts)
 
 
 def _lacking(known: PointSeriesRow, since: int, now_ms: int) -> list[tuple[int, int]]:
     """Ranges to ask for again, or for the first time, that lie behind the newest point."""
+    if not known.next_ts:
+        # The venue gave nothing yet: every question is for all that is wanted.
+        return []
     found: list[tuple[int, int]] = []
     if known.from_ts is not None and since < known.from_ts:
         found.append((since, known.from_ts))
-    found += [
-        (span.start - SLACK_MS, span.end)
-        for span in spans_of(known.gaps)
-        if missing([span], span.start, span.end, now_ms)
-    ]
+    for span in spans_of(known.gaps):
+        found += missing([span], span.start, span.end, now_ms)
     return found
 
 
-def _opened(unit: Unit, series: PointSeriesRow, since: int) -> list[tuple[int, int]]:
-    """Note from when on all of a series is wanted; parts of it whose gaps nobody looked for.
+def _open(unit: Unit, series: PointSeriesRow, since: int) -> None:
+    """Note from when on all of a series is wanted.
 
-    What an earlier plan did not want is a gap that nobody asked for yet.
+    What an earlier plan did not want, and what lacks of a series that an older release asked for,
+    are gaps that nobody asked for yet.
     """
-    looked: list[tuple[int, int]] = []
+    gaps = spans_of(series.gaps)
     if series.from_ts is None:
-        first = unit.points.first_ts(series.id) if series.next_ts else None
-        series.from_ts = since if first is None else first
-        if first is not None:
-            looked.append((first, series.next_ts))
+        first = unit.points.first_times(series.id, 1) if series.next_ts else []
+        series.from_ts = first[0] if first else since
+        times = unit.points.times(series.id, first[0], series.next_ts) if first else []
+        every = _every_ms(series.interval)
+        gaps = lay(gaps, *(Span(each.start, each.end, _PENDING) for each in holes(times, every)))
     if since < series.from_ts:
-        head = Span(since, series.from_ts, CoverageState.PENDING)
-        series.gaps = as_json(lay(spans_of(series.gaps), head))
+        if series.next_ts:
+            gaps = lay(gaps, Span(since, series.from_ts, _PENDING))
         series.from_ts = since
-    return looked
+    series.gaps = as_json(gaps)
 
 
-def _account(unit: Unit, series: PointSeriesRow, extra: Extra, start: int, end: int) -> list[Span]:
-    """What lacks of a series after [start, end) was asked for, and what came is stored.
+def _learned(
+    unit: Unit, series: PointSeriesRow, extra: Extra, since: int, look: Look
+) -> list[Span]:
+    """What lacks of a series after a look, whose points are stored."""
+    stored = Stored(
+        from_ts=_from(series, since),
+        first=unit.points.first_times(series.id, NEIGHBOURS + 1),
+        around=unit.points.times_around(series.id, look.start, look.end, NEIGHBOURS + 1),
+        every_ms=_every_ms(extra.interval),
+    )
+    return learned(spans_of(series.gaps), look, stored, unit.now_ms)
 
-    A gap that the venue left once more counts a look; what came, or lies before the venue's first
-    point, lacks no more.
-    """
-    known = spans_of(series.gaps)
-    filled = lay(known, Span(start, end, CoverageState.PRESENT))
-    rest = [span for span in filled if span.state is not CoverageState.PRESENT]
-    every = interval_of(extra.interval).length_ms if extra.interval else None
-    times = unit.points.times_around(series.id, start, end, NEIGHBOURS + 1)
-    for hole in holes(times, every):
-        first, last = max(hole.start, start), min(hole.end, end)
-        if first < last:
-            rest = lay(rest, *observed_absent(known, first, last, unit.now_ms))
-    return rest
+
+def _every_ms(interval: str) -> int | None:
+    return interval_of(interval).length_ms if interval else None
 
 
 def tell_points(

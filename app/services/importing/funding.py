@@ -15,6 +15,7 @@ from app.core.market.files.findings import longest, told
 from app.core.market.files.reading import read_funding
 from app.core.market.files.tables import NoRowsError
 from app.core.market.intervals import HOUR_MS, MINUTE_MS
+from app.core.market.point_gaps import as_json, opened_behind, spans_of
 from app.repositories.points import Point
 from app.repositories.unit import Unit
 from app.services.collection.points import Extra, PointKind, tell_points
@@ -83,7 +84,8 @@ def keep_funding(unit: Unit, file: ImportFile, found: Payments) -> dict[str, Any
     """Store the payments of a file under the series row's lock; the account of it.
 
     A payment that is stored already keeps its time and its mark price, which files do not say.
-    What a plan asks the venue for does not change: a file says nothing of what it lacks.
+    What a plan asks the venue for does not change: a file says nothing of what it lacks. But an
+    older payment than the first one so far says that this was no listing.
     """
     names = (file.exchange, file.symbol, _EXTRA.kind.value, _EXTRA.interval)
     series = unit.points.lock_series(unit.points.series(*names, unit.now_ms).id)
@@ -94,6 +96,8 @@ def keep_funding(unit: Unit, file: ImportFile, found: Payments) -> dict[str, Any
     new = sum(point.ts not in before for point in points)
     revised = sum(before.get(point.ts, point) != point for point in points)
     stored = unit.points.store(series.id, points, f"file:{file.name}"[:_NAME_LIMIT], unit.now_ms)
+    if points:
+        series.gaps = as_json(opened_behind(spans_of(series.gaps), first))
     if stored:
         tell_points(unit, file.exchange, file.symbol, _EXTRA, points, stored)
     return {

@@ -259,6 +259,14 @@ def test_funding_rates_of_a_plan_are_accounted_for(
     said = tidemark(*account, "--start", "2026-02-22", "--end", "2026-02-24").out
     assert "funding of BTC/USDT:USDT: 6 of 6 points." in said
     assert "No gap." in said
+    # The record is read without the exchange as well, up to its last point.
+    exchange.stop()
+    assert tidemark(*account, "--json").document["present"] == found["present"]
+    blind = tidemark(*account)
+    assert (blind.code, "Nothing is said of the points after the last one." in blind.out) == (
+        0,
+        True,
+    )
 
 
 def test_plans_are_added_collected_switched_and_deleted(

@@ -1,102 +1,39 @@
-"""Histories beside bars: whole from their first wanted day on, and what lacks is accounted for."""
+"""Histories beside bars: what lacks is asked for again and accounted for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from app.core.errors import NotFound, UnknownName
-from app.core.market.instruments import InstrumentType
+from app.core.errors import NotFound, Unavailable, UnknownName
 from app.core.market.points import FundingRate, OpenInterest
-from app.services.collection.points import Extra, PointKind
 from app.services.point_coverage import PointAccount, PointCoverage
-from tests.integration.market.collecting import Collecting, instrument
-from tests.support.record import START_MS, record
-
-SWAP = "BTC/USDT:USDT"
-HOUR = 3_600_000
-DAY = 24 * HOUR
-FUNDING = Extra(PointKind.FUNDING)
-HOURLY = Extra(PointKind.OPEN_INTEREST, "1h")
+from tests.integration.market.collecting import Collecting
+from tests.integration.market.paying import (
+    FUNDING,
+    HOUR,
+    HOURLY,
+    SWAP,
+    account,
+    answers_nothing,
+    hours,
+    pay,
+    paying,
+    plan,
+    rounds,
+    told,
+    unpaid,
+)
+from tests.support.record import START_MS
 
 
 @pytest.fixture
 def world(database_url: str) -> Iterator[Collecting]:
     """A perpetual with a hundred days of payments behind it."""
-    with record(database_url, local_infile=True) as engine:
-        world = Collecting(engine)
-        world.venue.catalogue.append(
-            replace(instrument("BTC/USDT"), symbol=SWAP, type=InstrumentType.SWAP)
-        )
-        for number in range(300):
-            pay(world, number)
-        world.market_clock.now = START_MS + 300 * 8 * HOUR
-        yield world
-
-
-def pay(world: Collecting, number: int) -> None:
-    """The venue states a payment, some milliseconds late."""
-    ts = START_MS + number * 8 * HOUR + number % 7
-    world.venue.funding[ts] = FundingRate(ts, Decimal(number + 1) / 10_000, None)
-
-
-def unpaid(world: Collecting, *numbers: int) -> None:
-    """The venue does not state these payments."""
-    for number in numbers:
-        del world.venue.funding[START_MS + number * 8 * HOUR + number % 7]
-
-
-def plan(world: Collecting, name: str = "p", extra: str = "funding", since: int = START_MS) -> None:
-    world.plan(name=name, symbols=[SWAP], intervals=["1d"], extras=[extra], since_ms=since)
-
-
-def rounds(world: Collecting, count: int, seconds: int = 10) -> int:
-    """Follow so often; how many points were new."""
-    came = 0
-    for _ in range(count):
-        world.clock.advance(seconds * 1_000)
-        came += world.service.follow_all().points
-    return came
-
-
-def account(world: Collecting, extra: Extra = FUNDING, **part: Any) -> PointAccount:
-    wanted = {"start": None, "end": None} | part
-    return PointCoverage(world.units, world.market_clock).of("binance", SWAP, extra, **wanted)
-
-
-def told(found: PointAccount) -> list[tuple[float, float, str, int | None]]:
-    """Gaps as (first payment, next one that is there, state, how many)."""
-    eight = 8 * HOUR
-    return [
-        ((gap.start - START_MS) / eight, (gap.end - START_MS) / eight, gap.state.value, gap.count)
-        for gap in found.gaps
-    ]
-
-
-def test_a_plan_that_begins_earlier_gets_the_years_before(world: Collecting) -> None:
-    plan(world, since=START_MS + 250 * 8 * HOUR)
-    assert rounds(world, 3) == 50
-    plan(world, "earlier")
-    # Not asked for yet, and said so.
-    assert rounds(world, 1) == 200
-    assert rounds(world, 1) == 50
-    assert rounds(world, 3) == 0
-    found = account(world)
-    assert (found.expected, found.present, found.gaps) == (300, 300, [])
-
-
-def test_a_plan_that_begins_later_makes_no_hole_in_what_is_still_fetched(
-    world: Collecting,
-) -> None:
-    plan(world)
-    assert rounds(world, 1) == 200
-    plan(world, "later", since=START_MS + 290 * 8 * HOUR)
-    assert rounds(world, 2) == 100
-    assert account(world).present == 300
+    yield from paying(database_url)
 
 
 def test_a_payment_that_came_late_is_asked_for_again_and_the_account_is_whole(
@@ -124,6 +61,37 @@ def test_a_payment_that_the_venue_never_states_is_its_own_after_three_looks_over
     rounds(world, 30, seconds=300)
     assert told(account(world)) == [(100, 101, "exchange_side", 1)]
     assert account(world).expected == 300
+
+
+def test_answers_without_any_payment_make_no_gap_the_venues(world: Collecting) -> None:
+    """Two payments are late, and then the venue answers nothing for hours."""
+    unpaid(world, 100, 101)
+    plan(world)
+    rounds(world, 2)
+    answers_nothing(world, 30, seconds=300)
+    assert told(account(world)) == [(100, 102, "pending", 2)]
+    pay(world, 100)
+    pay(world, 101)
+    assert rounds(world, 7, seconds=300) == 2
+    found = account(world)
+    assert (found.expected, found.present, found.gaps) == (300, 300, [])
+
+
+@pytest.mark.parametrize("hidden", [range(90, 100), range(102, 300)])
+def test_an_answer_without_a_neighbour_of_a_gap_proves_nothing(
+    world: Collecting, hidden: range
+) -> None:
+    unpaid(world, 100, 101)
+    plan(world)
+    rounds(world, 2)
+    unpaid(world, *hidden)
+    rounds(world, 60, seconds=300)
+    assert told(account(world)) == [(100, 102, "pending", 2)]
+    for number in hidden:
+        pay(world, number)
+    # Asked for but once a day by now, and yet: two more looks with both of them prove it.
+    hours(world, 60)
+    assert told(account(world)) == [(100, 102, "exchange_side", 2)]
 
 
 def test_a_gap_costs_few_questions(world: Collecting, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,18 +141,6 @@ def test_open_interest_lacks_by_its_interval(world: Collecting) -> None:
     assert account(world, HOURLY).expected == account(world, HOURLY).present == 50
 
 
-def test_what_the_venue_has_not_kept_is_no_gap(world: Collecting) -> None:
-    """Before its first payment there is nothing to wait for."""
-    plan(world, since=START_MS)
-    world.venue.funding = {
-        ts: rate for ts, rate in world.venue.funding.items() if ts >= START_MS + 200 * 8 * HOUR
-    }
-    rounds(world, 3)
-    found = account(world)
-    assert (found.present, found.gaps) == (100, [])
-    assert found.start == START_MS + 200 * 8 * HOUR + 200 % 7
-
-
 def test_a_series_of_an_older_release_is_gone_through_once(world: Collecting) -> None:
     unpaid(world, 270)
     plan(world, since=START_MS + 250 * 8 * HOUR)
@@ -198,6 +154,30 @@ def test_a_series_of_an_older_release_is_gone_through_once(world: Collecting) ->
     plan(world, "earlier")
     assert rounds(world, 4) == 250
     assert account(world).gaps == []
+
+
+class _NoClock:
+    """A venue whose market time cannot be asked."""
+
+    def now_ms(self, exchange: str) -> int:
+        raise Unavailable(f"the clock of {exchange} could not be read")
+
+
+def test_where_the_market_time_is_not_known_the_account_ends_with_the_last_point(
+    world: Collecting,
+) -> None:
+    unpaid(world, 100)
+    plan(world)
+    rounds(world, 3)
+    world.market_clock.now += 17 * HOUR
+    blind = PointCoverage(world.units, _NoClock())
+    found = blind.of("binance", SWAP, FUNDING, None, None)
+    assert (found.expected, told(found)) == (300, [(100, 101, "pending", 1)])
+    assert found.unknown == "the clock of binance could not be read"
+    assert account(world).unknown == ""
+    # Up to an end that is given nothing is left open.
+    given = blind.of("binance", SWAP, FUNDING, None, START_MS + 302 * 8 * HOUR)
+    assert (given.expected, given.unknown) == (302, "")
 
 
 def test_what_was_not_collected_has_no_account(world: Collecting) -> None:

@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 
 from app.core.market.coverage import CoverageState, Span
 from app.core.market.intervals import HOUR_MS, interval
-from app.core.market.point_gaps import Hole, as_json, holes, last_step, spans_of
+from app.core.market.point_gaps import (
+    Hole,
+    as_json,
+    first_step,
+    head,
+    holes,
+    last_step,
+    opened_behind,
+    spans_of,
+)
+from app.services.collection.point_learning import Look, Stored, learned
 
 # 2026-03-01T00:00Z.
 T = 1_772_323_200_000
@@ -71,6 +81,39 @@ def test_how_far_apart_payments_are_now() -> None:
     assert last_step(at(0, 8, 16, 24, 28, 32, 36)) == 4 * HOUR_MS
     assert last_step(at(0)) is None
     assert last_step(at(0), HOUR_MS) == HOUR_MS
+
+
+def test_what_is_wanted_before_the_first_payment_lacks_where_one_belongs_there() -> None:
+    times = at(24, 32, 40)
+    eight = first_step(times)
+    assert eight == 8 * HOUR_MS
+    assert head(times, T, eight) == (T, T + 24 * HOUR_MS)
+    assert head(times, T + 16 * HOUR_MS, eight) == (T + 16 * HOUR_MS, T + 24 * HOUR_MS)
+    # Wanted from some time between two payments on: none belongs there.
+    assert head(times, T + 17 * HOUR_MS, eight) is None
+    assert head(times, T + 90 * HOUR_MS, eight) is None
+    # One payment does not say how far apart they are.
+    assert head(at(24), T + 17 * HOUR_MS, None) == (T + 17 * HOUR_MS, T + 24 * HOUR_MS)
+    assert head([], T, None) is None
+
+
+def test_nothing_behind_a_point_is_before_the_listing() -> None:
+    old = Span(T, T + 24 * HOUR_MS, CoverageState.BEFORE_LISTING, {"earliest": T + 24 * HOUR_MS})
+    found = opened_behind([old], T + 8 * HOUR_MS)
+    assert [(span.start, span.state.value) for span in found] == [
+        (T, "before_listing"),
+        (T + 8 * HOUR_MS, "pending"),
+    ]
+    # Not by what a venue is late with its first one.
+    assert opened_behind([old], T + 24 * HOUR_MS - 5) == [old]
+
+
+def test_a_gap_of_the_venues_own_stays_so_when_a_range_around_it_is_asked_for() -> None:
+    times = at(0, 8, 16, 32, 40, 48)
+    gap = Span(T + 24 * HOUR_MS, T + 32 * HOUR_MS, CoverageState.EXCHANGE_SIDE, {"looks": 3})
+    stored = Stored(T, times, times, None)
+    for came in (times, []):
+        assert learned([gap], Look(T, T + 49 * HOUR_MS, came), stored, now_ms=T) == [gap]
 
 
 @given(st.sets(st.integers(1, 98), max_size=30))

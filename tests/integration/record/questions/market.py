@@ -132,7 +132,7 @@ def points(unit: Unit) -> None:
     assert unit.points.store(series.id, [point._replace(second=ONE)], "test", NOW) == 1
     assert unit.points.read(series.id, 0, 2, 5) == [Point(1, ONE, ONE)]
     assert unit.points.times(series.id, 0, 2) == [1] == unit.points.times_around(series.id, 5, 9, 1)
-    assert unit.points.first_ts(series.id) == 1
+    assert unit.points.first_times(series.id, 1) == [1]
     assert len(unit.points.revisions(series.id)) == 1
     assert unit.points.series_of("okx") == [series]
     bad = [(["x", 1, "NaN", None, None, None], "not finite")]
