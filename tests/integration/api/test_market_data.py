@@ -377,7 +377,7 @@ def test_what_is_traded_is_told_with_coverage_and_quality(api: ApiClient, day: T
 
 
 def test_a_verification_is_a_job(api: ApiClient, day: TradingDay) -> None:
-    """Bars of ETH/BTC are known since three days ago, two of them over; of BTC/USDT today alone is stored."""
+    """ETH/BTC is known since three days ago, two of them over; of BTC/USDT only today is."""
 
     def known(unit: Unit) -> None:
         series = unit.klines.series("binance", "ETH/BTC", "5m", unit.now_ms)

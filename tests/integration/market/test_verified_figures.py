@@ -76,6 +76,16 @@ def test_a_hole_of_two_days_is_seen_told_and_left_to_a_person(world: Collecting)
     assert all("none was taken away" in alarm["text"] for alarm in told)
 
 
+def test_a_hole_is_counted_once_where_the_venues_day_differs_as_well(world: Collecting) -> None:
+    """The day of the venue is another one without those bars, so all minutes are asked again."""
+    world.venue.longer = world.hours_of(range(DAYS * MINUTES))
+    last = world.venue.longer["1d"][-1]
+    world.venue.longer["1d"][-1] = last._replace(high=last.high + 1)
+    restate_as_none(world, range(4 * MINUTES - 442, 4 * MINUTES))
+    (day,) = verify(world)
+    assert (day.compared, day.surplus, day.derived_differed) == (MINUTES - 442, 442, 1)
+
+
 def test_a_venue_that_gives_less_than_a_page_takes_no_bar_from_the_store(
     world: Collecting,
 ) -> None:
