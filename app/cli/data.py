@@ -115,7 +115,7 @@ def coverage(
     as_json: Json = False,
 ) -> None:
     """Show what is known of every expected bar, the gaps, and what is traded."""
-    from app.cli.findings import character_lines
+    from app.cli.findings import character_lines, say_gaps
     from app.cli.session import session
     from app.core.market.intervals import interval as interval_of
     from app.core.market.klines import kline_kind
@@ -148,6 +148,7 @@ def coverage(
                 each.counts["present"],
                 each.counts["pending"],
                 each.counts["exchange_side"],
+                each.counts["before_listing"] + each.counts["after_delisting"],
                 each.counts["retired"],
                 each.gaps,
                 None if each.character is None else _verdict(each.character),
@@ -155,16 +156,13 @@ def coverage(
             for each in found
         )
         columns = ("exchange", "symbol", "interval", "from", "to", "expected>", "present>")
-        more = ("pending>", "at venue>", "removed>", "gaps>", "without a trade")
-        table(out, (*columns, *more), rows, "Nothing was collected yet.")
+        # Expected are the three after it; those not listed and removed were never or are no more.
+        more = ("pending>", "missing at venue>", "not listed>", "removed>", "gaps>")
+        table(out, (*columns, *more, "without a trade"), rows, "Nothing was collected yet.")
         for note in sorted({f"{each.exchange}: {each.note}" for each in found if each.note}):
             out.print(f"Nothing is said of the bars after the last known one. {note}")
         if symbol:
-            holes = [part for part in found[0].ranges if part.state != "present"]
-            gaps = (
-                [rfc3339(part.start), rfc3339(part.end), part.state, part.bars] for part in holes
-            )
-            table(out, ("gap from", "to", "state", "bars>"), gaps, "No gap.")
+            say_gaps(out, found[0])
             if found[0].character is not None:
                 for line in character_lines(found[0].character):
                     out.print(line)

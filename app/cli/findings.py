@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from app.cli.output import table
+
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from app.schemas.character import SeriesCharacter
+    from app.schemas.market import Coverage
 
 _VERDICTS: Final = {
     "fills": "a bar without a trade: fills (a flat bar of volume 0)",
@@ -49,6 +54,21 @@ def report_lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield _verdict(found["character"], found["looks_like"])
     if found.get("is_dead"):
         yield "DEAD: flagged until something is traded"
+
+
+def say_gaps(out: Console, found: Coverage) -> None:
+    """The gaps that are listed, how many are not, and how to see those."""
+    from app.schemas.times import rfc3339
+
+    holes = [part for part in found.ranges if part.state != "present"]
+    gaps = ([rfc3339(part.start), rfc3339(part.end), part.state, part.bars] for part in holes)
+    table(out, ("gap from", "to", "state", "bars>"), gaps, "No gap.")
+    if unlisted := found.gaps - len(holes):
+        out.print(
+            f"{unlisted:,} more gaps of {found.gaps:,} are not listed; see the next ones with: "
+            f"--start {rfc3339(found.ranges[-1].end)}",
+            soft_wrap=True,
+        )
 
 
 def _verdict(verdict: str, looks_like: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 import typer
@@ -31,6 +32,7 @@ def verify(
     from app.cli.session import session
     from app.core.market.klines import kline_kind
     from app.services.collection.target import target
+    from app.services.collection.verifying import SKIPPED
 
     with session() as here:
         wanted = target(exchange, symbol, interval, 0, kline_kind(kind))
@@ -43,11 +45,18 @@ def verify(
         "bars compared": found["compared"],
         "differed, revised now": found["differed"],
         "missed, stored now": found["missed"],
-        "not at the exchange, in quarantine now": found["surplus"],
+        "not at the exchange": found["surplus"],
+        "not compared, the exchange said nothing of them": found["uncompared"],
         "hours and days compared": found["derived_compared"],
         "hours and days that differ": found["derived_differed"],
     }
-    emit(as_json, found, lambda out: facts(out, rows.items()))
+
+    def human(out: Any) -> None:
+        facts(out, rows.items())
+        if skipped := found.get(SKIPPED, 0):
+            out.print(f"Left out: {skipped} days before the first that is stored or planned.")
+
+    emit(as_json, found, human)
 
 
 def heal(
@@ -111,7 +120,9 @@ def quality(
         "pending",
         "quiet",
         "differed",
+        "missed",
         "surplus",
+        "uncompared",
     )
     names = (columns[0], *(f"{name.replace('_', ' ')}>" for name in columns[1:]))
 
@@ -120,9 +131,11 @@ def quality(
         table(out, names, rows, "No day was verified yet; do it with: tidemark data verify")
         if found.days:
             out.print(
-                f"stored of what the exchange has: {_percent(found.success_rate)}; "
-                f"right when compared: {_percent(found.accuracy)}"
+                f"stored of what the exchange has, before repairs: {_percent(found.success_rate)}; "
+                f"right when first compared: {_percent(found.accuracy)}"
             )
+        if found.uncompared:
+            out.print(f"{found.uncompared} stored bars were not compared; verify again later")
         if found.character is not None:
             for line in character_lines(found.character):
                 out.print(line)
@@ -131,4 +144,5 @@ def quality(
 
 
 def _percent(part: float | None) -> str:
-    return "unknown" if part is None else f"{100 * part:.4f} %"
+    """A part in percent, cut off rather than rounded: 100.0000 % is nothing less than all."""
+    return "unknown" if part is None else f"{math.floor(1_000_000 * part) / 10_000:.4f} %"

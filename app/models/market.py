@@ -167,11 +167,12 @@ class KlineQuarantineRow(Base):
 
 
 class KlineDayRow(Base):
-    """How complete and how right one UTC day of a series was when it was last verified.
+    """How complete one UTC day of a series was when last verified, and how right when first.
 
     ``differed`` and ``missed`` are what was wrong before the repair: bars that were stored
-    otherwise than the venue states them now, and bars that it has and the store had not;
-    ``surplus``, bars that the store had and it has not.
+    otherwise than the venue states them, and bars that it has and the store had not; they add up
+    over verifications. ``surplus`` are bars that the store had and it has not, ``uncompared``
+    those of which no answer said anything.
     """
 
     __tablename__ = "kline_days"
@@ -190,6 +191,7 @@ class KlineDayRow(Base):
     differed: Mapped[int] = mapped_column(Integer)
     missed: Mapped[int] = mapped_column(Integer)
     surplus: Mapped[int] = mapped_column(Integer, default=0)
+    uncompared: Mapped[int] = mapped_column(Integer, default=0)
     # The venue's own hours and day, compared with those that derive from the minutes.
     derived_compared: Mapped[int] = mapped_column(Integer)
     derived_differed: Mapped[int] = mapped_column(Integer)

@@ -13,6 +13,10 @@ from app.repositories.base import Repository
 class DayRepository(Repository):
     """Verified days by series and day."""
 
+    def find(self, series_id: int, day: int) -> KlineDayRow | None:
+        """The figures of a day, or None where it was never verified."""
+        return self._session.get(KlineDayRow, (series_id, day))
+
     def put(self, row: KlineDayRow) -> None:
         """Write the figures of a day; those of an earlier verification are replaced."""
         self._session.merge(row)

@@ -257,8 +257,11 @@ class Coverage(Model):
         description="why nothing is said of the bars after `end`: the venue's market time is not "
         "known; else null"
     )
-    expected: int
-    counts: dict[str, int] = Field(description="bars by state; the sum is `expected`")
+    expected: int = Field(
+        description="bars between listing and delisting that no rule removed: `present`, `pending` "
+        "and `exchange_side` together"
+    )
+    counts: dict[str, int] = Field(description="bars by state")
     gaps: int = Field(description="ranges that are not present")
     ranges: list[CoverageRange]
     has_more: bool = Field(description="only the first ranges are listed; narrow start and end")
@@ -276,7 +279,7 @@ class Coverage(Model):
             end=found.end,
             is_kept=found.is_kept,
             note=found.unknown or None,
-            expected=sum(found.counts.values()),
+            expected=found.expected,
             counts=dict(found.counts),
             gaps=found.gaps,
             ranges=[

@@ -28,7 +28,11 @@ class NewVerification(Model):
     symbol: Symbol
     interval: IntervalName
     kind: KlineKind = KlineKind.TRADE
-    days: Annotated[int, Field(ge=1, le=3660)] = 1
+    days: Annotated[int, Field(ge=1, le=3660)] = Field(
+        default=1,
+        description="those before the first day that is stored or planned are left out; the job's "
+        "`skipped_days` counts them",
+    )
     despite_shift: bool = Field(
         default=False,
         description="take the venue's bars also where those stored lie whole hours away",
@@ -113,7 +117,11 @@ class Quarantined(Model):
 
 
 class QualityDay(Model):
-    """One verified day of a series."""
+    """One verified day of a series.
+
+    Coverage is as of `verified_at`, the latest verification; what differed and was missed is the
+    sum over all, since each repairs what it finds.
+    """
 
     day: Time
     expected: int
@@ -124,7 +132,11 @@ class QualityDay(Model):
     compared: int = Field(description="bars of the venue's answer that were stored")
     differed: int = Field(description="of these, stored otherwise; revised since")
     missed: int = Field(description="bars of the venue's answer that were not stored; stored since")
-    surplus: int = Field(description="stored bars that the venue has not; in quarantine since")
+    surplus: int = Field(
+        description="stored bars that the venue has not; in quarantine since, unless an alarm says "
+        "that none was taken away"
+    )
+    uncompared: int = Field(description="stored bars of which no answer of the venue's said a word")
     derived_compared: int = Field(description="the venue's own hours and day")
     derived_differed: int
     verified_at: Time
@@ -143,6 +155,7 @@ class QualityDay(Model):
             differed=row.differed,
             missed=row.missed,
             surplus=row.surplus,
+            uncompared=row.uncompared,
             derived_compared=row.derived_compared,
             derived_differed=row.derived_differed,
             verified_at=rfc3339(row.verified_at),
@@ -155,11 +168,15 @@ class Quality(Model):
     expected: int = Field(description="bars between listing and delisting")
     obtainable: int = Field(description="without those proven to be missing at the venue")
     present: int
-    success_rate: float | None = Field(description="present / obtainable")
+    missed: int = Field(description="of these, not stored before a verification brought them")
+    success_rate: float | None = Field(description="(present - missed) / obtainable")
     compared: int
     differed: int
     surplus: int
-    accuracy: float | None = Field(description="1 - (differed + surplus) / (compared + surplus)")
+    uncompared: int
+    accuracy: float | None = Field(
+        description="(compared - differed) / (compared + surplus + uncompared)"
+    )
     character: SeriesCharacter | None = Field(description="of the stored bars, verified or not")
     days: list[QualityDay]
 
@@ -170,10 +187,12 @@ class Quality(Model):
             expected=found.expected,
             obtainable=found.obtainable,
             present=found.present,
+            missed=found.missed,
             success_rate=found.success,
             compared=found.compared,
             differed=found.differed,
             surplus=found.surplus,
+            uncompared=found.uncompared,
             accuracy=found.accuracy,
             character=None if found.profile is None else SeriesCharacter.of(found.profile),
             days=[QualityDay.of(day) for day in found.days],

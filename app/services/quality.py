@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from app.core.errors import NotFound
-from app.core.market.coverage import CoverageState, Span, account, count_bars
+from app.core.market.coverage import CoverageState, Span, account, count_bars, expected_of
 from app.core.market.intervals import DAY_MS, Interval
 from app.core.market.intervals import interval as interval_of
 from app.models import KlineDayRow, KlineQuarantineRow, KlineRevisionRow, KlineSeriesRow
@@ -53,7 +53,8 @@ class SeriesCoverage:
 
     Attributes:
         start, end: ms; None where nothing was ever collected and no plan keeps it.
-        counts: expected bars by state.
+        counts: bars by state.
+        expected: those that are present, pending or missing at the venue.
         gaps: ranges that are not present.
         ranges: (start, end, state, bars), ascending, the first ones.
         has_more: there are more ranges than are listed.
@@ -69,6 +70,7 @@ class SeriesCoverage:
     start: int | None
     end: int | None
     counts: Mapping[str, int]
+    expected: int
     gaps: int
     ranges: Sequence[tuple[int, int, str, int]]
     has_more: bool
@@ -98,9 +100,11 @@ class Quality:
     Attributes:
         expected: bars between listing and delisting.
         obtainable: those that the venue has: without what is proven to be missing there.
-        success: part of the obtainable bars that is stored; None where there is none.
-        accuracy: part of the stored bars compared that the venue has and states so; None where
-            none was compared.
+        missed: bars that were not stored when a verification looked for them; stored since.
+        success: part of the obtainable bars that was stored before that; None where there is none.
+        uncompared: stored bars of which the venue said nothing.
+        accuracy: part of the stored bars that the venue states as they were stored when compared
+            first; those that were not compared are none of them. None where nothing was stored.
         profile: of the stored bars, verified or not, of one series; None for several.
     """
 
@@ -108,10 +112,12 @@ class Quality:
     expected: int
     obtainable: int
     present: int
+    missed: int
     success: float | None
     compared: int
     differed: int
     surplus: int
+    uncompared: int
     accuracy: float | None
     profile: Profile | None = None
 
@@ -158,7 +164,7 @@ class QualityService:
             named = (exchange, symbol, grid.name, kind)
             none = dict.fromkeys((state.value for state in CoverageState), 0)
             told = (known.is_kept, known.unknown, known.profile)
-            return SeriesCoverage(*named, None, None, none, 0, (), False, *told)
+            return SeriesCoverage(*named, None, None, none, 0, 0, (), False, *told)
         ranges = _ranges(account(known.spans, first, stop))
         counts = count_bars(known.spans, grid, first, stop, known.offset_ms)
         return SeriesCoverage(
@@ -169,6 +175,7 @@ class QualityService:
             start=first,
             end=stop,
             counts={state.value: bars for state, bars in counts.items()},
+            expected=expected_of(counts),
             gaps=sum(state != CoverageState.PRESENT for _, _, state in ranges),
             ranges=[
                 (*each, grid.expected(each[0], each[1], known.offset_ms)) for each in ranges[:limit]
@@ -334,17 +341,21 @@ def quality_of(days: Sequence[KlineDayRow]) -> Quality:
     compared = sum(day.compared for day in days)
     differed = sum(day.differed for day in days)
     surplus = sum(day.surplus for day in days)
-    held = compared + surplus
+    missed = sum(day.missed for day in days)
+    uncompared = sum(day.uncompared for day in days)
+    held = compared + surplus + uncompared
     return Quality(
         days=days,
         expected=expected,
         obtainable=obtainable,
         present=present,
-        success=present / obtainable if obtainable else None,
+        missed=missed,
+        success=max(0, present - missed) / obtainable if obtainable else None,
         compared=compared,
         differed=differed,
         surplus=surplus,
-        accuracy=1 - (differed + surplus) / held if held else None,
+        uncompared=uncompared,
+        accuracy=max(0, compared - differed) / held if held else None,
     )
 
 

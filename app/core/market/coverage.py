@@ -171,6 +171,16 @@ def count_bars(
     return counts
 
 
+def expected_of(counts: Mapping[CoverageState, int]) -> int:
+    """Bars that are expected: present, pending or missing at the venue.
+
+    What lies before the listing or after the delisting never was one, and what a rule removed is
+    not wanted any more.
+    """
+    expected = (CoverageState.PRESENT, CoverageState.PENDING, CoverageState.EXCHANGE_SIDE)
+    return sum(counts[state] for state in expected)
+
+
 def present_runs(times: Iterable[int], interval: Interval) -> list[Span]:
     """Present spans of the bars that open at ``times``, which ascend."""
     runs: list[tuple[int, int]] = []

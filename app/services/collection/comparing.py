@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from app.core.events import kline_event
@@ -12,7 +13,6 @@ from app.core.market.klines import KlineRow, contradict
 from app.models import KlineDayRow
 from app.repositories.unit import Unit
 from app.services.alarms import tell_alarm
-from app.services.collection.filling import Answer
 from app.services.collection.rolling import TASK as ROLL_UP
 from app.services.collection.target import Target
 
@@ -20,7 +20,7 @@ from app.services.collection.target import Target
 WITHDRAWN: Final = "the venue has no such bar"
 #: Figures of a verified day that come of comparing, and add up.
 SUMMED: Final = (
-    *("compared", "differed", "missed", "surplus"),
+    *("compared", "differed", "missed", "surplus", "uncompared"),
     *("derived_compared", "derived_differed"),
 )
 
@@ -34,12 +34,14 @@ class Compared:
         differed: of these, the ones that were stored otherwise.
         missed: bars of the answer that were not stored.
         surplus: stored bars that the venue has not, between two that it has.
+        uncompared: stored bars of which no answer says anything.
     """
 
     compared: int = 0
     differed: int = 0
     missed: int = 0
     surplus: int = 0
+    uncompared: int = 0
 
     def __add__(self, other: Compared) -> Compared:
         return Compared(
@@ -47,14 +49,28 @@ class Compared:
             self.differed + other.differed,
             self.missed + other.missed,
             self.surplus + other.surplus,
+            self.uncompared + other.uncompared,
         )
 
+    def after(self, earlier: KlineDayRow | None) -> Compared:
+        """What all verifications of a day found together: how right it was when first compared.
 
-def no_figures(day: int) -> KlineDayRow:
-    """The figures of a day of which nothing is kept; not to be written."""
-    counts = dict.fromkeys(("expected", "present", "exchange_side", "pending", "quiet"), 0)
-    sums = dict.fromkeys(SUMMED, 0)
-    return KlineDayRow(series_id=0, day_ts=day, **counts, **sums, verified_at=0)
+        What differed or was missed is repaired at once, so it adds up. What the venue lacks may
+        stay stored and be found again: the most of it counts. Bars that no answer covered before
+        are compared for the first time now; those that were compared already are not counted anew.
+        """
+        if earlier is None:
+            return self
+        uncompared = min(earlier.uncompared, self.uncompared)
+        surplus = max(earlier.surplus, self.surplus)
+        settled = earlier.uncompared - uncompared - (surplus - earlier.surplus)
+        return Compared(
+            earlier.compared + max(0, settled),
+            earlier.differed + self.differed,
+            earlier.missed + self.missed,
+            surplus,
+            uncompared,
+        )
 
 
 def compared(stored: Mapping[int, Any], stated: Iterable[Any]) -> Compared:
@@ -79,20 +95,6 @@ def differing(made: Mapping[int, Any], stated: Iterable[KlineRow]) -> list[int]:
 def prices(row: KlineRow) -> Sequence[Any]:
     """What must agree: a venue's own quote volume of an hour is rounded another way."""
     return row[:6]
-
-
-def surplus_in(answer: Answer, stored: Iterable[int]) -> list[int]:
-    """Stored bars that an answer lacks between its first and its last one, ascending.
-
-    None where it held a bar that cannot be: it is no answer to go by.
-    """
-    times = answer.times
-    if not times or answer.bad:
-        return []
-    came = set(times)
-    return sorted(
-        opened for opened in stored if times[0] < opened < times[-1] and opened not in came
-    )
 
 
 def withdraw(unit: Unit, wanted: Target, opens: Sequence[int]) -> int:
@@ -140,6 +142,23 @@ def keep_for_all_that(unit: Unit, wanted: Target, opens: Sequence[int], agreed: 
     _tell(unit, wanted, text, len(opens), opens[0])
 
 
-def _tell(unit: Unit, wanted: Target, text: str, bars: int, first: int) -> None:
+def date_of(day: int) -> str:
+    """A day by the calendar, UTC: ``2026-03-01``."""
+    return datetime.fromtimestamp(day // 1_000, UTC).date().isoformat()
+
+
+def tell_uncompared(unit: Unit, wanted: Target, day: int, bars: int) -> None:
+    """Tell that of some stored bars of a day the venue said nothing: they may be right or wrong."""
+    text = (
+        f"{bars} stored bars of {wanted.symbol} {wanted.interval.name} of {date_of(day)} could not "
+        f"be compared: {wanted.exchange} gave no bar before them or none after them, or one that "
+        "cannot be; verify that day again later"
+    )
+    _tell(unit, wanted, text, bars, day, "bars-not-compared")
+
+
+def _tell(
+    unit: Unit, wanted: Target, text: str, bars: int, first: int, kind: str = "surplus-bars"
+) -> None:
     facts = {"exchange": wanted.exchange, "symbol": wanted.symbol, "bars": bars, "first": first}
-    tell_alarm(unit, "warning", "surplus-bars", text, interval=wanted.interval.name, **facts)
+    tell_alarm(unit, "warning", kind, text, interval=wanted.interval.name, **facts)

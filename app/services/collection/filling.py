@@ -121,6 +121,10 @@ class Filler:
         """Bars that a venue gives in one answer at most."""
         return self._markets(exchange).features.page
 
+    def forgets(self, exchange: str) -> bool:
+        """Whether a venue is known to give its latest bars alone."""
+        return self._markets(exchange).features.latest_bars is not None
+
     def offers(self, exchange: str, interval_name: str) -> bool:
         """Whether a venue has klines of an interval itself."""
         return interval_name in self._markets(exchange).features.intervals

@@ -16,15 +16,16 @@ from app.models import JobRow
 from app.repositories.unit import Unit, Units
 from app.services.activity import ActivityService
 from app.services.collection.arrivals import Arrivals
+from app.services.collection.daily import latest_days
 from app.services.collection.filling import Filler, Markets
 from app.services.collection.following import Follower
 from app.services.collection.jobs import CollectionJobs
 from app.services.collection.plans import Plans
 from app.services.collection.points import PointCollector
 from app.services.collection.rounds import Followed
-from app.services.collection.skipping import idle_of
+from app.services.collection.skipping import Idle, idle_of
 from app.services.collection.target import Target
-from app.services.collection.verifying import Verifier, series_of
+from app.services.collection.verifying import Verifier
 
 _log = structlog.get_logger(__name__)
 # Venues revise bars within minutes; a day is compared when that is over.
@@ -118,33 +119,39 @@ class CollectionService:
     def verify(self, wanted: Target, days: int, *, despite_shift: bool = False) -> JobRow:
         """A job that compares the latest finished days of a series with its venue.
 
+        Days before the first one that is stored or planned are left out; the job counts them as
+        ``skipped_days``.
+
         Args:
             despite_shift: take the venue's bars also where they lie whole hours away from those
                 stored; else such a job fails and changes nothing.
 
         Raises:
-            InvalidInput: nothing of it is stored, or not a number of days that makes sense.
+            InvalidInput: nothing of it is stored, not a number of days that makes sense, or none
+                of them is stored or planned.
             Unavailable: the venue's market time is not known.
         """
         last = self._last_day(wanted.exchange)
-        with self._units.read() as unit:
-            series_of(unit, wanted)
-        first = last - (days - 1) * DAY_MS
-        return self._units.run(
-            lambda unit: self._verifier.ensure(
-                unit, wanted, first, days, despite_shift=despite_shift
+
+        def work(unit: Unit) -> JobRow:
+            first, kept = latest_days(unit, wanted, last, days)
+            return self._verifier.ensure(
+                unit, wanted, first, kept, skipped=days - kept, despite_shift=despite_shift
             )
-        )
+
+        return self._units.run(work)
 
     def verify_yesterday(self) -> int:
         """Have the finished days of every series of an enabled plan verified that were not; how
         many jobs do it.
 
         These are the last one, and of the last 30 those since the first one that was ever
-        verified: workers that were down for a week owe a week.
+        verified: workers that were down for a week owe a week. Of a symbol that its venue does
+        not trade by the catalogue the days end with that of its last stored bar.
         """
         with self._units.read() as unit:
             plans = unit.plans.enabled()
+            idle = idle_of(unit, plans)
         wanted: dict[tuple[str, ...], tuple[Target, int]] = {}
         for plan in plans:
             try:
@@ -156,19 +163,23 @@ class CollectionService:
                 known = wanted.get(each.key)
                 if known is None or each.since < known[0].since:
                     wanted[each.key] = each, day
-        return self._units.run(lambda unit: self._ensure_verified(unit, wanted.values()))
+        return self._units.run(lambda unit: self._ensure_verified(unit, wanted.values(), idle))
 
-    def _ensure_verified(self, unit: Unit, wanted: Iterable[tuple[Target, int]]) -> int:
+    def _ensure_verified(self, unit: Unit, wanted: Iterable[tuple[Target, int]], idle: Idle) -> int:
         started = 0
         wanted = list(wanted)
         days = [day for _, day in wanted]
         verified = unit.days.verified(min(days) - _OWED_MS, max(days) + 1) if days else {}
-        for each, day in wanted:
+        for each, finished in wanted:
             series = unit.klines.find_series(*each.key)
             if series is None:
                 continue
             done = verified.get(series.id, set())
-            oldest = max(day - _OWED_MS, -(-each.since // DAY_MS) * DAY_MS)
+            oldest = max(finished - _OWED_MS, -(-each.since // DAY_MS) * DAY_MS)
+            day = finished
+            if (each.exchange, each.symbol) in idle:
+                _, last_bar = unit.klines.bounds(series.id) or (0, 0)
+                day = min(day, last_bar - last_bar % DAY_MS)
             owed = _owed(done, oldest, day, unit.days.first(series.id))
             if owed is not None:
                 first, last = owed

@@ -2,7 +2,8 @@
 
 A venue may revise a closed bar, or have one on the second day that it had not on the first. So a
 day is asked for again once it is over: what differs becomes a revision, what was missed is
-stored, what the venue has not, asked twice, is taken away into quarantine; all are counted. Hours
+stored, what the venue has not, asked twice, is taken away into quarantine; all are counted, and
+so is what no answer covers. Hours
 and days that derive from the minutes, as they are read, are compared with the venue's own. Where
 one differs, its minutes are asked for once more and it is made of them anew: what differs still
 is the venue's own doing, and is counted. Where the stored bars turn out to lie whole hours away
@@ -11,33 +12,32 @@ from the venue's, nothing is changed: a file in another zone's time is better im
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 from app.core.errors import InvalidInput
-from app.core.market.coverage import CoverageState, Span, count_bars, present_runs
-from app.core.market.files.columns import KlineColumns
-from app.core.market.intervals import DAY_MS, HOUR_MS, Interval, interval
+from app.core.market.coverage import CoverageState, Span, present_runs
+from app.core.market.intervals import DAY_MS, Interval, interval
 from app.core.market.retention import is_retired, retired_parts
-from app.core.market.shifts import REACH_MS, found_shift, is_suspect
 from app.core.ports import Clock, Ids
-from app.models import JobRow, KlineDayRow, KlineSeriesRow
+from app.models import JobRow
 from app.repositories.unit import Unit, Units
-from app.services.alarms import tell_alarm
 from app.services.collection.comparing import (
     SUMMED,
     Compared,
     compared,
     differing,
     keep_for_all_that,
-    no_figures,
     prices,
-    surplus_in,
+    tell_uncompared,
     withdraw,
 )
+from app.services.collection.daily import first_bar, note_day, require_number, series_of
+from app.services.collection.doubting import look_again, within
 from app.services.collection.filling import Answer, Filler
 from app.services.collection.rolling import TASK as ROLL_UP
+from app.services.collection.shifting import require_no_shift
 from app.services.collection.target import Ask, Target, target
 from app.services.jobs import new_job, purpose_of
 from app.services.kline_sources import read_rows
@@ -48,7 +48,8 @@ KIND: Final = "verification"
 PRIORITY: Final = 900
 # The venue's own bars that minutes are checked against.
 _DERIVED: Final = ("1h", "1d")
-_LONGEST_DAYS: Final = 3_660
+#: Days that were asked for and lie before the first one that is stored or planned.
+SKIPPED: Final = "skipped_days"
 
 
 class Verifier(SlicedJobs):
@@ -65,20 +66,21 @@ class Verifier(SlicedJobs):
         first_day: int,
         days: int,
         *,
+        skipped: int = 0,
         despite_shift: bool = False,
     ) -> JobRow:
         """The live job that verifies days of a series, made if there is none.
 
         Args:
             first_day: 00:00 UTC of the first one, ms.
+            skipped: days before it that were asked for, and of which nothing is kept.
             despite_shift: put the venue's bars in the place of stored ones that lie whole hours
                 away.
 
         Raises:
             InvalidInput: not a number of days that makes sense.
         """
-        if not 0 < days <= _LONGEST_DAYS:
-            raise InvalidInput(f"verify 1 to {_LONGEST_DAYS} days at once")
+        require_number(skipped + days)
         params = {
             "exchange": wanted.exchange,
             "symbol": wanted.symbol,
@@ -87,6 +89,7 @@ class Verifier(SlicedJobs):
             "first_day": first_day - first_day % DAY_MS,
             "days": days,
             **({"despite_shift": True} if despite_shift else {}),
+            **({SKIPPED: skipped} if skipped else {}),
         }
         purpose = purpose_of(KIND, params)
         known = unit.jobs.live_with(purpose)
@@ -94,11 +97,17 @@ class Verifier(SlicedJobs):
             return known
         return new_job(unit, self._ids.new(), KIND, params, dedupe_key=purpose, priority=PRIORITY)
 
-    def verify_day(self, wanted: Target, day: int, *, despite_shift: bool = False) -> KlineDayRow:
-        """Compare one day that is over with the venue, and repair it; its figures.
+    def verify_day(
+        self, wanted: Target, day: int, *, despite_shift: bool = False
+    ) -> dict[str, int]:
+        """Compare one day that is over with the venue, and repair it; what this look found.
 
-        Of a day whose bars were removed by a rule nothing is asked, and its figures are 0; those
-        of an earlier verification are kept.
+        Of the first day that is stored or planned, only from its first bar on. Of a day whose
+        bars were removed by a rule nothing is asked, and its figures are 0; those of an earlier
+        verification are kept.
+
+        Returns:
+            By the names of ``SUMMED``. The record of the day adds up all looks at it.
 
         Raises:
             InvalidInput: the day is not over by the venue's clock, nothing is stored, or what is
@@ -109,13 +118,25 @@ class Verifier(SlicedJobs):
         if self._filler.closed_end(wanted) < wanted.interval.floor(end):
             raise InvalidInput(f"{wanted.exchange} has not closed the last bar of that day yet")
         if self._is_retired(wanted, day):
-            return no_figures(day)
-        found = self._asked_again(wanted, day, end, despite_shift=despite_shift)
+            return dict.fromkeys(SUMMED, 0)
+        with self._units.read() as unit:
+            begin = max(day, first_bar(unit, wanted) or day)
+        found = self._asked_again(wanted, begin, end, despite_shift=despite_shift)
         derived = Compared()
         if wanted.interval.name == "1m":
             derived, mended = self._derived(wanted, day)
             found += mended
-        return self._units.run(lambda unit: self._noted(unit, wanted, day, found, derived))
+        # A venue that is known to give its latest bars alone would be told of every day.
+        tell = found.uncompared > 0 and not self._filler.forgets(wanted.exchange)
+
+        def note(unit: Unit) -> None:
+            note_day(unit, wanted, (day, begin), found, derived)
+            if tell:
+                tell_uncompared(unit, wanted, day, found.uncompared)
+
+        self._units.run(note)
+        parts = (found.compared, found.differed, found.missed, found.surplus, found.uncompared)
+        return dict(zip(SUMMED, (*parts, derived.compared, derived.differed), strict=True))
 
     def _asked_again(
         self, wanted: Target, start: int, end: int, *, despite_shift: bool = True
@@ -134,83 +155,81 @@ class Verifier(SlicedJobs):
             ask = Ask(before, max(over, min(closed, wanted.interval.next(over))), opened, opened)
             answer = self._filler.fetch(wanted, ask)
             if not despite_shift:
-                self._require_no_shift(wanted, answer)
+                require_no_shift(self._units, wanted, answer)
             repair = partial(self._repair, wanted=wanted, answer=answer, reach=(opened, over))
             here, doubted = self._units.run(repair)
-            found += here + self._surplus(wanted, ask, doubted, here.compared)
+            found += here + self._doubted(wanted, answer, (opened, over), doubted, here.compared)
             opened = over
         return found
 
-    def _surplus(self, wanted: Target, ask: Ask, doubted: Sequence[int], agreed: int) -> Compared:
+    def _doubted(
+        self,
+        wanted: Target,
+        answer: Answer,
+        reach: tuple[int, int],
+        doubted: Sequence[int],
+        agreed: int,
+    ) -> Compared:
         """Have stored bars taken away that the venue has not when it is asked once more either.
 
         Args:
             agreed: bars of the page that both have. Where fewer, the stored ones are not this
                 market's, or the answers are short: that is told, and a person decides.
         """
-        if not doubted:
-            return Compared()
-        opens = surplus_in(self._filler.fetch(wanted, ask), doubted)
+        look = look_again(self._filler, wanted, answer, doubted)
+        found = Compared(surplus=len(look.lacking), uncompared=look.silent)
+        for again, opens in look.came:
+            part = within(again, *reach)
+            repair = partial(self._repair, wanted=wanted, answer=part, reach=reach, of=set(opens))
+            found += self._units.run(repair)[0]
+        agreed += found.compared
+        opens = look.lacking
         if len(opens) > agreed:
             self._units.run(lambda unit: keep_for_all_that(unit, wanted, opens, agreed))
         elif opens:
             self._units.run(lambda unit: withdraw(unit, wanted, opens))
-        return Compared(surplus=len(opens))
+        return found
 
     def _is_retired(self, wanted: Target, day: int) -> bool:
         with self._units.read() as unit:
             spans = unit.coverage.spans(series_of(unit, wanted).id, day, day + DAY_MS)
         return bool(retired_parts(spans)) and is_retired(spans, day, day + DAY_MS)
 
-    def _require_no_shift(self, wanted: Target, answer: Answer) -> None:
-        """Nothing, unless most of an answer's bars are stored whole hours away; then it is told.
-
-        Raises:
-            InvalidInput: they are.
-        """
-        with self._units.read() as unit:
-            series = series_of(unit, wanted)
-            start, end = answer.ask.start, answer.ask.end
-            stored = {row.open_ts: row for row in unit.klines.read_exact(series.id, start, end)}
-            found = compared(stored, answer.rows())
-            if not is_suspect(found.differed, found.compared - found.differed):
-                return
-            around = unit.klines.read_exact_columns(series.id, start - REACH_MS, end + REACH_MS)
-        shift = found_shift(_columns(answer), around, wanted.interval)
-        if shift is None:
-            return
-        # The venue's bars are ahead by as much as the stored ones are behind.
-        way = "behind" if shift > 0 else "ahead of"
-        text = (
-            f"the stored bars of {wanted.symbol} {wanted.interval.name} lie "
-            f"{abs(shift) // HOUR_MS} h {way} the same bars of {wanted.exchange}, and were not "
-            "changed; import their file again with its --utc-offset, or say --despite-shift to "
-            "take the venue's"
-        )
-        facts = {"exchange": wanted.exchange, "symbol": wanted.symbol, "shift_ms": -shift}
-        self._units.run(lambda unit: tell_alarm(unit, "warning", "series-shifted", text, **facts))
-        raise InvalidInput(text, code="shifted")
-
     def _repair(
-        self, unit: Unit, wanted: Target, answer: Answer, reach: tuple[int, int]
+        self,
+        unit: Unit,
+        wanted: Target,
+        answer: Answer,
+        reach: tuple[int, int],
+        of: Container[int] | None = None,
     ) -> tuple[Compared, list[int]]:
-        """Store an answer; what it says of the bars in ``reach``, and those that it lacks."""
+        """Store an answer; what it says of the bars in ``reach``, and those that it lacks.
+
+        Args:
+            of: stored bars to compare; None for all. Those that are not stored count anyway.
+        """
         series = series_of(unit, wanted)
         unit.klines.lock_series(series.id)
         around = (answer.ask.start, answer.ask.end)
         known = {row.open_ts: row for row in unit.klines.read_exact(series.id, *around)}
         stored = {ts: row for ts, row in known.items() if reach[0] <= ts < reach[1]}
-        doubted = surplus_in(answer, stored)
+        came = set(answer.times)
+        doubted = [ts for ts in stored if ts not in came]
         spans = unit.coverage.spans(series.id, *around)
         # A bar beside the page is there for what it proves, and is not wanted by every plan.
         beside = [
             Span(opened, wanted.interval.next(opened), CoverageState.PENDING)
             for opened in (around[0], reach[1])
-            if opened not in known
+            if opened not in known and not reach[0] <= opened < reach[1]
         ]
         answer = answer.outside([*retired_parts(spans), *beside])
         self._filler.keep(unit, wanted, answer, transport="verify")
-        rows = [row for row in answer.rows() if reach[0] <= row.open_ts < reach[1]]
+        rows = [
+            row
+            for row in answer.rows()
+            if reach[0] <= row.open_ts < reach[1]
+            and (of is None or row.open_ts in of or row.open_ts not in known)
+        ]
         return compared(stored, rows), doubted
 
     def _derived(self, wanted: Target, day: int) -> tuple[Compared, Compared]:
@@ -239,7 +258,8 @@ class Verifier(SlicedJobs):
         found = Compared()
         for span in doubted:
             again = self._asked_again(wanted, span.start, span.end)
-            found += Compared(0, again.differed, again.missed, again.surplus)
+            # What the venue lacks was counted by the first pass, and may be stored still.
+            found += Compared(0, again.differed, again.missed)
         self._units.run(lambda unit: _make_anew(unit, wanted, day))
         return found
 
@@ -249,35 +269,6 @@ class Verifier(SlicedJobs):
             series = series_of(unit, wanted)
             rows = read_rows(unit, series, length, day, day + DAY_MS)
         return {row.open_ts: prices(row) for row in rows}
-
-    def _noted(
-        self, unit: Unit, wanted: Target, day: int, found: Compared, derived: Compared
-    ) -> KlineDayRow:
-        series = series_of(unit, wanted)
-        end = day + DAY_MS
-        counts = count_bars(unit.coverage.spans(series.id, day, end), wanted.interval, day, end)
-        rows = unit.klines.read_exact(series.id, day, end)
-        figures = KlineDayRow(
-            series_id=series.id,
-            day_ts=day,
-            expected=sum(counts.values())
-            - counts[CoverageState.BEFORE_LISTING]
-            - counts[CoverageState.AFTER_DELISTING]
-            - counts[CoverageState.RETIRED],
-            present=counts[CoverageState.PRESENT],
-            exchange_side=counts[CoverageState.EXCHANGE_SIDE],
-            pending=counts[CoverageState.PENDING],
-            quiet=sum(not row.volume for row in rows),
-            compared=found.compared,
-            differed=found.differed,
-            missed=found.missed,
-            surplus=found.surplus,
-            derived_compared=derived.compared,
-            derived_differed=derived.differed,
-            verified_at=unit.now_ms,
-        )
-        unit.days.put(figures)
-        return figures
 
     # -- as a job ------------------------------------------------------------------------
 
@@ -313,37 +304,20 @@ class Verifier(SlicedJobs):
         return "cancelled" if job.cancel_requested else "paused" if job.paused else ""
 
     def _advance(
-        self, unit: Unit, job_id: str, token: str, done: int, figures: KlineDayRow
+        self, unit: Unit, job_id: str, token: str, done: int, figures: Mapping[str, int]
     ) -> None:
         job = self._held(unit, job_id, token)
         job.cursor = {"done": done, "failures": 0}
         before, total = job.progress, int(job.params["days"])
-        sums = {name: int(before.get(name, 0)) + int(getattr(figures, name)) for name in SUMMED}
+        sums = {name: int(before.get(name, 0)) + figures[name] for name in SUMMED}
         job.progress = {"slices_done": done, "slices_total": total, **sums}
         job.error = None
 
     def _result(self, unit: Unit, job: JobRow) -> dict[str, Any]:
         del unit
-        return {name: job.progress[name] for name in job.progress if name != "eta_s"}
-
-
-def series_of(unit: Unit, wanted: Target) -> KlineSeriesRow:
-    """The stored series.
-
-    Raises:
-        InvalidInput: nothing of it is stored.
-    """
-    series = unit.klines.find_series(*wanted.key)
-    if series is None:
-        raise InvalidInput(
-            f"nothing of {wanted.symbol} {wanted.interval.name} is stored; collect it first"
-        )
-    return series
-
-
-def _columns(answer: Answer) -> KlineColumns:
-    good = answer.good
-    return good if isinstance(good, KlineColumns) else KlineColumns.of_rows(good)
+        skipped = {name: job.params[name] for name in (SKIPPED,) if name in job.params}
+        told = {name: value for name, value in job.progress.items() if name != "eta_s"}
+        return told | skipped
 
 
 def _make_anew(unit: Unit, wanted: Target, day: int) -> None:

@@ -340,7 +340,8 @@ def test_daily_figures_are_added_up(api: ApiClient, day: TradingDay) -> None:
                     quiet=7,
                     compared=1_420,
                     differed=differed,
-                    missed=0,
+                    missed=5,
+                    uncompared=4,
                     derived_compared=25,
                     derived_differed=0,
                     verified_at=unit.now_ms,
@@ -350,8 +351,9 @@ def test_daily_figures_are_added_up(api: ApiClient, day: TradingDay) -> None:
     day.container.units.run(verified)
     found = api.get(f"/quality?{SERIES}&start={START_MS - 5 * DAY_MS}&end={START_MS}").json()
     assert [each["differed"] for each in found["days"]] == [3, 0]
-    assert found["success_rate"] == pytest.approx(2_840 / 2_860)
-    assert found["accuracy"] == pytest.approx(1 - 3 / 2_840)
+    assert found["success_rate"] == pytest.approx((2_840 - 10) / 2_860)
+    assert (found["missed"], found["uncompared"]) == (10, 8)
+    assert found["accuracy"] == pytest.approx((2_840 - 3) / (2_840 + 8))
     empty = api.get(f"/quality?{SERIES}&start=0&end=1").json()
     assert (empty["success_rate"], empty["accuracy"], empty["days"]) == (None, None, [])
 
@@ -374,16 +376,29 @@ def test_what_is_traded_is_told_with_coverage_and_quality(api: ApiClient, day: T
     assert nothing["character"] is None
 
 
-def test_a_verification_is_a_job(api: ApiClient) -> None:
-    body = {"exchange": "binance", "symbol": "BTC/USDT", "interval": "1m", "days": 3}
+def test_a_verification_is_a_job(api: ApiClient, day: TradingDay) -> None:
+    """ETH/BTC is known since three days ago, two of them over; of BTC/USDT only today is."""
+
+    def known(unit: Unit) -> None:
+        series = unit.klines.series("binance", "ETH/BTC", "5m", unit.now_ms)
+        three_days = Span(START_MS - 3 * DAY_MS, START_MS, CoverageState.PENDING)
+        unit.coverage.save(series.id, [], [three_days])
+
+    day.container.bulk_units.run(known)
+    body = {"exchange": "binance", "symbol": "ETH/BTC", "interval": "5m", "days": 30}
     made = api.post("/verifications", json=body)
     assert made.status_code == 202, made.text
     assert made.headers["location"] == f"/api/v1/jobs/{made.json()['id']}"
-    assert made.json()["params"]["days"] == 3
+    params = made.json()["params"]
+    assert (params["first_day"], params["days"]) == (START_MS - 3 * DAY_MS, 2)
+    assert params["skipped_days"] == 28
     despite = api.post("/verifications", json={**body, "despite_shift": "perhaps"})
     assert despite.status_code == 422
     refused = api.post("/verifications", json={**body, "symbol": "ETH/USDT"})
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid-input")
+    early = api.post("/verifications", json={**body, "symbol": "BTC/USDT", "interval": "1m"})
+    assert (early.status_code, early.json()["code"]) == (422, "nothing-to-verify")
+    assert "from 2026-03-01 on" in early.json()["detail"]
 
 
 def test_bars_of_the_mark_price_are_asked_for_by_their_kind(

@@ -56,6 +56,8 @@ def test_the_account_of_all_series_holds_those_that_no_catalogue_has(
     told = tidemark("data", "coverage")
     assert told.code == 0, told.err
     assert "1m mark" in told.out
+    for column in ("expected", "present", "pending", "missing at venue", "not listed", "removed"):
+        assert column in told.out
 
     def series(*words: str) -> list[tuple[str, str]]:
         found = tidemark("data", "coverage", "--json", *words).document
@@ -68,6 +70,25 @@ def test_the_account_of_all_series_holds_those_that_no_catalogue_has(
     of_one = ("data", "coverage", "-s", "OLD/USDT", "-e", "okx", "--json", "--kind")
     assert tidemark(*of_one, "mark").document["counts"]["present"] == 3
     assert tidemark(*of_one, "index").code == 2, "nothing of it is known anywhere"
+
+
+def test_the_account_of_gaps_says_how_many_it_does_not_list_and_how_to_see_them(
+    tidemark: Tidemark, tmp_path: Path
+) -> None:
+    """Every other minute of 1,200: 1,199 gaps, of which 500 are among the ranges listed."""
+    path = tmp_path / "every-other.csv"
+    rows = [f"{T + 2 * n * M},2,3,1,2,7" for n in range(1_200)]
+    path.write_text("\n".join(["ts,open,high,low,close,volume", *rows]) + "\n")
+    assert tidemark("data", "import", str(path), "-s", "BTC/USDT", "-i", "1m").code == 0
+    told = tidemark("data", "coverage", "-s", "BTC/USDT")
+    assert told.out.count(" pending ") == 1 + 500, "the head of the table, and the gaps"
+    assert "699 more gaps of 1,199 are not listed" in told.out
+    following = told.out.partition("--start ")[2].split()[0]
+    more = tidemark("data", "coverage", "-s", "BTC/USDT", "--start", following)
+    assert "199 more gaps of 699 are not listed" in more.out
+    following = more.out.partition("--start ")[2].split()[0]
+    last = tidemark("data", "coverage", "-s", "BTC/USDT", "--start", following)
+    assert "not listed;" not in last.out
 
 
 def test_what_was_found_in_a_file_is_told_in_lines(tidemark: Tidemark, tmp_path: Path) -> None:

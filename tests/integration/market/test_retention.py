@@ -206,6 +206,7 @@ def test_a_verification_neither_brings_removed_bars_back_nor_counts_them(engine:
         "differed": 0,
         "missed": 0,
         "surplus": 0,
+        "uncompared": 0,
         "derived_compared": 8 * 25,
         "derived_differed": 0,
     }

@@ -15,15 +15,13 @@ from app.core.market.files.columns import KlineColumns
 from app.core.market.intervals import DAY_MS, HOUR_MS
 from app.core.market.klines import KlineRow
 from app.core.market.validation import as_text
-from app.models import KlineDayRow, KlineQuarantineRow
 from app.repositories.unit import Unit
 from app.services.collection.rolling import RollUps
-from app.services.collection.target import Target, target
+from app.services.collection.target import target
 from app.services.invariants.market import check_market
 from tests.integration.market.collecting import SYMBOL, Collecting, M, bar
+from tests.integration.market.verified import MINUTES, figures, minutes, quarantined, verify
 from tests.support.record import START_MS, record
-
-MINUTES = 1_440
 
 
 @pytest.fixture
@@ -33,33 +31,6 @@ def world(database_url: str) -> Iterator[Collecting]:
         world = Collecting(engine, range(2 * MINUTES + 60))
         world.finish(world.service.start(world.plan().id)[0].id)
         yield world
-
-
-def minutes() -> Target:
-    return target("binance", SYMBOL, "1m", 0)
-
-
-def figures(world: Collecting) -> list[KlineDayRow]:
-    with world.units.read() as unit:
-        series = unit.klines.find_series("binance", SYMBOL, "1m")
-        assert series is not None
-        return list(unit.days.of_series(series.id, 0, 2**60))
-
-
-def quarantined(world: Collecting) -> list[KlineQuarantineRow]:
-    with world.units.read() as unit:
-        series = unit.klines.find_series("binance", SYMBOL, "1m")
-        assert series is not None
-        return list(unit.klines.quarantined(series.id))
-
-
-def verify(world: Collecting, days: int = 1) -> list[KlineDayRow]:
-    job = world.service.verify(minutes(), days)
-    for _ in range(20):
-        state = world.service.run_verification(job.id)
-        if state == "succeeded":
-            return figures(world)
-    raise AssertionError(state)
 
 
 def test_a_day_that_is_right_says_so(world: Collecting) -> None:
@@ -89,8 +60,8 @@ def test_what_the_venue_states_otherwise_is_revised_and_what_was_missed_is_store
         found = unit.klines.revisions(series.id)
     assert {row.open_ts for row in found} == {START_MS + n * M for n in (1_500, 2_000, 2_879)}
     assert {row.source for row in found} == {"verify:binance"}
-    # Once more, and all is right: the figures are of the last verification.
-    assert [day.differed for day in verify(world, days=2)] == [0, 0]
+    # Once more, and all is right by now: the figures still say how right it was at first.
+    assert [day.differed for day in verify(world, days=2)] == [0, 3]
 
 
 def test_a_bar_that_was_lost_is_found_and_stored(database_url: str) -> None:
@@ -217,6 +188,7 @@ def test_yesterday_is_verified_once_by_itself(world: Collecting) -> None:
         "differed": 0,
         "missed": 0,
         "surplus": 0,
+        "uncompared": 0,
         "derived_compared": 25,
         "derived_differed": 0,
     }
@@ -278,6 +250,12 @@ def test_bars_beyond_those_that_a_venue_gives_are_not_taken_away(world: Collecti
     (day,) = verify(world)
     assert (day.compared, day.surplus, day.present) == (640, 0, MINUTES)
     assert len(world.stored()) == 2 * MINUTES + 60
+    # Nobody knows whether those are right, and it is said so.
+    assert day.uncompared == MINUTES - 640
+    (alarm,) = world.events.on("risk.alert.warning")
+    assert (alarm["kind"], alarm["bars"]) == ("bars-not-compared", 800)
+    found = world.quality.quality("binance", SYMBOL, "1m", 0, 2**60)
+    assert (found.uncompared, found.accuracy) == (800, 640 / MINUTES)
 
 
 def test_where_a_venue_lacks_most_of_the_stored_bars_a_person_decides(world: Collecting) -> None:

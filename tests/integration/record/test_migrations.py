@@ -63,6 +63,7 @@ COUNTS = {
     "surplus",
     "sync_failures",
     "tail",
+    "uncompared",
     "version",
 }
 
