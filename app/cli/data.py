@@ -318,22 +318,6 @@ def _plan(
     since_ms = time_of("--since", since)
     if since_ms is None:
         raise InvalidInput("--since is needed with --symbol, as in --since 2026-01-01")
-    of = kline_kind(kind)
-    # The kind comes first: a long list of symbols is cut off.
-    named = exchange if of == "trade" else f"{exchange} {of}"
-    name = f"{named} {' '.join(sorted(symbols))} {interval}"[:64]
-    known_plans = here.container.collection.plans
-    known = known_plans.named(name)
-    if known is not None and known.since_ts <= since_ms:
-        known_plans.check_since(exchange, since_ms)
-        return known
-    if known is not None:
-        known_plans.delete(known.id)  # the earlier date takes its place; what was collected stays
-    return known_plans.create(
-        name=name,
-        exchange=exchange,
-        symbols=symbols,
-        intervals=[interval],
-        since_ms=since_ms,
-        kind=of,
+    return here.container.collection.plans.collecting(
+        exchange, symbols, interval, kline_kind(kind), since_ms
     )
