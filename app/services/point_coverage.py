@@ -12,6 +12,7 @@ from app.core.market.point_gaps import SLACK_MS, Hole, holes, last_step, rounded
 from app.core.ports import MarketClock
 from app.repositories.unit import Units
 from app.services.collection.points import Extra
+from app.services.time_cursors import check_range
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +64,12 @@ class PointCoverage:
         What lies before the venue's first point is no gap, unless it was not asked for yet.
 
         Raises:
+            InvalidInput: no time lies in [start, end).
             UnknownName: the catalogue does not hold the symbol.
             NotFound: nothing of it was ever collected.
             Unavailable: the venue's market time is not known.
         """
+        check_range(start, end)
         now = self._market_clock.now_ms(exchange)
         stop = now if end is None else min(end, now)
         with self._units.read() as unit:
