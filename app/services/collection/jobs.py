@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
+from app.core.exchanges.errors import VenueRulesRefused
 from app.core.market.coverage import CoverageState, count_bars, lay_apart, missing
 from app.core.market.intervals import DAY_MS
 from app.core.market.silence import asked_in_vain
@@ -14,6 +15,7 @@ from app.models import CollectionPlanRow, JobRow
 from app.repositories.klines import Stored
 from app.repositories.unit import Unit, Units
 from app.services.activity import ActivityService
+from app.services.collection.delisting import concluded
 from app.services.collection.filling import Filler
 from app.services.collection.gathering import MOST, Gathered, gathered
 from app.services.collection.report import noted, report_of
@@ -118,7 +120,12 @@ class CollectionJobs(SlicedJobs):
                 self._activity.count_named(*wanted.key, over=over)
                 return self._end(job_id, token, "succeeded", None)
             page_began = self._clock.monotonic()
-            came = gathered(self._filler, wanted, ask, self._clock, most)
+            try:
+                came = gathered(self._filler, wanted, ask, self._clock, most)
+            except VenueRulesRefused:
+                if not self._units.run(partial(self._conclude, job_id, token, wanted, ask, end)):
+                    raise
+                continue
             most = MOST
             self._units.run(self._keeping(job_id, token, wanted, came, page_began))
             if came.error is not None:
@@ -177,6 +184,16 @@ class CollectionJobs(SlicedJobs):
             job.error = None
 
         return work
+
+    def _conclude(
+        self, job_id: str, token: str, wanted: Target, ask: Ask, end: int, unit: Unit
+    ) -> bool:
+        """Go on behind the end, where the venue refuses a symbol that is delisted."""
+        job = self._held(unit, job_id, token)
+        is_over = concluded(unit, wanted, ask.wanted_from, end)
+        if is_over:
+            job.cursor = {**job.cursor, "position": end}
+        return is_over
 
     def _note_silence(self, job_id: str, token: str, wanted: Target, end: int, unit: Unit) -> None:
         """Keep what the venue gave nothing of, so that no job asks for it again at once.
