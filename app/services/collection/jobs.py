@@ -9,7 +9,7 @@ from typing import Any, Final
 from app.core.exchanges.errors import VenueRulesRefused
 from app.core.market.coverage import CoverageState, count_bars, lay_apart, missing
 from app.core.market.intervals import DAY_MS
-from app.core.market.silence import asked_in_vain
+from app.core.market.silence import fell_silent
 from app.core.ports import Clock, Ids
 from app.models import CollectionPlanRow, JobRow
 from app.repositories.klines import Stored
@@ -207,7 +207,7 @@ class CollectionJobs(SlicedJobs):
         before = unit.coverage.spans(series.id)
         silent = [
             span
-            for span in asked_in_vain(before, since, end, unit.now_ms)
+            for span in fell_silent(before, since, end, unit.now_ms)
             if span.end < end or wanted.bars(span.start, span.end) >= wanted.page
         ]
         if silent:
