@@ -223,6 +223,7 @@ def klines(
     symbol: Symbol,
     interval: Interval,
     exchange: Exchange = "binance",
+    kind: Kind = "trade",
     start: Start = "",
     end: End = "",
     as_json: Json = False,
@@ -231,8 +232,10 @@ def klines(
     import json
 
     from app.cli.session import session
+    from app.core.market.klines import kline_kind
 
-    series = {"exchange": exchange, "symbol": symbol, "interval": interval}
+    of = kline_kind(kind).value
+    series = {"exchange": exchange, "symbol": symbol, "interval": interval, "kind": of}
     columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     first, stop = range_of(start, end)
     with session() as here:
@@ -273,8 +276,9 @@ def _lines(
 
     stored = here.listings.stored_range(**series)
     if stored is None:
+        of = "" if series["kind"] == "trade" else f"{series['kind']} "
         raise NotFound(
-            f"no klines of {series['symbol']} {series['interval']} are stored; collect them: "
+            f"no {of}klines of {series['symbol']} {series['interval']} are stored; collect them: "
             "tidemark data collect"
         )
     return _read(here, series, stored, stored[0] if start is None else start, end)
