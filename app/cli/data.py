@@ -221,6 +221,7 @@ def klines(
     symbol: Symbol,
     interval: Interval,
     exchange: Exchange = "binance",
+    kind: Kind = "trade",
     start: Start = "",
     end: End = "",
     as_json: Json = False,
@@ -229,8 +230,10 @@ def klines(
     import json
 
     from app.cli.session import session
+    from app.core.market.klines import kline_kind
 
-    series = {"exchange": exchange, "symbol": symbol, "interval": interval}
+    of = kline_kind(kind).value
+    series = {"exchange": exchange, "symbol": symbol, "interval": interval, "kind": of}
     columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     first, stop = range_of(start, end)
     with session() as here:
@@ -271,8 +274,9 @@ def _lines(
 
     stored = here.listings.stored_range(**series)
     if stored is None:
+        of = "" if series["kind"] == "trade" else f"{series['kind']} "
         raise NotFound(
-            f"no klines of {series['symbol']} {series['interval']} are stored; collect them: "
+            f"no {of}klines of {series['symbol']} {series['interval']} are stored; collect them: "
             "tidemark data collect"
         )
     return _read(here, series, stored, stored[0] if start is None else start, end)
@@ -316,22 +320,6 @@ def _plan(
     since_ms = time_of("--since", since)
     if since_ms is None:
         raise InvalidInput("--since is needed with --symbol, as in --since 2026-01-01")
-    of = kline_kind(kind)
-    # The kind comes first: a long list of symbols is cut off.
-    named = exchange if of == "trade" else f"{exchange} {of}"
-    name = f"{named} {' '.join(sorted(symbols))} {interval}"[:64]
-    known_plans = here.container.collection.plans
-    known = known_plans.named(name)
-    if known is not None and known.since_ts <= since_ms:
-        known_plans.check_since(exchange, since_ms)
-        return known
-    if known is not None:
-        known_plans.delete(known.id)  # the earlier date takes its place; what was collected stays
-    return known_plans.create(
-        name=name,
-        exchange=exchange,
-        symbols=symbols,
-        intervals=[interval],
-        since_ms=since_ms,
-        kind=of,
+    return here.container.collection.plans.collecting(
+        exchange, symbols, interval, kline_kind(kind), since_ms
     )

@@ -200,9 +200,9 @@ def _exchanges(container: Container) -> tuple[Check, ...]:
 
 
 def _addresses(container: Container) -> tuple[Check, ...]:
-    """Of each address, where there are proxies and a record of how they are."""
+    """Of each address, the own one and those of proxies, where a record tells how they are."""
     names = container.addresses.all()
-    if len(names) == 1 or _unmade(container):
+    if _unmade(container):
         return ()
 
     def check(name: str) -> tuple[bool, str]:

@@ -18,8 +18,9 @@ M = TypeVar("M", bound=Base)
 # What is listed in pages is keyed by a UUID, and a cursor is the key of a page's last row.
 _CURSOR: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
-# Of what is keyed by a number; a BIGINT has 19 digits.
+# Of what is keyed by a number; a BIGINT has 19 digits, and not all numbers of 19 digits fit.
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+_LARGEST: Final = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +75,11 @@ def number_of(cursor: str | None) -> int | None:
     Raises:
         InvalidInput: the cursor is none.
     """
-    if cursor is not None and not _NUMBER.fullmatch(cursor):
+    if cursor is None:
+        return None
+    if not _NUMBER.fullmatch(cursor) or int(cursor) > _LARGEST:
         raise bad_cursor()
-    return None if cursor is None else int(cursor)
+    return int(cursor)
 
 
 class Repository:

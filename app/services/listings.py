@@ -175,7 +175,9 @@ class Listings:
         more = len(found) > limit
         return kept, f"{kept[-1].exchange}|{kept[-1].symbol}" if more else None
 
-    def stored_range(self, exchange: str, symbol: str, interval: str) -> tuple[int, int] | None:
+    def stored_range(
+        self, exchange: str, symbol: str, interval: str, kind: str = "trade"
+    ) -> tuple[int, int] | None:
         """First and last stored time, half open, of the series that an interval's bars come from.
 
         None where neither it nor one that it derives from holds any bar.
@@ -183,9 +185,9 @@ class Listings:
         wanted = interval_of(interval)
         with self._units.read() as unit:
             for name in sources_of(wanted):
-                spans = _spans(unit, exchange, symbol, name)
+                spans = _spans(unit, exchange, symbol, name, kind)
                 present = [span for span in spans if span.state is CoverageState.PRESENT]
-                series = unit.klines.find_series(exchange, symbol, name)
+                series = unit.klines.find_series(exchange, symbol, name, kind)
                 if present and series is not None:
                     first = first_open(unit, series, wanted, present[0].start)
                     return first, present[-1].end
@@ -200,6 +202,6 @@ def _behind(cursor: str, exchange: str | None) -> tuple[str, str]:
     return venue, symbol
 
 
-def _spans(unit: Unit, exchange: str, symbol: str, interval: str) -> list[Span]:
-    series = unit.klines.find_series(exchange, symbol, interval)
+def _spans(unit: Unit, exchange: str, symbol: str, interval: str, kind: str) -> list[Span]:
+    series = unit.klines.find_series(exchange, symbol, interval, kind)
     return [] if series is None else unit.coverage.spans(series.id)

@@ -147,7 +147,13 @@ class MarketDataService:
             return version, read_frame(unit, self._store, series, wanted, start, end)
 
     def rows(
-        self, exchange: str, symbol: str, interval: str, start: int, end: int
+        self,
+        exchange: str,
+        symbol: str,
+        interval: str,
+        start: int,
+        end: int,
+        kind: str = "trade",
     ) -> list[KlineRow]:
         """The same bars exactly, as the venue stated them or as their exact sums.
 
@@ -157,7 +163,7 @@ class MarketDataService:
         """
         wanted = interval_of(interval)
         with self._units.read() as unit:
-            series = self._source(unit, exchange, symbol, wanted)
+            series = self._source(unit, exchange, symbol, wanted, kind)
             return read_rows(unit, series, wanted, start, end)
 
     def coverage(
@@ -256,9 +262,16 @@ class MarketDataService:
         """
         return sync_catalogue(self._units, self._markets(exchange), self._ids)
 
-    def _source(self, unit: Unit, exchange: str, symbol: str, wanted: Interval) -> KlineSeriesRow:
+    def _source(
+        self,
+        unit: Unit,
+        exchange: str,
+        symbol: str,
+        wanted: Interval,
+        kind: str = "trade",
+    ) -> KlineSeriesRow:
         names = sources_of(wanted)
-        known = unit.klines.sources(exchange, symbol, names)
+        known = unit.klines.sources(exchange, symbol, names, kind)
         for name in names:
             if name in known:
                 return known[name]

@@ -25,6 +25,7 @@ from app.models import PointSeriesRow
 from app.repositories.unit import Unit, Units
 from app.services.collection.points import Extra
 from app.services.horizon import market_time
+from app.services.time_cursors import check_range
 
 _END: Final = 2**62
 
@@ -84,9 +85,11 @@ class PointCoverage:
         open no transaction. Where that does not answer, the account ends with the last point.
 
         Raises:
+            InvalidInput: no time lies in [start, end).
             UnknownName: the catalogue does not hold the symbol.
             NotFound: nothing of it was ever collected.
         """
+        check_range(start, end)
         market_ms, unknown = market_time(self._market_clock, exchange)
         with self._units.read() as unit:
             series = unit.points.find_series(exchange, symbol, extra.kind, extra.interval)

@@ -15,6 +15,7 @@ from app.repositories.base import Page, number_of
 from app.repositories.unit import Unit, Units
 from app.services.activity import Profile, profile_of
 from app.services.horizon import Horizons, SeriesName
+from app.services.time_cursors import check_range
 
 R = TypeVar("R", KlineRevisionRow, KlineQuarantineRow)
 
@@ -154,9 +155,11 @@ class QualityService:
         that is final; of a series that no plan keeps, to the last one that is known.
 
         Raises:
+            InvalidInput: no time lies in [start, end).
             UnknownName: no such interval; or the catalogue does not hold the symbol, nothing of
                 it is stored, and no plan keeps it.
         """
+        check_range(start, end)
         grid = interval_of(interval)
         known = self._known(exchange, symbol, grid, kind, start, end)
         first, stop = known.start, known.end
@@ -206,9 +209,10 @@ class QualityService:
                 takes to know them.
 
         Raises:
-            UnknownName: see ``coverage``.
+            InvalidInput, UnknownName: see ``coverage``.
             NotFound: nothing was ever collected of the series, and no plan keeps it.
         """
+        check_range(start, end)
         grid = interval_of(interval)
         # Every other span is a gap as a rule, and the first may end where the range begins.
         most = None if limit is None else 2 * limit + 2
@@ -316,8 +320,10 @@ class QualityService:
                 now where that is not given either; 0 for all.
 
         Raises:
+            InvalidInput: no time lies in [start, end).
             NotFound: nothing was ever collected of the series.
         """
+        check_range(start, end)
         with self._units.read() as unit:
             series = _series(unit, exchange, symbol, interval, kind)
             stop = unit.now_ms + DAY_MS if end is None else end

@@ -22,8 +22,8 @@ LOOKS_NEEDED: Final = 3
 _LOOKING_TIME_MS: Final = HOUR_MS
 # Several plans that want one series look at its gaps one after the other: that is one look.
 _ONE_LOOK_MS: Final = MINUTE_MS // 2
-# The first looks come as often as the series is followed, so that a late bar heals within
-# minutes; the later ones are spaced. What stays wrong for an hour is looked at once a day.
+# The first looks come as soon as each counts as one, so that a late bar heals within minutes;
+# the later ones are spaced. What stays wrong for an hour is looked at once a day.
 _LOOK_AGAIN_MS: Final = 30 * MINUTE_MS
 _STUBBORN_MS: Final = 24 * HOUR_MS
 # A venue's first bar of all is taken for its listing at once, for else years of a plan that
@@ -56,7 +56,14 @@ def counted(proof: Proof, names: tuple[str, str, str], now_ms: int) -> dict[str,
 
 
 def is_gap_due(proof: Proof, now_ms: int) -> bool:
-    """Whether to ask for a gap now, by wall time in ms."""
+    """Whether to ask for a gap now, by wall time in ms; never twice within what is one look."""
+    looked = [int(proof[name]) for name in (PROVEN[1], ASKED[1]) if name in proof]
+    if not looked:
+        return True
+    # A look that lies further ahead was stamped before the clock was set back.
+    since_ms = now_ms - max(looked)
+    if 0 <= since_ms < _ONE_LOOK_MS:
+        return False
     # Of a symbol that is silent for days nothing is late: one look is enough for now.
     enough = 1 if proof.get(ALONE) else LOOKS_NEEDED
     if int(proof.get("looks", 0)) + int(proof.get("asked", 0)) < enough:
@@ -66,9 +73,7 @@ def is_gap_due(proof: Proof, now_ms: int) -> bool:
     pause = _LOOK_AGAIN_MS
     if int(proof[last]) - int(proof[first]) >= _LOOKING_TIME_MS:
         pause = _STUBBORN_MS
-    last_ms = max(int(proof[name]) for name in (PROVEN[1], ASKED[1]) if name in proof)
-    # A look that lies further ahead was stamped before the clock was set back.
-    return abs(now_ms - last_ms) >= pause
+    return abs(since_ms) >= pause
 
 
 def is_listing_due(proof: Proof, now_ms: int) -> bool:

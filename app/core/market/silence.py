@@ -13,10 +13,11 @@ from app.core.market.coverage import CoverageState, Span, account
 from app.core.market.looks import ALONE, ASKED, counted
 
 
-def asked_in_vain(spans: Sequence[Span], start: int, end: int, now_ms: int) -> list[Span]:
+def fell_silent(spans: Sequence[Span], start: int, end: int, now_ms: int) -> list[Span]:
     """What is known of [start, end) after all of it was asked for, and what came is stored.
 
-    Gaps whose neighbours came are left as they are: they have looks of their own.
+    Gaps whose neighbours came are left as they are: they have looks of their own. Where the venue
+    has later bars, see ``coverage.asked_in_vain``.
 
     Returns:
         Spans to lay over ``spans``.

@@ -12,7 +12,6 @@ from app.core.events import kline_event
 from app.core.market.coverage import CoverageState, Span, lay_apart
 from app.core.market.files.checking import check_columns
 from app.core.market.files.columns import KlineColumns
-from app.core.market.instruments import InstrumentStatus
 from app.core.market.intervals import Interval, interval
 from app.core.market.klines import KlineKind, KlineRow
 from app.core.market.retention import retired_parts
@@ -20,6 +19,7 @@ from app.core.market.validation import BadKline, check_klines
 from app.core.ports import MarketAdapter, MarketClock
 from app.repositories.klines import Stored
 from app.repositories.unit import Unit
+from app.services.collection.delisting import is_delisted
 from app.services.collection.learning import is_over, learned
 from app.services.collection.rolling import hint_roll_up
 from app.services.collection.target import GRACE_MS, Ask, Target, closed_end
@@ -232,7 +232,7 @@ class Filler:
         else:
             stored = unit.klines.store(series.id, answer.good, covered=covered, **how)
         unit.klines.quarantine(series.id, answer.bad, f"{transport}:{target.exchange}", unit.now_ms)
-        over = not answer.bad and is_over(answer, before, times) and _is_delisted(unit, target)
+        over = not answer.bad and is_over(answer, before, times) and is_delisted(unit, target)
         after: Sequence[Span] = before
         for found in (*learned(target, answer, before, unit.now_ms, over=over), retired):
             after = lay_apart(after, found)
@@ -277,8 +277,3 @@ def _covers_any(spans: Sequence[Span], times: Sequence[int]) -> bool:
         span.state is CoverageState.PRESENT and span.start <= last and span.end > first
         for span in spans
     )
-
-
-def _is_delisted(unit: Unit, target: Target) -> bool:
-    listed = unit.instruments.find(target.exchange, target.symbol)
-    return listed is not None and listed.status is InstrumentStatus.DELISTED

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from app.core.errors import TidemarkError, Unavailable
-from app.core.exchanges.errors import VenueError
+from app.core.exchanges.errors import VenueError, VenueRulesRefused
 from app.core.market.coverage import Span, before_listing, lay_apart, missing
 from app.core.market.retention import KeepRule
 from app.core.market.silence import still_silent
@@ -20,7 +20,7 @@ from app.models import CollectionPlanRow
 from app.repositories.klines import Stored
 from app.repositories.outlines import Outline, SeriesKey
 from app.repositories.unit import Unit, Units
-from app.services.collection.delisting import prolong, reopen
+from app.services.collection.delisting import concluded, prolong, reopen
 from app.services.collection.filling import Answer, Filler
 from app.services.collection.jobs import CollectionJobs
 from app.services.collection.points import Extra, PointCollector
@@ -184,7 +184,12 @@ class Follower:
             followed.jobs.append(job.id)
         ask = next_ask(target, spans, recent[0][0], end, now) if recent else None
         if ask is not None:
-            answer = self._filler.fetch(target, ask)
+            try:
+                answer = self._filler.fetch(target, ask)
+            except VenueRulesRefused:
+                if self._units.run(lambda unit: concluded(unit, target, ask.wanted_from, end)):
+                    return
+                raise
             stored = self._units.run(lambda unit: self._keep(unit, target, answer))
             followed.rows += stored.changed
 

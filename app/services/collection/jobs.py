@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
+from app.core.exchanges.errors import VenueRulesRefused
 from app.core.market.coverage import CoverageState, count_bars, lay_apart, missing
 from app.core.market.intervals import DAY_MS
-from app.core.market.silence import asked_in_vain
+from app.core.market.silence import fell_silent
 from app.core.ports import Clock, Ids
 from app.models import CollectionPlanRow, JobRow
 from app.repositories.klines import Stored
 from app.repositories.unit import Unit, Units
 from app.services.activity import ActivityService
+from app.services.collection.delisting import concluded
 from app.services.collection.filling import Filler
 from app.services.collection.gathering import MOST, Gathered, gathered
 from app.services.collection.report import noted, report_of
 from app.services.collection.target import Ask, Target, kept, next_ask, target
-from app.services.jobs import new_job, purpose_of
+from app.services.jobs import LIVE, new_job, purpose_of
 from app.services.slices import SlicedJobs
 
 KIND: Final = "collection"
@@ -26,6 +28,8 @@ KIND: Final = "collection"
 _AFTER_OTHERS_MS: Final = 5_000
 # Longer than any pause between two looks at a gap.
 _EVERY_PAUSE_MS: Final = 3_660 * DAY_MS
+# Of a job's cursor: where its series ended when it began; a job without one is about to begin.
+_END: Final = "end"
 
 
 class CollectionJobs(SlicedJobs):
@@ -45,6 +49,9 @@ class CollectionJobs(SlicedJobs):
     ) -> JobRow:
         """The live job of one series of a plan, made and announced to a worker if none is.
 
+        One that asks for less, from a later start or not to heal, asks for this too from now on,
+        and begins anew; what it has done is not done again.
+
         Args:
             heal: ask for every pending bar now, however often it was asked for in vain.
         """
@@ -59,8 +66,19 @@ class CollectionJobs(SlicedJobs):
         }
         purpose = purpose_of(KIND, params)
         known = unit.jobs.live_with(purpose)
-        if known is not None:
+        if known is not None and _asks_for(known, params):
             return known
+        # A worker may have ended it by now.
+        held = unit.jobs.lock(known.id) if known is not None else None
+        if held is not None and held.state in LIVE:
+            held.params = {
+                **held.params,
+                **params,
+                "since": min(held.params["since"], wanted.since),
+                **({"heal": True} if heal or held.params.get("heal") else {}),
+            }
+            held.cursor = {name: at for name, at in held.cursor.items() if name != _END}
+            return held
         return new_job(
             unit, self._ids.new(), KIND, params, dedupe_key=purpose, priority=plan.priority
         )
@@ -93,7 +111,7 @@ class CollectionJobs(SlicedJobs):
         most = 1
         while not over():
             ask, stop = self._next(job_id, wanted, end)
-            if stop == "paused":
+            if stop in ("paused", "anew"):
                 break
             if stop:
                 return self._end(job_id, token, stop, None)
@@ -102,7 +120,12 @@ class CollectionJobs(SlicedJobs):
                 self._activity.count_named(*wanted.key, over=over)
                 return self._end(job_id, token, "succeeded", None)
             page_began = self._clock.monotonic()
-            came = gathered(self._filler, wanted, ask, self._clock, most)
+            try:
+                came = gathered(self._filler, wanted, ask, self._clock, most)
+            except VenueRulesRefused:
+                if not self._units.run(partial(self._conclude, job_id, token, wanted, ask, end)):
+                    raise
+                continue
             most = MOST
             self._units.run(self._keeping(job_id, token, wanted, came, page_began))
             if came.error is not None:
@@ -110,20 +133,21 @@ class CollectionJobs(SlicedJobs):
         return self._units.run(lambda unit: self._hand_on(unit, job_id, token))
 
     def _begin(self, unit: Unit, job_id: str, token: str, wanted: Target, end: int) -> int:
-        """Fix the job's end and estimate, in its first slice; the end."""
+        """Fix the job's end and estimate, in the slice in which it begins; the end."""
         job = self._held(unit, job_id, token)
-        if "end" not in job.cursor:
+        if _END not in job.cursor:
             series = unit.klines.find_series(*wanted.key)
             spans = unit.coverage.spans(series.id) if series else []
             ranges = missing(spans, wanted.since, max(end, wanted.since), _looking_at(unit, job))
             bars = sum(wanted.bars(*part) for part in ranges)
-            job.cursor = {"position": wanted.since, "end": end, "failures": 0}
-            job.progress = _progress(0, -(-bars // wanted.page), Stored(), 0, None)
-            job.progress["bars_total"] = bars
-        return int(job.cursor["end"])
+            job.cursor = {**job.cursor, "position": wanted.since, _END: end, "failures": 0}
+            done = job.progress or _progress(0, 0, Stored(), 0, None)
+            total = done["slices_done"] + -(-bars // wanted.page)
+            job.progress = {**done, "slices_total": total, "bars_total": done["rows"] + bars}
+        return int(job.cursor[_END])
 
     def _next(self, job_id: str, wanted: Target, end: int) -> tuple[Ask | None, str]:
-        """The next request, and how the job is to stop: "", "paused" or "cancelled"."""
+        """The next request, and how the job is to stop: "", "paused", "cancelled" or "anew"."""
         with self._units.read() as unit:
             job = unit.jobs.get(job_id)
             plan = unit.plans.find(job.params["plan_id"])
@@ -131,12 +155,17 @@ class CollectionJobs(SlicedJobs):
                 return None, "cancelled"
             if job.paused:
                 return None, "paused"
+            if self._begins_anew(job):
+                return None, "anew"
             series = unit.klines.find_series(*wanted.key)
             spans = unit.coverage.spans(series.id) if series else []
             # A rule may have come, and time has gone on, since the job began.
             since = kept(wanted, unit.retention.rules(), end).since
             position = max(int(job.cursor["position"]), min(since, end))
             return next_ask(wanted, spans, position, end, _looking_at(unit, job)), ""
+
+    def _begins_anew(self, job: JobRow) -> bool:
+        return _END not in job.cursor
 
     def _keeping(
         self, job_id: str, token: str, wanted: Target, came: Gathered, page_began: float
@@ -156,6 +185,16 @@ class CollectionJobs(SlicedJobs):
 
         return work
 
+    def _conclude(
+        self, job_id: str, token: str, wanted: Target, ask: Ask, end: int, unit: Unit
+    ) -> bool:
+        """Go on behind the end, where the venue refuses a symbol that is delisted."""
+        job = self._held(unit, job_id, token)
+        is_over = concluded(unit, wanted, ask.wanted_from, end)
+        if is_over:
+            job.cursor = {**job.cursor, "position": end}
+        return is_over
+
     def _note_silence(self, job_id: str, token: str, wanted: Target, end: int, unit: Unit) -> None:
         """Keep what the venue gave nothing of, so that no job asks for it again at once.
 
@@ -168,7 +207,7 @@ class CollectionJobs(SlicedJobs):
         before = unit.coverage.spans(series.id)
         silent = [
             span
-            for span in asked_in_vain(before, since, end, unit.now_ms)
+            for span in fell_silent(before, since, end, unit.now_ms)
             if span.end < end or wanted.bars(span.start, span.end) >= wanted.page
         ]
         if silent:
@@ -186,11 +225,17 @@ class CollectionJobs(SlicedJobs):
         goal = self._target_of(job)
         series = unit.klines.find_series(*goal.key)
         spans = unit.coverage.spans(series.id) if series else []
-        end = max(int(job.cursor["end"]), goal.since)
+        end = max(int(job.cursor[_END]), goal.since)
         counts = count_bars(spans, goal.interval, goal.since, end)
         kept = {key: job.progress.get(key, 0) for key in ("rows", "revised", "quarantined")}
         found = report_of(unit, series, goal.since, end, job.cursor.get("refused", {}))
         return {**kept, **{state.value: counts[state] for state in CoverageState}, **found}
+
+
+def _asks_for(job: JobRow, params: Mapping[str, Any]) -> bool:
+    """Whether a job asks for all that another one with these parameters would."""
+    heals = job.params.get("heal", False) or not params.get("heal", False)
+    return bool(heals) and int(job.params["since"]) <= int(params["since"])
 
 
 def _looking_at(unit: Unit, job: JobRow) -> int:

@@ -20,6 +20,7 @@ from app.core.market.coverage import (
     present_runs,
     refused,
 )
+from app.services.collection.delisting import after_delisting
 
 if TYPE_CHECKING:
     from app.services.collection.filling import Answer
@@ -46,9 +47,7 @@ def learned(
         absent += observed_absent(near, left.end, right.start, now_ms)
     found = [absent, _refused(target, answer, before, now_ms)]
     if over:
-        proof = {"status": "delisted", "seen_at": now_ms}
-        rest = (answer.ask.wanted_from, answer.ask.end)
-        found.append([Span(*rest, CoverageState.AFTER_DELISTING, proof)])
+        found.append([after_delisting(answer.ask.wanted_from, answer.ask.end, now_ms)])
     return [*found, runs]
 
 

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from functools import partial
 
 from app.core.errors import Conflict, InvalidInput, NotFound
-from app.core.market.features import MarketFeatures
 from app.core.market.instruments import InstrumentStatus, InstrumentType
 from app.core.market.intervals import interval
 from app.core.market.klines import KlineKind
@@ -17,14 +16,12 @@ from app.repositories.base import Page
 from app.repositories.unit import Unit, Units
 from app.services.catalogue import sync_catalogue
 from app.services.collection.filling import Markets
+from app.services.collection.plan_checks import SERIES_LIMIT, check, check_start, check_venue
 from app.services.collection.points import Extra
 from app.services.collection.selection import Selection
 from app.services.collection.skipping import idle_of, skipped
+from app.services.collection.unnamed import Unnamed
 
-# Longer bars, and those with months in them, are derived from stored 1d bars.
-_DERIVED = frozenset({"3d", "1w", "1M"})
-_NAME_LIMIT = 64
-_SERIES_LIMIT = 5_000
 # Symbols that a message names.
 _NAMED = 5
 # Who asks for "from now on" may have a clock that is ahead of the venue's.
@@ -78,9 +75,9 @@ class Plans:
         """
         names = list(dict.fromkeys(intervals))
         wanted = self._wanted(exchange, symbols, selection)
-        _check(name, wanted, names, since_ms)
+        check(name, wanted, names, since_ms)
         beside = list(dict.fromkeys(str(Extra.of(text)) for text in extras))
-        _check_venue(self._markets(exchange).features, exchange, names, kind, beside)
+        check_venue(self._markets(exchange).features, exchange, names, kind, beside)
         self.check_since(exchange, since_ms)
         if selection is None:
             self._check_symbols(exchange, wanted)
@@ -100,6 +97,46 @@ class Plans:
             followed_ts=0,
         )
         return self._units.run(partial(_added, row=row))
+
+    def collecting(
+        self, exchange: str, symbols: Sequence[str], interval_name: str, kind: str, since_ms: int
+    ) -> CollectionPlanRow:
+        """The plan of symbols that are collected without naming one, made if there is none.
+
+        One that begins later is moved back to ``since_ms``; its jobs and its bars stay.
+
+        Raises:
+            InvalidInput, UnknownName, Conflict, VenueError, Unavailable: see ``create``.
+        """
+        of = KlineKind(kind)
+        wanted = Unnamed(exchange, frozenset(symbols), interval(interval_name).name, of.value)
+        with self._units.read() as unit:
+            held = {name: unit.plans.named(name) for name in (*wanted.older_names, *wanted.names)}
+        known = next((row for row in held.values() if row and wanted.is_of(row)), None)
+        if known is not None:
+            return self.begin_at(known.id, since_ms)
+        # A user's own plan may have the first name.
+        name = next((name for name in wanted.names if held[name] is None), wanted.names[-1])
+        return self.create(name, exchange, symbols, [wanted.interval], since_ms, kind=of)
+
+    def begin_at(self, plan_id: str, since_ms: int) -> CollectionPlanRow:
+        """Have a plan reach back to ``since_ms``; one that begins earlier already stays so.
+
+        Raises:
+            NotFound: there is none of that id.
+            InvalidInput: the start is before 1970, or in the future.
+            Unavailable: the venue's market time is not known.
+        """
+        check_start(since_ms)
+        self.check_since(self.get(plan_id).exchange, since_ms)
+
+        def work(unit: Unit) -> CollectionPlanRow:
+            row = unit.plans.lock(plan_id)
+            if since_ms < row.since_ts:
+                row.since_ts, row.updated_at = since_ms, unit.now_ms
+            return row
+
+        return self._units.run(work)
 
     def _wanted(
         self, exchange: str, symbols: Sequence[str], selection: Selection | None
@@ -241,7 +278,7 @@ class Plans:
             named = ", ".join(f"{symbol} ({idle[symbol]})" for symbol in symbols[:_NAMED])
             raise InvalidInput(
                 f"{exchange} trades none of these symbols now: {named}; name one that trades, "
-                "see: tidemark data instruments",
+                "see: tidemark data symbols",
                 code="not-trading",
             )
 
@@ -265,45 +302,11 @@ def _added(unit: Unit, row: CollectionPlanRow) -> CollectionPlanRow:
 def _extend(unit: Unit, plan_id: str, chosen: Sequence[str]) -> list[str]:
     """The symbols that the plan did not have yet, as far as its limit of series goes."""
     row = unit.plans.lock(plan_id)
-    room = _SERIES_LIMIT // len(row.intervals) - len(row.symbols)
+    room = SERIES_LIMIT // len(row.intervals) - len(row.symbols)
     new = [symbol for symbol in chosen if symbol not in set(row.symbols)][: max(0, room)]
     if new:
         row.symbols, row.updated_at = [*row.symbols, *new], unit.now_ms
     return new
-
-
-def _check(name: str, symbols: Sequence[str], intervals: Sequence[str], since_ms: int) -> None:
-    if not 0 < len(name) <= _NAME_LIMIT or not name.isprintable():
-        raise InvalidInput(f"a plan's name has 1 to {_NAME_LIMIT} printable characters")
-    if not symbols or not intervals:
-        raise InvalidInput("a plan needs at least one symbol and one interval")
-    if len(symbols) * len(intervals) > _SERIES_LIMIT:
-        raise InvalidInput(f"a plan has at most {_SERIES_LIMIT} series; make several plans")
-    if since_ms < 0:
-        raise InvalidInput("a plan cannot begin before 1970")
-    for entry in intervals:
-        if interval(entry).name in _DERIVED:
-            raise InvalidInput(f"{entry} is derived from stored 1d bars; collect 1d instead")
-
-
-def _check_venue(
-    features: MarketFeatures,
-    exchange: str,
-    intervals: Sequence[str],
-    kind: str,
-    extras: Sequence[str],
-) -> None:
-    for text in extras:
-        Extra.of(text).check(features, exchange)
-    if kind not in features.kinds:
-        has = ", ".join(sorted(features.kinds))
-        raise InvalidInput(f"{exchange} has no {kind[:20]} klines; it has {has}")
-    lacking = [name for name in intervals if name not in features.intervals]
-    if lacking:
-        raise InvalidInput(
-            f"{exchange} has no klines of {', '.join(lacking)}; collect a shorter interval, "
-            "from which they derive"
-        )
 
 
 def _check_swaps(unit: Unit, exchange: str, symbols: Sequence[str]) -> None:

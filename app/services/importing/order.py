@@ -128,7 +128,8 @@ def plan_of(order: ImportOrder, symbols: Callable[[str], Sequence[str]], now_ms:
     if root.is_dir():
         return _directory(order, root, symbols)
     if not root.is_file():
-        raise InvalidInput(f"{order.source} does not exist; give a file, a directory or a URL")
+        is_there = "is neither a file nor a directory" if root.exists() else "does not exist"
+        raise InvalidInput(f"{order.source} {is_there}; give a file, a directory or a URL")
     return ImportPlan([_file(order, root, what_name_says(root), symbols)], [])
 
 

@@ -341,3 +341,35 @@ def test_a_backtest_that_does_not_fit_is_refused(
     response = api.post(path, content=content, headers={"Content-Type": "application/json"})
     assert response.status_code == 422
     problem(response)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/coverage?interval=1m",
+        "/gaps?interval=1m",
+        "/quality?interval=1m",
+        "/klines?interval=1m",
+        "/funding?",
+        "/open-interest?interval=1h",
+        "/points/coverage?history=funding",
+        "/points?kind=funding",
+    ],
+)
+@pytest.mark.parametrize("end", ["2026-11-01", "2026-11-30"])
+def test_a_range_that_ends_before_it_begins_is_refused(api: ApiClient, path: str, end: str) -> None:
+    series = "&exchange=binance&symbol=BTC/USDT"
+    response = api.get(f"{path}{series}&start=2026-11-30&end={end}")
+    assert response.status_code == 422, response.text
+    assert problem(response)["code"] == "empty-range"
+    assert "the end must lie after the start" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/revisions", "/quarantine"])
+def test_a_cursor_that_no_row_can_have_is_refused(api: ApiClient, path: str) -> None:
+    series = "?exchange=binance&symbol=BTC/USDT&interval=1m"
+    for cursor in (1 << 63, 10**19 - 1, 10**19):
+        response = api.get(f"{path}{series}&cursor={cursor}")
+        assert (response.status_code, problem(response)["code"]) == (422, "invalid-cursor")
+    largest = api.get(f"{path}{series}&cursor={(1 << 63) - 1}")
+    assert largest.status_code in (200, 404)

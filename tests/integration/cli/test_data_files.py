@@ -145,6 +145,8 @@ def test_funding_rates_come_in_and_go_out_as_they_were_stated(
     ("words", "said"),
     [
         (["import", "/nowhere"], "/nowhere does not exist"),
+        (["import", "/dev/zero"], "/dev/zero is neither a file nor a directory"),
+        (["klines", "-s", "A/B", "-i", "1m", "--kind", "nope"], "use one of trade, mark"),
         (["import", "{csv}"], "give --symbol and --interval"),
         (["import", "{csv}", "-s", "A/B", "-i", "1m", "--columns", "x"], "--columns had 'x'"),
         (["import", "{csv}", "-s", "A/B", "-i", "1m", "--utc-offset", "CET"], "UTC offset was"),
@@ -232,3 +234,20 @@ def test_rows_outside_of_the_range_are_told(tidemark: Tidemark, csv: Path) -> No
     told = tidemark(*words, "--end", "2026-01-01T00:02:00Z")
     assert told.code == 0
     assert "2 rows lie outside of --start and --end: not stored." in told.out
+
+
+def test_klines_of_the_mark_price_are_read_apart_from_those_of_trades(
+    tidemark: Tidemark, tmp_path: Path
+) -> None:
+    for kind, price in (("trade", 3), ("mark", 4)):
+        path = tmp_path / f"{kind}.csv"
+        path.write_text(f"ts,open,high,low,close,volume\n1767225600000,2,{price},1,2,0\n")
+        given = ("-e", "binanceusdm", "-s", "BTC/USDT:USDT", "-i", "1m", "--kind", kind)
+        stored = tidemark("data", "import", str(path), *given)
+        assert stored.code == 0, stored.err
+        shown = tidemark("data", "klines", *given, "--json")
+        assert shown.code == 0, shown.err
+        assert shown.document["kind"] == kind
+        assert shown.document["columns"]["high"] == [str(price)]
+    index = tidemark("data", "klines", *given[:-1], "index")
+    assert (index.code, "no index klines of BTC/USDT:USDT 1m" in index.err) == (2, True)

@@ -227,6 +227,7 @@ def test_a_plan_says_what_it_skips_and_one_of_nothing_else_is_refused(
     refused = tidemark(*add, "ether", "-s", "ETH/USDT", *rest)
     assert refused.code == 2
     assert "trades none of these symbols now: ETH/USDT (halted)" in refused.err
+    assert "see: tidemark data symbols" in refused.err
     said = "majors skips ETH/USDT, halted: its venue does not trade it now"
     made = tidemark(*add, "majors", "-s", "BTC/USDT", "-s", "ETH/USDT", *rest)
     assert made.code == 0
@@ -236,7 +237,7 @@ def test_a_plan_says_what_it_skips_and_one_of_nothing_else_is_refused(
     assert [job["params"]["symbol"] for job in collected["jobs"]] == ["BTC/USDT"]
     assert [each["symbol"] for each in collected["skipped"]] == ["ETH/USDT"]
     venue.change_instrument("ETH/USDT", status="TRADING")
-    tidemark("data", "instruments", "--refresh")
+    tidemark("data", "symbols", "--refresh")
     assert "skips" not in tidemark("data", "plans").out
     jobs = tidemark("data", "collect", "majors", "--json").document["jobs"]
     assert [job["params"]["symbol"] for job in jobs] == ["ETH/USDT"]
@@ -247,7 +248,7 @@ def test_funding_rates_of_a_plan_are_accounted_for(
 ) -> None:
     perpetual = ("-e", "binanceusdm", "-s", "BTC/USDT:USDT")
     account = ("data", "points-coverage", *perpetual)
-    tidemark("data", "instruments", "-e", "binanceusdm", "--refresh")
+    tidemark("data", "symbols", "-e", "binanceusdm", "--refresh")
     nothing = tidemark(*account)
     assert (nothing.code, "add a plan with --extra funding" in nothing.err) == (2, True)
     add = ("data", "plans", "add", "perpetual", *perpetual, "-i", "1h", "--extra", "funding")

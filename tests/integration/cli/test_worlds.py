@@ -126,6 +126,19 @@ def test_the_doctor_shows_the_world_and_decides_nothing(
 
 
 @pytest.mark.usefixtures("data_dir")
+def test_the_doctor_shows_a_ban_of_the_own_address_without_any_proxy(
+    tidemark: Tidemark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEMARK_SIMULATOR_URL", "http://127.0.0.1:9")
+    with record() as container:
+        until = container.clock.now_ms() + 3_600_000
+        container.budget.ban("bybit", until, "asked too often")
+    checks = tidemark("doctor", "--json").document["checks"]
+    (own,) = (each for each in checks if each["component"] == "address own")
+    assert "bybit has banned it until 20" in own["detail"]
+
+
+@pytest.mark.usefixtures("data_dir")
 def test_the_doctor_does_not_make_an_unused_record_that_of_the_real_market(
     tidemark: Tidemark, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ from app.core.exchanges.errors import (
     VenueRetryLater,
     VenueUnreachable,
 )
-from app.core.market.coverage import CoverageState
+from app.core.market.coverage import CoverageState, Span, lay_apart
 from app.core.market.instruments import InstrumentStatus
 from app.core.market.klines import KlineRow
 from app.repositories.unit import Unit
@@ -466,3 +466,78 @@ def test_a_bar_stated_differently_later_is_revised(world: Collecting) -> None:
         (revision,) = unit.klines.revisions(series.id)
     assert (revision.new["close"], revision.source) == ("107", "rest:binance")
     assert world.stored()[599].close == 107
+
+
+@pytest.mark.parametrize("at", [0, 1, 3])
+def test_a_job_under_way_begins_anew_when_its_plan_reaches_further_back(
+    world: Collecting, at: int
+) -> None:
+    """Before it was taken, between two pages, and while the last page comes."""
+    world.list_bars(range(4_000))
+    plan = world.plan(since_ms=START_MS + 1_000 * M)
+    (job,) = world.service.start(plan.id)
+    requests = 0
+
+    def move() -> None:
+        nonlocal requests
+        requests += 1
+        if requests == at:
+            reach_back()
+
+    def reach_back() -> None:
+        world.service.plans.begin_at(plan.id, START_MS)
+        assert [each.id for each in world.service.start(plan.id)] == [job.id]
+
+    world.venue.before = move
+    if not at:
+        reach_back()
+    assert world.finish(job.id) == "succeeded"
+    assert world.stored() == world.everything()
+    asked = [start for _, start, _, _ in world.venue.asked]
+    assert len(asked) == len(set(asked)), "no page is asked for again"
+    done = world.job(job.id)
+    assert done.result is not None
+    assert (done.result["rows"], done.result["present"]) == (4_000, 4_000)
+
+
+@pytest.mark.parametrize("is_running", [False, True])
+def test_healing_while_an_ordinary_job_is_live_heals(world: Collecting, is_running: bool) -> None:
+    """The ordinary job passes over a gap that was looked at often; who heals wants it now."""
+    world.list_bars([*range(100), *range(110, 200)])
+    plan = world.plan()
+    (first,) = world.service.start(plan.id)
+    world.finish(first.id)
+    with world.units.read() as unit:
+        series = unit.klines.find_series("binance", SYMBOL, "1m")
+    assert series is not None
+
+    def doubt(unit: Unit) -> None:
+        spans = unit.coverage.spans(series.id)
+        looked = {"first": world.clock.now - M, "last": world.clock.now, "looks": 3}
+        pending = [Span(START_MS + 100 * M, START_MS + 110 * M, PENDING, looked)]
+        unit.coverage.save(series.id, spans, lay_apart(spans, pending))
+
+    world.units.run(doubt)
+    world.list_bars([*range(100, 110), *range(200, 3_000)])
+    (ordinary,) = world.service.start(plan.id)
+
+    def heal() -> None:
+        world.venue.before = None
+        assert [job.id for job in world.service.start(plan.id, heal=True)] == [ordinary.id]
+
+    if is_running:
+        world.venue.before = heal
+    else:
+        heal()
+    assert world.finish(ordinary.id) == "succeeded"
+    assert world.stored() == world.everything()
+
+
+def test_a_job_that_heals_goes_on_healing_when_an_ordinary_one_is_asked_for(
+    world: Collecting,
+) -> None:
+    world.list_bars(range(10))
+    plan = world.plan()
+    (healing,) = world.service.start(plan.id, heal=True)
+    assert [job.id for job in world.service.start(plan.id)] == [healing.id]
+    assert world.job(healing.id).params["heal"] is True

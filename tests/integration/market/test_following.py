@@ -85,6 +85,7 @@ def test_an_old_gap_does_not_keep_the_present_waiting(world: Collecting) -> None
     world.list_bars([*range(10), *range(12, 3_000)])
     plan = world.plan()
     world.finish(world.service.follow(plan.id).jobs[0])
+    world.clock.advance(M)
     world.list_bars([3_000])
     followed = world.service.follow(plan.id)
     assert (followed.rows, len(followed.jobs)) == (1, 1)
@@ -101,6 +102,7 @@ def test_a_bar_that_comes_a_minute_late_is_fetched_with_the_next_one(world: Coll
     world.service.follow(plan.id)
     assert world.told() == [(0, 10, PRESENT), (10, 11, PENDING), (11, 12, PRESENT)]
     world.list_bars([10])
+    world.clock.advance(30_000)
     world.service.follow(plan.id)
     assert world.told() == [(0, 12, PRESENT)]
 

@@ -11,9 +11,10 @@ from app.core.errors import Conflict, InvalidInput, NotFound, UnknownName
 from app.core.exchanges.errors import BadVenueAnswer
 from app.core.market.instruments import InstrumentStatus
 from app.core.market.intervals import DAY_MS
+from app.services.catalogue import sync_catalogue
 from app.services.collection.selection import Selection
-from tests.integration.market.collecting import SYMBOL, Collecting, bar, instrument
-from tests.support.record import record
+from tests.integration.market.collecting import SYMBOL, Collecting, M, bar, instrument
+from tests.support.record import START_MS, record
 
 
 @pytest.fixture
@@ -167,3 +168,77 @@ def test_bars_of_the_mark_price_are_a_series_of_their_own(world: Collecting) -> 
         world.plan(name="index", kind="index")
     with pytest.raises(InvalidInput, match="binance has no klines of 8h"):
         world.plan(name="eight", intervals=["8h"])
+
+
+def test_what_is_collected_from_an_earlier_day_moves_its_plan_though_the_symbol_is_halted(
+    world: Collecting,
+) -> None:
+    """The plan is never deleted to be made anew: the venue would refuse it now."""
+    collecting, later = world.service.plans.collecting, START_MS + 5 * M
+    world.list_bars(range(10))
+    plan = collecting("binance", [SYMBOL], "1m", "trade", later)
+    for job in world.service.start(plan.id):
+        world.finish(job.id)
+    world.venue.catalogue = [instrument(SYMBOL, InstrumentStatus.HALTED), instrument("ETH/USDT")]
+    sync_catalogue(world.units, world.venue, world.ids)
+    moved = collecting("binance", [SYMBOL], "1m", "trade", START_MS)
+    assert (moved.id, moved.since_ts) == (plan.id, START_MS)
+    for job in world.service.start(plan.id):
+        world.finish(job.id)
+    assert world.stored() == world.everything()
+    # A later day asks for nothing that it does not keep already.
+    assert collecting("binance", [SYMBOL], "1m", "trade", later).since_ts == START_MS
+    with pytest.raises(InvalidInput, match="in the future"):
+        collecting("binance", [SYMBOL], "1m", "trade", world.market_clock.now + DAY_MS)
+
+
+def test_many_symbols_are_collected_by_a_plan_for_each_interval_and_kind(
+    world: Collecting,
+) -> None:
+    symbols = [f"COIN{number:02}/USDT" for number in range(9)]
+    world.venue.catalogue = [instrument(symbol) for symbol in symbols]
+    collecting = world.service.plans.collecting
+    wanted = (
+        (symbols, "5m", "trade"),
+        (symbols, "1h", "trade"),
+        (symbols, "1h", "mark"),
+        (symbols[:8], "1h", "trade"),
+        (symbols[:1], "1h", "trade"),
+    )
+    plans = [collecting("binance", *each, START_MS) for each in wanted]
+    assert len({plan.id for plan in plans}) == 5
+    assert [plan.name.split(" COIN")[0] for plan in plans] == [
+        "binance 5m",
+        "binance 1h",
+        "binance mark 1h",
+        "binance 1h",
+        "binance 1h",
+    ]
+    again = [collecting("binance", list(reversed(each[0])), *each[1:], START_MS) for each in wanted]
+    assert [plan.id for plan in again] == [plan.id for plan in plans]
+    assert len(world.service.plans.page(10).rows) == 5
+
+
+def test_plans_with_the_names_of_earlier_releases_are_taken_for_what_they_collect(
+    world: Collecting,
+) -> None:
+    """Nine symbols cut their interval off: such a name says nothing of it."""
+    symbols = [f"COIN{number:02}/USDT" for number in range(9)]
+    world.venue.catalogue += [instrument(symbol) for symbol in symbols]
+    older = world.plan(name="binance BTC/USDT 1m")
+    cut = f"binance {' '.join(symbols)} 5m"[:64]
+    five = world.plan(name=cut, symbols=symbols, intervals=["5m"])
+    collecting = world.service.plans.collecting
+    assert collecting("binance", [SYMBOL], "1m", "trade", START_MS).id == older.id
+    assert collecting("binance", symbols, "5m", "trade", START_MS).id == five.id
+    hours = collecting("binance", symbols, "1h", "trade", START_MS)
+    assert (hours.id != five.id, hours.intervals) == (True, ["1h"])
+
+
+def test_a_plan_of_ones_own_is_never_taken_for_one_that_was_not_named(world: Collecting) -> None:
+    own = world.plan(name="binance 1m BTC/USDT", symbols=["ETH/USDT"])
+    made = world.service.plans.collecting("binance", [SYMBOL], "1m", "trade", START_MS)
+    assert made.name.startswith("binance 1m BTC/USDT ")
+    assert world.service.plans.get(own.id).symbols == ["ETH/USDT"]
+    same = world.service.plans.collecting("binance", [SYMBOL], "1m", "trade", START_MS)
+    assert same.id == made.id

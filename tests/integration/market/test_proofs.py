@@ -217,3 +217,22 @@ def test_no_stored_bar_is_said_to_be_from_before_the_listing(world: Collecting) 
     world.plan(name="all")
     fill(world)
     assert world.told() == [(0, 100, PENDING), (100, 300, PRESENT)]
+
+
+def test_rounds_that_are_one_look_ask_once(world: Collecting) -> None:
+    """Five bars lack in history: rounds come every ten seconds, a look counts once in thirty."""
+    world.list_bars([*range(500), *range(505, 3_000)])
+    plan = world.plan()
+    fill(world)
+    jobs: list[str] = []
+    for _ in range(8):
+        world.clock.advance(10_000)
+        came = world.service.follow(plan.id).jobs
+        for job_id in came:
+            world.finish(job_id)
+        jobs += came
+    assert len(jobs) == 2, "the two looks that are left of three"
+    gap = next(span for span in world.spans() if span.state is PENDING)
+    assert gap.proof["looks"] == 3
+    # Who heals by hand does not wait for the next look.
+    assert fill(world, heal=True) == 1

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from app.core.errors import InvalidInput
+from app.core.exchanges.errors import VenueRulesRefused
 from app.core.market.coverage import CoverageState
 from app.core.market.instruments import InstrumentStatus
 from app.models import CollectionPlanRow
@@ -143,3 +144,61 @@ def test_a_plan_that_chose_a_symbol_says_why_it_is_skipped_now(world: Collecting
     assert reasons(world, plan) == {}
     states(world, OTHER, HALTED)
     assert reasons(world, plan) == {OTHER: "halted"}
+
+
+def refuses(world: Collecting, symbol: str) -> None:
+    """The venue answers for the symbol as OKX does once it is gone."""
+
+    def refuse() -> None:
+        if world.venue.asked[-1][0] == symbol:
+            raise VenueRulesRefused("binance", "refused", venue_code="51001")
+
+    world.venue.before = refuse
+
+
+@pytest.mark.parametrize("minutes", [3, 1_500])
+def test_a_delisted_symbol_that_its_venue_refuses_comes_to_its_end(
+    world: Collecting, minutes: int
+) -> None:
+    """A few bars are followed, more than a page is a job's."""
+    plan = world.plan(symbols=[SYMBOL, OTHER])
+    world.service.follow_all()
+    refuses(world, SYMBOL)
+    world.market_clock.now += minutes * M
+    # Listed, as far as is known: the refusal is told, and proves nothing.
+    followed = world.service.follow_all()
+    failed = [world.service.run_job(job_id) for job_id in followed.jobs]
+    assert "venue-rules-refused" in str(followed.errors) or "failed" in failed
+    assert [state for *_, state in world.told()] == [CoverageState.PRESENT]
+    states(world, SYMBOL, DELISTED)
+    followed = world.service.follow_all()
+    for job_id in followed.jobs:
+        assert world.finish(job_id) == "succeeded"
+    assert followed.errors == {}
+    assert world.told() == [
+        (0, 5, CoverageState.PRESENT),
+        (5, 5 + minutes, CoverageState.AFTER_DELISTING),
+    ]
+    assert reasons(world, plan) == {SYMBOL: "delisted"}
+    world.market_clock.now += 3 * M
+    assert SYMBOL not in asked(world)
+    assert world.told()[1] == (5, 8 + minutes, CoverageState.AFTER_DELISTING)
+
+
+def test_what_a_delisted_symbol_lacks_before_its_last_bar_is_no_time_after_the_delisting(
+    world: Collecting,
+) -> None:
+    world.list_bars(range(8, 12))
+    plan = world.plan()
+    world.service.follow_all()
+    refuses(world, SYMBOL)
+    states(world, SYMBOL, DELISTED)
+    world.market_clock.now += 3 * M
+    (job,) = world.service.start(plan.id, heal=True)
+    assert world.finish(job.id) == "succeeded"
+    assert world.told() == [
+        (0, 5, CoverageState.PRESENT),
+        (5, 8, CoverageState.PENDING),
+        (8, 12, CoverageState.PRESENT),
+        (12, 15, CoverageState.AFTER_DELISTING),
+    ]
