@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, select
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection, QueuePool
 
 from app.core.errors import InvalidInput
@@ -284,6 +284,11 @@ def is_disk_full(error: BaseException | None) -> bool:
     """Whether the driver's error says that the database found no room to write."""
     full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
     return full or driver_code(error) in _DISK_FULL
+
+
+def driver_words(error: BaseException) -> str | None:
+    """What the database's driver said, or None for an error that is none of its."""
+    return str(error.orig) if isinstance(error, DBAPIError) else None
 
 
 def driver_code(error: BaseException | None) -> int | None:

@@ -10,6 +10,7 @@ from app.core.errors import NotFound
 from app.core.market.coverage import CoverageState, Span, account, count_bars, expected_of
 from app.core.market.intervals import DAY_MS, Interval
 from app.core.market.intervals import interval as interval_of
+from app.core.market.klines import KlineKind
 from app.models import KlineDayRow, KlineQuarantineRow, KlineRevisionRow, KlineSeriesRow
 from app.repositories.base import Page, number_of
 from app.repositories.unit import Unit, Units
@@ -61,7 +62,8 @@ class SeriesCoverage:
         has_more: there are more ranges than are listed.
         is_kept: whether an enabled plan keeps it.
         unknown: as of ``Gaps``.
-        profile: of the bars stored of the series itself; None where none ever was.
+        profile: of the bars stored of the series itself; None where none ever was, and of mark and
+            index prices.
     """
 
     exchange: str
@@ -257,7 +259,7 @@ class QualityService:
                 is_kept=horizon.is_kept,
                 unknown=horizon.unknown if end is None else "",
                 # Whoever asks for a number of gaps does not ask what is traded.
-                profile=profile_of(unit, series, start, end) if series and most is None else None,
+                profile=_profile(unit, series, start, end) if series and most is None else None,
             )
 
     def revisions(
@@ -331,7 +333,7 @@ class QualityService:
             found = quality_of(
                 unit.days.of_series(series.id, first if start is None else start, stop)
             )
-            return replace(found, profile=profile_of(unit, series, start, end))
+            return replace(found, profile=_profile(unit, series, start, end))
 
     def quality_of_all(self, start: int, end: int) -> Quality:
         """Figures of the verified days of all series."""
@@ -377,6 +379,13 @@ def _page(found: Sequence[R], limit: int) -> Page[R]:
     """A page of rows, of which one more was looked for."""
     kept = found[:limit]
     return Page(kept, str(kept[-1].id) if len(found) > limit else None)
+
+
+def _profile(
+    unit: Unit, series: KlineSeriesRow, start: int | None, end: int | None
+) -> Profile | None:
+    """Nothing is traded in bars of mark and index prices."""
+    return profile_of(unit, series, start, end) if series.kind == KlineKind.TRADE else None
 
 
 def _gap(span: Span, length: Interval, offset_ms: int) -> Gap:

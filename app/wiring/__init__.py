@@ -18,10 +18,10 @@ from __future__ import annotations
 import threading
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 
 from app.config import Settings
 from app.core.ports import Queue
+from app.repositories.database import driver_words
 from app.services.orders.ports import Checkpoint, no_checkpoint
 from app.wiring.heap import settle_heap
 from app.wiring.strategies import StrategyParts
@@ -107,18 +107,14 @@ class Container(TradingParts, StrategyParts):
         for watch in (self.clock_watch, self.schedule_watch):
             try:
                 watch.look()
-            except DBAPIError as error:  # while the database is down it looks in vain
-                _log.warning("not_watched", watch=type(watch).__name__, why=str(error.orig))
-            except Exception:  # noqa: BLE001 - the next look may see again
-                _log.warning("not_watched", watch=type(watch).__name__, exc_info=True)
+            except Exception as error:  # noqa: BLE001 - while the database is down it looks in vain
+                _log.warning("not_watched", watch=type(watch).__name__, **_reason(error))
 
     def _mark_sent(self) -> None:
         try:
             self.publisher.flush(self.units)
-        except DBAPIError as error:
-            _log.warning("events_not_marked", why=str(error.orig))
-        except Exception:  # noqa: BLE001 - the relay sends again what could not be marked
-            _log.warning("events_not_marked", exc_info=True)
+        except Exception as error:  # noqa: BLE001 - the relay sends again what could not be marked
+            _log.warning("events_not_marked", **_reason(error))
 
     def interrupt(self) -> None:
         """End what may run for minutes, so that the process can stop; its rows bring it back."""
@@ -144,3 +140,9 @@ class Container(TradingParts, StrategyParts):
         for name in ("engine", "probe_engine", "bulk_engine"):
             if name in self.__dict__:
                 self.__dict__[name].dispose()
+
+
+def _reason(error: Exception) -> dict[str, object]:
+    """Of a database that is away, maybe for hours, one line; else the traceback."""
+    words = driver_words(error)
+    return {"exc_info": error} if words is None else {"why": words}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.core.market.files.findings import off_grid
+from app.core.market.klines import KlineKind
 from app.core.market.validation import NOT_ABOVE
 from app.models import KlineSeriesRow
 from app.repositories.unit import Unit
@@ -34,14 +35,18 @@ def report_of(
     counts = {name: refused.get(name, 0) for name in ("duplicates", "off_grid")}
     if series is None:
         return counts
-    return {**counts, **told_of(profile_of(unit, series, start, end))}
+    return {**counts, **told_of(profile_of(unit, series, start, end), series.kind)}
 
 
-def told_of(found: Profile) -> dict[str, Any]:
-    """A profile as the report of a job keeps it."""
+def told_of(found: Profile, kind: str) -> dict[str, Any]:
+    """A profile as the report of a job keeps it; of bars of mark and index prices, which have no
+    volume, the gaps alone."""
     activity, gaps = found.activity, found.gaps
+    told = {"gaps": {"count": gaps.count, "bars": gaps.bars, "longest": gaps.longest}}
+    if kind != KlineKind.TRADE:
+        return told
     return {
-        "gaps": {"count": gaps.count, "bars": gaps.bars, "longest": gaps.longest},
+        **told,
         "zero_volume": {
             "count": activity.runs,
             "bars": activity.idle,

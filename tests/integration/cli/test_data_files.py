@@ -58,6 +58,10 @@ def test_the_account_of_all_series_holds_those_that_no_catalogue_has(
     assert "1m mark" in told.out
     for column in ("expected", "present", "pending", "missing at venue", "not listed", "removed"):
         assert column in told.out
+    one = ("data", "coverage", "-s", "OLD/USDT", "-e", "okx")
+    assert "zero-volume runs" in tidemark(*one).out
+    # A mark price has no volume, and nothing is traded at it.
+    assert "zero-volume" not in tidemark(*one, "--kind", "mark").out
 
     def series(*words: str) -> list[tuple[str, str]]:
         found = tidemark("data", "coverage", "--json", *words).document

@@ -61,6 +61,15 @@ def test_what_was_exported_comes_back_to_the_last_digit(
     assert world.stored("BTC/USDT", exchange="other") == ROWS
 
 
+def test_a_csv_that_is_named_like_its_series_needs_no_more_words(
+    world: Importing, tmp_path: Path
+) -> None:
+    path = tmp_path / "BTC_USDT-1m.csv"
+    Exporter(world.units).export(path, *BTC)
+    (series,) = world.result(path)["series"]
+    assert (series["symbol"], series["interval"], series["unchanged"]) == ("BTC/USDT", "1m", 3)
+
+
 def test_feather_is_what_freqtrade_reads(world: Importing, tmp_path: Path) -> None:
     path = tmp_path / "BTC_USDT-1m.feather"
     found = Exporter(world.units).export(path, *BTC)

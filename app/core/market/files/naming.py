@@ -5,13 +5,13 @@ Binance: ``data/spot/monthly/klines/BTCUSDT/1m/BTCUSDT-1m-2024-01.zip``, and the
 ``fundingRate`` are folders beside ``klines``.
 freqtrade: ``BTC_USDT-1m.feather``; ``futures/XRP_USDT_USDT-5m-futures.feather``, and
 ``-mark``, ``-index`` and ``-funding_rate`` (or ``-funding``) in the place of ``-futures``;
-``BTC_USDT-trades.feather``.
+``BTC_USDT-trades.feather``. A CSV of such a name, as of an export, is named alone.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Final
 
@@ -81,8 +81,10 @@ def what_name_says(path: PurePath) -> FileName:
     if archived is not None and kind == "csv":
         return _archived(path, archived)
     saved = _FREQTRADE.fullmatch(stem)
-    if saved is not None and (kind != "csv"):
-        return _saved(saved, kind)
+    if saved is not None:
+        named = _saved(saved, kind)
+        # freqtrade saves no CSV; such a file, as of an export, tells its columns by its header.
+        return named if kind != "csv" else replace(named, layout="")
     return FileName(format=kind)
 
 
