@@ -61,7 +61,7 @@ class Outline:
         if self.start > start or self.end < end or self.covered < self.end - self.start:
             return True
         return any(
-            missing([span], max(start, span.start), min(end, span.end), now_ms)
+            missing([span], max(start, span.start), min(end, span.end), now_ms, by_rounds=True)
             for span in self.doubted
         )
 

@@ -22,6 +22,7 @@ from app.core.market.looks import (
     is_enough,
     is_gap_due,
     is_listing_due,
+    is_one_look,
     listing_proof,
 )
 
@@ -131,16 +132,20 @@ def account(spans: Sequence[Span], start: int, end: int) -> list[Span]:
     return _joined(found)
 
 
-def missing(spans: Sequence[Span], start: int, end: int, now_ms: int) -> list[tuple[int, int]]:
+def missing(
+    spans: Sequence[Span], start: int, end: int, now_ms: int, *, by_rounds: bool = False
+) -> list[tuple[int, int]]:
     """Ranges of [start, end) to ask the venue for now, ascending and apart.
 
     Args:
         now_ms: wall time; a gap that was looked at is due again some time after the last look.
+        by_rounds: without gaps of which another question would count as one look with the last;
+            a person who asks again does not wait for that.
     """
     found: list[tuple[int, int]] = []
     oldest = _oldest(spans)
     for span in account(spans, start, end):
-        if not _due(span, oldest, now_ms):
+        if not _due(span, oldest, now_ms) or (by_rounds and is_one_look(span.proof, now_ms)):
             continue
         if found and found[-1][1] == span.start:
             found[-1] = (found[-1][0], span.end)

@@ -56,14 +56,7 @@ def counted(proof: Proof, names: tuple[str, str, str], now_ms: int) -> dict[str,
 
 
 def is_gap_due(proof: Proof, now_ms: int) -> bool:
-    """Whether to ask for a gap now, by wall time in ms; never twice within what is one look."""
-    looked = [int(proof[name]) for name in (PROVEN[1], ASKED[1]) if name in proof]
-    if not looked:
-        return True
-    # A look that lies further ahead was stamped before the clock was set back.
-    since_ms = now_ms - max(looked)
-    if 0 <= since_ms < _ONE_LOOK_MS:
-        return False
+    """Whether to ask for a gap now, by wall time in ms."""
     # Of a symbol that is silent for days nothing is late: one look is enough for now.
     enough = 1 if proof.get(ALONE) else LOOKS_NEEDED
     if int(proof.get("looks", 0)) + int(proof.get("asked", 0)) < enough:
@@ -73,7 +66,19 @@ def is_gap_due(proof: Proof, now_ms: int) -> bool:
     pause = _LOOK_AGAIN_MS
     if int(proof[last]) - int(proof[first]) >= _LOOKING_TIME_MS:
         pause = _STUBBORN_MS
-    return abs(since_ms) >= pause
+    # A look that lies further ahead was stamped before the clock was set back.
+    return abs(now_ms - _last_asked(proof)) >= pause
+
+
+def is_one_look(proof: Proof, now_ms: int) -> bool:
+    """Whether a question now would count as one with the last: rounds need not put it."""
+    if not any(name in proof for name in (PROVEN[1], ASKED[1])):
+        return False
+    return 0 <= now_ms - _last_asked(proof) < _ONE_LOOK_MS
+
+
+def _last_asked(proof: Proof) -> int:
+    return max(int(proof[name]) for name in (PROVEN[1], ASKED[1]) if name in proof)
 
 
 def is_listing_due(proof: Proof, now_ms: int) -> bool:

@@ -171,7 +171,7 @@ class Follower:
     def _follow_series(self, plan: CollectionPlanRow, target: Target, followed: Followed) -> None:
         end = self.end(target)
         spans, now = self.spans(target)
-        ranges = missing(spans, target.since, end, now)
+        ranges = missing(spans, target.since, end, now, by_rounds=True)
         if not ranges:
             return
         # History, however long, is a job's; the present is followed meanwhile.

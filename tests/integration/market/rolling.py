@@ -36,8 +36,9 @@ class Rolling(Collecting):
             assert self.finish(job.id) == "succeeded"
 
     def heal(self, *minutes: int) -> None:
-        """The venue has bars that it had not, and they are asked for."""
+        """The venue has bars that it had not, and the next round that counts asks for them."""
         self.list_bars(minutes)
+        self.clock.advance(30_000)
         self.service.follow_all()
         self.finish(self.live_job("collection").id)
 

@@ -152,12 +152,13 @@ def test_a_gap_is_the_exchanges_own_only_after_three_looks_over_an_hour() -> Non
 
 
 def test_looks_of_several_plans_at_the_same_time_are_one() -> None:
-    """However many plans want a bar that is late, it is asked for once in half a minute."""
+    """However many plans want a bar that is late, their rounds ask once in half a minute."""
     spans: list[Span] = []
     due = []
     for seconds in (0, 0, 1, 2, 31, 31, 32):
         now = NOW + seconds * 1_000
-        due.append(missing(spans, 0, M, now) == [(0, M)])
+        due.append(missing(spans, 0, M, now, by_rounds=True) == [(0, M)])
+        assert missing(spans, 0, M, now) == [(0, M)], "a person need not wait"
         spans = lay(spans, *observed_absent(spans, 0, M, now))
     assert due == [True, False, False, False, True, False, False]
     assert spans[0].proof == {"first": NOW, "last": NOW + 31_000, "looks": 2}
