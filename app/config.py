@@ -15,14 +15,11 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from difflib import get_close_matches
 from enum import StrEnum
-from io import StringIO
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 from urllib.parse import unquote, urlsplit
 
-from dotenv.parser import parse_stream
 from pydantic import (
     AliasChoices,
     Field,
@@ -41,14 +38,13 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from app.config_file import read_settings_file
+from app.config_file import PREFIX, check_dotenv, check_names, read_settings_file
 from app.core.errors import InvalidInput
 from app.core.exchanges.proxies import named_proxies
 from app.core.security.passwords import LEAST_LENGTH, is_weak
 from app.core.wording import field_words
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
-_PREFIX: Final = "TIDEMARK_"
 # Settings that may hold a password.
 _URLS: Final = (
     "database_url",
@@ -65,9 +61,6 @@ _SCHEMES: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     "flower_broker_api": (("http", "https"), "http://user:password@host:15672/api/"),
     "simulator_url": (("http",), "http://127.0.0.1:port"),
 }
-# Read elsewhere, without a setting: by the command line, the benchmarks and the tests.
-_OTHER_NAMES: Final = ("HOME", "DEBUG", "BENCH_DATABASE_URL", "HEARTBEAT_FILE")
-_OTHER_PREFIX: Final = "TEST_"
 _VENUES: Final = "^[a-z0-9_, ]*$"
 _CURRENCY: Final = "^[A-Z0-9]{2,12}$"
 _HOST_NAME: Final = re.compile(
@@ -94,7 +87,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         allow_inf_nan=False,
-        env_prefix=_PREFIX,
+        env_prefix=PREFIX,
         extra="ignore",
         frozen=True,
         populate_by_name=True,
@@ -364,8 +357,8 @@ def load_settings(**overrides: object) -> Settings:
     """
     try:
         _refuse_no_home()
-        _refuse_lines_of_dotenv()
-        _refuse_unknown_names()
+        check_dotenv(home() / ".env")
+        check_names(given_names(), Settings.model_fields)
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         in_file = _only_in_yaml(overrides)
@@ -394,7 +387,7 @@ def home() -> Path:
     ``TIDEMARK_HOME``; without it the checkout that this code is of; where it is installed as a
     package instead, the working directory.
     """
-    given = os.environ.get(f"{_PREFIX}HOME", "")
+    given = os.environ.get(f"{PREFIX}HOME", "")
     if given:
         return Path(given).expanduser().absolute()
     return _ROOT if (_ROOT / "pyproject.toml").is_file() else Path.cwd()
@@ -454,9 +447,9 @@ def _shown_file(path: Path) -> str:
 def _only_in_yaml(overrides: Mapping[str, object]) -> Mapping[str, str]:
     """The YAML file of each setting that nothing before it gives, by the field's name."""
     dotenv = DotEnvSettingsSource(Settings, env_file=home() / ".env")
-    name = os.environ.get(f"{_PREFIX}ENVIRONMENT") or dotenv.env_vars.get("tidemark_environment")
+    name = os.environ.get(f"{PREFIX}ENVIRONMENT") or dotenv.env_vars.get("tidemark_environment")
     path = _yaml_file((dict(overrides), {"environment": name}))
-    said = {each.removeprefix(_PREFIX).lower() for each in given_names()} | set(overrides)
+    said = {each.removeprefix(PREFIX).lower() for each in given_names()} | set(overrides)
     return {field: _shown_file(path) for field in _of_yaml(path) if field not in said}
 
 
@@ -469,47 +462,6 @@ def _refuse_no_home() -> None:
         )
 
 
-def _refuse_lines_of_dotenv() -> None:
-    """Refuse lines that set nothing: python-dotenv warns and goes on without them."""
-    path = home() / ".env"
-    if not path.is_file():
-        return
-    for line in parse_stream(StringIO(_text_of_dotenv(path))):
-        if line.error or (line.key is not None and line.value is None):
-            raise InvalidInput(
-                f"the file .env, line {line.original.line}, sets nothing; write NAME=value",
-                code="invalid-settings",
-            )
-
-
-def _text_of_dotenv(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise InvalidInput(
-            "the file .env is not UTF-8; save it in that encoding", code="invalid-settings"
-        ) from None
-    except OSError as error:
-        raise InvalidInput(
-            f"the file .env cannot be read: {error.strerror}", code="invalid-settings"
-        ) from None
-
-
-def _refuse_unknown_names() -> None:
-    """Refuse names that nothing reads: they would be settings that silently do nothing."""
-    known = [*(name.upper() for name in Settings.model_fields), *_OTHER_NAMES]
-    problems = []
-    for given_name in sorted(given_names()):
-        name = given_name.removeprefix(_PREFIX)
-        if name == given_name or name.startswith(_OTHER_PREFIX) or name in known:
-            continue
-        nearest = get_close_matches(name, known, n=1)
-        hint = f"; did you mean {_PREFIX}{nearest[0]}?" if nearest else ""
-        problems.append(f"{given_name} is no setting of Tidemark{hint}")
-    if problems:
-        raise InvalidInput("; ".join(problems), code="invalid-settings")
-
-
 def _problem(error: Mapping[str, Any], in_file: Mapping[str, str]) -> str:
     """One of pydantic's errors, by the name that a person sets: a variable or a file's key."""
     reason = field_words(str(error["type"]), error.get("ctx") or {}, str(error["msg"]), _FORMS)
@@ -518,7 +470,7 @@ def _problem(error: Mapping[str, Any], in_file: Mapping[str, str]) -> str:
     name = str(error["loc"][0]).upper()  # an alias, or the name of the field
     if name == "TIDEMARK_LOG_LEVEL" and name not in given_names() and "LOG_LEVEL" in os.environ:
         return f"LOG_LEVEL: {reason}"  # the one name that others use as well
-    name = name.removeprefix(_PREFIX)
+    name = name.removeprefix(PREFIX)
     if name.lower() in in_file:
         return f"the file {in_file[name.lower()]}, {name.lower()}: {reason}"
-    return f"{_PREFIX}{name}: {reason}"
+    return f"{PREFIX}{name}: {reason}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from app.cli.session import Session
     from app.models import CollectionPlanRow
     from app.schemas.character import SeriesCharacter
+    from app.schemas.market import Coverage
 
 app = group(
     "Market data: symbols, plans, collect, import, export, coverage, verify, heal, retention, "
@@ -120,7 +121,6 @@ def coverage(
     from app.core.market.intervals import interval as interval_of
     from app.core.market.klines import kline_kind
     from app.schemas.market import Coverage
-    from app.schemas.times import rfc3339
 
     first, stop = range_of(start, end)
     with session() as here:
@@ -137,30 +137,7 @@ def coverage(
         found = [Coverage.of(service.coverage(*each[:3], first, stop, each[3])) for each in wanted]
 
     def human(out: Console) -> None:
-        rows = (
-            [
-                each.exchange,
-                each.symbol,
-                each.interval if each.kind == "trade" else f"{each.interval} {each.kind}",
-                None if each.start is None else rfc3339(each.start),
-                None if each.end is None else rfc3339(each.end),
-                each.expected,
-                each.counts["present"],
-                each.counts["pending"],
-                each.counts["exchange_side"],
-                each.counts["before_listing"] + each.counts["after_delisting"],
-                each.counts["retired"],
-                each.gaps,
-                None if each.character is None else _verdict(each.character),
-            ]
-            for each in found
-        )
-        columns = ("exchange", "symbol", "interval", "from", "to", "expected>", "present>")
-        # Expected are the three after it; those not listed and removed were never or are no more.
-        more = ("pending>", "missing at venue>", "not listed>", "removed>", "gaps>")
-        table(out, (*columns, *more, "without a trade"), rows, "Nothing was collected yet.")
-        for note in sorted({f"{each.exchange}: {each.note}" for each in found if each.note}):
-            out.print(f"Nothing is said of the bars after the last known one. {note}")
+        _coverage_table(out, found)
         if symbol:
             say_gaps(out, found[0])
             if found[0].character is not None:
@@ -168,6 +145,35 @@ def coverage(
                     out.print(line)
 
     emit(as_json, found[0] if symbol else found, human)
+
+
+def _coverage_table(out: Console, found: Sequence[Coverage]) -> None:
+    from app.schemas.times import rfc3339
+
+    rows = (
+        [
+            each.exchange,
+            each.symbol,
+            each.interval if each.kind == "trade" else f"{each.interval} {each.kind}",
+            None if each.start is None else rfc3339(each.start),
+            None if each.end is None else rfc3339(each.end),
+            each.expected,
+            each.counts["present"],
+            each.counts["pending"],
+            each.counts["exchange_side"],
+            each.counts["before_listing"] + each.counts["after_delisting"],
+            each.counts["retired"],
+            each.gaps,
+            None if each.character is None else _verdict(each.character),
+        ]
+        for each in found
+    )
+    columns = ("exchange", "symbol", "interval", "from", "to", "expected>", "present>")
+    # Expected are the three after it; those not listed and removed were never or are no more.
+    more = ("pending>", "missing at venue>", "not listed>", "removed>", "gaps>")
+    table(out, (*columns, *more, "without a trade"), rows, "Nothing was collected yet.")
+    for note in sorted({f"{each.exchange}: {each.note}" for each in found if each.note}):
+        out.print(f"Nothing is said of the bars after the last known one. {note}")
 
 
 @app.command("symbols")

@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from app.cli.supervision.table import WORKERS, flower_arguments, worker_arguments
-from app.config import _OTHER_NAMES, Settings
+from app.config import Settings
+from app.config_file import OTHER_NAMES
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text()
@@ -66,7 +67,7 @@ def test_commands_name_modules_and_files_that_exist(name: str) -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_the_environment_names_settings_that_exist(name: str) -> None:
     known = {f"TIDEMARK_{each.upper()}" for each in Settings.model_fields}
-    known |= {f"TIDEMARK_{each}" for each in _OTHER_NAMES}
+    known |= {f"TIDEMARK_{each}" for each in OTHER_NAMES}
     if name == "rabbitmq-definitions":  # reads no settings; see deploy/rabbitmq/render.py
         known = {"TIDEMARK_APP_PASSWORD", "TIDEMARK_FLOWER_PASSWORD"}
     given = {each for each in SERVICES[name].get("environment", {}) if each.startswith("TIDEMARK")}

@@ -137,9 +137,10 @@ class OrderIntake:
             return Accepted(None)
         if signal.action == SignalAction.CANCEL:
             return Accepted(self._units.run(lambda unit: self._cancel(unit, signal_id)))
+        # Before time and price: it may wait for the venue, and an old intent is not sent.
+        desk = attempts.ready(account) if attempts is not None else None
         market_now = self._market_clock.now_ms(instance.exchange)
         reference = self._prices.reference(instance.exchange, signal.symbol)
-        desk = attempts.ready(account) if attempts is not None else None
 
         def work(unit: Unit) -> Accepted:
             order = self._judge_signal(unit, signal_id, reference, market_now, turn, others)

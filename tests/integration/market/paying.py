@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -21,7 +21,15 @@ FUNDING = Extra(PointKind.FUNDING)
 HOURLY = Extra(PointKind.OPEN_INTEREST, "1h")
 
 
-def paying(database_url: str) -> Iterator[Collecting]:
+def pay(world: Collecting, number: int) -> None:
+    """The venue states a payment, some milliseconds late."""
+    ts = START_MS + number * 8 * HOUR + number % 7
+    world.venue.funding[ts] = FundingRate(ts, Decimal(number + 1) / 10_000, None)
+
+
+def paying(
+    database_url: str, pays: Callable[[Collecting, int], None] = pay
+) -> Iterator[Collecting]:
     """A perpetual with a hundred days of payments behind it."""
     with record(database_url, local_infile=True) as engine:
         world = Collecting(engine)
@@ -29,15 +37,9 @@ def paying(database_url: str) -> Iterator[Collecting]:
             replace(instrument("BTC/USDT"), symbol=SWAP, type=InstrumentType.SWAP)
         )
         for number in range(300):
-            pay(world, number)
+            pays(world, number)
         world.market_clock.now = START_MS + 300 * 8 * HOUR
         yield world
-
-
-def pay(world: Collecting, number: int) -> None:
-    """The venue states a payment, some milliseconds late."""
-    ts = START_MS + number * 8 * HOUR + number % 7
-    world.venue.funding[ts] = FundingRate(ts, Decimal(number + 1) / 10_000, None)
 
 
 def unpaid(world: Collecting, *numbers: int) -> None:

@@ -3,39 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from app.core.errors import InvalidInput, NotFound, UnknownName
-from app.core.market.instruments import InstrumentType
 from app.core.market.points import FundingRate, OpenInterest
 from app.models import CollectionPlanRow
 from app.repositories.points import Point
 from app.services.collection.points import Extra, PointKind
 from app.services.points import PointQueries
-from tests.integration.market.collecting import Collecting, instrument
-from tests.support.record import START_MS, record
+from tests.integration.market.collecting import Collecting
+from tests.integration.market.paying import FUNDING, HOUR, SWAP, paying
+from tests.support.record import START_MS
 
-SWAP = "BTC/USDT:USDT"
-HOUR = 3_600_000
-FUNDING = Extra(PointKind.FUNDING)
 D = Decimal
 
 
 @pytest.fixture
 def world(database_url: str) -> Iterator[Collecting]:
     """A perpetual with 300 payments, 8 hours and some milliseconds apart."""
-    with record(database_url, local_infile=True) as engine:
-        world = Collecting(engine)
-        world.venue.catalogue.append(
-            replace(instrument("BTC/USDT"), symbol=SWAP, type=InstrumentType.SWAP)
-        )
-        for number in range(300):
-            pay(world, number)
-        world.market_clock.now = START_MS + 300 * 8 * HOUR
-        yield world
+    yield from paying(database_url, pay)
 
 
 def pay(world: Collecting, number: int, rate: str = "0.0001") -> None:

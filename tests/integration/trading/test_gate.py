@@ -345,3 +345,21 @@ def test_an_order_that_could_not_be_sent_in_time_expires_and_frees_its_funds(
     assert here.balance(account, "USDT") == (D(100_000), D(0))
     assert len(here.sends(order)) == 1
     assert here.at_venue(account) == []
+
+
+def test_an_order_whose_venue_was_waited_for_beyond_its_time_is_not_sent(
+    here: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Markets are loaded or the budget is waited for before an order is judged."""
+    account, instance = _instance(here)
+    opened = here.parts.desks.open
+
+    def late(account_id: str) -> object:
+        here.market(by_ms=MINUTE + 1)
+        return opened(account_id)
+
+    monkeypatch.setattr(here.parts.desks, "open", late)
+    here.emit(instance, buy("0.01"), valid_for=MINUTE)
+    here.settle()
+    assert [signal.status for signal in here.signals_of(instance)] == ["expired"]
+    assert here.at_venue(account) == []
