@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Final, Generic, TypeVar, cast
 
-from sqlalchemy import ColumnElement, CursorResult, Select, Table, bindparam, insert, select
+from sqlalchemy import ColumnElement, Select, Table, bindparam, insert, select
 from sqlalchemy.orm import Session
 
 from app.core.errors import InvalidInput, NotFound
 from app.models.base import Base
+from app.repositories.prepared import Prepared
 
 M = TypeVar("M", bound=Base)
 # What is listed in pages is keyed by a UUID, and a cursor is the key of a page's last row.
 _CURSOR: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
+# Marks a session of a unit that only reads: its rows need none of the ORM's bookkeeping.
+READS: Final = "tidemark_reads"
 # Of what is keyed by a number; a BIGINT has 19 digits, and not all numbers of 19 digits fit.
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 _LARGEST: Final = (1 << 63) - 1
@@ -52,21 +55,21 @@ def append(session: Session, rows: Sequence[Base]) -> int:
     """
     if session.new:
         session.flush()
-    names = _written(type(rows[0]))
+    model = type(rows[0])
+    names, prepared = _insertion(model)
     values = [{name: getattr(row, name) for name in names} for row in rows]
-    statement = insert(cast("Table", type(rows[0]).__table__))
     if len(values) > 1:
-        session.execute(statement, values)
+        session.execute(insert(cast("Table", model.__table__)), values)
         return 0
-    result = cast("CursorResult[Any]", session.execute(statement, values[0]))
-    return int(result.lastrowid or 0)
+    return prepared.run(session, values[0]).last_id
 
 
 @cache
-def _written(model: type[Base]) -> tuple[str, ...]:
-    """Columns that an insert gives; the database counts the others."""
-    columns = cast("Table", model.__table__).columns
-    return tuple(column.key for column in columns if column.autoincrement is not True)
+def _insertion(model: type[Base]) -> tuple[tuple[str, ...], Prepared]:
+    """Columns that an insert gives, and the insert; the database counts the others."""
+    table = cast("Table", model.__table__)
+    names = tuple(column.key for column in table.columns if column.autoincrement is not True)
+    return names, Prepared(insert(table).values({name: bindparam(name) for name in names}))
 
 
 def number_of(cursor: str | None) -> int | None:
@@ -122,6 +125,7 @@ class KeyedRepository(Repository, Generic[M]):
         super().__init__(session)
         # A session forgets what nobody holds, and would read it again for the next who asks.
         self._held: dict[str, M] = {}
+        self._looked: dict[str, M] = {}
 
     def add(self, row: M) -> M:
         """Insert a row when the unit is flushed."""
@@ -130,8 +134,32 @@ class KeyedRepository(Repository, Generic[M]):
 
     def find(self, key: str) -> M | None:
         """The row of that id, or None."""
+        if READS in self._session.info:
+            return self._seen(key)
         row: M | None = self._session.get(self.model, key)
         return row if row is None else self._held.setdefault(key, row)
+
+    def look(self, key: str) -> M:
+        """The row as this unit has read it first, to be read and not to be changed.
+
+        Raises:
+            NotFound: there is none.
+        """
+        row = self._held.get(key) or self._seen(key)
+        if row is None:
+            raise self._none(key)
+        return row
+
+    def _seen(self, key: str) -> M | None:
+        if key not in self._looked:
+            found: list[M] = self._looking().all(self._session, {"key": key})
+            if not found:
+                return None
+            self._looked[key] = found[0]
+        return self._looked[key]
+
+    def _none(self, key: str) -> NotFound:
+        return NotFound(f"no {self.noun} has the id {key[:40]!r}")
 
     def get(self, key: str) -> M:
         """The row of that id.
@@ -141,7 +169,7 @@ class KeyedRepository(Repository, Generic[M]):
         """
         row = self.find(key)
         if row is None:
-            raise NotFound(f"no {self.noun} has the id {key[:40]!r}")
+            raise self._none(key)
         return row
 
     def lock(self, key: str) -> M:
@@ -152,8 +180,13 @@ class KeyedRepository(Repository, Generic[M]):
         """
         row: M | None = self._session.scalars(self._locking(), {"key": key}).one_or_none()
         if row is None:
-            raise NotFound(f"no {self.noun} has the id {key[:40]!r}")
+            raise self._none(key)
         return self._held.setdefault(key, row)
+
+    @classmethod
+    @cache
+    def _looking(cls) -> Prepared:
+        return Prepared(select(cls.model).where(cls.key == bindparam("key")))
 
     @classmethod
     @cache

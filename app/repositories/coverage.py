@@ -5,14 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from app.core.market.coverage import CoverageState, Span
 from app.models import CoverageRow
 from app.repositories.base import Repository
+from app.repositories.prepared import Prepared
 
 # IN lists stay below SQLite's and MySQL's comfort.
 _IN_LIMIT = 500
+# What a BIGINT holds.
+_LAST = (1 << 63) - 1
+_FIRST = -_LAST
+_SPANS = Prepared(
+    select(CoverageRow.start_ts, CoverageRow.end_ts, CoverageRow.state, CoverageRow.proof)
+    .where(
+        CoverageRow.series_id == bindparam("series"),
+        CoverageRow.end_ts >= bindparam("start"),
+        CoverageRow.start_ts <= bindparam("end"),
+    )
+    .order_by(CoverageRow.start_ts)
+    .limit(bindparam("most"))
+)
+_MOVE_END = Prepared(
+    update(CoverageRow)
+    .where(CoverageRow.series_id == bindparam("series"), CoverageRow.start_ts == bindparam("start"))
+    .values(end_ts=bindparam("end_ts"))
+)
 
 
 class CoverageRepository(Repository):
@@ -31,14 +50,13 @@ class CoverageRepository(Repository):
             limit: the first ones, at most so many. A market that omits minutes without a trade
                 has 100,000 in three months.
         """
-        statement = select(
-            CoverageRow.start_ts, CoverageRow.end_ts, CoverageRow.state, CoverageRow.proof
-        ).where(CoverageRow.series_id == series_id)
-        if start is not None:
-            statement = statement.where(CoverageRow.end_ts >= start)
-        if end is not None:
-            statement = statement.where(CoverageRow.start_ts <= end)
-        rows = self._session.execute(statement.order_by(CoverageRow.start_ts).limit(limit))
+        names = {
+            "series": series_id,
+            "start": _FIRST if start is None else start,
+            "end": _LAST if end is None else end,
+            "most": _LAST if limit is None else limit,
+        }
+        rows = _SPANS.rows(self._session, names)
         return [Span(row[0], row[1], CoverageState(row[2]), row[3]) for row in rows]
 
     def save(self, series_id: int, before: Sequence[Span], after: Sequence[Span]) -> None:
@@ -76,9 +94,5 @@ class CoverageRepository(Repository):
             )
 
     def _move_end(self, series_id: int, span: Span) -> None:
-        self._session.execute(
-            update(CoverageRow)
-            .where(CoverageRow.series_id == series_id, CoverageRow.start_ts == span.start)
-            .values(end_ts=span.end)
-            .execution_options(synchronize_session=False)
-        )
+        names = {"series": series_id, "start": span.start, "end_ts": span.end}
+        _MOVE_END.run(self._session, names)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, bindparam, select, update
+from sqlalchemy import Table, bindparam, func, select, update
 
 from app.core.money import ZERO
 from app.models import AccountRow, StrategyInstanceRow, StrategyQuotaRow
 from app.repositories.base import KeyedRepository
+from app.repositories.prepared import Prepared
 
 # Asked for with every bar or order, so built once: the building took a quarter of the asking.
 _LOCK_QUOTA = (
@@ -18,12 +19,12 @@ _LOCK_QUOTA = (
     .with_for_update()
     .execution_options(populate_existing=True)
 )
-_WITH_ACCOUNT = (
+_WITH_ACCOUNT = Prepared(
     select(StrategyInstanceRow, AccountRow)
     .join(AccountRow, AccountRow.id == StrategyInstanceRow.account_id)
     .where(StrategyInstanceRow.id == bindparam("instance"))
 )
-_MAY_TRADE = (
+_MAY_TRADE = Prepared(
     select(StrategyInstanceRow.id)
     .join(AccountRow, AccountRow.id == StrategyInstanceRow.account_id)
     .where(
@@ -32,7 +33,20 @@ _MAY_TRADE = (
         AccountRow.reconciled_epoch >= AccountRow.epoch,
     )
 )
-_RUNNING_AT = (
+_INSTANCES = cast("Table", StrategyInstanceRow.__table__)
+_ADVANCE = Prepared(
+    update(_INSTANCES)
+    .where(
+        _INSTANCES.c.id == bindparam("instance"),
+        _INSTANCES.c.status == "running",
+        # Before a first start there is no run, and before a first bar no cursor: NULL equals
+        # nothing.
+        func.coalesce(_INSTANCES.c.run_id, "") == func.coalesce(bindparam("run"), ""),
+        func.coalesce(_INSTANCES.c.cursor_ts, -1) == func.coalesce(bindparam("seen"), -1),
+    )
+    .values({name: bindparam(name) for name in ("cursor_ts", "state", "updated_at")})
+)
+_RUNNING_AT = Prepared(
     select(StrategyInstanceRow.id, StrategyInstanceRow.symbols, StrategyInstanceRow.interval)
     .where(
         StrategyInstanceRow.status == "running",
@@ -63,7 +77,7 @@ class InstanceRepository(KeyedRepository[StrategyInstanceRow]):
 
         A 1m bar concerns every interval: a venue's bars may be derived from it.
         """
-        found = self._session.execute(_RUNNING_AT, {"exchange": exchange})
+        found = _RUNNING_AT.rows(self._session, {"exchange": exchange})
         return [
             instance_id
             for instance_id, symbols, own in found
@@ -80,13 +94,16 @@ class InstanceRepository(KeyedRepository[StrategyInstanceRow]):
 
     def with_account(self, instance_id: str) -> tuple[StrategyInstanceRow, AccountRow]:
         """An instance that is known to exist, and the account it trades on."""
-        instance, account = self._session.execute(_WITH_ACCOUNT, {"instance": instance_id}).one()
+        found = _WITH_ACCOUNT.first(self._session, {"instance": instance_id})
+        assert found is not None  # noqa: S101 - a foreign key
+        instance, account = found
+        self._looked[instance_id] = instance
         return instance, account
 
     def may_trade(self, instance_id: str) -> bool:
         """Whether an instance runs, and its account was compared since its last doubt, as is
         committed now."""
-        return self._session.execute(_MAY_TRADE, {"instance": instance_id}).first() is not None
+        return bool(_MAY_TRADE.rows(self._session, {"instance": instance_id}))
 
     def builtin(self, account_id: str, kind: str) -> StrategyInstanceRow:
         """The ``manual`` or ``external`` instance of an account."""
@@ -111,24 +128,15 @@ class InstanceRepository(KeyedRepository[StrategyInstanceRow]):
         This compare-and-set makes two evaluations of one instance harmless: the loser writes
         no signals.
         """
-        row = StrategyInstanceRow
-        statement = (
-            update(row)
-            .where(
-                row.id == instance_id,
-                row.status == "running",
-                row.run_id == run_id,
-                row.cursor_ts == seen if seen is not None else row.cursor_ts.is_(None),
-            )
-            .values(
-                cursor_ts=cursor_ts,
-                state=state,
-                updated_at=now_ms,
-            )
-            .execution_options(synchronize_session=False)
-        )
-        result = cast("CursorResult[Any]", self._session.execute(statement))
-        return result.rowcount == 1
+        names = {
+            "instance": instance_id,
+            "run": run_id,
+            "seen": seen,
+            "cursor_ts": cursor_ts,
+            "state": state,
+            "updated_at": now_ms,
+        }
+        return _ADVANCE.run(self._session, names).matched == 1
 
     def quota(self, instance_id: str) -> StrategyQuotaRow | None:
         """The quota of an instance, or None where it has none."""

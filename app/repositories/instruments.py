@@ -14,6 +14,7 @@ from app.core.market.instruments import Instrument, InstrumentStatus, Instrument
 from app.core.money import shown
 from app.models import InstrumentRevisionRow, InstrumentRow
 from app.repositories.base import Repository
+from app.repositories.prepared import Prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,11 @@ class Change:
 
 # IN lists stay below SQLite's and MySQL's comfort.
 _IN_LIMIT = 500
-# Asked for with every bar or order, so built once: the building took a quarter of the asking.
-_ONE = select(InstrumentRow).where(
-    InstrumentRow.exchange == bindparam("exchange"), InstrumentRow.symbol == bindparam("symbol")
+_ONE = Prepared(
+    select(InstrumentRow).where(
+        InstrumentRow.exchange == bindparam("exchange"),
+        InstrumentRow.symbol == bindparam("symbol"),
+    )
 )
 
 
@@ -47,8 +50,8 @@ class InstrumentRepository(Repository):
     def find(self, exchange: str, symbol: str) -> Instrument | None:
         """The instrument, or None."""
         names = {"exchange": exchange, "symbol": symbol}
-        row = self._session.scalars(_ONE, names).one_or_none()
-        return None if row is None else instrument_of(row)
+        found = _ONE.all(self._session, names)
+        return instrument_of(found[0]) if found else None
 
     def get(self, exchange: str, symbol: str) -> Instrument:
         """The instrument.

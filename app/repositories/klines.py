@@ -20,15 +20,17 @@ from app.repositories.columns import read_columns, read_exact_columns
 from app.repositories.kline_changes import compared, remove, revise
 from app.repositories.kline_past import forget_files, note_changes
 from app.repositories.kline_series import KlineSeriesRepository
+from app.repositories.prepared import Prepared
 
-# Asked for with every page, so built once: the building took a quarter of the asking.
-_BOUNDS = select(
-    *(
-        # Both of one scan, SQLite would read every bar of the series.
-        select(end(KlineRecord.open_ts))
-        .where(KlineRecord.series_id == bindparam("series"))
-        .scalar_subquery()
-        for end in (func.min, func.max)
+_BOUNDS = Prepared(
+    select(
+        *(
+            # Both of one scan, SQLite would read every bar of the series.
+            select(end(KlineRecord.open_ts))
+            .where(KlineRecord.series_id == bindparam("series"))
+            .scalar_subquery()
+            for end in (func.min, func.max)
+        )
     )
 )
 _VERSIONS = select(KlinePeriodRow.period_ts, KlinePeriodRow.version).where(
@@ -88,8 +90,8 @@ class KlineRepository(KlineSeriesRepository):
 
     def bounds(self, series_id: int) -> tuple[int, int] | None:
         """Open times of the first and the last stored bar, or None where there is none."""
-        row = self._session.execute(_BOUNDS, {"series": series_id}).one()
-        return None if row[0] is None else (row[0], row[1])
+        ((first, last),) = _BOUNDS.rows(self._session, {"series": series_id})
+        return None if first is None else (first, last)
 
     def versions(self, series_id: int, start: int, end: int) -> dict[int, int]:
         """Versions of the periods that open in [start, end), where their past has changed."""

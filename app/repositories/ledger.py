@@ -10,12 +10,20 @@ from sqlalchemy import bindparam, func, select
 from app.core.money import ZERO
 from app.models import AdjustmentRow, EquitySnapshotRow, FillRow, PositionRow, PostingRow
 from app.repositories.base import Page, Repository, append
+from app.repositories.prepared import Prepared
 
-# Asked for with every bar or order, so built once: the building took a quarter of the asking.
-_FILL = select(FillRow).where(
-    FillRow.account_id == bindparam("account"),
-    FillRow.symbol == bindparam("symbol"),
-    FillRow.trade_id == bindparam("trade"),
+_FILL = Prepared(
+    select(FillRow).where(
+        FillRow.account_id == bindparam("account"),
+        FillRow.symbol == bindparam("symbol"),
+        FillRow.trade_id == bindparam("trade"),
+    )
+)
+_TRADES = Prepared(
+    select(FillRow.order_id, FillRow.trade_id).where(
+        FillRow.order_id.in_(bindparam("ids", expanding=True))
+    ),
+    many="ids",
 )
 _LOCK_POSITION = (
     select(PositionRow)
@@ -27,12 +35,12 @@ _LOCK_POSITION = (
     .with_for_update()
     .execution_options(populate_existing=True)
 )
-_OF_INSTANCE = (
+_OF_INSTANCE = Prepared(
     select(PositionRow)
     .where(PositionRow.instance_id == bindparam("instance"))
     .order_by(PositionRow.symbol)
 )
-_OF_ACCOUNT = (
+_OF_ACCOUNT = Prepared(
     select(PositionRow)
     .where(PositionRow.account_id == bindparam("account"))
     .order_by(PositionRow.symbol, PositionRow.instance_id)
@@ -45,14 +53,12 @@ class LedgerRepository(Repository):
     def fill(self, account_id: str, symbol: str, trade_id: str) -> FillRow | None:
         """The fill of one venue trade, or None."""
         names = {"account": account_id, "symbol": symbol, "trade": trade_id}
-        return self._session.scalars(_FILL, names).one_or_none()
+        found = _FILL.all(self._session, names)
+        return found[0] if found else None
 
     def trades_of(self, order_ids: Collection[str]) -> set[tuple[str, str]]:
         """The trades that are applied to the orders, as (order id, trade id)."""
-        row = FillRow
-        found = self._session.execute(
-            select(row.order_id, row.trade_id).where(row.order_id.in_(order_ids))
-        )
+        found = _TRADES.rows(self._session, {"ids": list(order_ids)})
         return {(order_id, trade_id) for order_id, trade_id in found}
 
     def add_fill(self, row: FillRow) -> None:
@@ -167,11 +173,11 @@ class LedgerRepository(Repository):
 
     def positions_of_instance(self, instance_id: str) -> Sequence[PositionRow]:
         """Positions of one instance, flat ones included."""
-        return self._session.scalars(_OF_INSTANCE, {"instance": instance_id}).all()
+        return _OF_INSTANCE.all(self._session, {"instance": instance_id})
 
     def positions_of_account(self, account_id: str) -> Sequence[PositionRow]:
         """Positions of one account, by symbol and instance."""
-        return self._session.scalars(_OF_ACCOUNT, {"account": account_id}).all()
+        return _OF_ACCOUNT.all(self._session, {"account": account_id})
 
     def held(self, account_id: str, symbol: str) -> Decimal:
         """Own holding of a symbol over all instances of an account, base units."""

@@ -5,47 +5,66 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Table, bindparam, false, func, insert, select, update
+from sqlalchemy import Table, bindparam, false, func, insert, select, update
 from sqlalchemy.orm.attributes import set_committed_value
 
 from app.core.orders.state import LIVE, UNSETTLED
 from app.core.orders.types import OrderStatus
 from app.models import OrderEventRow, OrderRow
 from app.repositories.base import KeyedRepository
+from app.repositories.prepared import Prepared
 
-# Asked for with every bar or order, so built once: the building took a quarter of the asking.
-_LIVE = (
+_EVENTS = cast("Table", OrderEventRow.__table__)
+_ORDERS = cast("Table", OrderRow.__table__)
+_LIVE = Prepared(
     select(OrderRow)
     .where(OrderRow.account_id == bindparam("account"), OrderRow.status.in_(LIVE))
     .order_by(OrderRow.order_id)
 )
-_LIVE_OF_INSTANCE = (
+_LIVE_OF_INSTANCE = Prepared(
     select(OrderRow)
     .where(OrderRow.instance_id == bindparam("instance"), OrderRow.status.in_(LIVE))
     .order_by(OrderRow.order_id)
 )
-_UNTOLD = (
+_OF_CLIENT_IDS = Prepared(
+    select(OrderRow).where(
+        OrderRow.account_id == bindparam("account"),
+        OrderRow.client_order_id.in_(bindparam("ids", expanding=True)),
+    ),
+    many="ids",
+)
+_UNTOLD = Prepared(
     select(OrderEventRow)
     .where(OrderEventRow.instance_id == bindparam("instance"), OrderEventRow.told == false())
     .order_by(OrderEventRow.id)
     .limit(bindparam("most"))
 )
+_MARK_TOLD = Prepared(
+    update(_EVENTS)
+    .where(
+        _EVENTS.c.instance_id == bindparam("instance"),
+        _EVENTS.c.told == false(),
+        _EVENTS.c.id.in_(bindparam("ids", expanding=True)),
+    )
+    .values(told=True),
+    many="ids",
+)
 # An event takes the number behind its order's latest, asked for in the statement itself. MySQL lets
 # an insert read its own table only as a derived one.
-_EVENTS = cast("Table", OrderEventRow.__table__)
 _NEXT_SEQ = (
     select((func.coalesce(func.max(_EVENTS.c.seq), 0) + 1).label("seq"))
     .where(_EVENTS.c.order_id == bindparam("order_id"))
     .subquery("numbered")
 )
 _FACTS = ("order_id", "instance_id", "kind", "from_status", "to_status", "data", "told", "at")
-_ADD_EVENT = insert(_EVENTS).values(
-    **{name: bindparam(name) for name in _FACTS},
-    seq=select(_NEXT_SEQ.c.seq).scalar_subquery(),
+_ADD_EVENT = Prepared(
+    insert(_EVENTS).values(
+        **{name: bindparam(name) for name in _FACTS},
+        seq=select(_NEXT_SEQ.c.seq).scalar_subquery(),
+    )
 )
-_ORDERS = cast("Table", OrderRow.__table__)
 _CLAIMED = ("status", "attempt", "owner", "request_ts", "updated_at", "not_before")
-_CLAIM = (
+_CLAIM = Prepared(
     update(_ORDERS)
     .where(
         _ORDERS.c.order_id == bindparam("claimed_id"),
@@ -91,11 +110,8 @@ class OrderRepository(KeyedRepository[OrderRow]):
 
     def of_client_ids(self, account_id: str, client_ids: Collection[str]) -> Sequence[OrderRow]:
         """The orders that were placed under those ids, in no order."""
-        return self._session.scalars(
-            select(OrderRow).where(
-                OrderRow.account_id == account_id, OrderRow.client_order_id.in_(client_ids)
-            )
-        ).all()
+        names = {"account": account_id, "ids": list(client_ids)}
+        return _OF_CLIENT_IDS.all(self._session, names)
 
     def lock_of_client_id(self, account_id: str, client_order_id: str) -> OrderRow | None:
         """The same order as it is now, locked until the unit ends."""
@@ -134,8 +150,7 @@ class OrderRepository(KeyedRepository[OrderRow]):
             "not_before": not_before,
         }
         names = {"claimed_id": row.order_id, "seen_attempt": row.attempt, **claimed}
-        result = cast("CursorResult[Any]", self._session.execute(_CLAIM, names))
-        if result.rowcount != 1:
+        if _CLAIM.run(self._session, names).matched != 1:
             return False
         for name, value in claimed.items():
             set_committed_value(row, name, value)
@@ -145,7 +160,7 @@ class OrderRepository(KeyedRepository[OrderRow]):
 
     def live(self, account_id: str) -> Sequence[OrderRow]:
         """Orders of an account that are not in a final state, oldest first."""
-        return self._session.scalars(_LIVE, {"account": account_id}).all()
+        return _LIVE.all(self._session, {"account": account_id})
 
     def held_back(self, account_id: str, reason: str) -> Sequence[OrderRow]:
         """NEW orders of an account that wait for that reason, oldest first."""
@@ -161,7 +176,7 @@ class OrderRepository(KeyedRepository[OrderRow]):
 
     def live_of_instance(self, instance_id: str) -> Sequence[OrderRow]:
         """Orders of an instance that are not in a final state, oldest first."""
-        return self._session.scalars(_LIVE_OF_INSTANCE, {"instance": instance_id}).all()
+        return _LIVE_OF_INSTANCE.all(self._session, {"instance": instance_id})
 
     def of_instance(self, instance_id: str, limit: int) -> Sequence[OrderRow]:
         """Orders of an instance, oldest first."""
@@ -215,9 +230,7 @@ class OrderRepository(KeyedRepository[OrderRow]):
             "told": not to_tell,
             "at": at,
         }
-        added = cast("CursorResult[Any]", self._session.execute(_ADD_EVENT, names))
-        assert added.inserted_primary_key is not None  # noqa: S101 - one row was inserted
-        return int(added.inserted_primary_key[0])
+        return _ADD_EVENT.run(self._session, names).last_id
 
     def events(self, order_id: str) -> Sequence[OrderEventRow]:
         """The life of one order."""
@@ -229,13 +242,14 @@ class OrderRepository(KeyedRepository[OrderRow]):
 
     def untold(self, instance_id: str, limit: int = 500) -> Sequence[OrderEventRow]:
         """Events that the instance's strategy has not been told of, oldest first."""
-        return self._session.scalars(_UNTOLD, {"instance": instance_id, "most": limit}).all()
+        return _UNTOLD.all(self._session, {"instance": instance_id, "most": limit})
 
     def mark_told(self, instance_id: str, event_ids: Sequence[int] | None = None) -> None:
         """Note that a strategy was told of events; of all there are, where none are named."""
-        statement = update(OrderEventRow).where(
-            OrderEventRow.instance_id == instance_id, OrderEventRow.told == false()
-        )
         if event_ids is not None:
-            statement = statement.where(OrderEventRow.id.in_(event_ids))
-        self._session.execute(statement.values(told=True))
+            _MARK_TOLD.run(self._session, {"instance": instance_id, "ids": event_ids})
+            return
+        row = OrderEventRow
+        self._session.execute(
+            update(row).where(row.instance_id == instance_id, row.told == false()).values(told=True)
+        )

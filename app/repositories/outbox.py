@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 
 from app.models import OutboxRow
 from app.repositories.base import Repository
+from app.repositories.prepared import Prepared
+
+_MARK_SENT = Prepared(
+    update(OutboxRow)
+    .where(OutboxRow.id.in_(bindparam("ids", expanding=True)))
+    .values(sent_at=bindparam("at")),
+    many="ids",
+)
 
 
 class OutboxRepository(Repository):
@@ -25,7 +33,7 @@ class OutboxRepository(Repository):
     def mark_sent(self, ids: Sequence[int], at: int) -> None:
         """Note that events were sent."""
         if ids:
-            self._session.execute(update(OutboxRow).where(OutboxRow.id.in_(ids)).values(sent_at=at))
+            _MARK_SENT.run(self._session, {"ids": ids, "at": at})
 
     def backlog(self) -> int:
         """How many events are unsent."""

@@ -12,19 +12,21 @@ from sqlalchemy import Table, bindparam, case, func, or_, select, update
 from app.core.market.coverage import CoverageState, Span, missing
 from app.models import CoverageRow, KlineSeriesRow
 from app.repositories.base import Repository
+from app.repositories.prepared import Prepared
 
 # IN lists stay below SQLite's and MySQL's comfort.
 _IN_LIMIT = 500
 _DOUBTED = (CoverageState.PENDING.value, CoverageState.BEFORE_LISTING.value)
 _SERIES = cast("Table", KlineSeriesRow.__table__).c
 # With every bar of a stream, so built once: the building took longer than the driver.
-_STREAMED = (
+_STREAMED = Prepared(
     update(cast("Table", KlineSeriesRow.__table__))
     .where(
         _SERIES.id.in_(bindparam("ids", expanding=True)),
         or_(_SERIES.streamed_ts.is_(None), _SERIES.streamed_ts < bindparam("opened")),
     )
-    .values(streamed_ts=bindparam("opened"))
+    .values(streamed_ts=bindparam("opened")),
+    many="ids",
 )
 #: Exchange, symbol, interval, kind.
 SeriesKey = tuple[str, str, str, str]
@@ -132,4 +134,4 @@ class OutlineRepository(Repository):
         """
         for position in range(0, len(series_ids), _IN_LIMIT):
             names = {"opened": open_ts, "ids": series_ids[position : position + _IN_LIMIT]}
-            self._session.execute(_STREAMED, names)
+            _STREAMED.run(self._session, names)

@@ -8,15 +8,16 @@ from sqlalchemy import bindparam, literal, select, union_all
 
 from app.models import InstrumentLockRow, RiskDecisionRow, RiskRuleRow, TradingHaltRow
 from app.repositories.base import Page, Repository, append
+from app.repositories.prepared import Prepared
 
-# Asked for with every bar or order, so built once: the building took a quarter of the asking.
-_RULES = (
+_RULES = Prepared(
     select(RiskRuleRow)
     .where(
         RiskRuleRow.scope.in_(bindparam("scopes", expanding=True)),
         RiskRuleRow.enabled.is_(True),
     )
-    .order_by(RiskRuleRow.id)
+    .order_by(RiskRuleRow.id),
+    many="scopes",
 )
 _HALTS = (
     select(TradingHaltRow).where(TradingHaltRow.lifted_at.is_(None)).order_by(TradingHaltRow.id)
@@ -31,13 +32,15 @@ _LOCKS = (
 )
 _LOCKS_OF_SYMBOL = _LOCKS.where(InstrumentLockRow.symbol == bindparam("symbol"))
 # Asked for twice with every order, so they are one question.
-_STOPS = union_all(
-    select(literal(True), TradingHaltRow.scope).where(TradingHaltRow.lifted_at.is_(None)),
-    select(literal(False), InstrumentLockRow.reason).where(
-        InstrumentLockRow.account_id == bindparam("account"),
-        InstrumentLockRow.symbol == bindparam("symbol"),
-        InstrumentLockRow.cleared_at.is_(None),
-    ),
+_STOPS = Prepared(
+    union_all(
+        select(literal(True), TradingHaltRow.scope).where(TradingHaltRow.lifted_at.is_(None)),
+        select(literal(False), InstrumentLockRow.reason).where(
+            InstrumentLockRow.account_id == bindparam("account"),
+            InstrumentLockRow.symbol == bindparam("symbol"),
+            InstrumentLockRow.cleared_at.is_(None),
+        ),
+    )
 )
 
 
@@ -46,7 +49,7 @@ class RiskRepository(Repository):
 
     def rules_for(self, scopes: Sequence[str]) -> Sequence[RiskRuleRow]:
         """Enabled rules of the scopes, in a fixed order."""
-        return self._session.scalars(_RULES, {"scopes": scopes}).all()
+        return _RULES.all(self._session, {"scopes": scopes})
 
     def rules(self) -> Sequence[RiskRuleRow]:
         """Every rule."""
@@ -102,7 +105,7 @@ class RiskRepository(Repository):
     def stops(self, account_id: str, symbol: str) -> tuple[set[str], list[str]]:
         """Scopes of all halts in force, and reasons of an account's locks on a symbol."""
         names = {"account": account_id, "symbol": symbol}
-        found = self._session.execute(_STOPS, names).all()
+        found = _STOPS.rows(self._session, names)
         return {text for halts, text in found if halts}, [
             text for halts, text in found if not halts
         ]

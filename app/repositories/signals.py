@@ -9,14 +9,14 @@ from sqlalchemy import bindparam, func, select
 from app.core.errors import NotFound
 from app.models import AccountRow, SignalRow, StrategyInstanceRow
 from app.repositories.base import KeyedRepository, append
+from app.repositories.prepared import Prepared
 
-# Asked for with every bar or order, so built once: the building took a quarter of the asking.
-_UNJUDGED = (
+_UNJUDGED = Prepared(
     select(SignalRow)
     .where(SignalRow.instance_id == bindparam("instance"), SignalRow.status == "new")
     .order_by(SignalRow.id)
 )
-_WITH_ACCOUNT = (
+_WITH_ACCOUNT = Prepared(
     select(SignalRow, StrategyInstanceRow, AccountRow)
     .join(StrategyInstanceRow, StrategyInstanceRow.id == SignalRow.instance_id)
     .join(AccountRow, AccountRow.id == StrategyInstanceRow.account_id)
@@ -41,7 +41,7 @@ class SignalRepository(KeyedRepository[SignalRow]):
         Raises:
             NotFound: there is no such signal.
         """
-        found = self._session.execute(_WITH_ACCOUNT, {"signal": signal_id}).one_or_none()
+        found = _WITH_ACCOUNT.first(self._session, {"signal": signal_id})
         if found is None:
             raise NotFound(f"no signal has the id {signal_id[:40]!r}")
         signal, instance, account = found
@@ -84,7 +84,7 @@ class SignalRepository(KeyedRepository[SignalRow]):
 
     def unjudged_of(self, instance_id: str) -> Sequence[SignalRow]:
         """Signals of an instance that the gate has not judged, oldest first."""
-        return self._session.scalars(_UNJUDGED, {"instance": instance_id}).all()
+        return _UNJUDGED.all(self._session, {"instance": instance_id})
 
     def earlier_legs(self, signal: SignalRow) -> Sequence[SignalRow]:
         """Signals of the same instance, symbol and cause with a lower leg, in order."""

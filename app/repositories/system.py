@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
-from sqlalchemy import CursorResult, delete, func, select
+from sqlalchemy import CursorResult, bindparam, delete, func, select
 from sqlalchemy.exc import IntegrityError
 
 from app.models import (
@@ -20,9 +20,19 @@ from app.models import (
     VenueBanRow,
 )
 from app.repositories.base import Repository
+from app.repositories.prepared import Prepared
 
 # The key of the one row that says whose market the record holds.
 _WORLD: Final = 1
+_HELD: Final = Prepared(
+    select(LeaseRow.name).where(
+        LeaseRow.name == bindparam("name"),
+        LeaseRow.owner == bindparam("owner"),
+        LeaseRow.epoch == bindparam("epoch"),
+        LeaseRow.until > bindparam("now"),
+    )
+)
+_BANS: Final = Prepared(select(VenueBanRow).where(VenueBanRow.until > bindparam("after")))
 
 
 class SystemRepository(Repository):
@@ -89,8 +99,8 @@ class SystemRepository(Repository):
 
     def holds_lease(self, name: str, owner: str, epoch: int, now_ms: int) -> bool:
         """Whether a lease is still the owner's of that epoch: the fence of what it writes."""
-        row = self._session.get(LeaseRow, name, populate_existing=True)
-        return row is not None and row.owner == owner and row.epoch == epoch and row.until > now_ms
+        names = {"name": name, "owner": owner, "epoch": epoch, "now": now_ms}
+        return bool(_HELD.rows(self._session, names))
 
     def leases(self, prefix: str, now_ms: int) -> Sequence[LeaseRow]:
         """Leases in force whose names begin so, by name."""
@@ -131,7 +141,7 @@ class SystemRepository(Repository):
 
     def bans(self, after_ms: int) -> Sequence[VenueBanRow]:
         """Bans that end, or ended, after a time."""
-        return self._session.scalars(select(VenueBanRow).where(VenueBanRow.until > after_ms)).all()
+        return _BANS.all(self._session, {"after": after_ms})
 
     def save_ban(self, scope: str, until: int, reason: str, now_ms: int) -> None:
         """Keep the later of the known and the new end of a ban."""

@@ -6,10 +6,17 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, select, update
+from sqlalchemy import CursorResult, bindparam, select, update
 
 from app.models import OrderTriggerRow
 from app.repositories.base import KeyedRepository
+from app.repositories.prepared import Prepared
+
+_ALL_ARMED = (
+    select(OrderTriggerRow).where(OrderTriggerRow.status == "armed").order_by(OrderTriggerRow.id)
+)
+_ARMED = Prepared(_ALL_ARMED)
+_ARMED_ON = Prepared(_ALL_ARMED.where(OrderTriggerRow.exchange == bindparam("exchange")))
 
 
 class TriggerRepository(KeyedRepository[OrderTriggerRow]):
@@ -21,10 +28,9 @@ class TriggerRepository(KeyedRepository[OrderTriggerRow]):
 
     def armed(self, exchange: str | None = None) -> Sequence[OrderTriggerRow]:
         """Armed triggers, of one venue or of all, oldest first."""
-        statement = select(OrderTriggerRow).where(OrderTriggerRow.status == "armed")
-        if exchange is not None:
-            statement = statement.where(OrderTriggerRow.exchange == exchange)
-        return self._session.scalars(statement.order_by(OrderTriggerRow.id)).all()
+        if exchange is None:
+            return _ARMED.all(self._session, {})
+        return _ARMED_ON.all(self._session, {"exchange": exchange})
 
     def of_instance(self, instance_id: str) -> Sequence[OrderTriggerRow]:
         """Triggers of an instance, oldest first."""

@@ -20,7 +20,7 @@ from app.repositories.accounts import AccountRepository
 from app.repositories.activity import ActivityRepository
 from app.repositories.audit import AuditRepository
 from app.repositories.backtests import BacktestRepository
-from app.repositories.base import append
+from app.repositories.base import READS, append
 from app.repositories.coverage import CoverageRepository
 from app.repositories.database import (
     WRITES,
@@ -256,7 +256,7 @@ class Units(UnitOfWork[Unit]):
     @contextmanager
     def read(self) -> Iterator[Unit]:
         """A read-only unit. Each statement sees what is committed then."""
-        with Session(self._reading, expire_on_commit=False) as session:
+        with Session(self._reading, expire_on_commit=False, info={READS: True}) as session:
             yield Unit(session, self._clock)
 
     @contextmanager

@@ -202,7 +202,7 @@ def _cover_shortfall(
     short = max(fill.quantity - max(position.quantity, ZERO), ZERO)
     if not short:
         return
-    instance = unit.instances.get(order.instance_id)
+    instance = unit.instances.look(order.instance_id)
     if instance.kind == "strategy":
         return
     loose = _loose(unit, order, fill, base)

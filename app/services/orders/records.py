@@ -126,7 +126,7 @@ def move(
 
 def note(unit: Unit, order: OrderRow, kind: str, before: OrderStatus, **data: Any) -> None:
     """Write an order event and its outbox twin; the instance is told."""
-    instance = unit.instances.get(order.instance_id)
+    instance = unit.instances.look(order.instance_id)
     to_tell = kind in TOLD and instance.kind == "strategy"
     # One that answers bars alone learns of it with its next bar. It may be holding that bar
     # back for an order that rests at the venue, and for no other.

@@ -48,8 +48,11 @@ def doubt(unit: Unit, account_id: str) -> int:
     account.restored_at = unit.now_ms
     doubted = 0
     for live in unit.orders.live(account_id):
-        if live.status == OrderStatus.NEW and _claim(unit, live):
-            move(unit, live, OrderStatus.UNKNOWN, "unknown", reason="it may have been sent since")
+        if live.status != OrderStatus.NEW:
+            continue
+        row = unit.orders.lock(live.order_id)
+        if _claim(unit, row):
+            move(unit, row, OrderStatus.UNKNOWN, "unknown", reason="it may have been sent since")
             doubted += 1
     return doubted
 

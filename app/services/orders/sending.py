@@ -220,7 +220,7 @@ class OrderSender:
     def _accepted(self, unit: Unit, claimed: OrderRow, response: OrderResponse) -> OrderStatus:
         row = unit.orders.lock(claimed.order_id)
         # Asked for by the order's events, and now: everybody waits for the balances' locks.
-        unit.instances.get(row.instance_id)
+        unit.instances.look(row.instance_id)
         apply_answer(unit, self._ids, row, response, "ack")
         return OrderStatus(row.status)
 

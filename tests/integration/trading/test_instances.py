@@ -11,6 +11,7 @@ import pytest
 from app.core.errors import Conflict, InvalidInput, NotFound, TidemarkError, UnknownName
 from app.core.orders.types import OrderStatus, OrderType, Side
 from app.core.strategies.signal import Signal, SignalAction
+from app.models import AccountRow
 from app.repositories.accounts import AccountRepository
 from tests.support.installation import SYMBOL, Installation
 
@@ -69,10 +70,8 @@ def test_what_cannot_be_an_instance_is_refused_and_says_what_is_wrong(
 
 
 def test_an_instance_of_no_account_is_refused(here: Installation) -> None:
-    account = here.account()
-    account.id = "nobody"
     with pytest.raises(NotFound, match="nobody"):
-        here.instance(account, "holder")
+        here.instance(AccountRow(id="nobody"), "holder")
 
 
 def test_an_instance_does_nothing_before_its_start_and_runs_only_once(here: Installation) -> None:

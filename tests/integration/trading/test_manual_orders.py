@@ -9,6 +9,7 @@ import pytest
 from app.core.errors import Conflict, InvalidInput, NotFound, UnknownName
 from app.core.orders.types import OrderStatus, Side
 from app.core.strategies.signal import Signal, SignalAction
+from app.models import AccountRow
 from tests.support.installation import SYMBOL, Installation, tasks_of
 
 D = Decimal
@@ -174,9 +175,8 @@ def test_what_cannot_be_an_order_is_refused_with_the_reason(here: Installation) 
     assert caught.value.error_code == "unknown-symbol"
     with pytest.raises(InvalidInput, match="1 to 128 characters"):
         here.submit(account, "buy", "1", key="k" * 129)
-    account.id = "nobody"
     with pytest.raises(NotFound):
-        here.submit(account, "buy", "1")
+        here.submit(AccountRow(id="nobody"), "buy", "1")
 
 
 @pytest.mark.parametrize(

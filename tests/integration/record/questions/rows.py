@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -36,3 +37,11 @@ def keyed(repository: KeyedRepository[Any], found: Base) -> None:
     assert repository.lock(ID) is found
     assert repository.page(1).rows == [found]
     assert repository.page(1, ID).rows == []
+
+
+def contents(rows: Iterable[Any]) -> list[dict[str, Any]]:
+    """What rows say: one that is only read is another object each time."""
+    return [
+        {column.key: getattr(each, column.key) for column in type(each).__table__.columns}
+        for each in rows
+    ]

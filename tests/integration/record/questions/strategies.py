@@ -13,7 +13,7 @@ from app.models import (
     StrategyVersionRow,
 )
 from app.repositories.unit import Unit
-from tests.integration.record.questions.rows import ID, NOW, SYMBOL, keyed, row
+from tests.integration.record.questions.rows import ID, NOW, SYMBOL, contents, keyed, row
 
 
 def strategies(unit: Unit) -> None:
@@ -55,7 +55,9 @@ def instances(unit: Unit) -> None:
     assert unit.instances.running_on("x", SYMBOL, "1m") == [made.id]
     assert unit.instances.of_account(ID) == [made]
     assert unit.instances.builtin(ID, "strategy") is made
-    assert unit.instances.with_account(ID) == (made, unit.accounts.get(ID))
+    pair = unit.instances.with_account(ID)
+    assert contents(pair) == contents([made, unit.accounts.get(ID)])
+    assert contents([unit.instances.look(ID)]) == contents([made])
     account = unit.accounts.get(ID)
     account.epoch = account.reconciled_epoch + 1
     assert not unit.instances.may_trade(ID)
@@ -73,10 +75,10 @@ def signals(unit: Unit) -> None:
     found = row(SignalRow, symbol=SYMBOL, leg=1, status="new", created_at=NOW)
     keyed(unit.signals, found)
     assert unit.signals.waiting(NOW) == unit.signals.of_instance(ID) == [found]
-    assert unit.signals.unjudged_of(ID) == [found]
+    assert contents(unit.signals.unjudged_of(ID)) == contents([found])
     assert unit.signals.waiting_of(ID) == 1
     assert unit.signals.latest_bars(ID, 2) == [found.bar_ts]
     assert unit.signals.earlier_legs(found) == []
-    assert unit.signals.with_account(ID)[0] is found
+    assert contents(unit.signals.with_account(ID)[:1]) == contents([found])
     unit.signals.write(row(SignalRow, id=ID[:-1] + "2", symbol=SYMBOL, leg=2, status="done"))
     assert unit.signals.get(ID[:-1] + "2").leg == 2
