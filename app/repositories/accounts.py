@@ -12,17 +12,18 @@ from app.core.errors import NotFound
 from app.core.money import ZERO
 from app.models import AccountRow, BalanceRow
 from app.repositories.base import KeyedRepository
+from app.repositories.prepared import Prepared
 
 # One statement for all assets of an order. It reads the primary key in its order, and so locks.
-_LOCK_BALANCES = (
+_LOCK_BALANCES = Prepared(
     select(BalanceRow)
     .where(
         BalanceRow.account_id == bindparam("account"),
         BalanceRow.asset.in_(bindparam("assets", expanding=True)),
     )
     .order_by(BalanceRow.asset)
-    .with_for_update()
-    .execution_options(populate_existing=True)
+    .with_for_update(),
+    many="assets",
 )
 
 
@@ -94,7 +95,7 @@ class AccountRepository(KeyedRepository[AccountRow]):
         missing = sorted(set(assets) - held.keys())
         if missing:
             names = {"account": account_id, "assets": missing}
-            held.update({row.asset: row for row in self._session.scalars(_LOCK_BALANCES, names)})
+            held.update({row.asset: row for row in _LOCK_BALANCES.held(self._session, names)})
         for asset in missing:
             if asset not in held:
                 held[asset] = self._made(account_id, asset)

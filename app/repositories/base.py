@@ -178,10 +178,10 @@ class KeyedRepository(Repository, Generic[M]):
         Raises:
             NotFound: there is none.
         """
-        row: M | None = self._session.scalars(self._locking(), {"key": key}).one_or_none()
-        if row is None:
+        found: list[M] = self._locking().held(self._session, {"key": key})
+        if not found:
             raise self._none(key)
-        return self._held.setdefault(key, row)
+        return self._held.setdefault(key, found[0])
 
     @classmethod
     @cache
@@ -190,14 +190,8 @@ class KeyedRepository(Repository, Generic[M]):
 
     @classmethod
     @cache
-    def _locking(cls) -> Select[Any]:
-        # Built once: building and hashing it anew took as long as the driver took to send it.
-        return (
-            select(cls.model)
-            .where(cls.key == bindparam("key"))
-            .with_for_update()
-            .execution_options(populate_existing=True)
-        )
+    def _locking(cls) -> Prepared:
+        return Prepared(select(cls.model).where(cls.key == bindparam("key")).with_for_update())
 
     def page(self, limit: int, cursor: str | None = None, *where: ColumnElement[bool]) -> Page[M]:
         """Rows by descending id, newest first."""

@@ -13,21 +13,23 @@ from app.core.market.rolling import ROLL_UPS, ROLLED
 from app.core.market.validation import BadKline
 from app.models import KlineQuarantineRow, KlineRecord, KlineRevisionRow, KlineSeriesRow
 from app.repositories.base import Repository
+from app.repositories.prepared import Prepared
 
 # IN lists stay below SQLite's and MySQL's comfort; a page of a venue has 1,000 bars.
 _IN_LIMIT = 500
 
 
 # Asked with every bar and page: built once.
-_SOURCES = select(KlineSeriesRow).where(
+_NAMED = select(KlineSeriesRow).where(
     KlineSeriesRow.exchange == bindparam("exchange"),
     KlineSeriesRow.symbol == bindparam("symbol"),
     KlineSeriesRow.kind == bindparam("kind"),
     KlineSeriesRow.interval.in_(bindparam("intervals", expanding=True)),
 )
+_SOURCES = Prepared(_NAMED, many="intervals")
 # By the order of the index: of a minimum and a maximum SQLite would read every bar of the series,
 # and so would MySQL, where the series is not a constant.
-_SPANNED = _SOURCES.add_columns(
+_SPANNED = _NAMED.add_columns(
     *(
         select(KlineRecord.open_ts)
         .where(KlineRecord.series_id == KlineSeriesRow.id)
@@ -38,7 +40,7 @@ _SPANNED = _SOURCES.add_columns(
         for order in (KlineRecord.open_ts.asc(), KlineRecord.open_ts.desc())
     )
 )
-_LOCKED = (
+_LOCKED = Prepared(
     select(KlineSeriesRow)
     .where(
         *(
@@ -47,7 +49,6 @@ _LOCKED = (
         )
     )
     .with_for_update()
-    .execution_options(populate_existing=True)
 )
 
 
@@ -77,8 +78,7 @@ class KlineSeriesRepository(Repository):
     ) -> dict[str, KlineSeriesRow]:
         """Those of the series that exist, by interval."""
         names = {"exchange": exchange, "symbol": symbol, "kind": kind, "intervals": intervals}
-        rows = self._session.scalars(_SOURCES, names)
-        return {row.interval: row for row in rows}
+        return {row.interval: row for row in _SOURCES.all(self._session, names)}
 
     def spanned(
         self, exchange: str, symbol: str, intervals: Sequence[str], kind: str = "trade"
@@ -128,10 +128,11 @@ class KlineSeriesRepository(Repository):
     ) -> KlineSeriesRow:
         """The series by its name, made if there is none, its row locked until the unit ends."""
         names = {"exchange": exchange, "symbol": symbol, "kind": kind, "interval": interval}
-        row = self._session.scalars(_LOCKED, names).one_or_none()
-        if row is None:
-            made = self.series(exchange, symbol, interval, now_ms, kind=kind)
-            row = self.lock_series(made.id)
+        found: list[KlineSeriesRow] = _LOCKED.held(self._session, names)
+        if found:
+            row = found[0]
+        else:
+            row = self.lock_series(self.series(exchange, symbol, interval, now_ms, kind=kind).id)
         self._held.append(row)
         return row
 

@@ -25,7 +25,7 @@ _TRADES = Prepared(
     ),
     many="ids",
 )
-_LOCK_POSITION = (
+_LOCK_POSITION = Prepared(
     select(PositionRow)
     .where(
         PositionRow.account_id == bindparam("account"),
@@ -33,7 +33,6 @@ _LOCK_POSITION = (
         PositionRow.instance_id == bindparam("instance"),
     )
     .with_for_update()
-    .execution_options(populate_existing=True)
 )
 _OF_INSTANCE = Prepared(
     select(PositionRow)
@@ -154,21 +153,22 @@ class LedgerRepository(Repository):
     def lock_position(self, account_id: str, symbol: str, instance_id: str) -> PositionRow:
         """The position row, locked; an empty one is made where there is none."""
         names = {"account": account_id, "symbol": symbol, "instance": instance_id}
-        row = self._session.scalars(_LOCK_POSITION, names).one_or_none()
-        if row is None:
-            row = PositionRow(
-                account_id=account_id,
-                symbol=symbol,
-                instance_id=instance_id,
-                quantity=ZERO,
-                average_price=None,
-                realized_pnl=ZERO,
-                fees=ZERO,
-                cash_flow=ZERO,
-                updated_at=0,
-            )
-            self._session.add(row)
-            self._session.flush()
+        found: list[PositionRow] = _LOCK_POSITION.held(self._session, names)
+        if found:
+            return found[0]
+        row = PositionRow(
+            account_id=account_id,
+            symbol=symbol,
+            instance_id=instance_id,
+            quantity=ZERO,
+            average_price=None,
+            realized_pnl=ZERO,
+            fees=ZERO,
+            cash_flow=ZERO,
+            updated_at=0,
+        )
+        self._session.add(row)
+        self._session.flush()
         return row
 
     def positions_of_instance(self, instance_id: str) -> Sequence[PositionRow]:

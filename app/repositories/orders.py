@@ -11,7 +11,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from app.core.orders.state import LIVE, UNSETTLED
 from app.core.orders.types import OrderStatus
 from app.models import OrderEventRow, OrderRow
-from app.repositories.base import KeyedRepository
+from app.repositories.base import KeyedRepository, append
 from app.repositories.prepared import Prepared
 
 _EVENTS = cast("Table", OrderEventRow.__table__)
@@ -33,8 +33,20 @@ _OF_CLIENT_IDS = Prepared(
     ),
     many="ids",
 )
+_LOCK_OF_CLIENT_ID = Prepared(
+    select(OrderRow)
+    .where(OrderRow.account_id == bindparam("account"), OrderRow.client_order_id == bindparam("id"))
+    .with_for_update()
+)
 _UNTOLD = Prepared(
     select(OrderEventRow)
+    .where(OrderEventRow.instance_id == bindparam("instance"), OrderEventRow.told == false())
+    .order_by(OrderEventRow.id)
+    .limit(bindparam("most"))
+)
+_UNTOLD_WITH_ORDERS = Prepared(
+    select(OrderEventRow, OrderRow)
+    .join(OrderRow, OrderRow.order_id == OrderEventRow.order_id)
     .where(OrderEventRow.instance_id == bindparam("instance"), OrderEventRow.told == false())
     .order_by(OrderEventRow.id)
     .limit(bindparam("most"))
@@ -82,6 +94,10 @@ class OrderRepository(KeyedRepository[OrderRow]):
     key = OrderRow.order_id
     noun = "order"
 
+    def write(self, row: OrderRow) -> None:
+        """Insert a new order at once."""
+        append(self._session, [row])
+
     def of_intent(self, account_id: str, intent_key: str) -> OrderRow | None:
         """The order of one intent, or None."""
         return self._session.scalars(
@@ -115,12 +131,9 @@ class OrderRepository(KeyedRepository[OrderRow]):
 
     def lock_of_client_id(self, account_id: str, client_order_id: str) -> OrderRow | None:
         """The same order as it is now, locked until the unit ends."""
-        return self._session.scalars(
-            select(OrderRow)
-            .where(OrderRow.account_id == account_id, OrderRow.client_order_id == client_order_id)
-            .with_for_update()
-            .execution_options(populate_existing=True)
-        ).one_or_none()
+        names = {"account": account_id, "id": client_order_id}
+        found: list[OrderRow] = _LOCK_OF_CLIENT_ID.held(self._session, names)
+        return found[0] if found else None
 
     def claim(
         self,
@@ -140,7 +153,6 @@ class OrderRepository(KeyedRepository[OrderRow]):
             not_before: until then nobody else looks at the row, wall time, ms.
             facts: said with the event.
         """
-        self._session.flush()  # the order may be new
         claimed = {
             "status": OrderStatus.SENDING,
             "attempt": row.attempt + 1,
@@ -219,7 +231,7 @@ class OrderRepository(KeyedRepository[OrderRow]):
         Args:
             to_tell: whether the instance's strategy is to be told of it.
         """
-        self._session.flush()  # the order may be new
+        self._session.flush()  # an event ends a step, also where changes gather
         names = {
             "order_id": order.order_id,
             "instance_id": order.instance_id,
@@ -243,6 +255,13 @@ class OrderRepository(KeyedRepository[OrderRow]):
     def untold(self, instance_id: str, limit: int = 500) -> Sequence[OrderEventRow]:
         """Events that the instance's strategy has not been told of, oldest first."""
         return _UNTOLD.all(self._session, {"instance": instance_id, "most": limit})
+
+    def untold_with_orders(
+        self, instance_id: str, limit: int = 500
+    ) -> Sequence[tuple[OrderEventRow, OrderRow]]:
+        """The same, each with its order."""
+        names = {"instance": instance_id, "most": limit}
+        return _UNTOLD_WITH_ORDERS.tuples(self._session, names)
 
     def mark_told(self, instance_id: str, event_ids: Sequence[int] | None = None) -> None:
         """Note that a strategy was told of events; of all there are, where none are named."""

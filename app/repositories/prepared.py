@@ -14,10 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Connection, Dialect, Executable, Select, inspect
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, make_transient_to_detached
+from sqlalchemy.orm.attributes import set_committed_value
 
 Values = Mapping[str, Any]
 _Process = Callable[[Any], Any]
@@ -96,16 +98,40 @@ class Prepared:
         ((model, keys),) = self._models
         return [_record(model, keys, row) for row in self.rows(session, values)]
 
-    def first(self, session: Session, values: Values) -> Sequence[Any] | None:
-        """The same of the first row of a select of several models; None where there is no row."""
-        found = self.rows(session, values)
-        if not found:
-            return None
-        values_left, objects = list(found[0]), []
-        for model, keys in self._models:
-            objects.append(_record(model, keys, values_left[: len(keys)]))
-            del values_left[: len(keys)]
-        return objects
+    def held(self, session: Session, values: Values) -> list[Any]:
+        """Every row of a select of one model as the session's own, to be changed.
+
+        One that the session has already is made what the database says.
+        """
+        ((model, keys),) = self._models
+        mapper = inspect(model)
+        found = []
+        for row in self.rows(session, values):
+            said = dict(zip(keys, row, strict=True))
+            identity = tuple(said[str(column.key)] for column in mapper.primary_key)
+            known = session.identity_map.get(mapper.identity_key_from_primary_key(identity))
+            if known is None:
+                known = mapper.class_manager.new_instance()
+                known.__dict__.update(said)
+                make_transient_to_detached(known)
+                session.add(known)
+            else:
+                for key, value in said.items():
+                    set_committed_value(known, key, value)
+            found.append(known)
+        return found
+
+    def tuples(self, session: Session, values: Values) -> list[tuple[Any, ...]]:
+        """Every row of a select of several models, as an object of each, to be read."""
+        models = self._models
+        ends = list(accumulate(len(keys) for _, keys in models))
+        return [
+            tuple(
+                _record(model, keys, row[end - len(keys) : end])
+                for (model, keys), end in zip(models, ends, strict=True)
+            )
+            for row in self.rows(session, values)
+        ]
 
     def run(self, session: Session, values: Values) -> Outcome:
         """Execute an insert, update or delete."""

@@ -41,10 +41,10 @@ class SignalRepository(KeyedRepository[SignalRow]):
         Raises:
             NotFound: there is no such signal.
         """
-        found = _WITH_ACCOUNT.first(self._session, {"signal": signal_id})
-        if found is None:
+        found = _WITH_ACCOUNT.tuples(self._session, {"signal": signal_id})
+        if not found:
             raise NotFound(f"no signal has the id {signal_id[:40]!r}")
-        signal, instance, account = found
+        signal, instance, account = found[0]
         return signal, instance, account
 
     def waiting(self, before_ms: int, limit: int = 200) -> Sequence[SignalRow]:

@@ -43,6 +43,7 @@ from app.repositories.points import PointRepository
 from app.repositories.retention import RetentionRepository
 from app.repositories.risk import RiskRepository
 from app.repositories.roll_marks import RollMarkRepository
+from app.repositories.sessions import UnitSession
 from app.repositories.signals import SignalRepository
 from app.repositories.sources import DataSourceRepository
 from app.repositories.strategies import StrategyRepository
@@ -276,7 +277,10 @@ class Units(UnitOfWork[Unit]):
             Unavailable: the database's disk is full; nothing was written.
             DBAPIError: the driver's own, for all else that the database refused.
         """
-        with _telling_of_full_disks(), Session(self._writing, expire_on_commit=False) as session:
+        with (
+            _telling_of_full_disks(),
+            UnitSession(self._writing, expire_on_commit=False) as session,
+        ):
             unit = Unit(session, self._clock)
             with session.begin():
                 yield unit

@@ -375,7 +375,7 @@ class OrderIntake:
             created_at=unit.now_ms,
             updated_at=unit.now_ms,
         )
-        unit.orders.add(order)
+        unit.orders.write(order)
         _reserve(unit, order, context)
         return order
 
@@ -385,7 +385,6 @@ def _reserve(unit: Unit, order: OrderRow, context: RiskContext) -> None:
     asset, amount = order.reserved_asset, order.reserved_amount
     held = unit.accounts.lock_balances(order.account_id, [asset])[asset]
     unit.accounts.move(held, free=-amount, locked=amount, at=unit.now_ms)
-    unit.flush()
     note(
         unit,
         order,

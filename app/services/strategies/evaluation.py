@@ -52,8 +52,7 @@ class _Subject:
     row: StrategyInstanceRow
     ref: StrategyRef
     instruments: tuple[Instrument, ...]
-    events: Sequence[OrderEventRow]
-    orders: dict[str, OrderRow]
+    events: Sequence[tuple[OrderEventRow, OrderRow]]
     live: Sequence[OrderRow]
     unjudged: Sequence[SignalRow]
     positions: dict[str, Decimal]
@@ -132,15 +131,13 @@ class Evaluator:
         is found by the writing transaction.
         """
         with self._units.read() as unit:
-            events = unit.orders.untold(row.id)
-            orders = {key: unit.orders.get(key) for key in {event.order_id for event in events}}
+            events = unit.orders.untold_with_orders(row.id)
             held = unit.ledger.positions_of_instance(row.id)
             return _Subject(
                 row=row,
                 ref=self._ref(unit, row.version_id or ""),
                 instruments=tuple(unit.instruments.get(row.exchange, s) for s in row.symbols),
                 events=events,
-                orders=orders,
                 live=unit.orders.live_of_instance(row.id),
                 unjudged=unit.signals.unjudged_of(row.id),
                 positions={each.symbol: each.quantity for each in held},
@@ -211,14 +208,12 @@ class Evaluator:
             net_cash=subject.net_cash,
             positions=subject.positions,
             working_orders=_working(subject),
-            updates=tuple(
-                _update(event, subject.orders[event.order_id], now) for event in subject.events
-            ),
+            updates=tuple(_update(event, order, now) for event, order in subject.events),
         )
 
     def _write(self, subject: _Subject, result: EvaluationResult, skipped: Sequence[int]) -> int:
         row = subject.row
-        told = [event.id for event in subject.events]
+        told = [event.id for event, _ in subject.events]
 
         def work(unit: Unit) -> int:
             won = unit.instances.advance(

@@ -239,7 +239,7 @@ def test_a_record_of_before_is_rolled_up_once_it_is_looked_at(
         rows = unit.klines.roll_ups(unit.klines.lock_series(minutes.id))
         for each in rows.values():
             unit.session.execute(delete(KlineRecord).where(KlineRecord.series_id == each.id))
-            unit.session.delete(each)
+            unit.session.delete(unit.klines.lock_series(each.id))
         unit.klines.lock_series(minutes.id).rolled_to = None
         unit.rolls.mark(minutes.id, [0])
         unit.rolls.mark(short.id, [0])

@@ -14,7 +14,7 @@ from app.models import CollectionPlanRow, DataSourceRow, KlineDayRow, RetentionR
 from app.repositories.outlines import Outline
 from app.repositories.points import Point
 from app.repositories.unit import Unit
-from tests.integration.record.questions.rows import ID, NOW, ONE, SYMBOL, keyed, row
+from tests.integration.record.questions.rows import ID, NOW, ONE, SYMBOL, contents, keyed, row
 from tests.support.catalogue import instrument
 from tests.support.record import CountingIds
 
@@ -46,7 +46,9 @@ def klines(unit: Unit) -> None:
     assert unit.klines.all_series() == unit.klines.all_series("binance") == [series]
     assert unit.klines.all_series(rolled=True) == [series]
     assert unit.klines.roll_ups(series) == {}
-    assert unit.klines.sources("binance", SYMBOL, ["1h", "1m"]) == {"1m": series}
+    sources = unit.klines.sources("binance", SYMBOL, ["1h", "1m"])
+    assert list(sources) == ["1m"]
+    assert contents(sources.values()) == contents([series])
     assert unit.klines.spanned("binance", SYMBOL, ["1h", "1m"]) == {"1m": (series, None)}
     assert unit.klines.lock_series(series.id) is series
     assert unit.klines.locked("binance", SYMBOL, "1m", NOW) is series

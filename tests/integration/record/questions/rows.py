@@ -34,7 +34,7 @@ def keyed(repository: KeyedRepository[Any], found: Base) -> None:
     repository.add(found)
     assert repository.find(ID) is found
     assert repository.get(ID) is found
-    assert repository.lock(ID) is found
+    assert repository.lock(ID) is repository.look(ID) is found
     assert repository.page(1).rows == [found]
     assert repository.page(1, ID).rows == []
 

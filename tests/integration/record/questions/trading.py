@@ -64,6 +64,9 @@ def orders(unit: Unit) -> None:
     assert unit.orders.count_unsettled(ID) == 1
     assert contents(unit.orders.of_client_ids(ID, ["c"])) == contents([made])
     assert unit.orders.claim(made, owner="me", request_ts=NOW, now_ms=NOW)
+    other = row(OrderRow, order_id=ID[:-1] + "2", intent_key="j", client_order_id="d")
+    unit.orders.write(other)
+    assert contents([unit.orders.get(other.order_id)]) == contents([other])
 
 
 def order_events(unit: Unit) -> None:
@@ -74,6 +77,8 @@ def order_events(unit: Unit) -> None:
     assert [first.id, second.id] == ids
     assert [first.seq, second.seq] == [2, 3]
     assert [event.id for event in unit.orders.untold(ID)] == ids
+    pairs = unit.orders.untold_with_orders(ID)
+    assert [(event.id, told.order_id) for event, told in pairs] == [(each, ID) for each in ids]
     unit.orders.mark_told(ID, ids[:1])
     assert [event.id for event in unit.orders.untold(ID)] == ids[1:]
     unit.orders.mark_told(ID)
