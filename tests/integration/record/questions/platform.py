@@ -72,7 +72,7 @@ def sent_events(unit: Unit) -> None:
 
 
 def audit(unit: Unit) -> None:
-    (found,) = unit.audit.orders(ID)
+    found, _ = unit.audit.orders(ID)
     assert found[1:] == (True, 0)
     assert [event.seq for event in unit.audit.order_events(ID)] == [1, 2, 3]
     assert [fill.trade_id for fill in unit.audit.fills(ID)] == ["7"]
