@@ -28,7 +28,7 @@ class UnitSession(Session):
         Raises:
             StaleDataError: a row that was changed is not there any more.
         """
-        if objects is None and not self._flushing and not self.new and not self.deleted:
+        if objects is None and not self.new and not self.deleted:
             self._write_changes()
         super().flush(objects)
 
@@ -38,7 +38,9 @@ class UnitSession(Session):
         with self.no_autoflush:
             for state in sorted(states, key=_place):
                 self._write(state)
-        InstanceState._commit_all_states(  # noqa: SLF001 - as the ORM itself ends a flush
+        # As the ORM ends a flush: a savepoint knows what to forget, and nothing is pending.
+        self._register_altered(states)
+        InstanceState._commit_all_states(  # noqa: SLF001
             ((state, state.dict) for state in states), self.identity_map
         )
 
