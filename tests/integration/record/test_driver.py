@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Any
 
@@ -101,6 +102,33 @@ def test_whatever_is_sent_comes_back_alike(
 def test_values_of_every_length_are_whole(pair: tuple[Connection, Connection], size: int) -> None:
     (_, _, ((text, after),), _) = asked(pair[0], f"SELECT REPEAT('x', {size}), 'after'")
     assert (len(text), set(text), after) == (size, {"x"}, "after")
+
+
+def test_columns_of_one_count_are_told_apart_however_many_there_are(
+    pair: tuple[Connection, Connection],
+) -> None:
+    for _ in range(2):
+        for number in range(50):
+            statement = f"SELECT {number} AS a{number}, 'x' AS b, 1.5 AS c{number % 7}"
+            assert asked(pair[0], statement) == asked(pair[1], statement)
+
+
+def test_threads_read_the_same_columns_at_once(mysql_url: str) -> None:
+    url = make_url(mysql_url)
+    where = {"host": url.host, "port": url.port, "user": url.username, "password": url.password}
+    wrong: list[Any] = []
+
+    def ask(thread: int) -> None:
+        own = FastConnection(**where)
+        for number in range(300):
+            names = f"SELECT {number} AS t{thread}_{number % 60}, {thread} AS b"
+            if asked(own, names)[2] != ((number, thread),):
+                wrong.append(names)
+        own.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(ask, range(4)))
+    assert wrong == []
 
 
 def test_a_column_that_changes_its_type_is_not_taken_for_the_old_one(
