@@ -242,3 +242,24 @@ def test_a_plan_of_ones_own_is_never_taken_for_one_that_was_not_named(world: Col
     assert world.service.plans.get(own.id).symbols == ["ETH/USDT"]
     same = world.service.plans.collecting("binance", [SYMBOL], "1m", "trade", START_MS)
     assert same.id == made.id
+
+
+def test_a_plan_that_can_choose_nothing_now_does_not_keep_a_listing_from_others(
+    world: Collecting,
+) -> None:
+    """Its only market is gone; of another one the turnovers do not compare any more."""
+    world.venue.catalogue += [instrument("ETH/BTC"), instrument("SOL/USDC")]
+    kept = {
+        name: world.plan(name=name, symbols=[], selection=Selection(pattern, top)).symbols
+        for name, pattern, top in (("gone", "*/BTC", None), ("two", "SOL/*", 1))
+    }
+    plan = world.plan(name="other", symbols=[], selection=Selection("*/USDT"))
+    world.venue.catalogue = [
+        instrument(symbol) for symbol in (SYMBOL, "ETH/USDT", "SOL/USDC", "SOL/USDT")
+    ]
+    assert world.service.choose_symbols("binance") == {"other": ["SOL/USDT"]}
+    assert world.service.plans.get(plan.id).symbols == [SYMBOL, "ETH/USDT", "SOL/USDT"]
+    for name, symbols in kept.items():
+        row = world.service.plans.named(name)
+        assert row is not None
+        assert row.symbols == symbols
