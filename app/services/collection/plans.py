@@ -71,6 +71,7 @@ class Plans:
             InvalidInput: no symbols or intervals, too many, an interval that is derived, symbols
                 beside a selection, a start in the future, or none of the symbols trades.
             UnknownName: an interval, exchange or symbol that is not known.
+            InvalidInput: a plan in ``after`` that is itself after one of this name.
             NotFound: a plan in ``after`` that does not exist.
             Conflict: a plan of that name exists.
             VenueError: the venue had to be asked and could not be.
@@ -308,8 +309,26 @@ def _added(unit: Unit, row: CollectionPlanRow) -> CollectionPlanRow:
     for before in row.after or ():
         if unit.plans.named(before) is None:
             raise NotFound(f"no collection plan is named {before[:64]!r}")
+        if row.name in _all_before(unit, before):
+            raise InvalidInput(
+                f"{row.name} would wait for itself: {before} comes after it; leave {before} out "
+                "of what it is after, or give it another name",
+                code="plans-in-a-circle",
+            )
     row.created_at = row.updated_at = unit.now_ms
     return unit.plans.add(row)
+
+
+def _all_before(unit: Unit, name: str) -> set[str]:
+    """The names of all that a plan is after, one behind the other; some may be of none by now."""
+    found: set[str] = set()
+    names = [name]
+    while names:
+        plan = unit.plans.named(names.pop())
+        new = set((plan.after if plan is not None else None) or ()) - found
+        found |= new
+        names += new
+    return found
 
 
 def _extend(unit: Unit, plan_id: str, chosen: Sequence[str]) -> list[str]:

@@ -263,3 +263,17 @@ def test_a_plan_that_can_choose_nothing_now_does_not_keep_a_listing_from_others(
         row = world.service.plans.named(name)
         assert row is not None
         assert row.symbols == symbols
+
+
+def test_plans_that_would_wait_for_each_other_are_refused(world: Collecting) -> None:
+    """A plan that others are after was deleted, and is added anew behind them."""
+    first = world.plan(name="first")
+    world.plan(name="second", intervals=["5m"], after=["first"])
+    world.plan(name="third", intervals=["1h"], after=["second"])
+    world.service.plans.delete(first.id)
+    for after in ("second", "third"):
+        with pytest.raises(InvalidInput, match=f"first would wait for itself: {after}") as caught:
+            world.plan(name="first", after=[after])
+        assert caught.value.error_code == "plans-in-a-circle"
+    world.plan(name="fourth", after=["third"])
+    world.plan(name="first")
