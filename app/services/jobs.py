@@ -103,6 +103,15 @@ def _live(unit: Unit, job_id: str) -> JobRow:
     return job
 
 
+def _require_plan(unit: Unit, job: JobRow) -> None:
+    """Nothing, unless a job would end at once: nobody wants what it is to collect."""
+    plan_id = job.params.get("plan_id")
+    plan = None if plan_id is None else unit.plans.find(plan_id)
+    if plan_id is not None and (plan is None or not plan.enabled):
+        what = "deleted; add one" if plan is None else f"disabled; enable {plan.name}"
+        raise Conflict(f"the plan of job {job.id} is {what} to have it collected")
+
+
 class JobService:
     """Reads, cancels, pauses and re-drives jobs, and deletes those that ended long ago.
 
@@ -197,7 +206,8 @@ class JobService:
 
         Raises:
             NotFound: no such job.
-            Conflict: it has not ended, it has succeeded, or another does its work already.
+            Conflict: it has not ended, it has succeeded, another does its work already, or the
+                plan that it was for is disabled or no more.
         """
 
         def work(unit: Unit) -> JobRow:
@@ -206,6 +216,7 @@ class JobService:
                 raise Conflict(f"job {job_id} is {job.state}; there is nothing to try again")
             if job.state == "succeeded" or job.kind not in _SLICED:
                 raise Conflict(f"a {job.kind} job that has {job.state} is not done again")
+            _require_plan(unit, job)
             purpose = purpose_of(job.kind, job.params)
             if unit.jobs.live_with(purpose) is not None:
                 raise Conflict(f"another job does the work of {job_id} already")

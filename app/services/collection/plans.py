@@ -69,9 +69,9 @@ class Plans:
 
         Raises:
             InvalidInput: no symbols or intervals, too many, an interval that is derived, symbols
-                beside a selection, a start in the future, or none of the symbols trades.
+                beside a selection, a start in the future, none of the symbols trades, or a plan
+                in ``after`` that is itself after one of this name.
             UnknownName: an interval, exchange or symbol that is not known.
-            InvalidInput: a plan in ``after`` that is itself after one of this name.
             NotFound: a plan in ``after`` that does not exist.
             Conflict: a plan of that name exists.
             VenueError: the venue had to be asked and could not be.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 import structlog
 
-from app.core.errors import Unavailable
+from app.core.errors import Conflict, Unavailable
 from app.core.exchanges.errors import VenueError
 from app.core.market.coverage import can_be_asked_for
 from app.core.market.intervals import DAY_MS, MINUTE_MS
@@ -77,9 +78,16 @@ class CollectionService:
 
         Raises:
             NotFound: no such plan.
+            Conflict: it is disabled; its jobs would end at once.
             Unavailable: the venue's market time is not known.
         """
         plan = self.plans.get(plan_id)
+        if not plan.enabled:
+            raise Conflict(
+                f"plan {plan.name} is disabled: nothing is collected for it; enable it first: "
+                f"tidemark data plans enable {shlex.quote(plan.name)}",
+                code="plan-disabled",
+            )
         with self._units.read() as unit:
             idle = idle_of(unit, [plan])
         wanted = [

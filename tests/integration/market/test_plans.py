@@ -13,6 +13,7 @@ from app.core.market.instruments import InstrumentStatus
 from app.core.market.intervals import DAY_MS
 from app.services.catalogue import sync_catalogue
 from app.services.collection.selection import Selection
+from app.services.jobs import JobService
 from tests.integration.market.collecting import SYMBOL, Collecting, M, bar, instrument
 from tests.support.record import START_MS, record
 
@@ -277,3 +278,25 @@ def test_plans_that_would_wait_for_each_other_are_refused(world: Collecting) -> 
         assert caught.value.error_code == "plans-in-a-circle"
     world.plan(name="fourth", after=["third"])
     world.plan(name="first")
+
+
+def test_what_a_disabled_plan_is_to_collect_is_refused_and_says_how_to_enable_it(
+    world: Collecting,
+) -> None:
+    """A job of it would end as cancelled, and nobody would know why."""
+    world.list_bars(range(10))
+    plan = world.plan(name="my plan", enabled=False)
+    for heal in (False, True):
+        with pytest.raises(Conflict, match="tidemark data plans enable 'my plan'") as caught:
+            world.service.start(plan.id, heal=heal)
+        assert caught.value.error_code == "plan-disabled"
+    world.service.plans.enable(plan.id, True)
+    (job,) = world.service.start(plan.id)
+    world.service.plans.enable(plan.id, False)
+    assert world.finish(job.id) == "cancelled"
+    jobs = JobService(world.units, world.hints, world.clock, world.ids)
+    with pytest.raises(Conflict, match="is disabled; enable my plan to have it collected"):
+        jobs.retry(job.id)
+    world.service.plans.delete(plan.id)
+    with pytest.raises(Conflict, match="is deleted; add one to have it collected"):
+        jobs.retry(job.id)
