@@ -110,7 +110,7 @@ def get_quality(
     "/verifications",
     status_code=202,
     summary="Verify days",
-    responses=problems(503, body=True),
+    responses=problems(409, 503, body=True),
 )
 def verify(body: NewVerification, app: App, _: Principal, response: Response) -> Job:
     """A job that compares stored days with the venue, bar by bar, and repairs them."""

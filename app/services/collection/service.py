@@ -26,7 +26,7 @@ from app.services.collection.points import PointCollector
 from app.services.collection.rounds import Followed
 from app.services.collection.skipping import Idle, idle_of
 from app.services.collection.target import Target
-from app.services.collection.verifying import Verifier
+from app.services.collection.verifying import Verifier, require_covered
 
 _log = structlog.get_logger(__name__)
 # Venues revise bars within minutes; a day is compared when that is over.
@@ -137,15 +137,18 @@ class CollectionService:
         Raises:
             InvalidInput: nothing of it is stored, not a number of days that makes sense, or none
                 of them is stored or planned.
+            Conflict: a verification of the series is under way, for other days.
             Unavailable: the venue's market time is not known.
         """
         last = self._last_day(wanted.exchange)
 
         def work(unit: Unit) -> JobRow:
             first, kept = latest_days(unit, wanted, last, days)
-            return self._verifier.ensure(
+            job = self._verifier.ensure(
                 unit, wanted, first, kept, skipped=days - kept, despite_shift=despite_shift
             )
+            require_covered(job, first, kept, despite_shift=despite_shift)
+            return job
 
         return self._units.run(work)
 
