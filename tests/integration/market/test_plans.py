@@ -142,7 +142,11 @@ def test_a_plan_waits_for_the_plan_that_comes_before_it(world: Collecting) -> No
     (first,) = world.service.start(minutes.id)
     (then,) = world.service.start(hours.id)
     assert world.service.run_job(then.id) == "not_claimed"
-    assert world.job(then.id).state == "queued"
+    waiting = world.job(then.id)
+    assert (waiting.state, (waiting.error or {}).get("message")) == (
+        "queued",
+        "waits until plan minutes has filled BTC/USDT",
+    )
     assert world.finish(first.id) == "succeeded"
     assert world.service.run_job(then.id) == "not_claimed", "it looks again after five seconds"
     world.clock.advance(5_000)
@@ -300,3 +304,25 @@ def test_what_a_disabled_plan_is_to_collect_is_refused_and_says_how_to_enable_it
     world.service.plans.delete(plan.id)
     with pytest.raises(Conflict, match="is deleted; add one to have it collected"):
         jobs.retry(job.id)
+
+
+def test_jobs_of_two_plans_ask_for_the_bars_that_both_want_once(world: Collecting) -> None:
+    """The second one's turn comes while the first is at work; then nothing is left to ask for."""
+    world.list_bars(range(2_500))
+    plans = [world.plan(name=name) for name in ("one", "two")]
+    (one,), (two,) = (world.service.start(plan.id) for plan in plans)
+    turns: list[str] = []
+    world.venue.before = lambda: turns.append(world.service.run_job(two.id))
+    assert world.finish(one.id) == "succeeded"
+    assert set(turns) == {"not_claimed"}
+    asked = len(world.venue.asked)
+    waiting = world.job(two.id)
+    assert waiting.state == "queued"
+    assert waiting.error == {
+        "code": "waits-for-others",
+        "message": f"waits for job {one.id}, which fills the same series",
+    }
+    world.clock.advance(5_000)
+    assert world.finish(two.id) == "succeeded"
+    assert (len(world.venue.asked), world.job(two.id).error) == (asked, None)
+    assert world.stored() == world.everything()
