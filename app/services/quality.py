@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from app.core.errors import NotFound
 from app.core.market.coverage import CoverageState, Span, account, count_bars, expected_of
-from app.core.market.intervals import DAY_MS, Interval
+from app.core.market.intervals import Interval
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import KlineKind
 from app.models import KlineDayRow, KlineQuarantineRow, KlineRevisionRow, KlineSeriesRow
@@ -18,6 +18,8 @@ from app.services.activity import Profile, profile_of
 from app.services.horizon import Horizons, SeriesName
 from app.services.time_cursors import check_range
 
+# Later than any day.
+_END: Final = 2**62
 R = TypeVar("R", KlineRevisionRow, KlineQuarantineRow)
 
 
@@ -154,7 +156,8 @@ class QualityService:
         """What is known of every expected bar of a series.
 
         Without bounds, from the first bar that a plan wants, or that is known, to the last one
-        that is final; of a series that no plan keeps, to the last one that is known.
+        that is final; of a series that no plan keeps, to the last one that is known. An end that
+        lies behind the last final bar of a series that a plan keeps is cut to that.
 
         Raises:
             InvalidInput: no time lies in [start, end).
@@ -247,7 +250,9 @@ class QualityService:
                 unit.instruments.get(exchange, symbol)
             spans = [] if series is None else unit.coverage.spans(series.id, start, end, most)
             first, stop = horizon.around(spans) or (0, 0)
-            stop = stop if end is None else end
+            if end is not None:
+                # What has not closed yet is not missing.
+                stop = end if horizon.end is None else min(end, max(horizon.end, stop))
             if most is not None and len(spans) == most:
                 stop = min(stop, spans[-1].end)
             return _Known(
@@ -311,15 +316,15 @@ class QualityService:
         end: int | None,
         kind: str = "trade",
         *,
-        recent_ms: int = 0,
+        latest: int | None = None,
     ) -> Quality:
         """Figures of the days of a series that begin in [start, end) and were verified.
 
         Its profile is that of the same days, all of them where neither end is given.
 
         Args:
-            recent_ms: without ``start``, how far back the verified days go from ``end``, or from
-                now where that is not given either; 0 for all.
+            latest: without ``start``, no more than so many verified days, the last ones before
+                ``end``.
 
         Raises:
             InvalidInput: no time lies in [start, end).
@@ -328,12 +333,10 @@ class QualityService:
         check_range(start, end)
         with self._units.read() as unit:
             series = _series(unit, exchange, symbol, interval, kind)
-            stop = unit.now_ms + DAY_MS if end is None else end
-            first = stop - recent_ms if recent_ms else 0
-            found = quality_of(
-                unit.days.of_series(series.id, first if start is None else start, stop)
-            )
-            return replace(found, profile=_profile(unit, series, start, end))
+            stop = _END if end is None else end
+            most = latest if start is None else None
+            days = unit.days.of_series(series.id, start or 0, stop, most)
+            return replace(quality_of(days), profile=_profile(unit, series, start, end))
 
     def quality_of_all(self, start: int, end: int) -> Quality:
         """Figures of the verified days of all series."""
