@@ -79,6 +79,8 @@ def finish(
     job.lease_owner, job.lease_until = None, 0
     if result is not None:
         job.result = result
+    elif "eta_s" in job.progress:
+        job.progress = {**job.progress, "eta_s": None}
     if error is not None:
         job.error = {"code": error.error_code, "message": error.message}
     _emit(unit, job)

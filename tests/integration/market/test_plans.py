@@ -326,3 +326,18 @@ def test_jobs_of_two_plans_ask_for_the_bars_that_both_want_once(world: Collectin
     assert world.finish(two.id) == "succeeded"
     assert (len(world.venue.asked), world.job(two.id).error) == (asked, None)
     assert world.stored() == world.everything()
+
+
+def test_a_job_that_was_cancelled_half_way_has_no_time_left(world: Collecting) -> None:
+    world.list_bars(range(2_500))
+    plan = world.plan()
+    (job,) = world.service.start(plan.id)
+
+    def disable() -> None:
+        if world.stored():
+            world.service.plans.enable(plan.id, False)
+
+    world.venue.before = disable
+    assert world.finish(job.id) == "cancelled"
+    found = world.job(job.id).progress
+    assert (found["slices_done"] > 0, found["eta_s"]) == (True, None)
