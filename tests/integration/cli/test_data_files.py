@@ -37,6 +37,7 @@ def test_a_file_comes_in_and_goes_out_again(tidemark: Tidemark, csv: Path, tmp_p
     assert again.code == 0
     assert "Every bar was stored already: nothing has changed." in again.out
     assert "BTC/USDT is not in the catalogue of binance." in again.out
+    assert "  refused: 1: open and close are not between low and high\n" in again.out
     target = tmp_path / "BTC_USDT-1m.feather"
     out = tidemark("data", "export", str(target), "-s", "BTC/USDT", "-i", "1m", "--json")
     assert out.code == 0, out.err
