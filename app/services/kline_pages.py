@@ -10,7 +10,7 @@ from app.core.market.klines import KlineFrame, KlineKind, KlineRow
 from app.models import KlineSeriesRow
 from app.repositories.kline_store import KlineStore, Reach
 from app.repositories.unit import Units
-from app.services.kline_sources import first_open, read_frame, read_rows, sources_of
+from app.services.kline_sources import first_open, holds_bars, read_frame, read_rows, sources_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,10 @@ class KlinePages:
         with self._units.read() as unit:
             known = unit.klines.spanned(exchange, symbol, names, kind)
             nothing: tuple[KlineSeriesRow | None, tuple[int, int] | None] = None, None
-            series, bounds = next((known[name] for name in names if name in known), nothing)
+            found = [known[name] for name in names if name in known]
+            # A series that was made and holds no bar yet hides none that another one holds.
+            holding = (each for each in found if holds_bars(*each))
+            series, bounds = next(holding, next(iter(found), nothing))
             if series is None:
                 unit.instruments.get(exchange, symbol)
             if series is None or bounds is None:
