@@ -16,6 +16,7 @@ from app.repositories.base import Page, number_of
 from app.repositories.unit import Unit, Units
 from app.services.activity import Profile, profile_of
 from app.services.horizon import Horizons, SeriesName
+from app.services.kline_sources import sources_of
 from app.services.time_cursors import check_range
 
 # Later than any day.
@@ -247,7 +248,7 @@ class QualityService:
         with self._units.read() as unit:
             series = unit.klines.find_series(exchange, symbol, grid.name, kind)
             if series is None and not horizon.is_kept:
-                unit.instruments.get(exchange, symbol)
+                _require_known(unit, exchange, symbol, grid, kind)
             spans = [] if series is None else unit.coverage.spans(series.id, start, end, most)
             first, stop = horizon.around(spans) or (0, 0)
             if end is not None:
@@ -368,6 +369,16 @@ def quality_of(days: Sequence[KlineDayRow]) -> Quality:
         uncompared=uncompared,
         accuracy=max(0, compared - differed) / held if held else None,
     )
+
+
+def _require_known(unit: Unit, exchange: str, symbol: str, grid: Interval, kind: str) -> None:
+    """Nothing, if bars of an interval are derived of stored ones, or the catalogue has the symbol.
+
+    Raises:
+        UnknownName: neither.
+    """
+    if not unit.klines.sources(exchange, symbol, sources_of(grid), kind):
+        unit.instruments.get(exchange, symbol)
 
 
 def _series(unit: Unit, exchange: str, symbol: str, interval: str, kind: str) -> KlineSeriesRow:
