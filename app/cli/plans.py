@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -118,7 +119,8 @@ def add_plan(
         made = shown(here, row)
 
     def human(out: Console) -> None:
-        out.print(f"Plan {made.name}; fill it with: tidemark data collect {made.name}")
+        collect = f"tidemark data collect {shlex.quote(made.name)}"
+        out.print(f"Plan {made.name}; fill it with: {collect}", markup=False)
         say_skipped(out, made)
 
     emit(as_json, made, human)

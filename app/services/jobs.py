@@ -105,6 +105,10 @@ def _live(unit: Unit, job_id: str) -> JobRow:
     return job
 
 
+def _a(job: JobRow) -> str:
+    return f"{'an' if job.kind[0] in 'aeiou' else 'a'} {job.kind} job"
+
+
 def _require_plan(unit: Unit, job: JobRow) -> None:
     """Nothing, unless a job would end at once: nobody wants what it is to collect."""
     plan_id = job.params.get("plan_id")
@@ -179,7 +183,7 @@ class JobService:
         def work(unit: Unit) -> JobRow:
             job = _live(unit, job_id)
             if job.kind not in _SLICED:
-                raise Conflict(f"a {job.kind} job cannot rest half-way; cancel it instead")
+                raise Conflict(f"{_a(job)} cannot rest half-way; cancel it instead")
             job.paused = True
             return job
 
@@ -216,8 +220,10 @@ class JobService:
             job = unit.jobs.lock(job_id)
             if job.state in LIVE:
                 raise Conflict(f"job {job_id} is {job.state}; there is nothing to try again")
-            if job.state == "succeeded" or job.kind not in _SLICED:
-                raise Conflict(f"a {job.kind} job that has {job.state} is not done again")
+            if job.state == "succeeded":
+                raise Conflict(f"job {job_id} has succeeded; there is nothing to try again")
+            if job.kind not in _SLICED:
+                raise Conflict(f"{_a(job)} is not tried again; ask anew for what it was to do")
             _require_plan(unit, job)
             purpose = purpose_of(job.kind, job.params)
             if unit.jobs.live_with(purpose) is not None:

@@ -373,3 +373,12 @@ def test_a_verification_for_other_days_is_not_taken_for_the_one_that_is_asked_fo
     assert world.service.verify(minutes(), 2).params["days"] == 2
     # The last of two days is one of them.
     assert world.service.verify(minutes(), 1).params["days"] == 2
+
+
+def test_a_series_that_holds_nothing_and_that_nobody_wants_is_not_verified(
+    world: Collecting,
+) -> None:
+    """Verified, a day of the venue's bars would be stored, and each count as missed."""
+    world.units.run(lambda unit: unit.klines.series("binance", SYMBOL, "5m", unit.now_ms))
+    with pytest.raises(InvalidInput, match="nothing of BTC/USDT 5m is stored; collect it first"):
+        world.service.verify(target("binance", SYMBOL, "5m", 0), 1)
