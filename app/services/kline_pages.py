@@ -123,7 +123,9 @@ def kline_page(
         stored: first and last stored time, half open.
         start: None asks for the latest bars before the end.
     """
-    stop = interval.ceil(min(stored[1], stored[1] if end is None else end))
+    # The bar that what is stored ends in is not whole yet, and none of the latest ones.
+    stop = interval.floor(stored[1])
+    stop = stop if end is None else min(stop, interval.ceil(end))
     first = interval.ceil(stored[0]) if start is None else interval.ceil(max(start, stored[0]))
     if start is None:
         first = max(first, _moved(interval, stop, -limit))
