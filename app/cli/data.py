@@ -42,6 +42,7 @@ app.command("heal")(quality.heal)
 app.command("quality")(quality.quality)
 #: Bars that an export holds in memory at once.
 _CHUNK = 5_000
+_COLLECTED = ("rows", "quarantined", "present", "pending", "exchange_side")
 _COLUMNS = ("open_ts", "open", "high", "low", "close", "volume")
 
 
@@ -73,17 +74,15 @@ def collect(
         [
             job.params["symbol"],
             job.params["interval"],
-            (job.result or {}).get("rows"),
-            (job.result or {}).get("present"),
-            (job.result or {}).get("pending"),
-            (job.result or {}).get("exchange_side"),
+            *map((job.result or {}).get, _COLLECTED),
         ]
         for job in jobs
     )
-    columns = ("symbol", "interval", "stored>", "present>", "pending>", "missing at venue>")
+    # Refused bars are in quarantine, and pending until they come in a better shape.
+    columns = ("symbol", "interval", "stored>", "refused>", "present>", "pending>")
 
     def human(out: Console) -> None:
-        table(out, columns, rows, f"Plan {row.name} lacks nothing.")
+        table(out, (*columns, "missing at venue>"), rows, f"Plan {row.name} lacks nothing.")
         for job in jobs:
             if job.result:
                 out.print(f"{job.params['symbol']} {job.params['interval']}:")

@@ -287,6 +287,19 @@ def test_collecting_brings_the_funding_of_a_plan_where_nobody_follows_it(
     assert "tidemark: BTC/USDT:USDT funding did not come: " in refused.err
 
 
+def test_collecting_says_how_many_bars_were_refused(
+    tidemark: Tidemark, exchange: SimulatorProcess
+) -> None:
+    exchange.control.add_fault(action="body", body="nan", path="*klines*", count=1)
+    since = ("--since", "2026-02-20", "-i", "30m")
+    told = tidemark("data", "collect", "-s", "BTC/USDT", *since).out
+    head, figures = (
+        line.split() for line in told.splitlines() if "stored" in line or "30m " in line
+    )
+    assert head[2:6] == ["stored", "refused", "present", "pending"]
+    assert (figures[3], figures[5]) == ("1", "1")
+
+
 def test_plans_are_added_collected_switched_and_deleted(
     tidemark: Tidemark, exchange: SimulatorProcess
 ) -> None:
