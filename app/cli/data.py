@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -42,6 +42,7 @@ app.command("heal")(quality.heal)
 app.command("quality")(quality.quality)
 #: Bars that an export holds in memory at once.
 _CHUNK = 5_000
+_COLLECTED = ("rows", "quarantined", "present", "pending", "exchange_side")
 _COLUMNS = ("open_ts", "open", "high", "low", "close", "volume")
 
 
@@ -66,28 +67,29 @@ def collect(
         started = here.container.collection.start(row.id)
         done = finish_jobs(here, [job.id for job in started]) if started else []
         require_success(done)
+        beside = _points_beside(here, row)
         view = plans.shown(here, row)
     jobs = [Job.of(job) for job in done]
     rows = (
         [
             job.params["symbol"],
             job.params["interval"],
-            (job.result or {}).get("rows"),
-            (job.result or {}).get("present"),
-            (job.result or {}).get("pending"),
-            (job.result or {}).get("exchange_side"),
+            *map((job.result or {}).get, _COLLECTED),
         ]
         for job in jobs
     )
-    columns = ("symbol", "interval", "stored>", "present>", "pending>", "missing at venue>")
+    # Refused bars are in quarantine, and pending until they come in a better shape.
+    columns = ("symbol", "interval", "stored>", "refused>", "present>", "pending>")
 
     def human(out: Console) -> None:
-        table(out, columns, rows, f"Plan {row.name} lacks nothing.")
+        table(out, (*columns, "missing at venue>"), rows, f"Plan {row.name} lacks nothing.")
         for job in jobs:
             if job.result:
                 out.print(f"{job.params['symbol']} {job.params['interval']}:")
                 for line in report_lines(job.result):
                     out.print(f"  {line}")
+        if beside is not None:
+            out.print(f"{', '.join(view.extras)}: {beside:,} points stored.")
         plans.say_skipped(out, view)
 
     skipped = [each.model_dump(mode="json") for each in view.skipped]
@@ -95,8 +97,25 @@ def collect(
         "plan": row.name,
         "skipped": skipped,
         "jobs": [job.model_dump(mode="json") for job in jobs],
+        "points": beside,
     }
     emit(as_json, document, human)
+
+
+def _points_beside(here: Session, row: CollectionPlanRow) -> int | None:
+    """Points stored of what a plan follows beside its bars; None where it follows none, or where
+    those who follow all plans do it."""
+    if not row.extras or not here.works_alone:
+        return None
+    total = 0
+    while True:
+        # A page of each history with every turn.
+        followed = here.container.collection.follow(row.id)
+        total += followed.points
+        if not followed.points:
+            for what, why in followed.errors.items():
+                sys.stderr.write(f"tidemark: {what} did not come: {why.partition(': ')[2]}\n")
+            return total
 
 
 @app.command("coverage")
@@ -135,16 +154,40 @@ def coverage(
                 if names[0] in ("", each[2]) and names[1] in ("", each[3])
             ]
         found = [Coverage.of(service.coverage(*each[:3], first, stop, each[3])) for each in wanted]
+        known = service.names(exchange or "binance") if symbol else ()
 
     def human(out: Console) -> None:
         _coverage_table(out, found)
         if symbol:
-            say_gaps(out, found[0])
+            if found[0].start is None:
+                out.print(_why_nothing(found[0], known), soft_wrap=True)
+            else:
+                say_gaps(out, found[0])
             if found[0].character is not None:
                 for line in character_lines(found[0].character):
                     out.print(line)
 
     emit(as_json, found[0] if symbol else found, human)
+
+
+def _why_nothing(found: Coverage, known: Collection[tuple[str, ...]]) -> str:
+    """Why no bar of a series is expected.
+
+    Args:
+        known: every series of its venue that is stored or planned.
+    """
+    from app.core.market.intervals import interval as interval_of
+    from app.services.kline_sources import sources_of
+
+    if (found.exchange, found.symbol, found.interval, found.kind) in known:
+        return "No bar of it is expected in that range."
+    for name in sources_of(interval_of(found.interval)):
+        if (found.exchange, found.symbol, name, found.kind) in known:
+            return (
+                f"{found.interval} is not collected by itself: it is derived of {name} as it is "
+                f"read, so look at --interval {name}."
+            )
+    return "Nothing of it was collected, and no plan wants it."
 
 
 def _coverage_table(out: Console, found: Sequence[Coverage]) -> None:

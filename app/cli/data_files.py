@@ -167,6 +167,8 @@ def _show(out: Console, result: dict[str, Any]) -> None:
         out.print(f"{each['symbol']} {each['interval']}:")
         for line in report_lines(each):
             out.print(f"  {line}")
+        for reason, bars in each.get("reasons", {}).items():
+            out.print(f"  refused: {bars:,}: {reason}", markup=False)
         _show_gaps(out, each)
         if not each["in_catalogue"]:
             out.print(f"{each['symbol']} is not in the catalogue of {each['exchange']}.")
@@ -182,6 +184,8 @@ def _notes(result: dict[str, Any]) -> Iterator[str]:
     """What of the files was not stored, and why."""
     if outside := sum(each["outside"] for each in result["series"]):
         yield f"{outside:,} rows lie outside of --start and --end: not stored."
+    if unfinished := sum(each["unfinished"] for each in result["series"]):
+        yield f"{unfinished:,} rows are of bars that have not closed yet: not stored."
     for shift in result["shifts"]:
         hours = shift["shift_ms"] // 3_600_000
         yield f"{shift['file']} is shifted by {hours:+d} h against what is stored: not kept."

@@ -144,20 +144,29 @@ class _Troubles:
 
     def tell(self, rows: Sequence[JobRow]) -> None:
         """Say what is new of these rows, and forget what has passed."""
-        now = {str(row.error["message"]): row for row in rows if row.error and row.state in LIVE}
+        now = {_trouble(row): row for row in rows if row.state in LIVE}
         for message, row in now.items():
-            if message not in self._said:
-                sys.stderr.write(f"tidemark: {_trouble(message, row)}\n")
+            if message and message not in self._said:
+                sys.stderr.write(f"tidemark: {message}{_again(row)}\n")
         self._said = set(now)
 
 
-def _trouble(message: str, row: JobRow) -> str:
+def _trouble(row: JobRow) -> str:
+    """Why a live job does not get on; "" where it does."""
     from app.core.exchanges.errors import unreachable_words
 
-    exchange, code = str(row.params.get("exchange", "")), (row.error or {}).get("code")
-    said = unreachable_words(exchange, str(code), message)
-    again = f"; tried again at {time.strftime('%H:%M:%S', time.gmtime(row.not_before / 1000))} UTC"
-    return said + (again if row.state == "queued" and row.not_before else "")
+    if row.paused:
+        return f"job {row.id} rests; resume it with: tidemark job resume {row.id}"
+    if not row.error:
+        return ""
+    exchange, code = str(row.params.get("exchange", "")), row.error.get("code")
+    return unreachable_words(exchange, str(code), str(row.error["message"]))
+
+
+def _again(row: JobRow) -> str:
+    if row.paused or row.state != "queued" or not row.not_before:
+        return ""
+    return f"; tried again at {time.strftime('%H:%M:%S', time.gmtime(row.not_before / 1000))} UTC"
 
 
 def _title(row: JobRow) -> str:
@@ -240,6 +249,9 @@ class _Worker:
             job = container.jobs.get(job_id)
             if job.state not in LIVE:
                 return
+            if job.paused:
+                self._stop.wait(_LOOK_S)  # for whoever resumes or cancels it
+                continue
             wait_ms = max(job.not_before, job.lease_until) - container.clock.now_ms()
             if wait_ms > 0:
                 self._stop.wait(min(wait_ms / 1000, _LOOK_S))

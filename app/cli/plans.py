@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -77,8 +78,8 @@ def add_plan(
         str, typer.Option("--pattern", help="Symbols by a pattern, as in '*/USDT'.")
     ] = "",
     top: Annotated[
-        int, typer.Option("--top", min=0, help="Only so many, by turnover of 24 hours.")
-    ] = 0,
+        int | None, typer.Option("--top", min=1, help="Only so many, by turnover of 24 hours.")
+    ] = None,
     kind: Annotated[
         str, typer.Option("--kind", help="trade, or mark or index of perpetuals.")
     ] = "trade",
@@ -95,16 +96,20 @@ def add_plan(
 ) -> None:
     """Say what to keep complete; a running Tidemark follows it from then on."""
     from app.cli.session import session
+    from app.core.errors import InvalidInput
     from app.services.collection.selection import Selection
 
-    chosen = Selection(pattern or "*", top or None) if pattern or top else None
+    chosen = Selection(pattern or "*", top) if pattern or top else None
+    since_ms = time_of("--since", since)
+    if since_ms is None:
+        raise InvalidInput("--since says from when, as in --since 2026-01-01")
     with session() as here:
         row = here.container.collection.plans.create(
             name=name,
             exchange=exchange,
             symbols=symbol,
             intervals=interval,
-            since_ms=time_of("--since", since) or 0,
+            since_ms=since_ms,
             kind=kind,
             selection=chosen,
             after=after,
@@ -114,7 +119,8 @@ def add_plan(
         made = shown(here, row)
 
     def human(out: Console) -> None:
-        out.print(f"Plan {made.name}; fill it with: tidemark data collect {made.name}")
+        collect = f"tidemark data collect {shlex.quote(made.name)}"
+        out.print(f"Plan {made.name}; fill it with: {collect}", markup=False)
         say_skipped(out, made)
 
     emit(as_json, made, human)

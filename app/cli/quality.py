@@ -100,17 +100,15 @@ def quality(
     """Show what is traded, and how complete and right verified days are; else the latest 30."""
     from app.cli.findings import character_lines
     from app.cli.session import session
-    from app.core.market.intervals import DAY_MS
     from app.core.market.klines import kline_kind
     from app.schemas.quality import Quality
 
     first, stop = range_of(start, end)
     with session() as here:
-        recent = (_MONTH_DAYS + 1) * DAY_MS
         service = here.container.quality
         series = (exchange, symbol, interval)
         found = Quality.of(
-            service.quality(*series, first, stop, kline_kind(kind), recent_ms=recent)
+            service.quality(*series, first, stop, kline_kind(kind), latest=_MONTH_DAYS)
         )
     columns = (
         "day",

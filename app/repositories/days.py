@@ -21,17 +21,25 @@ class DayRepository(Repository):
         """Write the figures of a day; those of an earlier verification are replaced."""
         self._session.merge(row)
 
-    def of_series(self, series_id: int, start: int, end: int) -> Sequence[KlineDayRow]:
-        """Verified days that begin in [start, end), ascending."""
-        return self._session.scalars(
+    def of_series(
+        self, series_id: int, start: int, end: int, latest: int | None = None
+    ) -> Sequence[KlineDayRow]:
+        """Verified days that begin in [start, end), ascending.
+
+        Args:
+            latest: the last ones only, so many at most.
+        """
+        found = self._session.scalars(
             select(KlineDayRow)
             .where(
                 KlineDayRow.series_id == series_id,
                 KlineDayRow.day_ts >= start,
                 KlineDayRow.day_ts < end,
             )
-            .order_by(KlineDayRow.day_ts)
-        ).all()
+            .order_by(KlineDayRow.day_ts.desc())
+            .limit(latest)
+        )
+        return found.all()[::-1]
 
     def verified(self, start: int, end: int) -> dict[int, set[int]]:
         """Verified days that begin in [start, end), by the ids of their series."""

@@ -63,7 +63,8 @@ class InstrumentRepository(Repository):
         if found is None:
             raise UnknownName(
                 f"{symbol[:40]!r} is not in the catalogue of {exchange[:40]}; "
-                "write it as in BTC/USDT, or refresh: tidemark data symbols --refresh"
+                "write it as in BTC/USDT, or refresh: "
+                f"tidemark data symbols -e {exchange[:40]} --refresh"
             )
         return found
 

@@ -48,6 +48,14 @@ class JobRepository(KeyedRepository[JobRow]):
             .limit(limit)
         ).all()
 
+    def worked_on(self, kind: str, now_ms: int) -> Sequence[JobRow]:
+        """Jobs of a kind that somebody works on now."""
+        return self._session.scalars(
+            select(JobRow).where(
+                JobRow.kind == kind, JobRow.state == "running", JobRow.lease_until > now_ms
+            )
+        ).all()
+
     def free_leases(self) -> None:
         """End the leases of all live jobs."""
         self._session.execute(

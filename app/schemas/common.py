@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from app.core.errors import InvalidInput
 from app.core.market.intervals import INTERVALS
+from app.core.market.klines import KlineKind
 from app.core.money import canonical, parse_amount
 from app.schemas.times import parse_time, rfc3339
 
@@ -108,6 +109,8 @@ IntervalName = Annotated[
     BeforeValidator(_interval),
     WithJsonSchema({"type": "string", "enum": list(INTERVALS), "examples": ["1h"]}),
 ]
+#: Kind of klines, by its name: a strict model takes an enumeration's member alone.
+KindName = Annotated[KlineKind, Field(strict=False)]
 #: RFC 3339 or milliseconds, as milliseconds.
 TimeInput = Annotated[
     int,

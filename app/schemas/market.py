@@ -16,6 +16,7 @@ from app.schemas.common import (
     LINE_PATTERN,
     Exchange,
     IntervalName,
+    KindName,
     Model,
     Money,
     Symbol,
@@ -71,7 +72,7 @@ class NewPlan(Model):
     ] = None
     intervals: Annotated[list[IntervalName], Field(min_length=1, max_length=15)]
     kind: Annotated[
-        KlineKind, Field(description="what the prices are: of trades, the mark or the index")
+        KindName, Field(description="what the prices are: of trades, the mark or the index")
     ] = KlineKind.TRADE
     since: TimeInput
     after: Annotated[

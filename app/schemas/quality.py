@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 from app.core.market.klines import KlineKind
 from app.models import KlineDayRow, KlineQuarantineRow, KlineRevisionRow
 from app.schemas.character import SeriesCharacter
-from app.schemas.common import Exchange, IntervalName, Listing, Model, Symbol, Time
+from app.schemas.common import Exchange, IntervalName, KindName, Listing, Model, Symbol, Time
 from app.schemas.times import rfc3339
 from app.services.quality import Gap as GapFound
 from app.services.quality import Quality as QualityFound
@@ -27,7 +27,7 @@ class NewVerification(Model):
     exchange: Exchange = "binance"
     symbol: Symbol
     interval: IntervalName
-    kind: KlineKind = KlineKind.TRADE
+    kind: KindName = KlineKind.TRADE
     days: Annotated[int, Field(ge=1, le=3660)] = Field(
         default=1,
         description="those before the first day that is stored or planned are left out; the job's "

@@ -13,7 +13,8 @@ from app.core.market.files.writing import FORMATS, format_of, write_bars
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import kline_kind
 from app.models import KlineSeriesRow
-from app.repositories.unit import Units
+from app.repositories.unit import Unit, Units
+from app.services.kline_sources import sources_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,12 @@ class Exporter:
         with self._units.read() as unit:
             series = unit.klines.find_series(exchange, symbol, interval_of(interval).name, sort)
             bounds = unit.klines.bounds(series.id) if series is not None else None
+            made_of = "" if bounds else _made_of(unit, exchange, symbol, interval, sort)
+        if made_of:
+            raise NotFound(
+                f"no klines of {symbol} {interval} are stored: they are derived of {made_of} as "
+                f"they are read; export {made_of}, or write them as CSV by: tidemark data klines"
+            )
         if series is None or bounds is None:
             raise NotFound(
                 f"no klines of {symbol[:40]} {interval} are stored; collect them: tidemark data "
@@ -99,6 +106,15 @@ class Exporter:
                 found = unit.klines.read_exact_columns(series.id, begin, min(begin + step, end))
                 if len(found):
                     yield found
+
+
+def _made_of(unit: Unit, exchange: str, symbol: str, interval: str, kind: str) -> str:
+    """The stored interval of which another one is derived, or ""."""
+    for name in sources_of(interval_of(interval))[1:]:
+        series = unit.klines.find_series(exchange, symbol, name, kind)
+        if series is not None and unit.klines.bounds(series.id):
+            return name
+    return ""
 
 
 def _noting(chunks: Iterator[KlineColumns], seen: list[int]) -> Iterator[KlineColumns]:

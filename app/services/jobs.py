@@ -79,6 +79,8 @@ def finish(
     job.lease_owner, job.lease_until = None, 0
     if result is not None:
         job.result = result
+    elif "eta_s" in job.progress:
+        job.progress = {**job.progress, "eta_s": None}
     if error is not None:
         job.error = {"code": error.error_code, "message": error.message}
     _emit(unit, job)
@@ -101,6 +103,19 @@ def _live(unit: Unit, job_id: str) -> JobRow:
     if job.state not in LIVE:
         raise Conflict(f"job {job_id} has {job.state} already", code="already-terminal")
     return job
+
+
+def _a(job: JobRow) -> str:
+    return f"{'an' if job.kind[0] in 'aeiou' else 'a'} {job.kind} job"
+
+
+def _require_plan(unit: Unit, job: JobRow) -> None:
+    """Nothing, unless a job would end at once: nobody wants what it is to collect."""
+    plan_id = job.params.get("plan_id")
+    plan = None if plan_id is None else unit.plans.find(plan_id)
+    if plan_id is not None and (plan is None or not plan.enabled):
+        what = "deleted; add one" if plan is None else f"disabled; enable {plan.name}"
+        raise Conflict(f"the plan of job {job.id} is {what} to have it collected")
 
 
 class JobService:
@@ -168,7 +183,7 @@ class JobService:
         def work(unit: Unit) -> JobRow:
             job = _live(unit, job_id)
             if job.kind not in _SLICED:
-                raise Conflict(f"a {job.kind} job cannot rest half-way; cancel it instead")
+                raise Conflict(f"{_a(job)} cannot rest half-way; cancel it instead")
             job.paused = True
             return job
 
@@ -197,15 +212,19 @@ class JobService:
 
         Raises:
             NotFound: no such job.
-            Conflict: it has not ended, it has succeeded, or another does its work already.
+            Conflict: it has not ended, it has succeeded, another does its work already, or the
+                plan that it was for is disabled or no more.
         """
 
         def work(unit: Unit) -> JobRow:
             job = unit.jobs.lock(job_id)
             if job.state in LIVE:
                 raise Conflict(f"job {job_id} is {job.state}; there is nothing to try again")
-            if job.state == "succeeded" or job.kind not in _SLICED:
-                raise Conflict(f"a {job.kind} job that has {job.state} is not done again")
+            if job.state == "succeeded":
+                raise Conflict(f"job {job_id} has succeeded; there is nothing to try again")
+            if job.kind not in _SLICED:
+                raise Conflict(f"{_a(job)} is not tried again; ask anew for what it was to do")
+            _require_plan(unit, job)
             purpose = purpose_of(job.kind, job.params)
             if unit.jobs.live_with(purpose) is not None:
                 raise Conflict(f"another job does the work of {job_id} already")

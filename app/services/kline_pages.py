@@ -10,7 +10,7 @@ from app.core.market.klines import KlineFrame, KlineKind, KlineRow
 from app.models import KlineSeriesRow
 from app.repositories.kline_store import KlineStore, Reach
 from app.repositories.unit import Units
-from app.services.kline_sources import first_open, read_frame, read_rows, sources_of
+from app.services.kline_sources import first_open, holds_bars, read_frame, read_rows, sources_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,10 @@ class KlinePages:
         with self._units.read() as unit:
             known = unit.klines.spanned(exchange, symbol, names, kind)
             nothing: tuple[KlineSeriesRow | None, tuple[int, int] | None] = None, None
-            series, bounds = next((known[name] for name in names if name in known), nothing)
+            found = [known[name] for name in names if name in known]
+            # A series that was made and holds no bar yet hides none that another one holds.
+            holding = (each for each in found if holds_bars(*each))
+            series, bounds = next(holding, next(iter(found), nothing))
             if series is None:
                 unit.instruments.get(exchange, symbol)
             if series is None or bounds is None:
@@ -120,7 +123,9 @@ def kline_page(
         stored: first and last stored time, half open.
         start: None asks for the latest bars before the end.
     """
-    stop = interval.ceil(min(stored[1], stored[1] if end is None else end))
+    # The bar that what is stored ends in is not whole yet, and none of the latest ones.
+    stop = interval.floor(stored[1])
+    stop = stop if end is None else min(stop, interval.ceil(end))
     first = interval.ceil(stored[0]) if start is None else interval.ceil(max(start, stored[0]))
     if start is None:
         first = max(first, _moved(interval, stop, -limit))

@@ -51,6 +51,15 @@ def sources_of(wanted: Interval) -> tuple[str, ...]:
     return tuple(dict.fromkeys((wanted.name, *_COARSE.get(wanted.name, _FINE), *whole)))
 
 
+def holds_bars(series: KlineSeriesRow, bounds: tuple[int, int] | None) -> bool:
+    """Whether a series has bars to read: of its own, or hours and days that outlived them.
+
+    Args:
+        bounds: of its own bars; None where there is none.
+    """
+    return bounds is not None or series.rolled_to is not None
+
+
 def first_open(unit: Unit, series: KlineSeriesRow, wanted: Interval, first: int) -> int:
     """Open time of the first bar that an interval's bars are made of: a roll-up outlives minutes.
 

@@ -23,7 +23,7 @@ from app.repositories.kline_store import KlineStore
 from app.repositories.unit import Unit, Units
 from app.services.catalogue import sync_catalogue
 from app.services.frame_cache import PastVersion
-from app.services.kline_sources import read_frame, read_rows, sources_of
+from app.services.kline_sources import holds_bars, read_frame, read_rows, sources_of
 
 _log = structlog.get_logger(__name__)
 # A price older than this is not the present price: three times the slowest usual update.
@@ -272,13 +272,17 @@ class MarketDataService:
     ) -> KlineSeriesRow:
         names = sources_of(wanted)
         known = unit.klines.sources(exchange, symbol, names, kind)
-        for name in names:
-            if name in known:
-                return known[name]
-        raise NotFound(
-            f"no klines of {symbol[:40]} at {exchange[:40]} were collected for {wanted.name}; "
-            "create a collection plan for them"
-        )
+        found = [known[name] for name in names if name in known]
+        if not found:
+            raise NotFound(
+                f"no klines of {symbol[:40]} at {exchange[:40]} were collected for {wanted.name}; "
+                "create a collection plan for them"
+            )
+        if len(found) == 1:
+            return found[0]
+        # A series that was made and holds no bar yet hides none that another one holds.
+        holding = (each for each in found if holds_bars(each, unit.klines.bounds(each.id)))
+        return next(holding, found[0])
 
     def _last_known(
         self, exchange: str, symbol: str, cached: MarketData | None, now: int, cause: VenueError

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from app.core.errors import NotFound
 from app.core.market.coverage import CoverageState, Span, account, count_bars, expected_of
-from app.core.market.intervals import DAY_MS, Interval
+from app.core.market.intervals import Interval
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import KlineKind
 from app.models import KlineDayRow, KlineQuarantineRow, KlineRevisionRow, KlineSeriesRow
@@ -16,8 +16,11 @@ from app.repositories.base import Page, number_of
 from app.repositories.unit import Unit, Units
 from app.services.activity import Profile, profile_of
 from app.services.horizon import Horizons, SeriesName
+from app.services.kline_sources import sources_of
 from app.services.time_cursors import check_range
 
+# Later than any day.
+_END: Final = 2**62
 R = TypeVar("R", KlineRevisionRow, KlineQuarantineRow)
 
 
@@ -154,7 +157,8 @@ class QualityService:
         """What is known of every expected bar of a series.
 
         Without bounds, from the first bar that a plan wants, or that is known, to the last one
-        that is final; of a series that no plan keeps, to the last one that is known.
+        that is final; of a series that no plan keeps, to the last one that is known. An end that
+        lies behind the last final bar of a series that a plan keeps is cut to that.
 
         Raises:
             InvalidInput: no time lies in [start, end).
@@ -244,10 +248,12 @@ class QualityService:
         with self._units.read() as unit:
             series = unit.klines.find_series(exchange, symbol, grid.name, kind)
             if series is None and not horizon.is_kept:
-                unit.instruments.get(exchange, symbol)
+                _require_known(unit, exchange, symbol, grid, kind)
             spans = [] if series is None else unit.coverage.spans(series.id, start, end, most)
             first, stop = horizon.around(spans) or (0, 0)
-            stop = stop if end is None else end
+            if end is not None:
+                # What has not closed yet is not missing.
+                stop = end if horizon.end is None else min(end, max(horizon.end, stop))
             if most is not None and len(spans) == most:
                 stop = min(stop, spans[-1].end)
             return _Known(
@@ -311,15 +317,15 @@ class QualityService:
         end: int | None,
         kind: str = "trade",
         *,
-        recent_ms: int = 0,
+        latest: int | None = None,
     ) -> Quality:
         """Figures of the days of a series that begin in [start, end) and were verified.
 
         Its profile is that of the same days, all of them where neither end is given.
 
         Args:
-            recent_ms: without ``start``, how far back the verified days go from ``end``, or from
-                now where that is not given either; 0 for all.
+            latest: without ``start``, no more than so many verified days, the last ones before
+                ``end``.
 
         Raises:
             InvalidInput: no time lies in [start, end).
@@ -328,12 +334,10 @@ class QualityService:
         check_range(start, end)
         with self._units.read() as unit:
             series = _series(unit, exchange, symbol, interval, kind)
-            stop = unit.now_ms + DAY_MS if end is None else end
-            first = stop - recent_ms if recent_ms else 0
-            found = quality_of(
-                unit.days.of_series(series.id, first if start is None else start, stop)
-            )
-            return replace(found, profile=_profile(unit, series, start, end))
+            stop = _END if end is None else end
+            most = latest if start is None else None
+            days = unit.days.of_series(series.id, start or 0, stop, most)
+            return replace(quality_of(days), profile=_profile(unit, series, start, end))
 
     def quality_of_all(self, start: int, end: int) -> Quality:
         """Figures of the verified days of all series."""
@@ -365,6 +369,16 @@ def quality_of(days: Sequence[KlineDayRow]) -> Quality:
         uncompared=uncompared,
         accuracy=max(0, compared - differed) / held if held else None,
     )
+
+
+def _require_known(unit: Unit, exchange: str, symbol: str, grid: Interval, kind: str) -> None:
+    """Nothing, if bars of an interval are derived of stored ones, or the catalogue has the symbol.
+
+    Raises:
+        UnknownName: neither.
+    """
+    if not unit.klines.sources(exchange, symbol, sources_of(grid), kind):
+        unit.instruments.get(exchange, symbol)
 
 
 def _series(unit: Unit, exchange: str, symbol: str, interval: str, kind: str) -> KlineSeriesRow:

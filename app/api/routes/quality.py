@@ -10,7 +10,6 @@ from app.api.dependencies import App, Cursor, Principal, TimeCursor
 from app.api.guard import GuardedRoute
 from app.api.openapi import problems
 from app.api.routes.market import End, OfExchange, OfInterval, OfKind, OfSymbol, Start
-from app.core.market.intervals import DAY_MS
 from app.core.market.klines import KlineKind
 from app.schemas.common import Listing, listing
 from app.schemas.jobs import Job
@@ -96,21 +95,20 @@ def get_quality(
     start: Start = None,
     end: End = None,
 ) -> Quality:
-    """How complete and how right verified days are; without a range, the latest 30.
+    """How complete and how right verified days are; without a start, the latest 30.
 
     `character` is what the stored bars say of the market, verified or not: of the range, or of
     all of them.
     """
     series = (exchange, symbol, interval)
-    recent = (_DAYS + 1) * DAY_MS
-    return Quality.of(app.quality.quality(*series, start, end, kind, recent_ms=recent))
+    return Quality.of(app.quality.quality(*series, start, end, kind, latest=_DAYS))
 
 
 @router.post(
     "/verifications",
     status_code=202,
     summary="Verify days",
-    responses=problems(503, body=True),
+    responses=problems(409, 503, body=True),
 )
 def verify(body: NewVerification, app: App, _: Principal, response: Response) -> Job:
     """A job that compares stored days with the venue, bar by bar, and repairs them."""

@@ -29,6 +29,8 @@ class MarketFeatures:
         page: most bars in one answer, for each kind.
         quiet_bars: what it does about intervals without trades.
         has_funding, has_open_interest: whether it has these histories.
+        interest_intervals: how far apart observations of open interest may be, by name; empty
+            where nothing is known of it.
         latest_bars: how many of the latest bars of an interval it gives alone, whatever start is
             asked for; None where it gives all that it has, or nothing is known of it.
         lacks: a sentence for each thing that Tidemark collects elsewhere and cannot here.
@@ -40,5 +42,6 @@ class MarketFeatures:
     quiet_bars: QuietBars = QuietBars.UNKNOWN
     has_funding: bool = False
     has_open_interest: bool = False
+    interest_intervals: tuple[str, ...] = ()
     latest_bars: int | None = None
     lacks: tuple[str, ...] = ()

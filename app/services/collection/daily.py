@@ -33,10 +33,14 @@ def series_of(unit: Unit, wanted: Target) -> KlineSeriesRow:
     """
     series = unit.klines.find_series(*wanted.key)
     if series is None:
-        raise InvalidInput(
-            f"nothing of {wanted.symbol} {wanted.interval.name} is stored; collect it first"
-        )
+        raise _nothing(wanted)
     return series
+
+
+def _nothing(wanted: Target) -> InvalidInput:
+    return InvalidInput(
+        f"nothing of {wanted.symbol} {wanted.interval.name} is stored; collect it first"
+    )
 
 
 def first_bar(unit: Unit, wanted: Target) -> int | None:
@@ -65,8 +69,10 @@ def latest_days(unit: Unit, wanted: Target, last: int, days: int) -> tuple[int, 
     require_number(days)
     first_day = last - (days - 1) * DAY_MS
     first = first_bar(unit, wanted)
-    if first is not None:
-        first_day = max(first_day, first - first % DAY_MS)
+    if first is None:
+        # A file of which all was refused has made the series; nobody wants the venue's bars.
+        raise _nothing(wanted)
+    first_day = max(first_day, first - first % DAY_MS)
     if first_day > last:
         raise InvalidInput(
             f"{wanted.symbol} {wanted.interval.name} is stored or planned from "

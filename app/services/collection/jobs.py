@@ -9,6 +9,7 @@ from typing import Any, Final
 from app.core.exchanges.errors import VenueRulesRefused
 from app.core.market.coverage import CoverageState, count_bars, lay_apart, missing
 from app.core.market.intervals import DAY_MS
+from app.core.market.klines import KlineKind
 from app.core.market.silence import fell_silent
 from app.core.ports import Clock, Ids
 from app.models import CollectionPlanRow, JobRow
@@ -24,6 +25,8 @@ from app.services.jobs import LIVE, new_job, purpose_of
 from app.services.slices import SlicedJobs
 
 KIND: Final = "collection"
+#: What a job says that waits for others.
+WAITS: Final = "waits-for-others"
 # A job that waits for those of other plans looks again so often.
 _AFTER_OTHERS_MS: Final = 5_000
 # Longer than any pause between two looks at a gap.
@@ -85,23 +88,13 @@ class CollectionJobs(SlicedJobs):
 
     def _claim(self, unit: Unit, job_id: str, token: str) -> JobRow | None:
         job = super()._claim(unit, job_id, token)
-        if job is not None and self._waits_for_others(unit, job):
+        reason = _waits_for(unit, job) if job is not None else ""
+        if job is not None and reason:
             job.state, job.lease_owner, job.lease_until = "queued", None, 0
             job.not_before = unit.now_ms + _AFTER_OTHERS_MS
+            job.error = {"code": WAITS, "message": reason}
             return None
         return job
-
-    def _waits_for_others(self, unit: Unit, job: JobRow) -> bool:
-        """Whether a plan that comes before this job's still fills the symbol."""
-        plan = unit.plans.find(job.params["plan_id"])
-        for name in (plan.after if plan is not None else None) or ():
-            before = unit.plans.named(name)
-            if before is None:
-                continue
-            purpose = purpose_of(KIND, {**job.params, "plan_id": before.id, "interval": ""})
-            if unit.jobs.any_live(purpose):
-                return True
-        return False
 
     def _work(self, job: JobRow, token: str) -> str:
         job_id, over = job.id, self._slice()
@@ -214,11 +207,9 @@ class CollectionJobs(SlicedJobs):
             unit.coverage.save(series.id, before, lay_apart(before, silent))
 
     def _target_of(self, job: JobRow) -> Target:
-        wanted = job.params
-        names = (wanted["exchange"], wanted["symbol"], wanted["interval"])
-        page = self._filler.page(wanted["exchange"])
-        # A job of an older release says no kind.
-        return target(*names, wanted["since"], wanted.get("kind", "trade"), page)
+        exchange, symbol, name, kind = _series(job)
+        page = self._filler.page(exchange)
+        return target(exchange, symbol, name, job.params["since"], kind, page)
 
     def _result(self, unit: Unit, job: JobRow) -> dict[str, Any]:
         """Counts of the job's whole range, by state, and what was stored."""
@@ -230,6 +221,33 @@ class CollectionJobs(SlicedJobs):
         kept = {key: job.progress.get(key, 0) for key in ("rows", "revised", "quarantined")}
         found = report_of(unit, series, goal.since, end, job.cursor.get("refused", {}))
         return {**kept, **{state.value: counts[state] for state in CoverageState}, **found}
+
+
+def _waits_for(unit: Unit, job: JobRow) -> str:
+    """For whom a job waits, in words; "" where for nobody.
+
+    Those are plans that come before its own and still fill the symbol, and a job of another plan
+    that fills the same series now: side by side they would ask for every page twice.
+    """
+    plan = unit.plans.find(job.params["plan_id"])
+    for name in (plan.after if plan is not None else None) or ():
+        before = unit.plans.named(name)
+        if before is None:
+            continue
+        purpose = purpose_of(KIND, {**job.params, "plan_id": before.id, "interval": ""})
+        if unit.jobs.any_live(purpose):
+            return f"waits until plan {name} has filled {job.params['symbol']}"
+    for other in unit.jobs.worked_on(KIND, unit.now_ms):
+        if other.id != job.id and _series(other) == _series(job):
+            return f"waits for job {other.id}, which fills the same series"
+    return ""
+
+
+def _series(job: JobRow) -> tuple[str, ...]:
+    """Exchange, symbol, interval and kind; a job of an older release says no kind."""
+    wanted = job.params
+    names = (wanted["exchange"], wanted["symbol"], wanted["interval"])
+    return *names, wanted.get("kind", KlineKind.TRADE.value)
 
 
 def _asks_for(job: JobRow, params: Mapping[str, Any]) -> bool:

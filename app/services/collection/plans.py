@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
+import structlog
+
 from app.core.errors import Conflict, InvalidInput, NotFound
 from app.core.market.instruments import InstrumentStatus, InstrumentType
 from app.core.market.intervals import interval
@@ -22,6 +24,7 @@ from app.services.collection.selection import Selection
 from app.services.collection.skipping import idle_of, skipped
 from app.services.collection.unnamed import Unnamed
 
+_log = structlog.get_logger(__name__)
 # Symbols that a message names.
 _NAMED = 5
 # Who asks for "from now on" may have a clock that is ahead of the venue's.
@@ -66,7 +69,8 @@ class Plans:
 
         Raises:
             InvalidInput: no symbols or intervals, too many, an interval that is derived, symbols
-                beside a selection, a start in the future, or none of the symbols trades.
+                beside a selection, a start in the future, none of the symbols trades, or a plan
+                in ``after`` that is itself after one of this name.
             UnknownName: an interval, exchange or symbol that is not known.
             NotFound: a plan in ``after`` that does not exist.
             Conflict: a plan of that name exists.
@@ -145,6 +149,7 @@ class Plans:
             return list(dict.fromkeys(symbols))
         if symbols:
             raise InvalidInput("name symbols, or a pattern and a top, not both")
+        sync_catalogue(self._units, self._markets(exchange), self._ids)
         return self._choose(exchange, selection)
 
     def check_since(self, exchange: str, since_ms: int) -> None:
@@ -227,16 +232,26 @@ class Plans:
         """
         with self._units.read() as unit:
             plans = [plan for plan in unit.plans.enabled() if plan.exchange == exchange]
-        choosing = [plan for plan in plans if plan.selection]
-        if plans and not choosing:
+        if plans:
             sync_catalogue(self._units, self._markets(exchange), self._ids)
         came: dict[str, list[str]] = {}
-        for number, plan in enumerate(choosing):
-            chosen = self._choose(exchange, Selection.of(plan.selection or {}), ask=number == 0)
-            new = self._units.run(partial(_extend, plan_id=plan.id, chosen=chosen))
-            if new:
+        for plan in plans:
+            if plan.selection and (new := self._chosen_again(plan)):
                 came[plan.name] = new
         return came
+
+    def _chosen_again(self, plan: CollectionPlanRow) -> list[str]:
+        """What comes into a plan that chooses its symbols; nothing where it cannot choose now.
+
+        A quote asset that is halted as a whole, or a second one that a pattern matches by now, is
+        no reason for the venue's other plans to get no new listing.
+        """
+        try:
+            chosen = self._choose(plan.exchange, Selection.of(plan.selection or {}))
+            return self._units.run(partial(_extend, plan_id=plan.id, chosen=chosen))
+        except (InvalidInput, NotFound) as error:
+            _log.warning("symbols_not_chosen", plan=plan.name, why=error.message)
+            return []
 
     def choosing(self) -> list[str]:
         """Venues with enabled plans that choose their symbols, or name one that is delisted.
@@ -249,11 +264,10 @@ class Plans:
         gone = {venue for (venue, _), status in idle.items() if status is InstrumentStatus.DELISTED}
         return sorted({plan.exchange for plan in plans if plan.selection} | gone)
 
-    def _choose(self, exchange: str, selection: Selection, *, ask: bool = True) -> list[str]:
-        market = self._markets(exchange)
-        if ask:
-            sync_catalogue(self._units, market, self._ids)
-        turnover = market.turnover() if selection.top is not None else {}
+    def _choose(self, exchange: str, selection: Selection) -> list[str]:
+        """Symbols of the catalogue as it is known."""
+        top = selection.top
+        turnover = self._markets(exchange).turnover() if top is not None else {}
         with self._units.read() as unit:
             chosen = selection.choose(unit.instruments.of_exchange(exchange), turnover)
         if not chosen:
@@ -295,8 +309,26 @@ def _added(unit: Unit, row: CollectionPlanRow) -> CollectionPlanRow:
     for before in row.after or ():
         if unit.plans.named(before) is None:
             raise NotFound(f"no collection plan is named {before[:64]!r}")
+        if row.name in _all_before(unit, before):
+            raise InvalidInput(
+                f"{row.name} would wait for itself: {before} comes after it; leave {before} out "
+                "of what it is after, or give it another name",
+                code="plans-in-a-circle",
+            )
     row.created_at = row.updated_at = unit.now_ms
     return unit.plans.add(row)
+
+
+def _all_before(unit: Unit, name: str) -> set[str]:
+    """The names of all that a plan is after, one behind the other; some may be of none by now."""
+    found: set[str] = set()
+    names = [name]
+    while names:
+        plan = unit.plans.named(names.pop())
+        new = set((plan.after if plan is not None else None) or ()) - found
+        found |= new
+        names += new
+    return found
 
 
 def _extend(unit: Unit, plan_id: str, chosen: Sequence[str]) -> list[str]:

@@ -84,6 +84,12 @@ class Extra:
         }
         if not has[self.kind]:
             raise InvalidInput(f"{exchange} has no history of {self.kind.replace('_', ' ')}")
+        periods = features.interest_intervals
+        if self.interval and periods and self.interval not in periods:
+            raise InvalidInput(
+                f"{exchange} has no open interest at {self.interval}; use one of "
+                f"{', '.join(periods)}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 import structlog
 
-from app.core.errors import Unavailable
+from app.core.errors import Conflict, Unavailable
 from app.core.exchanges.errors import VenueError
 from app.core.market.coverage import can_be_asked_for
 from app.core.market.intervals import DAY_MS, MINUTE_MS
@@ -25,7 +26,7 @@ from app.services.collection.points import PointCollector
 from app.services.collection.rounds import Followed
 from app.services.collection.skipping import Idle, idle_of
 from app.services.collection.target import Target
-from app.services.collection.verifying import Verifier
+from app.services.collection.verifying import Verifier, require_covered
 
 _log = structlog.get_logger(__name__)
 # Venues revise bars within minutes; a day is compared when that is over.
@@ -77,9 +78,16 @@ class CollectionService:
 
         Raises:
             NotFound: no such plan.
+            Conflict: it is disabled; its jobs would end at once.
             Unavailable: the venue's market time is not known.
         """
         plan = self.plans.get(plan_id)
+        if not plan.enabled:
+            raise Conflict(
+                f"plan {plan.name} is disabled: nothing is collected for it; enable it first: "
+                f"tidemark data plans enable {shlex.quote(plan.name)}",
+                code="plan-disabled",
+            )
         with self._units.read() as unit:
             idle = idle_of(unit, [plan])
         wanted = [
@@ -129,15 +137,18 @@ class CollectionService:
         Raises:
             InvalidInput: nothing of it is stored, not a number of days that makes sense, or none
                 of them is stored or planned.
+            Conflict: a verification of the series is under way, for other days.
             Unavailable: the venue's market time is not known.
         """
         last = self._last_day(wanted.exchange)
 
         def work(unit: Unit) -> JobRow:
             first, kept = latest_days(unit, wanted, last, days)
-            return self._verifier.ensure(
+            job = self._verifier.ensure(
                 unit, wanted, first, kept, skipped=days - kept, despite_shift=despite_shift
             )
+            require_covered(job, first, kept, despite_shift=despite_shift)
+            return job
 
         return self._units.run(work)
 

@@ -16,7 +16,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from app.core.errors import InvalidInput
+from app.core.errors import Conflict, InvalidInput
 from app.core.market.coverage import CoverageState, Span, present_runs
 from app.core.market.intervals import DAY_MS, Interval, interval
 from app.core.market.retention import is_retired, retired_parts
@@ -27,6 +27,7 @@ from app.services.collection.comparing import (
     SUMMED,
     Compared,
     compared,
+    date_of,
     differing,
     keep_for_all_that,
     prices,
@@ -70,6 +71,8 @@ class Verifier(SlicedJobs):
         despite_shift: bool = False,
     ) -> JobRow:
         """The live job that verifies days of a series, made if there is none.
+
+        One that is under way may be for other days, see ``require_covered``.
 
         Args:
             first_day: 00:00 UTC of the first one, ms.
@@ -318,6 +321,26 @@ class Verifier(SlicedJobs):
         skipped = {name: job.params[name] for name in (SKIPPED,) if name in job.params}
         told = {name: value for name, value in job.progress.items() if name != "eta_s"}
         return told | skipped
+
+
+def require_covered(job: JobRow, first_day: int, days: int, *, despite_shift: bool) -> None:
+    """Nothing, if a job verifies these days, and in that way.
+
+    Raises:
+        Conflict: it was made for others, and is not over yet.
+    """
+    had = job.params
+    first, last = int(had["first_day"]), int(had["first_day"]) + int(had["days"]) * DAY_MS
+    is_inside = first <= first_day and first_day + days * DAY_MS <= last
+    if is_inside and bool(had.get("despite_shift")) is despite_shift:
+        return
+    how = "rests" if job.paused else "is under way"
+    raise Conflict(
+        f"another verification of {had['symbol']} {had['interval']} {how}, for {had['days']} days "
+        f"up to {date_of(last - DAY_MS)}; wait for it, or end it with: "
+        f"tidemark job cancel {job.id}",
+        code="verification-under-way",
+    )
 
 
 def _make_anew(unit: Unit, wanted: Target, day: int) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from app.core.market.coverage import CoverageState, Span
 from app.core.market.files.findings import (
@@ -12,11 +13,16 @@ from app.core.market.files.findings import (
     off_grid,
     present_spans,
 )
+from app.core.market.files.repeats import CONTRADICTS
+from app.core.market.validation import BadKline
 from app.repositories.klines import Stored
 from app.services.importing.chunks import Chunk
 from app.services.importing.order import ImportFile
 
 Tally = dict[str, Any]
+# Reasons that are counted apart; a file with more of them has been read the wrong way.
+_MOST_REASONS: Final = 5
+_OTHERS: Final = "other reasons"
 
 
 def new_tally(file: ImportFile, *, in_catalogue: bool) -> Tally:
@@ -31,6 +37,7 @@ def new_tally(file: ImportFile, *, in_catalogue: bool) -> Tally:
         "in_catalogue": in_catalogue,
         **dict.fromkeys((*counts, "unfinished", "outside"), 0),
         "duplicates": {"same": 0, "differing": 0},
+        "reasons": {},
         "first": None,
         "last": None,
         "gaps": longest({}, []),
@@ -89,8 +96,21 @@ def counted(
             "same": repeated["same"] + chunk.same,
             "differing": repeated["differing"] + chunk.differing,
         },
+        "reasons": _reasons(tally.get("reasons", {}), chunk.bad),
         "first": min((each for each in first if each is not None), default=None),
         "last": max((each for each in last if each is not None), default=None),
         "gaps": longest(tally["gaps"], gaps),
         "zero_volume": longest(tally["zero_volume"], idle_runs(chunk.good, file.interval)),
     }
+
+
+def _reasons(known: Mapping[str, int], bad: Iterable[BadKline]) -> dict[str, int]:
+    """How many bars were refused for what. Rows that contradict each other say how, each its own
+    way: all of them have one reason here."""
+    found = dict(known)
+    for entry in bad:
+        reason = CONTRADICTS if entry.reason.startswith(CONTRADICTS) else entry.reason
+        if reason not in found and len(found) >= _MOST_REASONS:
+            reason = _OTHERS
+        found[reason] = found.get(reason, 0) + 1
+    return found

@@ -389,6 +389,13 @@ def test_a_verification_is_a_job(api: ApiClient, day: TradingDay) -> None:
     params = made.json()["params"]
     assert (params["first_day"], params["days"]) == (START_MS - 3 * DAY_MS, 2)
     assert params["skipped_days"] == 28
+    again = api.post("/verifications", json={**body, "kind": "trade"})
+    assert (again.status_code, again.json()["id"]) == (202, made.json()["id"]), again.text
+    other = api.post("/verifications", json={**body, "days": 1, "despite_shift": True})
+    assert (other.status_code, other.json()["code"]) == (409, "verification-under-way")
+    unknown = api.post("/verifications", json={**body, "kind": "candle"})
+    assert unknown.status_code == 422
+    assert unknown.json()["errors"][0]["detail"] == "use one of trade, mark, index"
     despite = api.post("/verifications", json={**body, "despite_shift": "perhaps"})
     assert despite.status_code == 422
     refused = api.post("/verifications", json={**body, "symbol": "ETH/USDT"})

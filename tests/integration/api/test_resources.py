@@ -368,7 +368,10 @@ def test_a_plan_may_choose_its_symbols(
     assert len(plan["symbols"]) == 2
     later = {**PLAN, "name": "later", "symbols": plan["symbols"]}
     assert api.post("/plans", json={**later, "after": ["largest"]}).json()["after"] == ["largest"]
+    marks = api.post("/plans", json={**PLAN, "name": "marks", "kind": "mark"})
+    assert (marks.status_code, marks.json()["kind"]) == (201, "mark"), marks.text
     for changed, code in (
+        ({"kind": "candle"}, "invalid-request"),
         ({"symbols": ["BTC/USDT"]}, "invalid-input"),
         ({"pattern": "*/NONE"}, "invalid-input"),
         ({"top": 0}, "invalid-request"),

@@ -83,6 +83,18 @@ def test_every_list_is_one_json_document_too(tidemark: Tidemark, words: tuple[st
         (["data", "collect"], "--symbol"),
         (["data", "collect", "-s", "BTC/USDT"], "--since"),
         (["data", "coverage", "-s", "NO/SUCH"], "catalogue"),
+        (
+            ["data", "coverage", "-e", "okx", "-s", "NO/SUCH"],
+            "refresh: tidemark data symbols -e okx --refresh",
+        ),
+        (["data", "plans", "add", "x", "-s", "BTC/USDT", "-i", "1m", "--since", ""], "--since"),
+        (
+            [
+                *("data", "plans", "add", "x", "-i", "1m", "--since", "2026-01-01"),
+                *("--pattern", "*/USDT", "--top", "0"),
+            ],
+            "--top",
+        ),
         (["strategy", "check", "/no/such/file.py"], "does not exist"),
         (["risk", "halt", "--scope", "everything"], "scope"),
         (["risk", "set-rule", "max_order_value", "max_value"], "NAME=VALUE"),

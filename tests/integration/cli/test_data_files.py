@@ -37,6 +37,7 @@ def test_a_file_comes_in_and_goes_out_again(tidemark: Tidemark, csv: Path, tmp_p
     assert again.code == 0
     assert "Every bar was stored already: nothing has changed." in again.out
     assert "BTC/USDT is not in the catalogue of binance." in again.out
+    assert "  refused: 1: open and close are not between low and high\n" in again.out
     target = tmp_path / "BTC_USDT-1m.feather"
     out = tidemark("data", "export", str(target), "-s", "BTC/USDT", "-i", "1m", "--json")
     assert out.code == 0, out.err
@@ -255,3 +256,18 @@ def test_klines_of_the_mark_price_are_read_apart_from_those_of_trades(
         assert shown.document["columns"]["high"] == [str(price)]
     index = tidemark("data", "klines", *given[:-1], "index")
     assert (index.code, "no index klines of BTC/USDT:USDT 1m" in index.err) == (2, True)
+
+
+def test_what_is_derived_is_no_series_to_export_and_says_what_is(
+    tidemark: Tidemark, csv: Path, tmp_path: Path
+) -> None:
+    of = ("-s", "BTC/USDT", "-i")
+    assert tidemark("data", "import", str(csv), *of, "1m").code == 0
+    refused = tidemark("data", "export", str(tmp_path / "a.csv"), *of, "1h")
+    assert refused.code == 2
+    assert "no klines of BTC/USDT 1h are stored: they are derived of 1m" in refused.err
+    account = tidemark("data", "coverage", *of, "1h")
+    assert "it is derived of 1m as it is read, so look at --interval 1m." in account.out
+    assert "No gap." not in account.out
+    later = tidemark("data", "coverage", *of, "1m", "--start", "2030-01-01")
+    assert "No bar of it is expected in that range." in later.out

@@ -270,6 +270,36 @@ def test_funding_rates_of_a_plan_are_accounted_for(
     )
 
 
+def test_collecting_brings_the_funding_of_a_plan_where_nobody_follows_it(
+    tidemark: Tidemark, exchange: SimulatorProcess
+) -> None:
+    perpetual = ("-e", "binanceusdm", "-s", "BTC/USDT:USDT")
+    add = ("data", "plans", "add", "perpetual", *perpetual, "-i", "1h", "--extra", "funding")
+    assert tidemark(*add, "--since", "2026-02-20").code == 0
+    collected = tidemark("data", "collect", "perpetual", "--json").document
+    account = tidemark("data", "points-coverage", *perpetual, "--json").document
+    assert collected["points"] == account["present"] == account["expected"] > 20
+    assert "funding: 0 points stored." in tidemark("data", "collect", "perpetual").out
+    exchange.control.add_fault(action="status", status=503, path="*fundingRate*")
+    assert tidemark(*add[:3], "other", *add[4:], "--since", "2026-02-10").code == 0
+    refused = tidemark("data", "collect", "other")
+    assert refused.code == 0
+    assert "tidemark: BTC/USDT:USDT funding did not come: " in refused.err
+
+
+def test_collecting_says_how_many_bars_were_refused(
+    tidemark: Tidemark, exchange: SimulatorProcess
+) -> None:
+    exchange.control.add_fault(action="body", body="nan", path="*klines*", count=1)
+    since = ("--since", "2026-02-20", "-i", "30m")
+    told = tidemark("data", "collect", "-s", "BTC/USDT", *since).out
+    head, figures = (
+        line.split() for line in told.splitlines() if "stored" in line or "30m " in line
+    )
+    assert head[2:6] == ["stored", "refused", "present", "pending"]
+    assert (figures[3], figures[5]) == ("1", "1")
+
+
 def test_plans_are_added_collected_switched_and_deleted(
     tidemark: Tidemark, exchange: SimulatorProcess
 ) -> None:
@@ -284,6 +314,8 @@ def test_plans_are_added_collected_switched_and_deleted(
     assert [job["result"]["present"] for job in collected["jobs"]] == [48, 48]
     assert len(tidemark("data", "coverage", "--json").document) == 2
     assert tidemark("data", "plans", "disable", "majors", "--json").document["enabled"] is False
+    disabled = tidemark("data", "collect", "majors")
+    assert (disabled.code, "tidemark data plans enable majors" in disabled.err) == (1, True)
     assert tidemark("data", "plans", "enable", "majors").code == 0
     assert tidemark("data", "plans", "delete", "majors").code == 0
     assert tidemark("data", "collect", "majors").code == 2

@@ -84,6 +84,7 @@ class Venue:
         tamper: changes each answer on its way.
         before: called at each request, before it is answered.
         longer: the venue's own bars of longer intervals, by name.
+        periods: how far apart observations of open interest may be; empty where that is not known.
         latest: how many of the latest minutes it gives alone; None where it gives all.
         catalogues: the symbols that each request for the catalogue named; None for all.
     """
@@ -104,6 +105,7 @@ class Venue:
     interest: dict[int, OpenInterest] = field(default_factory=dict)
     latest: int | None = None
     has_points: bool = True
+    periods: tuple[str, ...] = ()
     list_funding: bool = True
 
     @property
@@ -116,6 +118,7 @@ class Venue:
             kinds=kinds,
             has_funding=self.has_points,
             has_open_interest=self.has_points,
+            interest_intervals=self.periods,
         )
 
     def funding_rates(self, symbol: str, start: int, end: int, limit: int) -> list[FundingRate]:

@@ -176,3 +176,18 @@ def test_a_stored_symbol_that_the_catalogue_lacks_is_accounted_for(world: Collec
     assert world.quality.coverage("binance", "OLD/USDT", "1m").start is None
     with pytest.raises(UnknownName):
         world.quality.coverage("binance", "NO/SUCH", "1m")
+
+
+def test_bars_that_have_not_closed_yet_are_not_missing_though_they_are_asked_for(
+    world: Collecting,
+) -> None:
+    collected(world, range(60))
+    later = START_MS + 400 * DAY_MS
+    assert gaps(world, None, later) == []
+    assert gaps(world, START_MS + 50 * M, later) == []
+    found = world.quality.coverage(*SERIES, START_MS + 30 * M, later)
+    assert (found.end, found.expected, found.gaps) == (START_MS + 60 * M, 30, 0)
+    world.market_clock.now += M
+    assert gaps(world, None, later) == [(60, 61, PENDING)]
+    assert world.quality.coverage(*SERIES, later, later + 1).start is None
+    assert gaps(world, later, later + 1) == []

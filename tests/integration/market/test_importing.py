@@ -91,6 +91,10 @@ def test_nothing_bad_is_stored_and_nothing_is_dropped(here: Importing, tmp_path:
     assert (series["rows"], series["new"], series["bad"]) == (len(lines), 32, 7)
     assert series["duplicates"] == {"same": 1, "differing": 1}
     assert series["off_grid"] == 1
+    # Five are told apart; of what is left the number is said.
+    assert len(series["reasons"]) == 6
+    assert series["reasons"]["other reasons"] == 2
+    assert sum(series["reasons"].values()) == series["bad"]
     with here.units.read() as unit:
         found = unit.klines.find_series("binance", "BTC/USDT", "1m")
         assert found is not None

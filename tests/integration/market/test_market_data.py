@@ -19,6 +19,7 @@ from app.core.market.resampling import resample_rows
 from app.core.risk.context import ReferencePrice
 from app.repositories.kline_store import KlineStore
 from app.services.catalogue import CatalogueRefresher
+from app.services.kline_pages import KlinePages
 from app.services.market_data import MarketDataService, PriceSource, data_hash
 from tests.integration.market.collecting import SYMBOL, Collecting, M, instrument
 from tests.support.record import START_MS, record
@@ -225,3 +226,25 @@ def test_the_hash_of_data_changes_with_any_bar(world: Reading) -> None:
     changed = KlineFrame.from_rows("binance", SYMBOL, "1m", rows)
     assert data_hash(changed) != data_hash(frame)
     assert data_hash(frame.slice(0, 59)) != data_hash(frame)
+
+
+def test_a_series_without_a_bar_hides_none_that_another_one_holds(world: Reading) -> None:
+    """Made by a plan whose venue gave nothing yet, or by a file of which all was refused."""
+    market = world.read()
+    asked = ("binance", SYMBOL, "1h", T, T + 6 * H)
+    before = market.rows(*asked)
+    assert before
+    world.units.run(lambda unit: unit.klines.series("binance", SYMBOL, "1h", unit.now_ms))
+    assert market.rows(*asked) == before
+    assert market.frame(*asked).open_ts.tolist() == [row.open_ts for row in before]
+    pages = KlinePages(world.units, KlineStore(world.units, None))
+    found = pages.find("binance", SYMBOL, "1h", T, T + 6 * H, 10)
+    assert pages.exact(found) == before
+
+
+def test_a_series_without_a_bar_is_no_error_where_no_other_holds_any(world: Reading) -> None:
+    for name in ("1m", "1h"):
+        world.units.run(
+            lambda unit, name=name: unit.klines.series("binance", ETH, name, unit.now_ms)
+        )
+    assert world.read().rows("binance", ETH, "1h", T, T + H) == []

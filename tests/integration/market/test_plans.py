@@ -13,6 +13,7 @@ from app.core.market.instruments import InstrumentStatus
 from app.core.market.intervals import DAY_MS
 from app.services.catalogue import sync_catalogue
 from app.services.collection.selection import Selection
+from app.services.jobs import JobService
 from tests.integration.market.collecting import SYMBOL, Collecting, M, bar, instrument
 from tests.support.record import START_MS, record
 
@@ -141,7 +142,11 @@ def test_a_plan_waits_for_the_plan_that_comes_before_it(world: Collecting) -> No
     (first,) = world.service.start(minutes.id)
     (then,) = world.service.start(hours.id)
     assert world.service.run_job(then.id) == "not_claimed"
-    assert world.job(then.id).state == "queued"
+    waiting = world.job(then.id)
+    assert (waiting.state, (waiting.error or {}).get("message")) == (
+        "queued",
+        "waits until plan minutes has filled BTC/USDT",
+    )
     assert world.finish(first.id) == "succeeded"
     assert world.service.run_job(then.id) == "not_claimed", "it looks again after five seconds"
     world.clock.advance(5_000)
@@ -242,3 +247,97 @@ def test_a_plan_of_ones_own_is_never_taken_for_one_that_was_not_named(world: Col
     assert world.service.plans.get(own.id).symbols == ["ETH/USDT"]
     same = world.service.plans.collecting("binance", [SYMBOL], "1m", "trade", START_MS)
     assert same.id == made.id
+
+
+def test_a_plan_that_can_choose_nothing_now_does_not_keep_a_listing_from_others(
+    world: Collecting,
+) -> None:
+    """Its only market is gone; of another one the turnovers do not compare any more."""
+    world.venue.catalogue += [instrument("ETH/BTC"), instrument("SOL/USDC")]
+    kept = {
+        name: world.plan(name=name, symbols=[], selection=Selection(pattern, top)).symbols
+        for name, pattern, top in (("gone", "*/BTC", None), ("two", "SOL/*", 1))
+    }
+    plan = world.plan(name="other", symbols=[], selection=Selection("*/USDT"))
+    world.venue.catalogue = [
+        instrument(symbol) for symbol in (SYMBOL, "ETH/USDT", "SOL/USDC", "SOL/USDT")
+    ]
+    assert world.service.choose_symbols("binance") == {"other": ["SOL/USDT"]}
+    assert world.service.plans.get(plan.id).symbols == [SYMBOL, "ETH/USDT", "SOL/USDT"]
+    for name, symbols in kept.items():
+        row = world.service.plans.named(name)
+        assert row is not None
+        assert row.symbols == symbols
+
+
+def test_plans_that_would_wait_for_each_other_are_refused(world: Collecting) -> None:
+    """A plan that others are after was deleted, and is added anew behind them."""
+    first = world.plan(name="first")
+    world.plan(name="second", intervals=["5m"], after=["first"])
+    world.plan(name="third", intervals=["1h"], after=["second"])
+    world.service.plans.delete(first.id)
+    for after in ("second", "third"):
+        with pytest.raises(InvalidInput, match=f"first would wait for itself: {after}") as caught:
+            world.plan(name="first", after=[after])
+        assert caught.value.error_code == "plans-in-a-circle"
+    world.plan(name="fourth", after=["third"])
+    world.plan(name="first")
+
+
+def test_what_a_disabled_plan_is_to_collect_is_refused_and_says_how_to_enable_it(
+    world: Collecting,
+) -> None:
+    """A job of it would end as cancelled, and nobody would know why."""
+    world.list_bars(range(10))
+    plan = world.plan(name="my plan", enabled=False)
+    for heal in (False, True):
+        with pytest.raises(Conflict, match="tidemark data plans enable 'my plan'") as caught:
+            world.service.start(plan.id, heal=heal)
+        assert caught.value.error_code == "plan-disabled"
+    world.service.plans.enable(plan.id, True)
+    (job,) = world.service.start(plan.id)
+    world.service.plans.enable(plan.id, False)
+    assert world.finish(job.id) == "cancelled"
+    jobs = JobService(world.units, world.hints, world.clock, world.ids)
+    with pytest.raises(Conflict, match="is disabled; enable my plan to have it collected"):
+        jobs.retry(job.id)
+    world.service.plans.delete(plan.id)
+    with pytest.raises(Conflict, match="is deleted; add one to have it collected"):
+        jobs.retry(job.id)
+
+
+def test_jobs_of_two_plans_ask_for_the_bars_that_both_want_once(world: Collecting) -> None:
+    """The second one's turn comes while the first is at work; then nothing is left to ask for."""
+    world.list_bars(range(2_500))
+    plans = [world.plan(name=name) for name in ("one", "two")]
+    (one,), (two,) = (world.service.start(plan.id) for plan in plans)
+    turns: list[str] = []
+    world.venue.before = lambda: turns.append(world.service.run_job(two.id))
+    assert world.finish(one.id) == "succeeded"
+    assert set(turns) == {"not_claimed"}
+    asked = len(world.venue.asked)
+    waiting = world.job(two.id)
+    assert waiting.state == "queued"
+    assert waiting.error == {
+        "code": "waits-for-others",
+        "message": f"waits for job {one.id}, which fills the same series",
+    }
+    world.clock.advance(5_000)
+    assert world.finish(two.id) == "succeeded"
+    assert (len(world.venue.asked), world.job(two.id).error) == (asked, None)
+    assert world.stored() == world.everything()
+
+
+def test_a_job_that_was_cancelled_half_way_has_no_time_left(world: Collecting) -> None:
+    world.list_bars(range(2_500))
+    plan = world.plan()
+    (job,) = world.service.start(plan.id)
+
+    def disable() -> None:
+        if world.stored():
+            world.service.plans.enable(plan.id, False)
+
+    world.venue.before = disable
+    assert world.finish(job.id) == "cancelled"
+    found = world.job(job.id).progress
+    assert (found["slices_done"] > 0, found["eta_s"]) == (True, None)

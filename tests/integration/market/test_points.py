@@ -107,6 +107,9 @@ def test_what_cannot_be_followed_is_refused(world: Collecting) -> None:
         plan(world, "open_interest:7m")
     with pytest.raises(InvalidInput, match="BTC/USDT is no perpetual"):
         plan(world, "funding", symbol="BTC/USDT")
+    world.venue.periods = ("5m", "1h")
+    with pytest.raises(InvalidInput, match="no open interest at 1w; use one of 5m, 1h"):
+        plan(world, "open_interest:1w")
     world.venue.has_points = False
     with pytest.raises(InvalidInput, match="binance has no history of open interest"):
         plan(world, "open_interest:1h")

@@ -8,7 +8,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from app.core.errors import InvalidInput
+from app.core.errors import Conflict, InvalidInput
 from app.core.exchanges.errors import VenueRulesRefused
 from app.core.market.coverage import CoverageState
 from app.core.market.files.columns import KlineColumns
@@ -356,3 +356,29 @@ def test_healing_asks_at_once_for_what_was_asked_for_in_vain(database_url: str) 
         assert world.finish(job.id) == "succeeded"
         assert len(world.stored()) == 300
         assert world.service.start(plan.id, heal=True) == []
+
+
+def test_a_verification_for_other_days_is_not_taken_for_the_one_that_is_asked_for(
+    world: Collecting,
+) -> None:
+    """One day was to be compared; who asks for two, or in spite of a shift, is told so."""
+    one = world.service.verify(minutes(), 1)
+    assert world.service.verify(minutes(), 1).id == one.id
+    for days, despite in ((2, False), (1, True)):
+        with pytest.raises(Conflict, match="is under way, for 1 days up to 2026-03-") as caught:
+            world.service.verify(minutes(), days, despite_shift=despite)
+        assert caught.value.error_code == "verification-under-way"
+        assert f"tidemark job cancel {one.id}" in caught.value.message
+    assert world.service.run_verification(one.id) == "succeeded"
+    assert world.service.verify(minutes(), 2).params["days"] == 2
+    # The last of two days is one of them.
+    assert world.service.verify(minutes(), 1).params["days"] == 2
+
+
+def test_a_series_that_holds_nothing_and_that_nobody_wants_is_not_verified(
+    world: Collecting,
+) -> None:
+    """Verified, a day of the venue's bars would be stored, and each count as missed."""
+    world.units.run(lambda unit: unit.klines.series("binance", SYMBOL, "5m", unit.now_ms))
+    with pytest.raises(InvalidInput, match="nothing of BTC/USDT 5m is stored; collect it first"):
+        world.service.verify(target("binance", SYMBOL, "5m", 0), 1)

@@ -190,3 +190,18 @@ def test_expected_is_one_figure_in_coverage_and_in_quality(database_url: str) ->
         parts = ("present", "pending", "exchange_side")
         assert found.expected == sum(found.counts[part] for part in parts) == 2 * MINUTES
         assert quality(world).expected == found.expected
+
+
+def test_the_latest_days_are_so_many_at_whatever_hour_one_looks(world: Collecting) -> None:
+    days = [day.day_ts for day in verify(world, days=DAYS)]
+    assert len(days) == DAYS
+
+    def seen(start: int | None = None, end: int | None = None) -> list[int]:
+        found = world.quality.quality("binance", SYMBOL, "1m", start, end, latest=3)
+        return [day.day_ts for day in found.days]
+
+    assert seen() == days[1:]
+    world.clock.advance(400 * DAY_MS)
+    assert seen() == days[1:]
+    assert seen(end=days[2] + 1) == days[:3]
+    assert seen(start=days[0]) == days

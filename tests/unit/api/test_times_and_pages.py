@@ -73,6 +73,18 @@ def test_without_a_start_the_page_is_the_latest() -> None:
     assert (page.start, page.end, page.following) == (40 * MINUTE, 50 * MINUTE, None)
 
 
+def test_the_latest_bars_are_whole_ones() -> None:
+    """Minutes are stored up to half past one: the hour in which they end is no bar yet."""
+    hours, stored = interval("1h"), (0, 90 * MINUTE)
+    latest = kline_page(hours, stored, None, None, 1)
+    assert latest is not None
+    assert (latest.start, latest.end, latest.following) == (0, 60 * MINUTE, None)
+    assert kline_page(hours, stored, 60 * MINUTE, None, 1) is None
+    cut = kline_page(hours, (0, 150 * MINUTE), None, 90 * MINUTE, 1)
+    assert cut is not None
+    assert (cut.start, cut.end) == (60 * MINUTE, 120 * MINUTE)
+
+
 @given(
     name=st.sampled_from(list(INTERVALS)),
     start=st.integers(min_value=0, max_value=10**12),

@@ -119,3 +119,16 @@ def test_trouble_is_told_once_until_it_changes(capsys: pytest.CaptureFixture[str
     slow = "tidemark: binance: slow down; tried again at 00:00:01 UTC\n"
     away = "tidemark: binance cannot be reached: no connection; tried again at 00:00:01 UTC\n"
     assert told == [away, "", slow, "", slow]
+
+
+def test_a_job_that_rests_says_how_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    row = JobRow(id="7", kind="collection", state="queued", not_before=1_000, paused=True)
+    troubles = _Troubles()
+    for _ in range(2):
+        troubles.tell([row])
+    assert capsys.readouterr().err == (
+        "tidemark: job 7 rests; resume it with: tidemark job resume 7\n"
+    )
+    row.paused = False
+    troubles.tell([row])
+    assert not capsys.readouterr().err

@@ -56,6 +56,7 @@ class BinanceUsdmMarket(VenueMarket):
         quiet_bars=QuietBars.FILLED,
         has_funding=True,
         has_open_interest=True,
+        interest_intervals=_INTEREST_PERIODS,
         lacks=("Open interest reaches back 30 days at most.",),
     )
 

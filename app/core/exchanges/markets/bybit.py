@@ -65,6 +65,7 @@ class BybitMarket(NewestFirstMarket):
         kinds=frozenset(KlineKind),
         has_funding=True,
         has_open_interest=True,
+        interest_intervals=tuple(_INTEREST_PERIODS),
         lacks=(
             "Klines have no number of trades.",
             "Funding rates do not say the mark price.",

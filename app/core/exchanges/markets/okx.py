@@ -75,6 +75,7 @@ class OkxMarket(NewestFirstMarket):
         kinds=frozenset(KlineKind),
         has_funding=True,
         has_open_interest=True,
+        interest_intervals=_INTEREST_PERIODS,
         lacks=(
             "Klines have no number of trades.",
             "Funding rates reach back three months, and do not say the mark price.",

@@ -14,6 +14,8 @@ from app.core.market.files.exact import exact
 from app.core.market.validation import NOT_ABOVE, BadKline
 
 _NAMES: Final = ("open", "high", "low", "close", "volume", "quote volume", "trade count")
+#: How the reason of a row begins that contradicts a good bar of its time; what that says follows.
+CONTRADICTS: Final = "an earlier row of the file, which counts, says otherwise of its time"
 # KlineQuarantineRow.reason has 200 characters: its beginning, and four values with their names.
 _TOLD: Final = 4
 _TEXT_LIMIT: Final = 18
@@ -79,7 +81,7 @@ def _contradiction(counted: Sequence[object], stated: Sequence[object]) -> str:
     ]
     more = [] if len(told) <= _TOLD else ["…"]
     said = ", ".join([*told[:_TOLD], *more])
-    return f"an earlier row of the file, which counts, says otherwise of its time: {said}"
+    return f"{CONTRADICTS}: {said}"
 
 
 def _text(value: object) -> str | None:

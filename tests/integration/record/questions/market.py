@@ -105,6 +105,7 @@ def days(unit: Unit) -> None:
         day.differed = differed
         unit.days.put(day)
     (kept,) = unit.days.of_series(1, NOW, NOW + 1)
+    assert unit.days.of_series(1, NOW, NOW + 1, 5) == [kept]
     assert (unit.days.find(1, NOW), unit.days.find(1, 0)) == (kept, None)
     assert kept.differed == 2
     assert [kept] == unit.days.between(NOW, NOW + 1)
