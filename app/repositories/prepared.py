@@ -11,17 +11,17 @@ their columns, listeners hear of the statement, errors are its own, and a lost c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from sqlalchemy import Connection, Dialect, Executable, Select, inspect
 from sqlalchemy.orm import Session, make_transient_to_detached
 from sqlalchemy.orm.attributes import set_committed_value
 
 Values = Mapping[str, Any]
+R = TypeVar("R")
 _Process = Callable[[Any], Any]
 
 
@@ -86,9 +86,8 @@ class Prepared:
 
     def rows(self, session: Session, values: Values) -> list[Sequence[Any]]:
         """Every row of a select, its columns in their order."""
-        plan, cursor = self._execute(session, values)
-        with closing(cursor):
-            return [plan.row(found) for found in cursor.fetchall()]
+        plan, found = self._execute(session, values, _all_rows)
+        return [plan.row(each) for each in found]
 
     def all(self, session: Session, values: Values) -> list[Any]:
         """Every row of a select of one model, as an object to be read.
@@ -135,9 +134,8 @@ class Prepared:
 
     def run(self, session: Session, values: Values) -> Outcome:
         """Execute an insert, update or delete."""
-        _, cursor = self._execute(session, values)
-        with closing(cursor):
-            return Outcome(cursor.rowcount, int(cursor.lastrowid or 0))
+        _, outcome = self._execute(session, values, _outcome)
+        return outcome
 
     @cached_property
     def _models(self) -> Sequence[tuple[type[Any], Sequence[str]]]:
@@ -151,7 +149,9 @@ class Prepared:
             del keys[:count]
         return found
 
-    def _execute(self, session: Session, values: Values) -> tuple[_Plan, Any]:
+    def _execute(
+        self, session: Session, values: Values, take: Callable[[Any], R]
+    ) -> tuple[_Plan, R]:
         if session.autoflush:
             session.flush()
         connection = session.connection()
@@ -165,9 +165,11 @@ class Prepared:
             self._plans[connection.dialect.name, count] = plan
         if self._many:
             # By the names that SQLAlchemy gives the members of a list.
-            listed = values[self._many]
-            values = {**values, **{f"{self._many}_{n}": x for n, x in enumerate(listed, start=1)}}
-        return plan, _sent(connection, self.statement, plan.text, plan.parameters(values))
+            others = {name: value for name, value in values.items() if name != self._many}
+            members = {f"{self._many}_{n}": x for n, x in enumerate(values[self._many], start=1)}
+            values = {**others, **members}
+        given = plan.parameters(values)
+        return plan, _answer(connection, self.statement, plan.text, given, take)
 
 
 def _filled_up(listed: Sequence[Any]) -> list[Any]:
@@ -204,8 +206,10 @@ def _plan(statement: Any, dialect: Dialect, values: Values) -> _Plan:
     )
 
 
-def _sent(connection: Connection, statement: Any, text: str, parameters: Any) -> Any:
-    """The cursor by which a statement was executed.
+def _answer(
+    connection: Connection, statement: Any, text: str, parameters: Any, take: Callable[[Any], R]
+) -> R:
+    """What is taken of the cursor by which a statement was executed.
 
     Raises:
         DBAPIError: as SQLAlchemy wraps what the driver raised.
@@ -218,11 +222,22 @@ def _sent(connection: Connection, statement: Any, text: str, parameters: Any) ->
         heard.before_cursor_execute(connection, cursor, text, parameters, None, False)
     try:
         cursor.execute(text, parameters)
+        answer = take(cursor)
     except BaseException as error:  # noqa: BLE001 - it is raised again by what follows
         # SQLAlchemy's own: it wraps the error, tells its listeners, and lets go of a connection
         # that was lost.
         connection._handle_dbapi_exception(error, text, parameters, cursor, None)  # noqa: SLF001
-    return cursor
+    cursor.close()
+    return answer
+
+
+def _all_rows(cursor: Any) -> Sequence[Sequence[Any]]:
+    rows: Sequence[Sequence[Any]] = cursor.fetchall()
+    return rows
+
+
+def _outcome(cursor: Any) -> Outcome:
+    return Outcome(cursor.rowcount, int(cursor.lastrowid or 0))
 
 
 def _record(model: type[Any], keys: Sequence[str], row: Sequence[Any]) -> Any:
