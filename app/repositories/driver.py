@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from pymysql import err
 from pymysql.connections import Connection, MySQLResult
-from pymysql.constants import CR
+from pymysql.constants import CR, SERVER_STATUS
 from pymysql.protocol import MysqlPacket
 
 _Described = tuple[Any, Any, Any]
@@ -30,6 +30,7 @@ _EOF: Final = 0xFE
 _NULL: Final = 0xFB
 # A packet of this length goes on in the next one.
 _WHOLE: Final = 0xFFFFFF
+_STATUS: Final = struct.Struct("<HH")
 _LONG: Final = {0xFC: (struct.Struct("<H"), 2), 0xFE: (struct.Struct("<Q"), 8)}
 
 
@@ -82,12 +83,21 @@ class FastResult(MySQLResult):  # type: ignore[misc]  # nor here
             self.connection = connection
         return self.fields, self.converters, self.description
 
+    def _read_ok_packet(self, packet: Any) -> None:
+        data = packet.get_all_data()
+        self.affected_rows, at = _number(data, 1)
+        self.insert_id, at = _number(data, at)
+        self.server_status, self.warning_count = _STATUS.unpack_from(data, at)
+        self.message = data[at + 4 :]
+        self.has_next = self.server_status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS
+
     def _read_rowdata_packet(self) -> None:
         converters = self.converters
         rows = []
         for data in _packets(self.connection):
             if data[0] == _EOF and len(data) < 9:
-                self._check_packet_is_eof(MysqlPacket(data, self.connection.encoding))
+                self.warning_count, status = _STATUS.unpack_from(data, 1)
+                self.has_next = status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS
                 break
             rows.append(_row(data, converters))
         self.connection = None  # as PyMySQL does: the two would hold each other
@@ -192,6 +202,12 @@ def _row(data: bytes, converters: list[tuple[str | None, Any]]) -> tuple[Any, ..
             value = value.decode(encoding)
         row.append(value if convert is None else convert(value))
     return tuple(row)
+
+
+def _number(data: bytes, at: int) -> tuple[int, int]:
+    """A number of the protocol, and where it ends."""
+    first = data[at]
+    return (first, at + 1) if first < _NULL else _length(data, at + 1, first)
 
 
 def _length(data: bytes, at: int, code: int) -> tuple[int, int]:

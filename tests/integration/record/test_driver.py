@@ -104,6 +104,32 @@ def test_values_of_every_length_are_whole(pair: tuple[Connection, Connection], s
     assert (len(text), set(text), after) == (size, {"x"}, "after")
 
 
+@pytest.mark.parametrize("count", [1, 250, 251, 65_536, 70_000])
+@pytest.mark.parametrize("last_id", [1, 251, 70_000, 2**24, 2**40])
+def test_a_write_says_how_many_rows_it_made_and_their_first_number(
+    pair: tuple[Connection, Connection], count: int, last_id: int
+) -> None:
+    said = []
+    for connection in pair:
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE OR REPLACE TEMPORARY TABLE made (id BIGINT AUTO_INCREMENT KEY)")
+            cursor.execute(f"ALTER TABLE made AUTO_INCREMENT = {last_id}")
+            matched = cursor.execute(f"INSERT INTO made SELECT NULL FROM seq_1_to_{count}")
+            said.append((matched, cursor.rowcount, cursor.lastrowid, cursor.warning_count))
+    assert said[0] == said[1] == (count, count, last_id, 0)
+
+
+def test_warnings_are_counted_alike(pair: tuple[Connection, Connection]) -> None:
+    counts = []
+    for connection in pair:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TABLE IF EXISTS nowhere")
+            counts.append([cursor.warning_count])
+            cursor.execute("SELECT 1 / 0, CAST('x' AS INTEGER)")
+            counts[-1].append(cursor.warning_count)
+    assert counts[0] == counts[1] == [1, 2]
+
+
 def test_columns_of_one_count_are_told_apart_however_many_there_are(
     pair: tuple[Connection, Connection],
 ) -> None:
