@@ -55,11 +55,10 @@ def append(session: Session, rows: Sequence[Base]) -> int:
     """
     if session.new:
         session.flush()
-    model = type(rows[0])
-    names, prepared = _insertion(model)
+    names, prepared = _insertion(type(rows[0]))
     values = [{name: getattr(row, name) for name in names} for row in rows]
     if len(values) > 1:
-        session.execute(insert(cast("Table", model.__table__)), values)
+        prepared.run_many(session, values)
         return 0
     return prepared.run(session, values[0]).last_id
 

@@ -137,6 +137,12 @@ class Prepared:
         _, outcome = self._execute(session, values, _outcome)
         return outcome
 
+    def run_many(self, session: Session, values: Sequence[Values]) -> None:
+        """Execute an insert once for each of these values, as one where the driver can."""
+        plan, connection = self._ready(session, values[0])
+        given = [plan.parameters(each) for each in values]
+        _answer(connection, self.statement, plan.text, given, lambda _cursor: None, many=True)
+
     @cached_property
     def _models(self) -> Sequence[tuple[type[Any], Sequence[str]]]:
         statement = cast("Select[Any]", self.statement)
@@ -152,17 +158,9 @@ class Prepared:
     def _execute(
         self, session: Session, values: Values, take: Callable[[Any], R]
     ) -> tuple[_Plan, R]:
-        if session.autoflush:
-            session.flush()
-        connection = session.connection()
-        count = 0
         if self._many:
-            listed = _filled_up(values[self._many])
-            values, count = {**values, self._many: listed}, len(listed)
-        plan = self._plans.get((connection.dialect.name, count))
-        if plan is None:
-            plan = _plan(self.statement, connection.dialect, values)
-            self._plans[connection.dialect.name, count] = plan
+            values = {**values, self._many: _filled_up(values[self._many])}
+        plan, connection = self._ready(session, values)
         if self._many:
             # By the names that SQLAlchemy gives the members of a list.
             others = {name: value for name, value in values.items() if name != self._many}
@@ -170,6 +168,17 @@ class Prepared:
             values = {**others, **members}
         given = plan.parameters(values)
         return plan, _answer(connection, self.statement, plan.text, given, take)
+
+    def _ready(self, session: Session, values: Values) -> tuple[_Plan, Connection]:
+        """The plan for values of that shape, and the connection whose turn it is."""
+        if session.autoflush:
+            session.flush()
+        connection = session.connection()
+        key = (connection.dialect.name, len(values[self._many]) if self._many else 0)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = _plan(self.statement, connection.dialect, values)
+        return plan, connection
 
 
 def _filled_up(listed: Sequence[Any]) -> list[Any]:
@@ -207,9 +216,18 @@ def _plan(statement: Any, dialect: Dialect, values: Values) -> _Plan:
 
 
 def _answer(
-    connection: Connection, statement: Any, text: str, parameters: Any, take: Callable[[Any], R]
+    connection: Connection,
+    statement: Any,
+    text: str,
+    parameters: Any,
+    take: Callable[[Any], R],
+    *,
+    many: bool = False,
 ) -> R:
     """What is taken of the cursor by which a statement was executed.
+
+    Args:
+        many: whether the parameters are a list, for as many executions.
 
     Raises:
         DBAPIError: as SQLAlchemy wraps what the driver raised.
@@ -219,9 +237,9 @@ def _answer(
         heard.before_execute(connection, statement, [], {}, connection.get_execution_options())
     cursor = connection.connection.cursor()
     if heard.before_cursor_execute:
-        heard.before_cursor_execute(connection, cursor, text, parameters, None, False)
+        heard.before_cursor_execute(connection, cursor, text, parameters, None, many)
     try:
-        cursor.execute(text, parameters)
+        (cursor.executemany if many else cursor.execute)(text, parameters)
         answer = take(cursor)
     except BaseException as error:  # noqa: BLE001 - it is raised again by what follows
         # SQLAlchemy's own: it wraps the error, tells its listeners, and lets go of a connection

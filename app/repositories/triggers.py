@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, bindparam, select, update
+from sqlalchemy import CursorResult, Table, bindparam, select, update
 
 from app.models import OrderTriggerRow
 from app.repositories.base import KeyedRepository
@@ -14,6 +14,16 @@ from app.repositories.prepared import Prepared
 
 _ALL_ARMED = (
     select(OrderTriggerRow).where(OrderTriggerRow.status == "armed").order_by(OrderTriggerRow.id)
+)
+_TRIGGERS = cast("Table", OrderTriggerRow.__table__)
+_CANCEL = Prepared(
+    update(_TRIGGERS)
+    .where(
+        _TRIGGERS.c.instance_id == bindparam("instance"),
+        _TRIGGERS.c.symbol == bindparam("of_symbol"),
+        _TRIGGERS.c.status == "armed",
+    )
+    .values(status="cancelled", reason=bindparam("reason"), updated_at=bindparam("updated_at"))
 )
 _ARMED = Prepared(_ALL_ARMED)
 _ARMED_ON = Prepared(_ALL_ARMED.where(OrderTriggerRow.exchange == bindparam("exchange")))
@@ -70,6 +80,10 @@ class TriggerRepository(KeyedRepository[OrderTriggerRow]):
         trigger_id: str | None = None,
     ) -> int:
         """Cancel the armed triggers of an instance and symbol, of one group or id if named."""
+        if oco_group is None and trigger_id is None:
+            names = {"instance": instance_id, "of_symbol": symbol}
+            changes = {"reason": reason[:64], "updated_at": now_ms}
+            return _CANCEL.run(self._session, {**names, **changes}).matched
         row = OrderTriggerRow
         statement = update(row).where(
             row.instance_id == instance_id, row.symbol == symbol, row.status == "armed"

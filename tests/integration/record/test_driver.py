@@ -114,7 +114,7 @@ def test_a_write_says_how_many_rows_it_made_and_their_first_number(
         with connection.cursor() as cursor:
             cursor.execute("CREATE OR REPLACE TEMPORARY TABLE made (id BIGINT AUTO_INCREMENT KEY)")
             cursor.execute(f"ALTER TABLE made AUTO_INCREMENT = {last_id}")
-            matched = cursor.execute(f"INSERT INTO made SELECT NULL FROM seq_1_to_{count}")
+            matched = cursor.execute(f"INSERT INTO made SELECT NULL FROM seq_1_to_{count}")  # noqa: S608
             said.append((matched, cursor.rowcount, cursor.lastrowid, cursor.warning_count))
     assert said[0] == said[1] == (count, count, last_id, 0)
 

@@ -124,4 +124,10 @@ def triggers(unit: Unit) -> None:
     assert unit.triggers.of_instance(ID) == [made]
     assert unit.triggers.fire(ID, price=ONE, market_ts=NOW, signal_id=ID, now_ms=NOW)
     assert unit.triggers.cancel(ID, SYMBOL, "why", NOW) == 0
+    armed = {"symbol": SYMBOL, "status": "armed", "oco_group": None, "leg": 7}
+    other = row(OrderTriggerRow, id=ID[:-1] + "2", **armed)
+    unit.triggers.add(other)
+    assert unit.triggers.cancel(ID, "ETH/USDT", "why", NOW) == 0
+    assert unit.triggers.cancel(ID, SYMBOL, "why", NOW) == 1
+    assert unit.triggers.look(other.id).reason == "why"
     assert unit.triggers.cancel(ID, SYMBOL, "why", NOW, oco_group="g", trigger_id=ID) == 0
