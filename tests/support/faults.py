@@ -405,7 +405,8 @@ class Stack:
 
     def price(self) -> Decimal:
         """The market's price, past every proxy; the last one while the venue is away."""
-        with contextlib.suppress(httpx.HTTPError, KeyError):
+        # A client that the venue's end has closed says so by a RuntimeError.
+        with contextlib.suppress(httpx.HTTPError, KeyError, RuntimeError):
             answer = self.control.raw("GET", "/api/v3/ticker/price", params={"symbol": "BTCUSDT"})
             self._price = Decimal(answer.json()["price"])
         return self._price
