@@ -17,7 +17,7 @@ from app.models import JobRow
 from app.repositories.unit import Unit, Units
 from app.services.activity import ActivityService
 from app.services.collection.arrivals import Arrivals
-from app.services.collection.daily import latest_days
+from app.services.collection.daily import Days, latest_days
 from app.services.collection.filling import Filler, Markets
 from app.services.collection.following import Follower
 from app.services.collection.jobs import CollectionJobs
@@ -127,7 +127,7 @@ class CollectionService:
     def verify(self, wanted: Target, days: int, *, despite_shift: bool = False) -> JobRow:
         """A job that compares the latest finished days of a series with its venue.
 
-        Days before the first one that is stored or planned are left out; the job counts them as
+        Days of which nothing is stored or planned are left out; the job counts them as
         ``skipped_days``.
 
         Args:
@@ -143,11 +143,11 @@ class CollectionService:
         last = self._last_day(wanted.exchange)
 
         def work(unit: Unit) -> JobRow:
-            first, kept = latest_days(unit, wanted, last, days)
+            kept = latest_days(unit, wanted, last, days)
             job = self._verifier.ensure(
-                unit, wanted, first, kept, skipped=days - kept, despite_shift=despite_shift
+                unit, wanted, kept, skipped=days - kept.count, despite_shift=despite_shift
             )
-            require_covered(job, first, kept, despite_shift=despite_shift)
+            require_covered(job, kept, despite_shift=despite_shift)
             return job
 
         return self._units.run(work)
@@ -194,7 +194,8 @@ class CollectionService:
             owed = _owed(done, oldest, day, unit.days.first(series.id))
             if owed is not None:
                 first, last = owed
-                self._verifier.ensure(unit, each, first, (last - first) // DAY_MS + 1)
+                owing = Days(first, (last - first) // DAY_MS + 1, 0)
+                self._verifier.ensure(unit, each, owing)
                 started += 1
         return started
 

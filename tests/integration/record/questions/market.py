@@ -159,7 +159,10 @@ def coverage(unit: Unit) -> None:
     unit.coverage.save(1, [], found)
     assert unit.coverage.spans(1) == unit.coverage.spans(1, 0, 60_000) == found
     unit.coverage.save(1, found, [Span(0, 120_000, CoverageState.PRESENT)])
-    assert [span.end for span in unit.coverage.spans(1, limit=1)] == [120_000]
+    (last,) = unit.coverage.spans(1, limit=1)
+    assert last.end == 120_000
+    assert unit.coverage.before(1, 1) == unit.coverage.after(1, 0) == last
+    assert unit.coverage.before(1, 0) is unit.coverage.after(1, 1) is None
 
 
 def outlines(unit: Unit) -> None:
