@@ -8,7 +8,7 @@ from functools import partial
 
 import structlog
 
-from app.core.errors import Conflict, InvalidInput, NotFound
+from app.core.errors import InvalidInput, NameTaken, NotFound
 from app.core.market.instruments import InstrumentStatus, InstrumentType
 from app.core.market.intervals import interval
 from app.core.market.klines import KlineKind
@@ -73,7 +73,7 @@ class Plans:
                 in ``after`` that is itself after one of this name.
             UnknownName: an interval, exchange or symbol that is not known.
             NotFound: a plan in ``after`` that does not exist.
-            Conflict: a plan of that name exists.
+            NameTaken: a plan of that name exists.
             VenueError: the venue had to be asked and could not be.
             Unavailable: the venue's market time is not known.
         """
@@ -110,7 +110,7 @@ class Plans:
         One that begins later is moved back to ``since_ms``; its jobs and its bars stay.
 
         Raises:
-            InvalidInput, UnknownName, Conflict, VenueError, Unavailable: see ``create``.
+            InvalidInput, UnknownName, NameTaken, VenueError, Unavailable: see ``create``.
         """
         of = KlineKind(kind)
         wanted = Unnamed(exchange, frozenset(symbols), interval(interval_name).name, of.value)
@@ -303,7 +303,10 @@ def _utc(ms: int) -> str:
 
 def _added(unit: Unit, row: CollectionPlanRow) -> CollectionPlanRow:
     if unit.plans.named(row.name) is not None:
-        raise Conflict(f"a collection plan named {row.name!r} exists already")
+        raise NameTaken(
+            f"a collection plan named {row.name!r} exists already; choose another name, see: "
+            "tidemark data plans list"
+        )
     if row.extras:
         _check_swaps(unit, row.exchange, row.symbols)
     for before in row.after or ():
