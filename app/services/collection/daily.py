@@ -13,7 +13,7 @@ from app.core.market.intervals import DAY_MS
 from app.models import KlineDayRow, KlineSeriesRow
 from app.repositories.unit import Unit
 from app.services.collection.comparing import Compared, date_of
-from app.services.collection.target import Target, keeps
+from app.services.collection.target import Target
 
 _LONGEST_DAYS: Final = 3_660
 
@@ -47,10 +47,10 @@ def _nothing(wanted: Target) -> InvalidInput:
 
 
 def _wanted_since(unit: Unit, wanted: Target) -> int | None:
-    """Open time of the first bar of a series that an enabled plan wants, or None."""
-    names = (wanted.exchange, wanted.symbol, wanted.interval.name, wanted.kind.value)
-    starts = [plan.since_ts for plan in unit.plans.enabled() if keeps(plan, *names)]
-    return wanted.interval.ceil(min(starts)) if starts else None
+    """Open time of the first bar that an enabled plan wants, or None."""
+    exchange, symbol, name, kind = wanted.key
+    since = unit.plans.since(exchange, symbol, name, kind.value)
+    return None if since is None else wanted.interval.ceil(since)
 
 
 def parts_of_day(unit: Unit, wanted: Target, day: int) -> list[Range]:

@@ -53,6 +53,9 @@ def test_a_verification_leaves_out_the_days_between_history_and_a_plan(world: Co
     )
     whole = world.quality.coverage("binance", "BTC/USDT", "1m")
     assert (whole.expected, whole.counts["pending"]) == (2 + MINUTES + 60, 0)
+    assert whole.profile is not None
+    assert whole.profile.gaps.bars == 0, "nor is the time between a gap of what is traded"
+    assert world.quality.quality("binance", "BTC/USDT", "1m", None, None).profile == whole.profile
 
 
 def test_days_behind_history_that_no_plan_keeps_are_refused_with_what_to_do(

@@ -178,8 +178,14 @@ def outlines(unit: Unit) -> None:
 
 
 def plans(unit: Unit) -> None:
-    keyed(unit.plans, row(CollectionPlanRow, name="one", enabled=True))
+    wants = {"symbols": [SYMBOL], "intervals": ["1m"]}
+    keyed(unit.plans, row(CollectionPlanRow, name="one", enabled=True, **wants))
     assert [unit.plans.named("one")] == unit.plans.enabled()
+    plan = unit.plans.get(ID)
+    series = (plan.exchange, plan.symbols[0], plan.intervals[0], plan.kind)
+    assert unit.plans.since(*series) == plan.since_ts
+    assert unit.plans.since("other", *series[1:]) is unit.plans.since(*series[:3], "other") is None
+    assert unit.plans.since(series[0], "other", *series[2:]) is None
     unit.plans.mark_followed([ID], NOW)
     assert unit.plans.get(ID).followed_ts == NOW
     unit.plans.delete(ID)
