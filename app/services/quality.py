@@ -159,7 +159,8 @@ class QualityService:
 
         Without bounds, from the first bar that a plan wants, or that is known, to the last one
         that is final; of a series that no plan keeps, to the last one that is known. What is
-        neither known nor wanted by a plan is left out, bounds or not.
+        neither known nor wanted by a plan is left out, but for less than a day that lies between
+        what is known and a bound that is given.
 
         Raises:
             InvalidInput: no time lies in [start, end).
@@ -397,7 +398,12 @@ def _expected(
         after = unit.coverage.after(series.id, spans[-1].end if spans else end)
     known_to = spans[-1].end if spans else 0
     planned = horizon.planned(known_to if end is None else end)
-    ranges = expected_ranges(spans, planned, grid, before=before, after=after)
+    edges = []
+    if start is not None and before is None and (planned is None or start < planned[0]):
+        edges.append(start)
+    if end is not None and after is None and not horizon.is_kept:
+        edges.append(end)
+    ranges = expected_ranges(spans, planned, grid, before=before, after=after, edges=edges)
     return within(ranges, _START if start is None else start, _END if end is None else end)
 
 

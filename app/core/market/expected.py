@@ -28,6 +28,7 @@ def expected_ranges(
     *,
     before: Span | None = None,
     after: Span | None = None,
+    edges: Sequence[int] = (),
 ) -> list[Range]:
     """The stretches in which each bar is expected or known of, ascending and apart.
 
@@ -38,12 +39,16 @@ def expected_ranges(
         spans: what is known, ascending; may be a part of it.
         planned: what enabled plans want, [start, end); None where none wants any.
         before: the last known span before ``spans``, if any; ``after``: the next one behind them.
+        edges: where history is to begin or end, by somebody who asks for it: what lies between it
+            and known bars is a hole like others.
     """
-    known = [each for each in (before, *spans, after) if each is not None]
+    known = [(each.start, each.end) for each in (before, *spans, after) if each is not None]
+    known += [(edge, edge) for edge in edges]
     longest = max(_HOLE_MS, _HOLE_BARS * interval.length_ms)
-    history = _joined([(span.start, span.end) for span in known], longest)
+    history = _joined(sorted(known) if edges else known, longest)
     wanted = [] if planned is None or planned[0] >= planned[1] else [planned]
-    return _joined(sorted([*history, *wanted]), 0)
+    found = _joined(sorted([*history, *wanted]), 0)
+    return [(start, end) for start, end in found if start < end]
 
 
 def within(ranges: Sequence[Range], start: int, end: int) -> list[Range]:

@@ -47,5 +47,8 @@ def test_a_part_of_what_is_known_is_judged_by_what_lies_beside_it() -> None:
     ranges = expected_ranges([], None, MINUTES, before=before, after=after)
     assert within(ranges, 5 * MINUTE_MS, 9 * MINUTE_MS) == [(5 * MINUTE_MS, 9 * MINUTE_MS)]
     assert within(ranges, -5, 0) == []
+    assert expected_ranges([before], None, MINUTES, edges=[-HOUR_MS, -DAY_MS - HOUR_MS - 1]) == [
+        (-HOUR_MS, MINUTE_MS),
+    ]
     counts = count_in([before, after], MINUTES, [(0, 2 * MINUTE_MS), (HOUR_MS, HOUR_MS + 1)])
     assert (counts[CoverageState.PRESENT], counts[CoverageState.PENDING]) == (2, 1)
