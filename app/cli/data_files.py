@@ -28,7 +28,7 @@ _Format = Annotated[
 ]
 
 # What is wrong with a file, as a job keeps it: as bad an input where its turn comes late.
-_BAD_FILES: Final = frozenset({"invalid-input", "shifted"})
+_BAD_FILES: Final = frozenset({"invalid-input", "shifted", "unplaced-files"})
 
 
 def register(app: typer.Typer) -> None:
@@ -198,6 +198,8 @@ def _notes(result: dict[str, Any]) -> Iterator[str]:
         yield f"The archive has no {name}."
     for name, reason in result["skipped"]:
         yield f"{name} was left out: {reason}."
+    for name, advice in result["unplaced"]:
+        yield f"{name} was not imported: {advice}"
 
 
 def _show_funding(out: Console, found: dict[str, Any]) -> None:

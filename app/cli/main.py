@@ -79,7 +79,8 @@ _INTERRUPTED = 128 + 2
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and end the process: 0 ok, 1 failed, 2 usage or bad input.
 
-    Bad input is a name or id that nothing has as well, and a file that cannot be used.
+    Bad input is a name or id that nothing has as well, a name that is taken, and a file that
+    cannot be used.
     """
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
@@ -144,15 +145,16 @@ def _failed(error: Exception) -> int:
 
 
 def _is_bad_input(error: TidemarkError) -> bool:
-    """Whether what the user gave is wrong: a value, a name that nothing has, a file of theirs.
+    """Whether what the user gave is wrong: a value, a name that nothing has or that something has
+    already, a file of theirs.
 
     What goes wrong later, in a job or between us and a venue, comes as another error.
     """
-    from app.core.errors import InvalidInput, NotFound
+    from app.core.errors import InvalidInput, NameTaken, NotFound
     from app.core.sources.errors import SourceError
     from app.core.strategies.errors import StrategyError
 
-    given = (InvalidInput, NotFound, SourceError, StrategyError)
+    given = (InvalidInput, NameTaken, NotFound, SourceError, StrategyError)
     return isinstance(error, given) or error.error_code in _MISFITS
 
 

@@ -45,7 +45,8 @@ def list_plans(limit: Limit = 50, cursor: Cursor = "", as_json: Json = False) ->
     with session() as here:
         page = here.container.collection.plans.page(limit, cursor or None)
         skipped = here.container.collection.plans.skipped(page.rows)
-    found = listing(page.rows, lambda row: Plan.of(row, skipped), page.next_cursor)
+        full = here.container.collection.plans.full(page.rows)
+    found = listing(page.rows, lambda row: Plan.of(row, skipped, full), page.next_cursor)
     rows = (
         [
             each.name,
@@ -158,7 +159,9 @@ def _symbols_of(plan: Plan) -> str:
 
 
 def say_skipped(out: Console, plan: Plan) -> None:
-    """Say which symbols of a plan are not collected, and why."""
+    """Say which symbols of a plan are not collected, and why; and whether it takes in no more."""
+    if plan.full is not None:
+        out.print(f"{plan.full}.", markup=False)
     for each in plan.skipped:
         out.print(f"{plan.name} skips {each.symbol}, {each.reason}.")
 
@@ -167,7 +170,8 @@ def shown(here: Session, row: CollectionPlanRow) -> Plan:
     """A plan as it is shown, with what it skips."""
     from app.schemas.market import Plan
 
-    return Plan.of(row, here.container.collection.plans.skipped([row]))
+    plans_ = here.container.collection.plans
+    return Plan.of(row, plans_.skipped([row]), plans_.full([row]))
 
 
 def plan_of(here: Session, name: str) -> CollectionPlanRow:

@@ -54,7 +54,7 @@ def verify(
     def human(out: Any) -> None:
         facts(out, rows.items())
         if skipped := found.get(SKIPPED, 0):
-            out.print(f"Left out: {skipped} days before the first that is stored or planned.")
+            out.print(f"Left out: {skipped} days of which nothing is stored or planned.")
 
     emit(as_json, found, human)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.arguments import group
-from app.cli.output import Json, emit, table
+from app.cli.output import Json, emit, note, table
 
 if TYPE_CHECKING:
     from app.core.market.retention import KeepRule
@@ -53,6 +53,8 @@ def set_rule(
             emit(as_json, freed, lambda out: _freed(out, freed))
             return
         rule = service.set(*names)
+        if said := service.note_of(rule):
+            note(said)
     made = KeepRuleView.of(rule)
     emit(as_json, made, lambda out: out.print(f"Rule {made.id}: {_words(rule)}."))
 

@@ -4,6 +4,7 @@
     ├── InvalidInput        the caller gave something that can never work
     │   └── UnknownName     a name that no catalogue or registry holds
     ├── Conflict            the state of the system forbids it now
+    │   └── NameTaken       what is to be made has the name of something that is there
     ├── NotFound            no such row
     ├── Unavailable         a part that is needed is down or not ready
     │   └── WrongWorld      the record holds the simulated market and the real one is asked for
@@ -51,6 +52,14 @@ class Conflict(TidemarkError):
     """The present state forbids the request; it may succeed later."""
 
     code = "conflict"
+
+
+class NameTaken(Conflict):
+    """Something has that name already: another name does, and waiting does not.
+
+    The code is that of every conflict, which the API has always given for it; the command line
+    counts a name as input.
+    """
 
 
 class Unavailable(TidemarkError):

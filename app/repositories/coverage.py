@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
@@ -17,15 +18,29 @@ _IN_LIMIT = 500
 # What a BIGINT holds.
 _LAST = (1 << 63) - 1
 _FIRST = -_LAST
+_SPAN = select(CoverageRow.start_ts, CoverageRow.end_ts, CoverageRow.state, CoverageRow.proof)
 _SPANS = Prepared(
-    select(CoverageRow.start_ts, CoverageRow.end_ts, CoverageRow.state, CoverageRow.proof)
-    .where(
+    _SPAN.where(
         CoverageRow.series_id == bindparam("series"),
         CoverageRow.end_ts >= bindparam("start"),
         CoverageRow.start_ts <= bindparam("end"),
     )
     .order_by(CoverageRow.start_ts)
     .limit(bindparam("most"))
+)
+_BEFORE = Prepared(
+    _SPAN.where(
+        CoverageRow.series_id == bindparam("series"), CoverageRow.start_ts < bindparam("position")
+    )
+    .order_by(CoverageRow.start_ts.desc())
+    .limit(1)
+)
+_AFTER = Prepared(
+    _SPAN.where(
+        CoverageRow.series_id == bindparam("series"), CoverageRow.start_ts >= bindparam("position")
+    )
+    .order_by(CoverageRow.start_ts)
+    .limit(1)
 )
 _MOVE_END = Prepared(
     update(CoverageRow)
@@ -56,8 +71,17 @@ class CoverageRepository(Repository):
             "end": _LAST if end is None else end,
             "most": _LAST if limit is None else limit,
         }
-        rows = _SPANS.rows(self._session, names)
-        return [Span(row[0], row[1], CoverageState(row[2]), row[3]) for row in rows]
+        return _spans(_SPANS.rows(self._session, names))
+
+    def before(self, series_id: int, position: int) -> Span | None:
+        """The last span that begins before ``position``, or None."""
+        names = {"series": series_id, "position": position}
+        return next(iter(_spans(_BEFORE.rows(self._session, names))), None)
+
+    def after(self, series_id: int, position: int) -> Span | None:
+        """The first span that begins at ``position`` or later, or None."""
+        names = {"series": series_id, "position": position}
+        return next(iter(_spans(_AFTER.rows(self._session, names))), None)
 
     def save(self, series_id: int, before: Sequence[Span], after: Sequence[Span]) -> None:
         """Replace the spans ``before``, as ``spans`` gave them, by ``after``."""
@@ -96,3 +120,7 @@ class CoverageRepository(Repository):
     def _move_end(self, series_id: int, span: Span) -> None:
         names = {"series": series_id, "start": span.start, "end_ts": span.end}
         _MOVE_END.run(self._session, names)
+
+
+def _spans(rows: Iterable[Sequence[Any]]) -> list[Span]:
+    return [Span(row[0], row[1], CoverageState(row[2]), row[3]) for row in rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import delete, select, update
 
@@ -55,6 +56,16 @@ class JobRepository(KeyedRepository[JobRow]):
                 JobRow.kind == kind, JobRow.state == "running", JobRow.lease_until > now_ms
             )
         ).all()
+
+    def failed(self, kind: str, since_ms: int) -> list[tuple[dict[str, Any], int]]:
+        """Parameters of the jobs of a kind that failed and were made since then, and when, the
+        oldest first."""
+        rows = self._session.execute(
+            select(JobRow.params, JobRow.created_at)
+            .where(JobRow.kind == kind, JobRow.created_at >= since_ms, JobRow.state == "failed")
+            .order_by(JobRow.created_at)
+        )
+        return [(params, created_at) for params, created_at in rows]
 
     def free_leases(self) -> None:
         """End the leases of all live jobs."""

@@ -31,6 +31,19 @@ class PlanRepository(KeyedRepository[CollectionPlanRow]):
             .order_by(CollectionPlanRow.priority, CollectionPlanRow.id)
         ).all()
 
+    def since(self, exchange: str, symbol: str, interval: str, kind: str) -> int | None:
+        """From when the first of the enabled plans that keep a series keeps it, ms, or None."""
+        row = CollectionPlanRow
+        found = self._session.execute(
+            select(row.since_ts, row.symbols, row.intervals)
+            .where(row.enabled.is_(True), row.exchange == exchange, row.kind == kind)
+            .order_by(row.since_ts)
+        )
+        for since, symbols, intervals in found:
+            if symbol in symbols and interval in intervals:
+                return int(since)
+        return None
+
     def delete(self, plan_id: str) -> None:
         """Delete a plan; what it collected stays."""
         self._session.execute(delete(CollectionPlanRow).where(CollectionPlanRow.id == plan_id))

@@ -15,8 +15,9 @@ from app.services.job_venues import VenueLoad
 class JobVenue(Model):
     """How the venue of a job stands: what its requests wait for.
 
-    ETA and rows per second are in the job's progress; they count the time of its requests, so a
-    ban's is not in them.
+    ETA and rows per second are in the job's progress. The rate counts the time of its requests
+    alone; the ETA has in it what the job waits for: the next minute's budget, now and again until
+    it is done, and a ban.
     """
 
     exchange: str = Field(examples=["binance"])
@@ -69,7 +70,7 @@ class Job(Model):
             kind=row.kind,
             state=row.state,
             params=row.params,
-            progress=row.progress,
+            progress=row.progress if venue is None else venue.progress_of(row),
             result=row.result,
             error=row.error,
             attempt=row.attempt,

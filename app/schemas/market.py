@@ -125,17 +125,27 @@ class Plan(Model):
     skipped: list[SkippedSymbol] = Field(
         description="symbols that their venue does not trade now; collected once it does"
     )
+    full: str | None = Field(
+        description="what to do where the plan is at its limit of series, and symbols that it "
+        "chooses are left out; else null"
+    )
     priority: int
     enabled: bool
     created_at: Time
     updated_at: Time
 
     @classmethod
-    def of(cls, row: CollectionPlanRow, skipped: Mapping[str, Mapping[str, str]]) -> Plan:
+    def of(
+        cls,
+        row: CollectionPlanRow,
+        skipped: Mapping[str, Mapping[str, str]],
+        full: Mapping[str, str],
+    ) -> Plan:
         """The plan of a row.
 
         Args:
             skipped: by the id of each plan, symbols and reasons.
+            full: by the ids of plans that are full, what to do.
         """
         chosen = Selection.of(row.selection) if row.selection else None
         return cls(
@@ -154,6 +164,7 @@ class Plan(Model):
                 SkippedSymbol(symbol=symbol, reason=reason)
                 for symbol, reason in skipped[row.id].items()
             ],
+            full=full.get(row.id),
             priority=row.priority,
             enabled=row.enabled,
             created_at=rfc3339(row.created_at),

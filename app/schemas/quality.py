@@ -30,7 +30,7 @@ class NewVerification(Model):
     kind: KindName = KlineKind.TRADE
     days: Annotated[int, Field(ge=1, le=3660)] = Field(
         default=1,
-        description="those before the first day that is stored or planned are left out; the job's "
+        description="those of which nothing is stored or planned are left out; the job's "
         "`skipped_days` counts them",
     )
     despite_shift: bool = Field(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Protocol
 
-from app.core.errors import Conflict, InvalidInput, UnknownName
+from app.core.errors import Conflict, InvalidInput, NameTaken, UnknownName
 from app.core.exchanges.factory import TRADED
 from app.core.money import ONE, ZERO
 from app.core.portfolio.positions import exact_product, unrealized_pnl
@@ -98,7 +98,7 @@ class AccountService:
 
         Raises:
             InvalidInput: the name or a balance does not fit, or there is no such exchange.
-            Conflict: an account of that name exists.
+            NameTaken: an account of that name exists.
             Unavailable: no simulated exchange runs here.
         """
         if exchange not in TRADED:
@@ -280,7 +280,7 @@ class AccountService:
         with self._units.read() as unit:
             known = unit.accounts.named(name)
         if known is not None and (known.kind, known.status) != ("simulated", "opening"):
-            raise Conflict(f"an account named {name!r} exists already")
+            raise NameTaken(f"an account named {name!r} exists already; choose another name")
         return known
 
     def _add(self, name: str, kind: str, exchange: str, secret: Mapping[str, str]) -> AccountRow:

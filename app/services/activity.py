@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -18,6 +18,7 @@ from app.core.market.activity import (
     summed,
 )
 from app.core.market.character import (
+    Absence,
     Absences,
     Character,
     absences_of,
@@ -25,8 +26,9 @@ from app.core.market.character import (
     character_of,
     no_trade_share,
 )
-from app.core.market.coverage import CoverageState
-from app.core.market.intervals import DAY_MS
+from app.core.market.coverage import CoverageState, Span
+from app.core.market.expected import expected_ranges
+from app.core.market.intervals import DAY_MS, Interval
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import KlineKind
 from app.core.money import canonical
@@ -150,7 +152,7 @@ def profile_of(unit: Unit, series: KlineSeriesRow, start: int | None, end: int |
     known = unit.coverage.spans(series.id, first, stop)
     spans = [span.cut(first, stop) for span in known if span.start < stop and span.end > first]
     activity = summed(days)
-    gaps = absences_of(spans, length, series.grid_offset_ms)
+    gaps = _absences(unit, series, spans, length)
     together = absences_together(gaps)
     is_traded = series.kind == KlineKind.TRADE
     judged = partial(character_of, activity, gaps, len(days))
@@ -168,6 +170,23 @@ def profile_of(unit: Unit, series: KlineSeriesRow, start: int | None, end: int |
         silence=silence_of(days),
         is_dead=is_traded and unit.system.alarm_stands(_alarm(series)),
     )
+
+
+def _absences(
+    unit: Unit, series: KlineSeriesRow, spans: Sequence[Span], length: Interval
+) -> list[Absence]:
+    """What lacks between stored bars; what lies between two histories is nobody's and no gap."""
+    since = unit.plans.since(series.exchange, series.symbol, series.interval, series.kind)
+    planned = None if since is None else (since, _END)
+    found: list[Absence] = []
+    for start, end in expected_ranges(spans, planned, length):
+        inside = (span for span in spans if span.start < end and span.end > start)
+        here = [
+            span if start <= span.start and span.end <= end else span.cut(start, end)
+            for span in inside
+        ]
+        found += absences_of(here, length, series.grid_offset_ms)
+    return found
 
 
 def _step(unit: Unit, series_id: int, *, with_today: bool) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from app.core.errors import Unavailable, UnknownName
 from app.core.exchanges.errors import VenueError
-from app.core.market.coverage import Span
+from app.core.market.expected import Range
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import KlineKind
 from app.core.market.retention import KeepRule
@@ -43,15 +43,15 @@ class Horizon:
     is_kept: bool = False
     unknown: str = ""
 
-    def around(self, spans: Sequence[Span]) -> tuple[int, int] | None:
-        """All bars that are expected or known of, [start, end); None where there is none."""
-        starts = [spans[0].start] if spans else []
-        ends = [spans[-1].end] if spans else []
-        starts += [] if self.start is None else [self.start]
-        ends += [] if self.end is None else [self.end]
-        if not starts or not ends or min(starts) >= max(ends):
-            return None
-        return min(starts), max(ends)
+    def planned(self, known_to: int) -> Range | None:
+        """The bars that a plan wants and that are final, [start, end); None where none is.
+
+        Args:
+            known_to: where the last known bar ends: so far is counted where the market time is
+                not known.
+        """
+        end = known_to if self.end is None else self.end
+        return None if self.start is None or self.start >= end else (self.start, end)
 
 
 class Horizons:

@@ -1,10 +1,10 @@
-"""How the venue of a job stands: what is used of its budget, and how long a ban lasts."""
+"""How the venue of a job stands: what is used of its budget, and how long the job waits for it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from app.core.ports import Clock, RequestBudget
 from app.models import JobRow
@@ -24,6 +24,7 @@ class VenueLoad:
         limit: weight of a minute, of all addresses.
         banned_until: wall time of the ban's end, ms, if every address is banned.
         ban_s: seconds until then, rounded up.
+        now_ms: wall time of this moment.
     """
 
     exchange: str
@@ -31,6 +32,19 @@ class VenueLoad:
     limit: int
     banned_until: int | None
     ban_s: int | None
+    now_ms: int
+
+    def progress_of(self, job: JobRow) -> dict[str, Any]:
+        """The progress of one of the venue's live jobs, what it waits for now in its ETA.
+
+        That is the time for which it was put off, as where the budget of a minute is used up, and
+        a ban. A job that rests waits for a person.
+        """
+        eta = job.progress.get("eta_s")
+        if eta is None or job.paused:
+            return job.progress
+        wait_ms = max(job.not_before, self.banned_until or 0) - self.now_ms
+        return {**job.progress, "eta_s": round(eta + max(0, wait_ms) / 1000, 1)}
 
 
 class JobVenues:
@@ -59,9 +73,10 @@ class JobVenues:
         exchange = str(job.params["exchange"])
         usage = self._budget.usage(exchange, self._addresses())
         until = usage.banned_until
-        left = None if until is None else max(0, -((self._clock.now_ms() - until) // 1000))
+        now = self._clock.now_ms()
+        left = None if until is None else max(0, -((now - until) // 1000))
         used = usage.used if counts_here else None
-        return VenueLoad(exchange, used, usage.limit, until, left)
+        return VenueLoad(exchange, used, usage.limit, until, left, now)
 
     def of_all(self, jobs: Iterable[JobRow], *, counts_here: bool = True) -> dict[str, VenueLoad]:
         """The same by the ids of jobs; each venue is looked at once."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from app.core.errors import NotFound
-from app.core.market.coverage import CoverageState, Span, account, count_bars, expected_of
+from app.core.market.coverage import CoverageState, Span, account, expected_of
+from app.core.market.expected import Range, count_in, expected_ranges, within
 from app.core.market.intervals import Interval
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import KlineKind
@@ -15,11 +16,12 @@ from app.models import KlineDayRow, KlineQuarantineRow, KlineRevisionRow, KlineS
 from app.repositories.base import Page, number_of
 from app.repositories.unit import Unit, Units
 from app.services.activity import Profile, profile_of
-from app.services.horizon import Horizons, SeriesName
+from app.services.horizon import Horizon, Horizons, SeriesName
 from app.services.kline_sources import sources_of
 from app.services.time_cursors import check_range
 
-# Later than any day.
+# Earlier and later than any day.
+_START: Final = -(2**62)
 _END: Final = 2**62
 R = TypeVar("R", KlineRevisionRow, KlineQuarantineRow)
 
@@ -87,12 +89,11 @@ class SeriesCoverage:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What the record holds of a series, and the range that is asked for."""
+    """What the record holds of a series, and the parts of the range asked for that count."""
 
     series_id: int | None
     spans: Sequence[Span]
-    start: int
-    end: int
+    expected: Sequence[Range]
     offset_ms: int
     is_kept: bool
     unknown: str
@@ -157,8 +158,9 @@ class QualityService:
         """What is known of every expected bar of a series.
 
         Without bounds, from the first bar that a plan wants, or that is known, to the last one
-        that is final; of a series that no plan keeps, to the last one that is known. An end that
-        lies behind the last final bar of a series that a plan keeps is cut to that.
+        that is final; of a series that no plan keeps, to the last one that is known. What is
+        neither known nor wanted by a plan is left out, but for less than a day that lies between
+        what is known and a bound that is given.
 
         Raises:
             InvalidInput: no time lies in [start, end).
@@ -168,22 +170,18 @@ class QualityService:
         check_range(start, end)
         grid = interval_of(interval)
         known = self._known(exchange, symbol, grid, kind, start, end)
-        first, stop = known.start, known.end
-        if first >= stop:
-            named = (exchange, symbol, grid.name, kind)
-            none = dict.fromkeys((state.value for state in CoverageState), 0)
+        named = (exchange, symbol, grid.name, kind)
+        counts = count_in(known.spans, grid, known.expected, known.offset_ms)
+        stated = {state.value: bars for state, bars in counts.items()}
+        if not known.expected:
             told = (known.is_kept, known.unknown, known.profile)
-            return SeriesCoverage(*named, None, None, none, 0, 0, (), False, *told)
-        ranges = _ranges(account(known.spans, first, stop))
-        counts = count_bars(known.spans, grid, first, stop, known.offset_ms)
+            return SeriesCoverage(*named, None, None, stated, 0, 0, (), False, *told)
+        ranges = [each for part in known.expected for each in _ranges(account(known.spans, *part))]
         return SeriesCoverage(
-            exchange=exchange,
-            symbol=symbol,
-            interval=grid.name,
-            kind=kind,
-            start=first,
-            end=stop,
-            counts={state.value: bars for state, bars in counts.items()},
+            *named,
+            start=known.expected[0][0],
+            end=known.expected[-1][1],
+            counts=stated,
             expected=expected_of(counts),
             gaps=sum(state != CoverageState.PRESENT for _, _, state in ranges),
             ranges=[
@@ -227,9 +225,12 @@ class QualityService:
             if known.series_id is None and not known.is_kept:
                 raise NotFound(f"nothing of {symbol} {interval} at {exchange} was ever collected")
             offset = known.offset_ms
-            first, stop = grid.ceil(known.start, offset), grid.ceil(known.end, offset)
-            parts = account(known.spans, first, stop)
-            absent = [span for span in parts if span.state is not CoverageState.PRESENT]
+            absent = [
+                span
+                for first, stop in known.expected
+                for span in account(known.spans, grid.ceil(first, offset), grid.ceil(stop, offset))
+                if span.state is not CoverageState.PRESENT
+            ]
             if most is None or len(known.spans) < most or len(absent) >= (limit or 0):
                 return Gaps([_gap(span, grid, offset) for span in absent], known.unknown)
             most *= 4
@@ -250,17 +251,12 @@ class QualityService:
             if series is None and not horizon.is_kept:
                 _require_known(unit, exchange, symbol, grid, kind)
             spans = [] if series is None else unit.coverage.spans(series.id, start, end, most)
-            first, stop = horizon.around(spans) or (0, 0)
-            if end is not None:
-                # What has not closed yet is not missing.
-                stop = end if horizon.end is None else min(end, max(horizon.end, stop))
-            if most is not None and len(spans) == most:
-                stop = min(stop, spans[-1].end)
+            is_cut = most is not None and len(spans) == most
+            ranges = _expected(unit, series, grid, horizon, spans, (start, end))
             return _Known(
                 series_id=None if series is None else series.id,
                 spans=spans,
-                start=first if start is None else start,
-                end=stop,
+                expected=within(ranges, _START, spans[-1].end) if is_cut else ranges,
                 offset_ms=0 if series is None else series.grid_offset_ms,
                 is_kept=horizon.is_kept,
                 unknown=horizon.unknown if end is None else "",
@@ -379,6 +375,36 @@ def _require_known(unit: Unit, exchange: str, symbol: str, grid: Interval, kind:
     """
     if not unit.klines.sources(exchange, symbol, sources_of(grid), kind):
         unit.instruments.get(exchange, symbol)
+
+
+def _expected(
+    unit: Unit,
+    series: KlineSeriesRow | None,
+    grid: Interval,
+    horizon: Horizon,
+    spans: Sequence[Span],
+    asked: tuple[int | None, int | None],
+) -> list[Range]:
+    """The stretches of the range asked for in which each bar is expected or known of.
+
+    Args:
+        spans: what is known in that range.
+    """
+    start, end = asked
+    before = after = None
+    if series is not None and start is not None:
+        before = unit.coverage.before(series.id, spans[0].start if spans else start)
+    if series is not None and end is not None:
+        after = unit.coverage.after(series.id, spans[-1].end if spans else end)
+    known_to = spans[-1].end if spans else 0
+    planned = horizon.planned(known_to if end is None else end)
+    edges = []
+    if start is not None and before is None and (planned is None or start < planned[0]):
+        edges.append(start)
+    if end is not None and after is None and not horizon.is_kept:
+        edges.append(end)
+    ranges = expected_ranges(spans, planned, grid, before=before, after=after, edges=edges)
+    return within(ranges, _START if start is None else start, _END if end is None else end)
 
 
 def _series(unit: Unit, exchange: str, symbol: str, interval: str, kind: str) -> KlineSeriesRow:

@@ -15,15 +15,17 @@ from typing import Final
 
 import structlog
 
-from app.core.errors import Unavailable
+from app.core.errors import InvalidInput, Unavailable
 from app.core.market.coverage import CoverageState, count_bars
 from app.core.market.intervals import interval as interval_of
+from app.core.market.klines import KlineKind
 from app.core.market.retention import KeepRule
 from app.core.ports import Clock, Ids, MarketClock
 from app.models import RetentionRuleRow
 from app.repositories.partitions import KlinePartitions
 from app.repositories.retention import rule_in
 from app.repositories.unit import Unit, Units
+from app.services.collection.plan_checks import DERIVED
 from app.services.retiring import Due, Months, reopen, rule_for, step
 
 _log = structlog.get_logger(__name__)
@@ -94,10 +96,11 @@ class RetentionService:
             keep_days: None keeps them for ever, whatever another rule says.
 
         Raises:
-            InvalidInput: a value that cannot be meant.
+            InvalidInput: a value that cannot be meant, or an interval that no plan can collect and
+                of which nothing is stored.
             UnknownName: no such interval.
         """
-        wanted = KeepRule(self._ids.new(), exchange, symbol, interval, keep_days)
+        wanted = self._rule(exchange, symbol, interval, keep_days)
 
         def work(unit: Unit) -> KeepRule:
             row = unit.retention.named(exchange, symbol, interval)
@@ -108,6 +111,35 @@ class RetentionService:
             return rule_in(row)
 
         return self._units.run(work)
+
+    def note_of(self, rule: KeepRule) -> str:
+        """What is to be known of a rule that nothing stored or planned matches; "" of others."""
+        with self._units.read() as unit:
+            plans = unit.plans.enabled()
+            if _is_stored(unit, rule) or any(
+                rule.matches(plan.exchange, symbol, name)
+                for plan in plans
+                for symbol in plan.symbols
+                for name in plan.intervals
+            ):
+                return ""
+        return (
+            f"nothing of {rule.interval} that the rule names is stored, and no plan collects any: "
+            "until one does it removes nothing. Bars that are made of others as they are read go "
+            "with those: set a rule for the interval that is stored, see: tidemark data coverage"
+        )
+
+    def _rule(self, exchange: str, symbol: str, interval: str, keep_days: int | None) -> KeepRule:
+        wanted = KeepRule(self._ids.new(), exchange, symbol, interval, keep_days)
+        with self._units.read() as unit:
+            if interval not in DERIVED or _is_stored(unit, wanted):
+                return wanted
+        raise InvalidInput(
+            f"no bars of {interval} are stored that a rule could remove: they are made of 1d or 1m "
+            "as they are read; set the rule for these, as in: "
+            "tidemark data retention set -i 1d --keep-days 365",
+            code="interval-not-stored",
+        )
 
     def remove(self, rule_id: str) -> None:
         """Delete a rule. What it removed stays away until ``collect_again``.
@@ -153,7 +185,7 @@ class RetentionService:
         Raises:
             InvalidInput, UnknownName: see ``set``.
         """
-        wanted = KeepRule(self._ids.new(), exchange, symbol, interval, keep_days)
+        wanted = self._rule(exchange, symbol, interval, keep_days)
         names = (exchange, symbol, interval)
         others = [
             each for each in self.rules() if (each.exchange, each.symbol, each.interval) != names
@@ -223,3 +255,12 @@ class RetentionService:
         except Unavailable as error:
             _log.warning("retention_put_off", exchange=exchange, why=error.message)
             return None
+
+
+def _is_stored(unit: Unit, rule: KeepRule) -> bool:
+    """Whether a series that a venue states is one of a rule's."""
+    kinds = {kind.value for kind in KlineKind}
+    return any(
+        row.kind in kinds and rule.matches(row.exchange, row.symbol, row.interval)
+        for row in unit.klines.all_series()
+    )

@@ -69,6 +69,10 @@ class SlicedJobs(ABC):
     def _result(self, unit: Unit, job: JobRow) -> dict[str, Any]:
         """What a job that succeeded has to show."""
 
+    def _waits(self, job: JobRow, error: TidemarkError, pause_ms: int) -> None:
+        """Note in the progress of a held job why it is put off, and for how long."""
+        del job, error, pause_ms
+
     def _begins_anew(self, job: JobRow) -> bool:
         """Whether more was asked of a job since its slice began, which the next one is to do."""
         del job
@@ -115,6 +119,7 @@ class SlicedJobs(ABC):
             job.cursor = {**job.cursor, "failures": failures}
             job.state, job.lease_owner, job.lease_until = "queued", None, 0
             job.not_before = unit.now_ms + pause
+            self._waits(job, error, pause)
             job.error = {"code": error.error_code, "message": error.message}
             return job.state
 

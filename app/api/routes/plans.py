@@ -49,8 +49,8 @@ def create_plan(body: NewPlan, app: App, _: Principal, response: Response) -> Pl
 def list_plans(app: App, _: Principal, limit: Limit = 100, cursor: Cursor = None) -> Listing[Plan]:
     """Plans, newest first."""
     page = app.collection.plans.page(limit, cursor)
-    skipped = app.collection.plans.skipped(page.rows)
-    return listing(page.rows, lambda row: Plan.of(row, skipped), page.next_cursor)
+    skipped, full = app.collection.plans.skipped(page.rows), app.collection.plans.full(page.rows)
+    return listing(page.rows, lambda row: Plan.of(row, skipped, full), page.next_cursor)
 
 
 @router.get("/{plan_id}", summary="Get a collection plan", responses=problems(404))
@@ -100,4 +100,4 @@ def collect_plan(
 
 
 def _shown(app: App, row: CollectionPlanRow) -> Plan:
-    return Plan.of(row, app.collection.plans.skipped([row]))
+    return Plan.of(row, app.collection.plans.skipped([row]), app.collection.plans.full([row]))

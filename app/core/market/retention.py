@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from app.core.errors import InvalidInput
 from app.core.market.coverage import CoverageState, Span, account
 from app.core.market.intervals import DAY_MS, Interval, interval
 from app.core.market.klines import KlineKind
+from app.core.market.patterns import matches
 
 #: Every exchange, or every symbol.
 ANY: Final = "*"
@@ -66,7 +66,7 @@ class KeepRule:
         return (
             self.interval == interval_name
             and self.exchange in (ANY, exchange)
-            and fnmatchcase(symbol, self.symbol)
+            and matches(symbol, self.symbol)
         )
 
     def cut(self, market_ms: int, offset_ms: int = 0) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.core.errors import Conflict, UnknownName
+from app.core.errors import NameTaken, UnknownName
 from app.core.strategies.base import BaseStrategy
 from app.core.strategies.parameters import json_schema
 from app.core.user_files import source_version
@@ -46,10 +46,10 @@ class StrategyRegistry:
         """Add a class under a name.
 
         Raises:
-            Conflict: the name is taken by another class.
+            NameTaken: the name is taken by another class.
         """
         if self._classes.setdefault(name, strategy_class) is not strategy_class:
-            raise Conflict(f"strategy {name!r} is registered already; choose another name")
+            raise NameTaken(f"strategy {name!r} is registered already; choose another name")
         return strategy_class
 
     def create_strategy(

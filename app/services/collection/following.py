@@ -12,7 +12,7 @@ from functools import partial
 
 from app.core.errors import TidemarkError, Unavailable
 from app.core.exchanges.errors import VenueError, VenueRulesRefused
-from app.core.market.coverage import Span, before_listing, lay_apart, missing
+from app.core.market.coverage import Span, lay_apart, missing
 from app.core.market.retention import KeepRule
 from app.core.market.silence import still_silent
 from app.core.ports import MarketClock
@@ -23,6 +23,7 @@ from app.repositories.unit import Unit, Units
 from app.services.collection.delisting import concluded, prolong, reopen
 from app.services.collection.filling import Answer, Filler
 from app.services.collection.jobs import CollectionJobs
+from app.services.collection.learning import earlier
 from app.services.collection.points import Extra, PointCollector
 from app.services.collection.rounds import Followed, Round, Times
 from app.services.collection.skipping import Idle, idle_of
@@ -196,18 +197,16 @@ class Follower:
     def _keep(self, unit: Unit, target: Target, answer: Answer) -> Stored:
         came = self._filler.keep(unit, target, answer)
         times, wanted, end = answer.times, answer.ask.wanted_from, answer.ask.end
-        first = answer.earliest
-        if first is not None and first >= wanted > target.since and not answer.forgets:
-            # The venue was asked for bars before, in vain: it has none.
+        spans: Sequence[Span] = ()
+        found: Sequence[Span] = ()
+        if answer.earliest is not None:
             spans = unit.coverage.spans(came.series_id, target.since, end)
-            learned = before_listing(spans, target.since, wanted, first, unit.now_ms)
-        elif not answer.bad and not (times and times[-1] >= wanted):
+            found = earlier(target, answer, spans, unit.now_ms)
+        if not found and not answer.bad and not (times and times[-1] >= wanted):
             spans = unit.coverage.spans(came.series_id, wanted, end)
-            learned = still_silent(spans, wanted, end)
-        else:
-            return came.stored
-        if learned:
-            unit.coverage.save(came.series_id, spans, lay_apart(spans, learned))
+            found = still_silent(spans, wanted, end)
+        if found:
+            unit.coverage.save(came.series_id, spans, lay_apart(spans, found))
         return came.stored
 
     def _follow_extras(self, plan: CollectionPlanRow, this: Round) -> None:

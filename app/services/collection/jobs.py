@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
+from app.core.errors import TidemarkError
 from app.core.exchanges.errors import VenueRulesRefused
 from app.core.market.coverage import CoverageState, count_bars, lay_apart, missing
 from app.core.market.intervals import DAY_MS
@@ -19,6 +20,7 @@ from app.services.activity import ActivityService
 from app.services.collection.delisting import concluded
 from app.services.collection.filling import Filler
 from app.services.collection.gathering import MOST, Gathered, gathered
+from app.services.collection.pace import eta_s, put_off
 from app.services.collection.report import noted, report_of
 from app.services.collection.target import Ask, Target, kept, next_ask, target
 from app.services.jobs import LIVE, new_job, purpose_of
@@ -157,6 +159,9 @@ class CollectionJobs(SlicedJobs):
             position = max(int(job.cursor["position"]), min(since, end))
             return next_ask(wanted, spans, position, end, _looking_at(unit, job)), ""
 
+    def _waits(self, job: JobRow, error: TidemarkError, pause_ms: int) -> None:
+        job.progress = put_off(job.progress, error, pause_ms)
+
     def _begins_anew(self, job: JobRow) -> bool:
         return _END not in job.cursor
 
@@ -282,15 +287,14 @@ def _advanced(
     done = before["slices_done"] + pages
     rows = before["rows"] + stored.inserted
     work_ms = before["work_ms"] + spent_ms
-    total = max(before["slices_total"], done)
-    return {
+    advanced = {
         **before,
         "slices_done": done,
-        "slices_total": total,
+        "slices_total": max(before["slices_total"], done),
         "rows": rows,
         "revised": before["revised"] + stored.revised,
         "quarantined": before["quarantined"] + quarantined,
         "work_ms": work_ms,
         "rows_per_s": round(rows * 1000 / work_ms) if work_ms else None,
-        "eta_s": round(work_ms / done * (total - done) / 1000, 1),
     }
+    return {**advanced, "eta_s": eta_s(advanced)}

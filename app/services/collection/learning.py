@@ -78,10 +78,27 @@ def is_over(answer: Answer, before: Sequence[Span], times: Sequence[int]) -> boo
     return not later and not any(opened >= wanted for opened in times)
 
 
+def earlier(target: Target, answer: Answer, known: Sequence[Span], now_ms: int) -> Sequence[Span]:
+    """What an answer says of the wanted bars before those that were asked for.
+
+    The latest bars alone may have been asked for, and the venue have none before them.
+
+    Args:
+        known: spans of all that the plan wants.
+
+    Returns:
+        Spans to lay over ``known``.
+    """
+    listed = _listing(answer, known)
+    if listed is None:
+        return []
+    return before_listing(known, target.since, answer.ask.wanted_from, listed, now_ms)
+
+
 def _leading(
     answer: Answer, before: Sequence[Span], times: Sequence[int], now_ms: int
 ) -> list[Span]:
-    """What is known of the bars before the first one that came.
+    """What is known of the bars that were asked for before the first one that came.
 
     Where the bar before them is stored, it was asked for with them; it has not come, or they would
     lie between two bars of the answer. So the venue may give its latest bars alone, and proves
@@ -96,18 +113,28 @@ def _leading(
         return observed_absent(before, wanted, first, now_ms)
     # Without an answer, a later bar that is known says that these are not yet to come.
     stop = _next_known(before, ask) if first is None else first
-    if earliest is None or earliest < wanted or _forgets(answer, before):
+    listed = _listing(answer, before)
+    if listed is None:
         return asked_in_vain(before, wanted, stop, now_ms)
-    listed = min(earliest, ask.end if first is None else first)
-    found = before_listing(before, wanted, listed, earliest if first is None else listed, now_ms)
+    reach = min(listed, ask.end)
+    found = before_listing(before, wanted, reach, listed, now_ms)
     # The venue has given its first bar, and not these, which it must have: it hides them.
-    return found + asked_in_vain(before, listed, stop, now_ms)
+    return found + asked_in_vain(before, reach, stop, now_ms)
 
 
-def _forgets(answer: Answer, before: Sequence[Span]) -> bool:
-    """Whether the venue had older bars than the first of all that it gives."""
-    stored = [span.start for span in before if span.state is CoverageState.PRESENT]
-    return answer.forgets or any(start < (answer.earliest or 0) for start in stored)
+def _listing(answer: Answer, known: Sequence[Span]) -> int | None:
+    """Open time of the venue's first bar of all, where that is the listing; else None.
+
+    This alone decides what is ``before_listing``. The venue has to be asked for its first bar,
+    which has to lie behind the first one that was wanted. It must not be known to have had an
+    older one: such a venue forgets.
+    """
+    earliest, times = answer.earliest, answer.times
+    if earliest is None or earliest < answer.ask.wanted_from or answer.forgets:
+        return None
+    first = min(earliest, times[0]) if times else earliest
+    stored = (span.start for span in known if span.state is CoverageState.PRESENT)
+    return None if any(start < first for start in stored) else first
 
 
 def _next_known(before: Sequence[Span], ask: Ask) -> int:

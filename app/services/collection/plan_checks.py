@@ -11,8 +11,8 @@ from app.core.market.intervals import interval
 from app.services.collection.points import Extra
 from app.services.collection.unnamed import NAME_LIMIT
 
-# Longer bars, and those with months in them, are derived from stored 1d bars.
-_DERIVED: Final = frozenset({"3d", "1w", "1M"})
+#: Longer bars, and those with months in them, are derived from stored 1d bars; no plan has them.
+DERIVED: Final = frozenset({"3d", "1w", "1M"})
 #: Series of one plan at most.
 SERIES_LIMIT: Final = 5_000
 
@@ -32,7 +32,7 @@ def check(name: str, symbols: Sequence[str], intervals: Sequence[str], since_ms:
         raise InvalidInput(f"a plan has at most {SERIES_LIMIT} series; make several plans")
     check_start(since_ms)
     for entry in intervals:
-        if interval(entry).name in _DERIVED:
+        if interval(entry).name in DERIVED:
             raise InvalidInput(f"{entry} is derived from stored 1d bars; collect 1d instead")
 
 

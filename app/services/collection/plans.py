@@ -8,7 +8,7 @@ from functools import partial
 
 import structlog
 
-from app.core.errors import Conflict, InvalidInput, NotFound
+from app.core.errors import InvalidInput, NameTaken, NotFound
 from app.core.market.instruments import InstrumentStatus, InstrumentType
 from app.core.market.intervals import interval
 from app.core.market.klines import KlineKind
@@ -18,7 +18,8 @@ from app.repositories.base import Page
 from app.repositories.unit import Unit, Units
 from app.services.catalogue import sync_catalogue
 from app.services.collection.filling import Markets
-from app.services.collection.plan_checks import SERIES_LIMIT, check, check_start, check_venue
+from app.services.collection.growing import extend, forget, full
+from app.services.collection.plan_checks import check, check_start, check_venue
 from app.services.collection.points import Extra
 from app.services.collection.selection import Selection
 from app.services.collection.skipping import idle_of, skipped
@@ -73,7 +74,7 @@ class Plans:
                 in ``after`` that is itself after one of this name.
             UnknownName: an interval, exchange or symbol that is not known.
             NotFound: a plan in ``after`` that does not exist.
-            Conflict: a plan of that name exists.
+            NameTaken: a plan of that name exists.
             VenueError: the venue had to be asked and could not be.
             Unavailable: the venue's market time is not known.
         """
@@ -110,7 +111,7 @@ class Plans:
         One that begins later is moved back to ``since_ms``; its jobs and its bars stay.
 
         Raises:
-            InvalidInput, UnknownName, Conflict, VenueError, Unavailable: see ``create``.
+            InvalidInput, UnknownName, NameTaken, VenueError, Unavailable: see ``create``.
         """
         of = KlineKind(kind)
         wanted = Unnamed(exchange, frozenset(symbols), interval(interval_name).name, of.value)
@@ -186,6 +187,11 @@ class Plans:
         with self._units.read() as unit:
             return skipped(unit, plans)
 
+    def full(self, plans: Sequence[CollectionPlanRow]) -> dict[str, str]:
+        """By the id of each plan that is full and leaves out symbols it chooses, what to do."""
+        with self._units.read() as unit:
+            return full(unit, plans)
+
     def named(self, name: str) -> CollectionPlanRow | None:
         """The plan of that name, or None."""
         with self._units.read() as unit:
@@ -215,6 +221,7 @@ class Plans:
         def work(unit: Unit) -> None:
             unit.plans.lock(plan_id)
             unit.plans.delete(plan_id)
+            forget(unit, plan_id)
 
         self._units.run(work)
 
@@ -248,7 +255,7 @@ class Plans:
         """
         try:
             chosen = self._choose(plan.exchange, Selection.of(plan.selection or {}))
-            return self._units.run(partial(_extend, plan_id=plan.id, chosen=chosen))
+            return self._units.run(partial(extend, plan_id=plan.id, chosen=chosen))
         except (InvalidInput, NotFound) as error:
             _log.warning("symbols_not_chosen", plan=plan.name, why=error.message)
             return []
@@ -303,7 +310,10 @@ def _utc(ms: int) -> str:
 
 def _added(unit: Unit, row: CollectionPlanRow) -> CollectionPlanRow:
     if unit.plans.named(row.name) is not None:
-        raise Conflict(f"a collection plan named {row.name!r} exists already")
+        raise NameTaken(
+            f"a collection plan named {row.name!r} exists already; choose another name, see: "
+            "tidemark data plans list"
+        )
     if row.extras:
         _check_swaps(unit, row.exchange, row.symbols)
     for before in row.after or ():
@@ -329,16 +339,6 @@ def _all_before(unit: Unit, name: str) -> set[str]:
         found |= new
         names += new
     return found
-
-
-def _extend(unit: Unit, plan_id: str, chosen: Sequence[str]) -> list[str]:
-    """The symbols that the plan did not have yet, as far as its limit of series goes."""
-    row = unit.plans.lock(plan_id)
-    room = SERIES_LIMIT // len(row.intervals) - len(row.symbols)
-    new = [symbol for symbol in chosen if symbol not in set(row.symbols)][: max(0, room)]
-    if new:
-        row.symbols, row.updated_at = [*row.symbols, *new], unit.now_ms
-    return new
 
 
 def _check_swaps(unit: Unit, exchange: str, symbols: Sequence[str]) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from fnmatch import fnmatchcase
 from typing import Any, Final, Self
 
 from app.core.errors import InvalidInput
 from app.core.market.instruments import Instrument, InstrumentStatus
+from app.core.market.patterns import matches
 from app.core.money import ZERO
 
 _PATTERN_LIMIT: Final = 64
@@ -61,7 +61,7 @@ class Selection:
         matching = [
             each
             for each in instruments
-            if each.status is InstrumentStatus.TRADING and fnmatchcase(each.symbol, self.pattern)
+            if each.status is InstrumentStatus.TRADING and matches(each.symbol, self.pattern)
         ]
         if self.top is None:
             return sorted(each.symbol for each in matching)

@@ -21,6 +21,7 @@ from app.services.collection.daily import latest_days
 from app.services.collection.filling import Filler, Markets
 from app.services.collection.following import Follower
 from app.services.collection.jobs import CollectionJobs
+from app.services.collection.owing import OWED_MS, Attempts, owed
 from app.services.collection.plans import Plans
 from app.services.collection.points import PointCollector
 from app.services.collection.rounds import Followed
@@ -31,8 +32,6 @@ from app.services.collection.verifying import Verifier, require_covered
 _log = structlog.get_logger(__name__)
 # Venues revise bars within minutes; a day is compared when that is over.
 _DAY_GRACE_MS: Final = 30 * MINUTE_MS
-# Days before the last one that are verified after a time without workers.
-_OWED_MS: Final = 29 * DAY_MS
 
 
 class CollectionService:
@@ -127,7 +126,7 @@ class CollectionService:
     def verify(self, wanted: Target, days: int, *, despite_shift: bool = False) -> JobRow:
         """A job that compares the latest finished days of a series with its venue.
 
-        Days before the first one that is stored or planned are left out; the job counts them as
+        Days of which nothing is stored or planned are left out; the job counts them as
         ``skipped_days``.
 
         Args:
@@ -143,11 +142,11 @@ class CollectionService:
         last = self._last_day(wanted.exchange)
 
         def work(unit: Unit) -> JobRow:
-            first, kept = latest_days(unit, wanted, last, days)
+            kept = latest_days(unit, wanted, last, days)
             job = self._verifier.ensure(
-                unit, wanted, first, kept, skipped=days - kept, despite_shift=despite_shift
+                unit, wanted, kept, skipped=days - kept.count, despite_shift=despite_shift
             )
-            require_covered(job, first, kept, despite_shift=despite_shift)
+            require_covered(job, kept, despite_shift=despite_shift)
             return job
 
         return self._units.run(work)
@@ -158,7 +157,8 @@ class CollectionService:
 
         These are the last one, and of the last 30 those since the first one that was ever
         verified: workers that were down for a week owe a week. Of a symbol that its venue does
-        not trade by the catalogue the days end with that of its last stored bar.
+        not trade by the catalogue the days end with that of its last stored bar, and where the
+        venue refuses them they are asked for ever more seldom, see ``Attempts``.
         """
         with self._units.read() as unit:
             plans = unit.plans.enabled()
@@ -180,22 +180,24 @@ class CollectionService:
         started = 0
         wanted = list(wanted)
         days = [day for _, day in wanted]
-        verified = unit.days.verified(min(days) - _OWED_MS, max(days) + 1) if days else {}
+        verified = unit.days.verified(min(days) - OWED_MS, max(days) + 1) if days else {}
+        attempts = Attempts.of(unit) if idle else Attempts()
         for each, finished in wanted:
             series = unit.klines.find_series(*each.key)
             if series is None:
                 continue
             done = verified.get(series.id, set())
-            oldest = max(finished - _OWED_MS, -(-each.since // DAY_MS) * DAY_MS)
+            oldest = max(finished - OWED_MS, -(-each.since // DAY_MS) * DAY_MS)
             day = finished
-            if (each.exchange, each.symbol) in idle:
+            is_idle = (each.exchange, each.symbol) in idle
+            if is_idle:
                 _, last_bar = unit.klines.bounds(series.id) or (0, 0)
                 day = min(day, last_bar - last_bar % DAY_MS)
-            owed = _owed(done, oldest, day, unit.days.first(series.id))
-            if owed is not None:
-                first, last = owed
-                self._verifier.ensure(unit, each, first, (last - first) // DAY_MS + 1)
-                started += 1
+            owing = owed(done, oldest, day, unit.days.first(series.id))
+            if owing is None or (is_idle and not attempts.are_due(each, owing, unit.now_ms)):
+                continue
+            self._verifier.ensure(unit, each, owing)
+            started += 1
         return started
 
     def run_verification(self, job_id: str) -> str:
@@ -229,21 +231,3 @@ class CollectionService:
             return bool(self._follower.lacking(target))
         spans, _ = self._follower.spans(target)
         return can_be_asked_for(spans, target.since, self._follower.end(target))
-
-
-def _owed(done: set[int], oldest: int, last: int, first: int | None) -> tuple[int, int] | None:
-    """The latest run of days up to ``last`` that are not done: its first and last one, or None.
-
-    Args:
-        oldest: the first day that may be owed.
-        first: the first day that was ever verified; None where none was, and ``last`` alone is
-            owed: what was collected before was asked for when it was over already.
-    """
-    since = last if first is None else max(oldest, first)
-    owed = [day for day in range(since, last + 1, DAY_MS) if day not in done]
-    if not owed or owed[-1] < oldest:
-        return None
-    begin = owed[-1]
-    while begin - DAY_MS in owed:
-        begin -= DAY_MS
-    return begin, owed[-1]

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from app.core.errors import Conflict, InvalidInput
 from app.core.market.coverage import CoverageState, Span, present_runs
+from app.core.market.expected import Range
 from app.core.market.intervals import DAY_MS, Interval, interval
 from app.core.market.retention import is_retired, retired_parts
 from app.core.ports import Clock, Ids
@@ -34,7 +35,13 @@ from app.services.collection.comparing import (
     tell_uncompared,
     withdraw,
 )
-from app.services.collection.daily import first_bar, note_day, require_number, series_of
+from app.services.collection.daily import (
+    Days,
+    note_day,
+    parts_of_day,
+    require_number,
+    series_of,
+)
 from app.services.collection.doubting import look_again, within
 from app.services.collection.filling import Answer, Filler
 from app.services.collection.rolling import TASK as ROLL_UP
@@ -49,8 +56,10 @@ KIND: Final = "verification"
 PRIORITY: Final = 900
 # The venue's own bars that minutes are checked against.
 _DERIVED: Final = ("1h", "1d")
-#: Days that were asked for and lie before the first one that is stored or planned.
+#: Days that were asked for and of which nothing is stored or planned.
 SKIPPED: Final = "skipped_days"
+# Those of them that lie between others.
+_EMPTY: Final = "empty_days"
 
 
 class Verifier(SlicedJobs):
@@ -64,8 +73,7 @@ class Verifier(SlicedJobs):
         self,
         unit: Unit,
         wanted: Target,
-        first_day: int,
-        days: int,
+        days: Days,
         *,
         skipped: int = 0,
         despite_shift: bool = False,
@@ -75,24 +83,25 @@ class Verifier(SlicedJobs):
         One that is under way may be for other days, see ``require_covered``.
 
         Args:
-            first_day: 00:00 UTC of the first one, ms.
-            skipped: days before it that were asked for, and of which nothing is kept.
+            skipped: days before the first one that were asked for, and of which nothing is kept.
             despite_shift: put the venue's bars in the place of stored ones that lie whole hours
                 away.
 
         Raises:
             InvalidInput: not a number of days that makes sense.
         """
-        require_number(skipped + days)
+        require_number(skipped + days.count)
+        left_out = skipped + days.empty
         params = {
             "exchange": wanted.exchange,
             "symbol": wanted.symbol,
             "interval": wanted.interval.name,
             "kind": wanted.kind.value,
-            "first_day": first_day - first_day % DAY_MS,
-            "days": days,
+            "first_day": days.first - days.first % DAY_MS,
+            "days": days.count,
             **({"despite_shift": True} if despite_shift else {}),
-            **({SKIPPED: skipped} if skipped else {}),
+            **({SKIPPED: left_out} if left_out else {}),
+            **({_EMPTY: days.empty} if days.empty else {}),
         }
         purpose = purpose_of(KIND, params)
         known = unit.jobs.live_with(purpose)
@@ -105,9 +114,9 @@ class Verifier(SlicedJobs):
     ) -> dict[str, int]:
         """Compare one day that is over with the venue, and repair it; what this look found.
 
-        Of the first day that is stored or planned, only from its first bar on. Of a day whose
-        bars were removed by a rule nothing is asked, and its figures are 0; those of an earlier
-        verification are kept.
+        Of a day that is stored or planned in part, only that part. Of a day of which nothing is,
+        and of one whose bars were removed by a rule, nothing is asked, and its figures are 0;
+        those of an earlier verification are kept.
 
         Returns:
             By the names of ``SUMMED``. The record of the day adds up all looks at it.
@@ -120,12 +129,12 @@ class Verifier(SlicedJobs):
         end = day + DAY_MS
         if self._filler.closed_end(wanted) < wanted.interval.floor(end):
             raise InvalidInput(f"{wanted.exchange} has not closed the last bar of that day yet")
-        if self._is_retired(wanted, day):
+        parts = self._parts(wanted, day)
+        if not parts or self._is_retired(wanted, day):
             return dict.fromkeys(SUMMED, 0)
-        with self._units.read() as unit:
-            begin = max(day, first_bar(unit, wanted) or day)
-        found = self._asked_again(wanted, begin, end, despite_shift=despite_shift)
-        derived = Compared()
+        found, derived = Compared(), Compared()
+        for part in parts:
+            found += self._asked_again(wanted, *part, despite_shift=despite_shift)
         if wanted.interval.name == "1m":
             derived, mended = self._derived(wanted, day)
             found += mended
@@ -133,13 +142,13 @@ class Verifier(SlicedJobs):
         tell = found.uncompared > 0 and not self._filler.forgets(wanted.exchange)
 
         def note(unit: Unit) -> None:
-            note_day(unit, wanted, (day, begin), found, derived)
+            note_day(unit, wanted, day, parts, found, derived)
             if tell:
                 tell_uncompared(unit, wanted, day, found.uncompared)
 
         self._units.run(note)
-        parts = (found.compared, found.differed, found.missed, found.surplus, found.uncompared)
-        return dict(zip(SUMMED, (*parts, derived.compared, derived.differed), strict=True))
+        sums = (found.compared, found.differed, found.missed, found.surplus, found.uncompared)
+        return dict(zip(SUMMED, (*sums, derived.compared, derived.differed), strict=True))
 
     def _asked_again(
         self, wanted: Target, start: int, end: int, *, despite_shift: bool = True
@@ -192,6 +201,10 @@ class Verifier(SlicedJobs):
         elif opens:
             self._units.run(lambda unit: withdraw(unit, wanted, opens))
         return found
+
+    def _parts(self, wanted: Target, day: int) -> list[Range]:
+        with self._units.read() as unit:
+            return parts_of_day(unit, wanted, day)
 
     def _is_retired(self, wanted: Target, day: int) -> bool:
         with self._units.read() as unit:
@@ -292,7 +305,9 @@ class Verifier(SlicedJobs):
             # The latest day first: one that is refused must not keep those after it from it.
             day = int(job.params["first_day"]) + (days - 1 - done) * DAY_MS
             despite = bool(job.params.get("despite_shift"))
-            figures = self.verify_day(wanted, day, despite_shift=despite)
+            figures = None
+            if self._parts(wanted, day):
+                figures = self.verify_day(wanted, day, despite_shift=despite)
             done += 1
             self._units.run(
                 partial(self._advance, job_id=job.id, token=token, done=done, figures=figures)
@@ -307,13 +322,16 @@ class Verifier(SlicedJobs):
         return "cancelled" if job.cancel_requested else "paused" if job.paused else ""
 
     def _advance(
-        self, unit: Unit, job_id: str, token: str, done: int, figures: Mapping[str, int]
+        self, unit: Unit, job_id: str, token: str, done: int, figures: Mapping[str, int] | None
     ) -> None:
+        """Note a day that is done; without ``figures`` nothing of it is expected."""
         job = self._held(unit, job_id, token)
-        job.cursor = {"done": done, "failures": 0}
-        before, total = job.progress, int(job.params["days"])
-        sums = {name: int(before.get(name, 0)) + figures[name] for name in SUMMED}
-        job.progress = {"slices_done": done, "slices_total": total, **sums}
+        empty = int(job.cursor.get(_EMPTY, 0)) + (figures is None)
+        job.cursor = {"done": done, "failures": 0, **({_EMPTY: empty} if empty else {})}
+        before, total = job.progress, int(job.params["days"]) - int(job.params.get(_EMPTY, 0))
+        found = figures or {}
+        sums = {name: int(before.get(name, 0)) + found.get(name, 0) for name in SUMMED}
+        job.progress = {"slices_done": min(done - empty, total), "slices_total": total, **sums}
         job.error = None
 
     def _result(self, unit: Unit, job: JobRow) -> dict[str, Any]:
@@ -323,7 +341,7 @@ class Verifier(SlicedJobs):
         return told | skipped
 
 
-def require_covered(job: JobRow, first_day: int, days: int, *, despite_shift: bool) -> None:
+def require_covered(job: JobRow, days: Days, *, despite_shift: bool) -> None:
     """Nothing, if a job verifies these days, and in that way.
 
     Raises:
@@ -331,7 +349,7 @@ def require_covered(job: JobRow, first_day: int, days: int, *, despite_shift: bo
     """
     had = job.params
     first, last = int(had["first_day"]), int(had["first_day"]) + int(had["days"]) * DAY_MS
-    is_inside = first <= first_day and first_day + days * DAY_MS <= last
+    is_inside = first <= days.first and days.first + days.count * DAY_MS <= last
     if is_inside and bool(had.get("despite_shift")) is despite_shift:
         return
     how = "rests" if job.paused else "is under way"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from app.core.market.intervals import HOUR_MS
 from app.models import JobRow
 from app.repositories.unit import Unit
 from app.services.activity import profile_of
-from app.services.importing.order import ImportFile, ImportPlan
+from app.services.importing.order import ImportFile, ImportPlan, names_of
 
 _TEXT_LIMIT: Final = 200
 
@@ -67,6 +67,7 @@ def new_cursor(plan: ImportPlan, mark: list[Any]) -> dict[str, Any]:
         "absent": [],
         "unended": [],
         "skipped": [list(each) for each in plan.skipped],
+        "unplaced": [list(each) for each in plan.unplaced],
     }
 
 
@@ -102,6 +103,7 @@ def result_of(job: JobRow) -> dict[str, Any]:
         "absent": job.cursor.get("absent", []),
         "unended": job.cursor.get("unended", []),
         "skipped": job.cursor.get("skipped", []),
+        "unplaced": job.cursor.get("unplaced", []),
     }
 
 
@@ -133,6 +135,16 @@ def shift_error(shift: dict[str, Any]) -> InvalidInput:
         f"and were not kept; if the file is wrong, say --utc-offset {hours:+03d}:00, and if what "
         "is stored is wrong, --despite-shift",
         code="shifted",
+    )
+
+
+def unplaced_error(result: Mapping[str, Any]) -> InvalidInput:
+    """What became of a folder of which not every file could be placed, as the import's error."""
+    left, done = result["unplaced"], result["files"]
+    return InvalidInput(
+        f"{done:,} of {done + len(left):,} files went in; of what is in {names_of(left)} nothing "
+        "tells: the account names for each the command that imports it",
+        code="unplaced-files",
     )
 
 

@@ -21,6 +21,7 @@ from app.services.importing.account import (
     result_of,
     shift_error,
     stamp_of,
+    unplaced_error,
     with_characters,
     with_unended,
 )
@@ -325,9 +326,11 @@ class ImportJobs:
             job = self._held(unit, job_id, token)
             job.error = None
             shifts = job.cursor.get("shifts", [])
-            problem = error or (shift_error(shifts[0]) if shifts else None)
-            ended = "failed" if problem else state
             result = with_characters(unit, result_of(job))
+            problem = error or (shift_error(shifts[0]) if shifts else None)
+            if problem is None and result["unplaced"]:
+                problem = unplaced_error(result)
+            ended = "failed" if problem else state
             finish(unit, job, ended, result=result, error=problem)
             return ended
 

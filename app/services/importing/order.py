@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePath
@@ -18,6 +19,10 @@ from app.core.market.klines import KlineKind, kline_kind
 
 _URL: Final = re.compile(r"https?://", re.IGNORECASE)
 _NAME_LIMIT: Final = 64
+# What a file that tells nothing of itself may hold.
+_EXAMPLES: Final = {"--symbol": "BTC/USDT", "--interval": "1m"}
+# Names in a sentence.
+_MOST_NAMES: Final = 10
 # A file of funding rates has none; this stands where a file of bars has its own.
 _FUNDING_INTERVAL: Final = "8h"
 
@@ -105,10 +110,31 @@ class ImportFile:
 
 @dataclass(frozen=True, slots=True)
 class ImportPlan:
-    """The files in the order of their work, and those left out, with the reason."""
+    """Which files come in.
+
+    Attributes:
+        files: in the order of their work.
+        skipped: files that are left out, and why: they are none, or were not asked for.
+        unplaced: files of a folder of which nothing says what they hold, and what to do.
+    """
 
     files: list[ImportFile]
-    skipped: list[tuple[str, str]]
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    unplaced: list[tuple[str, str]] = field(default_factory=list)
+
+
+class _UnplacedError(InvalidInput):
+    """Neither its name nor the user says what a file holds."""
+
+    def __init__(self, path: Path, lacking: Sequence[str]) -> None:
+        super().__init__(
+            f"the name of {path.name} does not say what it holds; give {' and '.join(lacking)}"
+        )
+        words = " ".join(f"{option} {_EXAMPLES[option]}" for option in lacking)
+        self.advice = (
+            f"its name does not say its {' and '.join(each[2:] for each in lacking)}; import it "
+            f"alone, as in: tidemark data import {shlex.quote(str(path))} {words}"
+        )
 
 
 def plan_of(order: ImportOrder, symbols: Callable[[str], Sequence[str]], now_ms: int) -> ImportPlan:
@@ -118,19 +144,19 @@ def plan_of(order: ImportOrder, symbols: Callable[[str], Sequence[str]], now_ms:
         symbols: the catalogue's symbols for a venue's own name.
 
     Raises:
-        InvalidInput: nothing is there, or a file's series is not known.
+        InvalidInput: nothing is there, or no file's series is known.
     """
     if not re.fullmatch(r"[a-z0-9_]{1,32}", order.exchange):
         raise InvalidInput(f"exchange was {order.exchange[:40]!r}; write its id, as in binance")
     if order.is_remote:
-        return ImportPlan(_remote(order, now_ms), [])
+        return ImportPlan(_remote(order, now_ms))
     root = Path(order.source)
     if root.is_dir():
         return _directory(order, root, symbols)
     if not root.is_file():
         is_there = "is neither a file nor a directory" if root.exists() else "does not exist"
         raise InvalidInput(f"{order.source} {is_there}; give a file, a directory or a URL")
-    return ImportPlan([_file(order, root, what_name_says(root), symbols)], [])
+    return ImportPlan([_file(order, root, what_name_says(root), symbols)])
 
 
 def _directory(
@@ -138,6 +164,7 @@ def _directory(
 ) -> ImportPlan:
     files: list[ImportFile] = []
     skipped: list[tuple[str, str]] = []
+    unplaced: list[tuple[str, str]] = []
     for path in sorted(root.rglob("*")):
         if not path.is_file() or path.name.endswith(CHECKSUM):
             continue
@@ -149,15 +176,33 @@ def _directory(
         elif said.native and order.symbol and said.native != native_of(order.symbol):
             skipped.append((path.name, "it is of another series"))
         else:
-            found = _file(order, path, said, symbols, name_first=True)
+            try:
+                found = _file(order, path, said, symbols, name_first=True)
+            except _UnplacedError as error:
+                unplaced.append((str(path.relative_to(root)), error.advice))
+                continue
             wanted = found.is_funding or order.interval in ("", found.interval.name)
             if order.symbol in ("", found.symbol) and wanted:
                 files.append(found)
             else:
                 skipped.append((path.name, "it is of another series"))
+    if not files and unplaced:
+        raise InvalidInput(
+            f"no file of {order.source} went in, for nothing tells what is in "
+            f"{names_of(unplaced)}; of {unplaced[0][0]} {unplaced[0][1]}",
+            code="unplaced-files",
+        )
     if not files:
         raise InvalidInput(f"{order.source} holds no file of bars that was asked for")
-    return ImportPlan(sorted(files, key=lambda each: (each.series, each.place)), skipped)
+    ordered = sorted(files, key=lambda each: (each.series, each.place))
+    return ImportPlan(ordered, skipped, unplaced)
+
+
+def names_of(unplaced: Sequence[Sequence[str]]) -> str:
+    """The first names of files that could not be placed, for a sentence."""
+    names = [str(name) for name, _ in unplaced[:_MOST_NAMES]]
+    more = len(unplaced) - len(names)
+    return ", ".join(names) + (f" and {more:,} more" if more else "")
 
 
 def _file(
@@ -178,9 +223,7 @@ def _file(
     options = {"--symbol": symbol, "--interval": name}
     lacking = [option for option, value in options.items() if not value]
     if lacking:
-        raise InvalidInput(
-            f"the name of {path.name} does not say what it holds; give {' and '.join(lacking)}"
-        )
+        raise _UnplacedError(path, lacking)
     if len(symbol) > _NAME_LIMIT or "/" not in symbol:
         raise InvalidInput(f"symbol was {symbol[:40]!r}; write it as in BTC/USDT")
     reading = replace(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
 
-from app.core.errors import Conflict, InvalidInput, Unavailable, UnknownName
+from app.core.errors import Conflict, InvalidInput, NameTaken, Unavailable, UnknownName
 from app.core.events import body, topic
 from app.core.market.instruments import Instrument, InstrumentStatus
 from app.core.market.intervals import interval as interval_of
@@ -114,7 +114,7 @@ class InstanceService:
             InvalidInput, UnknownName: name, symbols, interval, capital or parameters do not
                 fit; the message names the field.
             NotFound: no such account.
-            Conflict: the account has an instance of that name.
+            NameTaken: the account has an instance of that name.
         """
         _check(new)
         with self._units.read() as unit:
@@ -123,7 +123,10 @@ class InstanceService:
             instruments = _instruments(unit, account.exchange, new.symbols)
             taken = {row.name for row in unit.instances.of_account(account.id)}
         if new.name in taken:
-            raise Conflict(f"account {account.name!r} has an instance named {new.name!r} already")
+            raise NameTaken(
+                f"account {account.name!r} has an instance named {new.name!r} already; choose "
+                "another name"
+            )
         # Parameters are judged where the strategy's code may run.
         self._runtime.warm_up(
             ref_of(strategy, version),

@@ -103,6 +103,33 @@ def test_all_addresses_count_together_and_the_first_ban_to_end_is_the_one_that_i
     assert found.ban_s is None
 
 
+def test_the_eta_has_in_it_what_the_job_waits_for() -> None:
+    """3.3 s of work are left; the next minute's budget comes in 41 s, and then a ban of 90 s."""
+    clock = ManualClock()
+    budget = InProcessBudget(clock, Bans())
+    venues = JobVenues(budget, lambda: [""], clock)
+    row = job(state="queued")
+    row.progress, row.paused, row.not_before = {"eta_s": 3.3}, False, START_MS + 41_000
+
+    def shown() -> float | None:
+        found = venues.of(row)
+        assert found is not None
+        eta: float | None = found.progress_of(row)["eta_s"]
+        return eta
+
+    assert shown() == 44.3
+    clock.advance(40_000)
+    assert shown() == 4.3
+    clock.advance(40_000)
+    assert shown() == 3.3
+    budget.ban("okx", clock.now_ms() + 90_000, "418")
+    assert shown() == 93.3
+    row.paused = True
+    assert shown() == 3.3
+    row.paused, row.progress = False, {"eta_s": None}
+    assert shown() is None
+
+
 def test_only_live_jobs_that_ask_a_venue_show_one_and_a_count_elsewhere_is_not_guessed() -> None:
     clock = ManualClock()
     venues = JobVenues(InProcessBudget(clock, Bans()), lambda: [""], clock)

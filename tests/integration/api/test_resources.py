@@ -162,7 +162,9 @@ def test_a_plan_says_which_of_its_symbols_are_skipped_and_why(
         listed = unit.instruments.get("binance", "ETH/USDT")
     halted = replace(listed, status=InstrumentStatus.HALTED)
     made = api.post("/plans", {**PLAN, "name": "some", "enabled": False}).json()
-    assert made["skipped"] == []
+    assert (made["skipped"], made["full"]) == ([], None)
+    units.run(lambda unit: unit.system.begin_alarm(f"plan-full:{made['id']}", "full", unit.now_ms))
+    assert "make another plan" in api.get(f"/plans/{made['id']}").json()["full"]
 
     def state(instrument: Instrument) -> None:
         units.run(

@@ -271,3 +271,35 @@ def test_what_is_derived_is_no_series_to_export_and_says_what_is(
     assert "No gap." not in account.out
     later = tidemark("data", "coverage", *of, "1m", "--start", "2030-01-01")
     assert "No bar of it is expected in that range." in later.out
+
+
+def test_a_file_of_a_folder_whose_name_says_nothing_does_not_keep_the_others_out(
+    tidemark: Tidemark, csv: Path, tmp_path: Path
+) -> None:
+    """One sorts before those that say what they hold and one after; one lacks its symbol alone."""
+    folder = tmp_path / "my data"
+    (folder / "deep").mkdir(parents=True)
+    for name in ("BTC_USDT-1m.csv", "ETH_USDT-1m.csv", "a.csv", "deep/z.csv"):
+        (folder / name).write_text(csv.read_text())
+    binance = f"{T},100,101,99,100,7,{T + M - 1},700,3,1,1,0\n"
+    (folder / "NEWUSDT-1m-2026-03.csv").write_text(binance)
+    told = tidemark("data", "import", str(folder))
+    assert told.code == 2, told.err
+    assert "2 of 5 files went in" in told.err
+    assert "NEWUSDT-1m-2026-03.csv, a.csv, deep/z.csv" in told.err
+    lines = "".join(told.out.split())
+    for name, options in {
+        "NEWUSDT-1m-2026-03.csv": "--symbol BTC/USDT",
+        "a.csv": "--symbol BTC/USDT --interval 1m",
+        "deep/z.csv": "--symbol BTC/USDT --interval 1m",
+    }.items():
+        command = f"tidemark data import '{folder / name}' {options}"
+        assert f"{name} was not imported: ".replace(" ", "") in lines
+        assert command.replace(" ", "") in lines
+    again = tidemark("data", "import", str(folder), "--json")
+    assert (again.code, again.document["files"], again.document["unchanged"]) == (2, 2, 6)
+    assert [name for name, _ in again.document["unplaced"]] == [
+        "NEWUSDT-1m-2026-03.csv",
+        "a.csv",
+        "deep/z.csv",
+    ]

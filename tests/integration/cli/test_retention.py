@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.integration.cli.conftest import Tidemark
 
 RETENTION = ("data", "retention")
@@ -40,6 +42,26 @@ def test_what_cannot_be_meant_is_said_in_a_sentence(tidemark: Tidemark) -> None:
         assert "--keep-days N, or --forever" in refused.err
     refused = tidemark(*RETENTION, "set", "-i", "1m", "--keep-days", "3")
     assert "keep bars for 8 to 36500 days" in refused.err
+
+
+def test_a_rule_for_what_is_stored_nowhere_is_refused_or_said_to_do_nothing(
+    tidemark: Tidemark, tmp_path: Path
+) -> None:
+    for more in ((), ("--dry",)):
+        refused = tidemark(*RETENTION, "set", "-i", "3d", "--keep-days", "365", *more)
+        assert refused.code == 2
+        assert "set the rule for these, as in: tidemark data retention set -i 1d" in refused.err
+    assert tidemark(*RETENTION, "list", "--json").document == []
+    early = tidemark(*RETENTION, "set", "-i", "5m", "-s", "BTC/*", "--keep-days", "365")
+    assert (early.code, "set a rule for the interval that is stored" in early.err) == (0, True)
+    # Bars of a file, which no plan could collect.
+    path = tmp_path / "weeks.csv"
+    path.write_text("ts,open,high,low,close,volume\n1767571200000,2,3,1,2,7\n")
+    assert tidemark("data", "import", str(path), "-s", "BTC/USDT", "-i", "1w").code == 0
+    stored = tidemark(*RETENTION, "set", "-i", "1w", "--keep-days", "365")
+    assert (stored.code, stored.err) == (0, "")
+    elsewhere = tidemark(*RETENTION, "set", "-i", "1w", "-s", "ETH/*", "--keep-days", "365")
+    assert elsewhere.code == 2
 
 
 def test_sqlite_says_that_it_has_no_partitions(tidemark: Tidemark) -> None:

@@ -91,7 +91,8 @@ def test_an_order_is_placed_filled_shown_and_cancelled(
 ) -> None:
     opened = tidemark("account", "add-simulated", "demo", "-b", "USDT=10000", "--json")
     assert opened.document["status"] == "active"
-    assert tidemark("account", "add-simulated", "demo", "-b", "USDT=1").code == 1
+    taken = tidemark("account", "add-simulated", "demo", "-b", "USDT=1")
+    assert (taken.code, "exists already; choose another name" in taken.err) == (2, True)
     first = tidemark("data", "symbols", "--refresh", "--json", "-n", "1").document
     following = ("--cursor", first["next_cursor"])
     rest = tidemark("data", "symbols", "--json", *following).document
@@ -197,7 +198,8 @@ def test_an_instance_is_created_started_shown_and_stopped(
         *("-s", "BTC/USDT", "-i", "1m", "--capital", "5000", "-p", "fast=5", "-p", "slow=10"),
     )
     assert tidemark(*create, "--json").document["status"] == "created"
-    assert tidemark(*create).code == 1
+    taken = tidemark(*create)
+    assert (taken.code, "already; choose another name" in taken.err) == (2, True)
     silent = tidemark("instance", "start", "ma")
     assert (silent.code, "tidemark data plans add" in silent.err) == (1, True)
     plan = ("data", "plans", "add", "minutes", "-s", "BTC/USDT", "-i", "1m")
@@ -305,7 +307,8 @@ def test_plans_are_added_collected_switched_and_deleted(
 ) -> None:
     add = ("data", "plans", "add", "majors", "-s", "BTC/USDT", "-s", "ETH/USDT", "-i", "1h")
     assert tidemark(*add, "--since", "2026-02-27").code == 0
-    assert tidemark(*add, "--since", "2026-02-27").code == 1
+    taken = tidemark(*add, "--since", "2026-02-27")
+    assert (taken.code, "exists already; choose another name" in taken.err) == (2, True)
     assert tidemark(*add[:3], "no", *add[4:], "--since", "soon").code == 2
     later = tidemark(*add[:3], "no", *add[4:], "--since", "2099-01-01")
     assert (later.code, "is in the future of binance" in later.err) == (2, True)
@@ -319,3 +322,27 @@ def test_plans_are_added_collected_switched_and_deleted(
     assert tidemark("data", "plans", "enable", "majors").code == 0
     assert tidemark("data", "plans", "delete", "majors").code == 0
     assert tidemark("data", "collect", "majors").code == 2
+
+
+def test_an_old_file_beside_a_plan_leaves_nothing_pending_between_them(
+    tidemark: Tidemark, exchange: SimulatorProcess, tmp_path: Path
+) -> None:
+    """Two minutes of October 2023, and a plan since the day before yesterday."""
+    old = 1_696_118_400_000
+    path = tmp_path / "old.csv"
+    rows = [f"{old + n * 60_000},2,3,1,2.5,7" for n in range(2)]
+    path.write_text("\n".join(["ts,open,high,low,close,volume", *rows]) + "\n")
+    of = ("-s", "BTC/USDT", "-i", "1m")
+    assert tidemark("data", "import", str(path), *of).code == 0
+    assert tidemark("data", "plans", "add", "new", *of, "--since", "2026-02-27").code == 0
+    assert tidemark("data", "collect", "new").code == 0
+    account = tidemark("data", "coverage", *of, "--json").document
+    assert (account["counts"]["pending"], account["gaps"]) == (0, 0)
+    assert account["expected"] == account["counts"]["present"]
+    verified = tidemark("data", "verify", *of, "--days", "900", "--json")
+    assert verified.code == 0, verified.err
+    # The day of the file, and the one planned day that is over by some time.
+    found = [verified.document[name] for name in ("missed", "slices_total", "skipped_days")]
+    assert found == [0, 2, 898]
+    told = tidemark("data", "quality", *of)
+    assert "gaps: none" in told.out

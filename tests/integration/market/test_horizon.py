@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from app.core.errors import Unavailable, UnknownName
-from app.core.market.coverage import CoverageState
+from app.core.market.coverage import CoverageState, Span
 from app.core.market.intervals import DAY_MS
 from app.models import RetentionRuleRow
 from app.repositories.unit import Unit
@@ -191,3 +191,29 @@ def test_bars_that_have_not_closed_yet_are_not_missing_though_they_are_asked_for
     assert gaps(world, None, later) == [(60, 61, PENDING)]
     assert world.quality.coverage(*SERIES, later, later + 1).start is None
     assert gaps(world, later, later + 1) == []
+
+
+def test_nothing_is_pending_between_old_history_and_the_first_bar_of_a_plan(
+    world: Collecting,
+) -> None:
+    """Two minutes of two years ago, as a file brings them, beside a plan."""
+    collected(world, range(60))
+    old = START_MS - 800 * DAY_MS
+    here = Span(old, old + 2 * M, PRESENT)
+    world.units.run(lambda unit: unit.coverage.save(1, [], [here]))
+    found = world.quality.coverage(*SERIES)
+    assert (found.start, found.end) == (old, START_MS + 60 * M)
+    assert (found.expected, found.counts["present"], found.counts["pending"]) == (62, 62, 0)
+    assert found.gaps == 0
+    assert gaps(world) == []
+    assert gaps(world, old + M, START_MS + M) == []
+    middle = world.quality.coverage(*SERIES, old + 2 * M, START_MS)
+    assert (middle.start, middle.expected) == (None, 0)
+    # A hole of less than a day in history is one, whoever wants it.
+    more = Span(old + 5 * M, old + 6 * M, PRESENT)
+    world.units.run(lambda unit: unit.coverage.save(1, [], [more]))
+    assert (
+        gaps(world)
+        == gaps(world, old + 3 * M - M, None)
+        == [((old - START_MS) // M + 2, (old - START_MS) // M + 5, PENDING)]
+    )

@@ -49,8 +49,9 @@ def test_a_folder_of_many_markets_gives_the_one_that_is_asked_for(
     result = here.result(tmp_path / "data", "ETH/USDT")
     assert [each["symbol"] for each in result["series"]] == ["ETH/USDT"]
     assert result["skipped"] == [["BTCUSDT-1m-2026-03.csv", "it is of another series"]]
-    with pytest.raises(InvalidInput, match=r"BTCUSDT-1m-2026-03.csv does not say .* give --symbol"):
+    with pytest.raises(InvalidInput, match=r"BTCUSDT-1m-2026-03.csv, .* --symbol BTC/USDT") as no:
         here.result(tmp_path / "data")
+    assert no.value.error_code == "unplaced-files"
     here.units.run(
         lambda unit: unit.instruments.refresh(
             "binance", [instrument("BTC/USDT"), instrument("ETH/USDT")], CountingIds().new, T

@@ -8,6 +8,8 @@ import pytest
 
 from app.core.errors import Conflict
 from app.core.exchanges.errors import (
+    BudgetExhausted,
+    VenueBanned,
     VenueRejected,
     VenueRetryLater,
 )
@@ -174,3 +176,38 @@ def test_a_job_that_heals_goes_on_healing_when_an_ordinary_one_is_asked_for(
     (healing,) = world.service.start(plan.id, heal=True)
     assert [job.id for job in world.service.start(plan.id)] == [healing.id]
     assert world.job(healing.id).params["heal"] is True
+
+
+@sqlite_alone
+def test_the_eta_of_a_job_counts_the_minutes_that_its_budget_takes(world: Collecting) -> None:
+    """Two pages a minute are allowed: six of eight take three more waits of 50 s, one of them now.
+
+    A ban says nothing of the pace.
+    """
+    world.list_bars(range(8_000))
+    job_id = start(world)
+    world.venue.tamper = lambda rows: world.clock.advance(2_000) or rows
+    asked: list[int] = []
+
+    def refuse() -> None:
+        asked.append(1)
+        if len(asked) == 3:
+            error = BudgetExhausted("binance", "used up", retry_at=0, retry_after_ms=50_000)
+            world.venue.failures.append(error)
+        if len(asked) == 4:
+            banned = VenueBanned("binance", "banned", until_ms=0, retry_after_ms=600_000)
+            world.venue.failures.append(banned)
+
+    world.venue.before = refuse
+    assert world.service.run_job(job_id) == "queued"
+    job = world.job(job_id)
+    assert (job.progress["slices_done"], job.progress["slices_total"]) == (2, 8)
+    assert job.not_before == world.clock.now_ms() + 50_000
+    # Six pages of two seconds, and behind the wait that began two others.
+    assert job.progress["eta_s"] == 6 * 2 + 2 * 50
+    world.clock.advance(50_000)
+    assert world.service.run_job(job_id) == "queued"
+    assert world.job(job_id).progress["eta_s"] == 6 * 2 + 2 * 50
+    world.clock.advance(600_000)
+    assert world.finish(job_id) == "succeeded"
+    assert world.job(job_id).progress["eta_s"] == 0

@@ -117,6 +117,39 @@ def test_a_plan_by_pattern_takes_a_new_listing_in(world: Collecting) -> None:
     assert world.service.choose_symbols("binance") == {}
 
 
+def test_a_plan_that_is_full_says_so_once_and_as_long_as_it_leaves_symbols_out(
+    world: Collecting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three symbols of two intervals fit into seven series; two of the new ones do not."""
+    monkeypatch.setattr("app.services.collection.growing.SERIES_LIMIT", 7)
+    plan = world.plan(symbols=[], intervals=["1m", "1h"], selection=Selection("*/USDT"))
+    assert world.service.plans.full([plan]) == {}
+    world.venue.catalogue += [instrument(f"N{n}/USDT") for n in range(3)]
+    assert world.service.choose_symbols("binance") == {"p": ["N0/USDT"]}
+    (alarm,) = world.events.on("risk.alert.warning")
+    assert (alarm["kind"], alarm["plan"], alarm["left_out"]) == ("plan-full", "p", 2)
+    assert alarm["text"].endswith("as by a narrower pattern: N1/USDT, N2/USDT")
+    assert world.service.choose_symbols("binance") == {}
+    assert len(world.events.on("risk.alert.warning")) == 1
+    assert "make another plan" in world.service.plans.full([plan])[plan.id]
+    world.venue.catalogue = world.venue.catalogue[:-2]
+    assert world.service.choose_symbols("binance") == {}
+    assert [told["kind"] for told in world.events.on("risk.alert.info")] == ["plan-grows"]
+    assert world.service.plans.full([plan]) == {}
+
+
+def test_a_full_plan_that_is_deleted_leaves_no_alarm(
+    world: Collecting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.services.collection.growing.SERIES_LIMIT", 2)
+    plan = world.plan(symbols=[], selection=Selection("*/USDT"))
+    world.venue.catalogue.append(instrument("NEW/USDT"))
+    assert world.service.choose_symbols("binance") == {}
+    assert plan.id in world.service.plans.full([plan])
+    world.service.plans.delete(plan.id)
+    assert world.service.plans.full([plan]) == {}
+
+
 def test_a_selection_that_cannot_be_is_refused(world: Collecting) -> None:
     for changed, sentence in (
         ({"selection": Selection("*/USDT")}, "not both"),

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from app.core.errors import InvalidInput
+from app.core.exchanges.errors import VenueRulesRefused
 from app.core.market.instruments import InstrumentStatus
 from app.core.market.intervals import DAY_MS
 from app.repositories.unit import Unit
@@ -176,6 +177,28 @@ def test_a_symbol_that_does_not_trade_is_verified_to_its_end_and_left_alone_then
     world.service.run_verification(job.id)
     assert world.job(job.id).state == "succeeded"
     assert world.service.verify_yesterday() == 0
+
+
+def test_days_of_a_halted_symbol_that_its_venue_refuses_are_tried_ever_more_seldom(
+    world: Collecting,
+) -> None:
+    """Looked at every hour, some minutes early or late, for six days."""
+    halted = [instrument(SYMBOL, InstrumentStatus.HALTED)]
+    world.units.run(lambda unit: unit.instruments.refresh("binance", halted, world.ids.new, 1))
+    world.market_clock.now += 3 * DAY_MS
+    tried = []
+    for hour in range(6 * 24):
+        # Each process that looks is another one.
+        if world.new_service().verify_yesterday():
+            tried.append(hour)
+            world.venue.failures = [VenueRulesRefused("binance", "refused")]
+            assert world.service.run_verification(world.live_job("verification").id) == "failed"
+        world.clock.advance(60 * M + (5_000 if hour % 2 else -5_000))
+    assert tried == [0, 1, 3, 7, 15, 31, 55, 79, 103, 127]
+    # A day that ends later is another matter, as is any of a symbol that trades again.
+    trading = [instrument(SYMBOL)]
+    world.units.run(lambda unit: unit.instruments.refresh("binance", trading, world.ids.new, 2))
+    assert world.service.verify_yesterday() == 1
 
 
 def test_expected_is_one_figure_in_coverage_and_in_quality(database_url: str) -> None:

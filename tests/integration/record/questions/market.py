@@ -159,7 +159,10 @@ def coverage(unit: Unit) -> None:
     unit.coverage.save(1, [], found)
     assert unit.coverage.spans(1) == unit.coverage.spans(1, 0, 60_000) == found
     unit.coverage.save(1, found, [Span(0, 120_000, CoverageState.PRESENT)])
-    assert [span.end for span in unit.coverage.spans(1, limit=1)] == [120_000]
+    (last,) = unit.coverage.spans(1, limit=1)
+    assert last.end == 120_000
+    assert unit.coverage.before(1, 1) == unit.coverage.after(1, 0) == last
+    assert unit.coverage.before(1, 0) is unit.coverage.after(1, 1) is None
 
 
 def outlines(unit: Unit) -> None:
@@ -175,8 +178,14 @@ def outlines(unit: Unit) -> None:
 
 
 def plans(unit: Unit) -> None:
-    keyed(unit.plans, row(CollectionPlanRow, name="one", enabled=True))
+    wants = {"symbols": [SYMBOL], "intervals": ["1m"]}
+    keyed(unit.plans, row(CollectionPlanRow, name="one", enabled=True, **wants))
     assert [unit.plans.named("one")] == unit.plans.enabled()
+    plan = unit.plans.get(ID)
+    series = (plan.exchange, plan.symbols[0], plan.intervals[0], plan.kind)
+    assert unit.plans.since(*series) == plan.since_ts
+    assert unit.plans.since("other", *series[1:]) is unit.plans.since(*series[:3], "other") is None
+    assert unit.plans.since(series[0], "other", *series[2:]) is None
     unit.plans.mark_followed([ID], NOW)
     assert unit.plans.get(ID).followed_ts == NOW
     unit.plans.delete(ID)

@@ -43,6 +43,8 @@ def jobs_and_backtests(unit: Unit) -> None:
     unit.jobs.add(row(JobRow, id=ID[:-1] + "2", state="failed", finished_at=NOW - 1))
     unit.flush()
     assert unit.jobs.prune(NOW - 1) == 0
+    assert len(unit.jobs.failed(job.kind, 0)) == 1
+    assert unit.jobs.failed(job.kind, NOW + 1) == unit.jobs.failed("other", 0) == []
     assert [unit.jobs.prune(NOW) for _ in "12"] == [1, 0]
     assert unit.jobs.find(ID) is job, "a backtest came of it"
     job.state = "queued"
