@@ -1,8 +1,8 @@
 """Which bars of a series are expected: those that a plan wants, and the history that is stored.
 
-History that a file brought may lie years before the first bar that a plan wants. What lies between
-the two is nobody's: no plan asks for it, so it is not missing. A hole in stored history is
-something else: the bars around it were wanted, and so were those in it.
+History that a file brought may end years before the first bar that a plan wants. What lies between
+the two is nobody's: no plan asks for it, so it is not missing. Every other hole in what is stored
+is a gap, however long it is: the bars around it were wanted, and so were those in it.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from app.core.market.intervals import DAY_MS, Interval
 
 #: A stretch of bars, [start, end), ms.
 Range = tuple[int, int]
-# Real outages of venues took up to 33 hours, and up to 87 minutes in a row had no trade. Where
-# more than this is missing and nobody wants it, two histories lie beside one another.
-_HOLE_MS: Final = DAY_MS
+# Up to so much before a plan's first bar is a gap as well: a file that ends shortly before it was
+# meant to join it. Real outages of venues took up to 33 hours.
+_HOLE_MS: Final = 2 * DAY_MS
 _HOLE_BARS: Final = 100
 
 
@@ -30,10 +30,7 @@ def expected_ranges(
     after: Span | None = None,
     edges: Sequence[int] = (),
 ) -> list[Range]:
-    """The stretches in which each bar is expected or known of, ascending and apart.
-
-    Holes between known bars belong to them, unless they are longer than both a day and 100 bars;
-    what a plan wants is expected however long it is.
+    """The stretches in which each bar is expected or known of, ascending and apart: two at most.
 
     Args:
         spans: what is known, ascending; may be a part of it.
@@ -44,11 +41,13 @@ def expected_ranges(
     """
     known = [(each.start, each.end) for each in (before, *spans, after) if each is not None]
     known += [(edge, edge) for edge in edges]
-    longest = max(_HOLE_MS, _HOLE_BARS * interval.length_ms)
-    history = _joined(sorted(known) if edges else known, longest)
-    wanted = [] if planned is None or planned[0] >= planned[1] else [planned]
-    found = _joined(sorted([*history, *wanted]), 0)
-    return [(start, end) for start, end in found if start < end]
+    if planned is not None and planned[0] < planned[1]:
+        known.append(planned)
+        over = max((end for start, end in known if start < planned[0]), default=planned[0])
+        if planned[0] - over > max(_HOLE_MS, _HOLE_BARS * interval.length_ms):
+            old = [(start, end) for start, end in known if start < planned[0]]
+            return [*_whole(old), *_whole([each for each in known if each not in old])]
+    return _whole(known)
 
 
 def within(ranges: Sequence[Range], start: int, end: int) -> list[Range]:
@@ -68,12 +67,8 @@ def count_in(
     return counts
 
 
-def _joined(ranges: Sequence[Range], hole_ms: int) -> list[Range]:
-    """Ascending ranges, those that lie no further apart than ``hole_ms`` as one."""
-    found: list[Range] = []
-    for start, end in ranges:
-        if found and start - found[-1][1] <= hole_ms:
-            found[-1] = (found[-1][0], max(found[-1][1], end))
-        else:
-            found.append((start, end))
-    return found
+def _whole(ranges: Sequence[Range]) -> list[Range]:
+    """The one range that holds some, or none where there is nothing in them."""
+    start = min((start for start, _ in ranges), default=0)
+    end = max((end for _, end in ranges), default=0)
+    return [(start, end)] if start < end else []
