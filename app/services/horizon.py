@@ -44,14 +44,15 @@ class Horizon:
     unknown: str = ""
 
     def planned(self, known_to: int) -> Range | None:
-        """The bars that a plan wants and that are final, [start, end); None where none is.
+        """The bars that a plan wants and that are final, [start, end), which may be none yet; None
+        where no plan wants any.
 
         Args:
             known_to: where the last known bar ends: so far is counted where the market time is
                 not known.
         """
         end = known_to if self.end is None else self.end
-        return None if self.start is None or self.start >= end else (self.start, end)
+        return None if self.start is None else (self.start, max(self.start, end))
 
 
 class Horizons:

@@ -34,15 +34,16 @@ def expected_ranges(
 
     Args:
         spans: what is known, ascending; may be a part of it.
-        planned: what enabled plans want, [start, end); None where none wants any.
+        planned: what enabled plans want, [start, end), of which nothing may have passed yet; None
+            where none wants any.
         before: the last known span before ``spans``, if any; ``after``: the next one behind them.
         edges: where history is to begin or end, by somebody who asks for it: what lies between it
             and known bars is a hole like others.
     """
     known = [(each.start, each.end) for each in (before, *spans, after) if each is not None]
     known += [(edge, edge) for edge in edges]
-    if planned is not None and planned[0] < planned[1]:
-        known.append(planned)
+    if planned is not None:
+        known += [planned] if planned[0] < planned[1] else []
         over = max((end for start, end in known if start < planned[0]), default=planned[0])
         if planned[0] - over > max(_HOLE_MS, _HOLE_BARS * interval.length_ms):
             old = [(start, end) for start, end in known if start < planned[0]]

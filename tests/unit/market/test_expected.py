@@ -46,6 +46,13 @@ def test_what_lies_between_history_and_a_plan_is_nobodys_unless_it_is_short(
     ), "whatever the plan has collected"
 
 
+def test_a_plan_that_begins_behind_what_is_looked_at_parts_it_from_history_all_the_same() -> None:
+    before, after = stored(0, MINUTE_MS), stored(9 * DAY_MS, 9 * DAY_MS + MINUTE_MS)
+    looked_at = (9 * DAY_MS, 5 * DAY_MS)
+    ranges = expected_ranges([], looked_at, MINUTES, before=before, after=after)
+    assert within(ranges, 4 * DAY_MS, 5 * DAY_MS) == []
+
+
 def test_nothing_is_expected_of_nothing() -> None:
     assert expected_ranges([], None, MINUTES) == []
     assert expected_ranges([], (HOUR_MS, HOUR_MS), MINUTES) == []
