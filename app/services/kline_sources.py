@@ -1,4 +1,6 @@
-"""Where the bars of an interval are read from: its own series, a finer one, or a roll-up.
+"""Bars of an interval from one stored series: its own, a finer one, or the roll-up of that one.
+
+Which series they come of, where several hold some, is told by ``app.services.kline_parts``.
 
 A roll-up says what minutes make, but for the days that are marked and those from ``rolled_to`` on.
 A read takes its bars where they are made and derives the others from minutes, so it is never older
@@ -51,30 +53,6 @@ def sources_of(wanted: Interval) -> tuple[str, ...]:
     return tuple(dict.fromkeys((wanted.name, *_COARSE.get(wanted.name, _FINE), *whole)))
 
 
-def holds_bars(series: KlineSeriesRow, bounds: tuple[int, int] | None) -> bool:
-    """Whether a series has bars to read: of its own, or hours and days that outlived them.
-
-    Args:
-        bounds: of its own bars; None where there is none.
-    """
-    return bounds is not None or series.rolled_to is not None
-
-
-def first_open(unit: Unit, series: KlineSeriesRow, wanted: Interval, first: int) -> int:
-    """Open time of the first bar that an interval's bars are made of: a roll-up outlives minutes.
-
-    Args:
-        series: the first that is stored of ``sources_of(wanted)``.
-        first: open time of its own first bar.
-    """
-    name = roll_up_of(wanted)
-    if series.interval == wanted.name or name is None or series.rolled_to is None:
-        return first
-    rolled = unit.klines.roll_ups(series).get(name)
-    bounds = None if rolled is None else unit.klines.bounds(rolled.id)
-    return first if bounds is None else min(first, bounds[0])
-
-
 def read_frame(
     unit: Unit,
     store: KlineStore,
@@ -82,16 +60,18 @@ def read_frame(
     wanted: Interval,
     start: int,
     end: int,
+    offset_ms: int | None = None,
 ) -> KlineFrame:
-    """Bars that open in [start, end) as float64 columns, ascending.
+    """Bars of one series that open in [start, end) as float64 columns, ascending.
 
     Args:
-        series: the first that is stored of ``sources_of(wanted)``.
+        series: stored, of an interval of ``sources_of(wanted)``.
+        offset_ms: of the wanted grid, which the series' own fits into; None for its own.
     """
     if series.interval == wanted.name:
         return store.read_in(unit, series, start, end)
-    offset = series.grid_offset_ms
-    made_of, parts = _parts(unit, series, wanted, start, end)
+    offset = series.grid_offset_ms if offset_ms is None else offset_ms
+    made_of, parts = _parts(unit, series, wanted, (start, end), offset)
     frames = []
     for part in parts:
         frame = store.read_in(unit, part.series, part.start, part.end)
@@ -106,13 +86,18 @@ def read_frame(
 
 
 def read_rows(
-    unit: Unit, series: KlineSeriesRow, wanted: Interval, start: int, end: int
+    unit: Unit,
+    series: KlineSeriesRow,
+    wanted: Interval,
+    start: int,
+    end: int,
+    offset_ms: int | None = None,
 ) -> list[KlineRow]:
     """The same bars exactly, as the venue stated them or as their exact sums."""
     if series.interval == wanted.name:
         return unit.klines.read_exact(series.id, start, end)
-    offset = series.grid_offset_ms
-    made_of, parts = _parts(unit, series, wanted, start, end)
+    offset = series.grid_offset_ms if offset_ms is None else offset_ms
+    made_of, parts = _parts(unit, series, wanted, (start, end), offset)
     found: list[KlineRow] = []
     for part in parts:
         rows = unit.klines.read_exact(part.series.id, part.start, part.end)
@@ -124,19 +109,31 @@ def read_rows(
     return [row for row in found if start <= row.open_ts < end]
 
 
+def rolls_to(series: KlineSeriesRow, wanted: Interval, offset_ms: int) -> str | None:
+    """The roll-up that bars of an interval are made of before ``rolled_to``; None for none.
+
+    Args:
+        offset_ms: of the wanted grid.
+    """
+    name = roll_up_of(wanted)
+    if series.interval == wanted.name or series.rolled_to is None or not is_all_marked(series):
+        return None
+    # Roll-ups are on the grid of UTC.
+    return None if name is None or offset_ms % INTERVALS[name].length_ms else name
+
+
 def _parts(
-    unit: Unit, series: KlineSeriesRow, wanted: Interval, start: int, end: int
+    unit: Unit, series: KlineSeriesRow, wanted: Interval, between: tuple[int, int], offset: int
 ) -> tuple[str, Sequence[_Part]]:
-    """What bars that open in [start, end) are made of: an interval, and where its bars are.
+    """What bars that open between two times are made of: an interval, and where its bars are.
 
     The parts follow each other. Those of another series are to be brought to the interval.
     """
-    offset = series.grid_offset_ms
-    first = wanted.ceil(start, offset)
-    stop = max(first, wanted.ceil(end, offset))
+    first = wanted.ceil(between[0], offset)
+    stop = max(first, wanted.ceil(between[1], offset))
     whole = _Part(series, first, stop)
-    name = roll_up_of(wanted)
-    if name is None or series.rolled_to is None or not is_all_marked(series):
+    name = rolls_to(series, wanted, offset)
+    if name is None or series.rolled_to is None:
         return series.interval, [whole]
     made_to = min(stop, series.rolled_to)
     if made_to <= first:

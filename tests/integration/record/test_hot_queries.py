@@ -92,6 +92,10 @@ HOT: dict[str, tuple[Callable[[Unit], Any], int]] = {
         lambda u: u.klines.spanned("binance", "S3/USDT", ["1m", "1h"]),
         6,
     ),
+    "series with their ends and a roll-up": (
+        lambda u: u.klines.spanned("binance", "S3/USDT", ["1m", "1h"], rolled="1h"),
+        9,
+    ),
     "the last kline": (lambda u: u.klines.last(1, 6_000_000), 1),
     "coverage of an hour": (lambda u: u.coverage.spans(7, 10 * MINUTE, 70 * MINUTE), 62),
     "outline of a series": (lambda u: u.outlines.of("binance", ["S7/USDT"], 0), 100),
