@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy.orm import aliased
 
+from app.core.market.absences import Ranges, changed_absences, merged
 from app.core.market.coverage import CoverageState, Span
 from app.models import CoverageRow
 from app.repositories.base import Repository
+from app.repositories.kline_past import note_absences
 from app.repositories.prepared import Prepared
 
 # IN lists stay below SQLite's and MySQL's comfort.
@@ -26,6 +29,25 @@ _SPANS = Prepared(
     )
     .order_by(CoverageRow.start_ts)
     .limit(bindparam("most"))
+)
+# Spans do not overlap, so that the last one that begins before a range is the first that may lie
+# in it: of a market in which few trade, all spans since the listing would be read otherwise.
+_BEFORE = aliased(CoverageRow)
+_FIRST_IN_RANGE = (
+    select(func.max(_BEFORE.start_ts))
+    .where(_BEFORE.series_id == bindparam("series"), _BEFORE.start_ts <= bindparam("start"))
+    .scalar_subquery()
+)
+_RANGES = Prepared(
+    select(CoverageRow.start_ts, CoverageRow.end_ts)
+    .where(
+        CoverageRow.series_id == bindparam("series"),
+        CoverageRow.start_ts >= func.coalesce(_FIRST_IN_RANGE, bindparam("start")),
+        CoverageRow.end_ts > bindparam("start"),
+        CoverageRow.start_ts < bindparam("end"),
+        CoverageRow.state == bindparam("state"),
+    )
+    .order_by(CoverageRow.start_ts)
 )
 _MOVE_END = Prepared(
     update(CoverageRow)
@@ -59,8 +81,21 @@ class CoverageRepository(Repository):
         rows = _SPANS.rows(self._session, names)
         return [Span(row[0], row[1], CoverageState(row[2]), row[3]) for row in rows]
 
+    def ranges(self, series_id: int, start: int, end: int, state: CoverageState) -> Ranges:
+        """Where [start, end) overlaps spans of one state, ascending; neighbours are one range.
+
+        Their proofs, which cost most of a span, are not read.
+        """
+        names = {"series": series_id, "start": start, "end": end, "state": state.value}
+        return merged((row[0], row[1]) for row in _RANGES.rows(self._session, names))
+
     def save(self, series_id: int, before: Sequence[Span], after: Sequence[Span]) -> None:
-        """Replace the spans ``before``, as ``spans`` gave them, by ``after``."""
+        """Replace the spans ``before``, as ``spans`` gave them, by ``after``.
+
+        Where a bar is proven to be missing since, or is not any more, whoever makes longer bars
+        of these is told in the same transaction.
+        """
+        note_absences(self._session, series_id, changed_absences(before, after))
         known = {span.start: span for span in before}
         wanted = {span.start: span for span in after}
         for span in after:

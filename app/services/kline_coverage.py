@@ -68,14 +68,21 @@ def widened(
 ) -> list[Span]:
     """Coverage of derived bars: a hole in any part is a hole in the whole bar.
 
-    Where one bar has holes of two kinds, the one that may still heal counts.
+    A part that the venue is proven to lack is none, unless no part is there. Where one bar has
+    holes of two kinds, the one that may still heal counts.
 
     Args:
         start, end: on the wanted grid.
     """
     found = [Span(start, end, CoverageState.PRESENT)]
     absent = gaps(spans, start, end)
-    for hole in sorted(absent, key=lambda span: span.state is CoverageState.PENDING):
+    lacking = [hole for hole in absent if hole.state is CoverageState.EXCHANGE_SIDE]
+    for hole in lacking:
+        first, stop = wanted.ceil(hole.start, offset), wanted.floor(hole.end, offset)
+        if first < stop:
+            found = lay(found, Span(first, stop, hole.state))
+    holes = [hole for hole in absent if hole.state is not CoverageState.EXCHANGE_SIDE]
+    for hole in sorted(holes, key=lambda span: span.state is CoverageState.PENDING):
         stop = wanted.ceil(hole.end, offset)
         found = lay(found, Span(wanted.floor(hole.start, offset), stop, hole.state))
     return [span.cut(start, end) for span in found if span.start < end and span.end > start]

@@ -79,7 +79,7 @@ class KlinePages:
                 (part, self._reach(unit, part)) for part in sources.parts(page.start, page.end)
             ]
         # The parts' ends are in it: a bar that comes of another series is another bar.
-        of_bars = "|".join(_stamp(*each) for each in parts)
+        of_bars = "|".join(_stamp(sources, *each) for each in parts)
         return FoundPage(wanted, sources, page, f"{of_bars}:{page.following}", parts)
 
     def read(self, found: FoundPage) -> KlineFrame:
@@ -112,8 +112,11 @@ class KlinePages:
         return sources.frame_of(unit, self._store, part)
 
 
-def _stamp(part: Part, reach: Reach | None) -> str:
+def _stamp(sources: Sources, part: Part, reach: Reach | None) -> str:
     of_bars = f"{part.series.id}:{part.start}:{part.end}"
+    if part.series.interval != sources.wanted.name:
+        # Longer bars change also with what is known of those that are missing.
+        of_bars += f":{part.series.absent_version}"
     return of_bars if reach is None else f"{of_bars}:{reach.stamp(part.series)}"
 
 

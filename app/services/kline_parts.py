@@ -77,9 +77,16 @@ class Sources:
     def origins(self, start: int) -> tuple[Origin, ...]:
         """Of what all bars from ``start`` on come: as long as these are the same, so are they."""
         return tuple(
-            Origin(part.series.id, part.series.past_version, part.start, part.end)
+            Origin(part.series.id, self.version_of(part), part.start, part.end)
             for part in self.parts(start, FOREVER)
         )
+
+    def version_of(self, part: Part) -> int:
+        """How often the past of a part's bars has changed, as the interval has them."""
+        row = part.series
+        # Both only grow. What is known of missing bars is nothing to the series itself.
+        is_own = row.interval == self.wanted.name
+        return row.past_version if is_own else row.past_version + row.absent_version
 
     def frame(self, unit: Unit, store: KlineStore, start: int, end: int) -> KlineFrame:
         """Bars that open in [start, end) as float64 columns, ascending.

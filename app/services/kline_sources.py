@@ -10,13 +10,16 @@ writes the bars, and it is looked for before these are read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
+from app.core.market.absences import Ranges, merged
+from app.core.market.coverage import CoverageState
 from app.core.market.intervals import DAY_MS, INTERVALS, Interval
 from app.core.market.klines import KlineFrame, KlineRow
-from app.core.market.resampling import resample, resample_rows
+from app.core.market.resampling import Bars, Resampled, resample, resample_rows
 from app.core.market.rolling import day_of, roll_up_of, runs_of
 from app.models import KlineSeriesRow
 from app.repositories.kline_past import is_all_marked
@@ -76,12 +79,15 @@ def read_frame(
     for part in parts:
         frame = store.read_in(unit, part.series, part.start, part.end)
         if frame.interval != made_of:
-            frame = resample(frame, made_of, offset_ms=offset).bars
+            make = partial(resample, frame, made_of, offset_ms=offset)
+            frame = _whole(unit, series, (part.start, part.end), make)
         if len(frame):
             frames.append(frame)
     found = joined((series.exchange, series.symbol, made_of), frames)
     if made_of != wanted.name:
-        found = resample(found, wanted.name, offset_ms=offset).bars
+        make = partial(resample, found, wanted.name, offset_ms=offset)
+        reach = parts[0].start, parts[-1].end
+        found = _whole(unit, series, reach, make, is_rolled=made_of != series.interval)
     return found.between(start, end)
 
 
@@ -102,11 +108,54 @@ def read_rows(
     for part in parts:
         rows = unit.klines.read_exact(part.series.id, part.start, part.end)
         if part.series.interval != made_of:
-            rows = resample_rows(rows, part.series.interval, made_of, offset_ms=offset).bars
+            of = part.series.interval
+            make = partial(resample_rows, rows, of, made_of, offset_ms=offset)
+            rows = _whole(unit, series, (part.start, part.end), make)
         found += rows
     if made_of != wanted.name:
-        found = resample_rows(found, made_of, wanted.name, offset_ms=offset).bars
+        make = partial(resample_rows, found, made_of, wanted.name, offset_ms=offset)
+        reach = parts[0].start, parts[-1].end
+        found = _whole(unit, series, reach, make, is_rolled=made_of != series.interval)
     return [row for row in found if start <= row.open_ts < end]
+
+
+def _whole(
+    unit: Unit,
+    series: KlineSeriesRow,
+    reach: tuple[int, int],
+    make: Callable[..., Resampled[Bars]],
+    *,
+    is_rolled: bool = False,
+) -> Bars:
+    """Longer bars; made once more with what the venue is proven to lack, where any has a hole.
+
+    Args:
+        reach: what they are made of, half open.
+        is_rolled: whether that is rolled up of the series, some of it at least.
+    """
+    made = make()
+    if made.incomplete and series.absent_version:
+        # Read behind the bars: one that has come meanwhile is a hole, and never left out.
+        made = make(absent=_absent(unit, series, reach, is_rolled=is_rolled))
+    return made.bars
+
+
+def _absent(
+    unit: Unit, series: KlineSeriesRow, reach: tuple[int, int], *, is_rolled: bool
+) -> Ranges:
+    """Where a bar that is not there is none."""
+    found = unit.coverage.ranges(series.id, *reach, CoverageState.EXCHANGE_SIDE)
+    if not is_rolled:
+        return found
+    # What was proven of minutes is forgotten with them. A day that was rolled up says that its
+    # hours were all there, or that nobody had traded in those that are not.
+    gone = unit.coverage.ranges(series.id, *reach, CoverageState.RETIRED)
+    days = unit.klines.roll_ups(series).get("1d") if gone else None
+    if days is None:
+        return found
+    opens = [row.open_ts for row in unit.klines.read_exact(days.id, gone[0][0], gone[-1][1])]
+    whole = [(ts, ts + DAY_MS) for ts in opens if any(a <= ts < b for a, b in gone)]
+    return merged(sorted([*found, *whole]))
 
 
 def rolls_to(series: KlineSeriesRow, wanted: Interval, offset_ms: int) -> str | None:

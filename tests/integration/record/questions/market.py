@@ -180,6 +180,8 @@ def coverage(unit: Unit) -> None:
     assert unit.coverage.spans(1) == unit.coverage.spans(1, 0, 60_000) == found
     unit.coverage.save(1, found, [Span(0, 120_000, CoverageState.PRESENT)])
     assert [span.end for span in unit.coverage.spans(1, limit=1)] == [120_000]
+    assert unit.coverage.ranges(1, 60_000, 90_000, CoverageState.PRESENT) == [(0, 120_000)]
+    assert unit.coverage.ranges(1, 0, 120_000, CoverageState.EXCHANGE_SIDE) == []
 
 
 def outlines(unit: Unit) -> None:
