@@ -135,6 +135,9 @@ def export_file(
         )
     document = asdict(found)
     shown = {**document, "first": rfc3339(found.first), "last": rfc3339(found.last)}
+    made_of = ", ".join(shown.pop("derived_of"))
+    if made_of:
+        shown["not in it"] = f"bars that are derived of {made_of} as they are read"
     emit(as_json, document, lambda out: facts(out, shown.items()))
 
 

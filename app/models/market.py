@@ -66,6 +66,9 @@ class KlineSeriesRow(Base):
     grid_offset_ms: Mapped[int] = mapped_column(Millis, default=0)
     # Grows whenever the past changes: a bar is revised, or inserted before the newest one.
     past_version: Mapped[int] = mapped_column(Integer, default=0)
+    # Grows whenever a bar is proven to be missing at the venue, or such a proof falls: longer bars
+    # are made of what is there. 0 where no bar ever was.
+    absent_version: Mapped[int] = mapped_column(Integer, default=0)
     # The past that the marks of roll-ups know of. A release before them changes it without a mark.
     marked_version: Mapped[int] = mapped_column(Integer, default=0)
     # Of minutes: the end of the days that are rolled up, those apart that are marked; None where

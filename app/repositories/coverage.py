@@ -6,11 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy.orm import aliased
 
+from app.core.market.absences import Ranges, changed_absences, merged
 from app.core.market.coverage import CoverageState, Span
 from app.models import CoverageRow
 from app.repositories.base import Repository
+from app.repositories.kline_past import note_absences
 from app.repositories.prepared import Prepared
 
 # IN lists stay below SQLite's and MySQL's comfort.
@@ -41,6 +44,25 @@ _AFTER = Prepared(
     )
     .order_by(CoverageRow.start_ts)
     .limit(1)
+)
+# Spans do not overlap, so that the last one that begins before a range is the first that may lie
+# in it: of a market in which few trade, all spans since the listing would be read otherwise.
+_EARLIER = aliased(CoverageRow)
+_FIRST_IN_RANGE = (
+    select(func.max(_EARLIER.start_ts))
+    .where(_EARLIER.series_id == bindparam("series"), _EARLIER.start_ts <= bindparam("start"))
+    .scalar_subquery()
+)
+_RANGES = Prepared(
+    select(CoverageRow.start_ts, CoverageRow.end_ts)
+    .where(
+        CoverageRow.series_id == bindparam("series"),
+        CoverageRow.start_ts >= func.coalesce(_FIRST_IN_RANGE, bindparam("start")),
+        CoverageRow.end_ts > bindparam("start"),
+        CoverageRow.start_ts < bindparam("end"),
+        CoverageRow.state == bindparam("state"),
+    )
+    .order_by(CoverageRow.start_ts)
 )
 _MOVE_END = Prepared(
     update(CoverageRow)
@@ -83,8 +105,21 @@ class CoverageRepository(Repository):
         names = {"series": series_id, "position": position}
         return next(iter(_spans(_AFTER.rows(self._session, names))), None)
 
+    def ranges(self, series_id: int, start: int, end: int, state: CoverageState) -> Ranges:
+        """Where [start, end) overlaps spans of one state, ascending; neighbours are one range.
+
+        Their proofs, which cost most of a span, are not read.
+        """
+        names = {"series": series_id, "start": start, "end": end, "state": state.value}
+        return merged((row[0], row[1]) for row in _RANGES.rows(self._session, names))
+
     def save(self, series_id: int, before: Sequence[Span], after: Sequence[Span]) -> None:
-        """Replace the spans ``before``, as ``spans`` gave them, by ``after``."""
+        """Replace the spans ``before``, as ``spans`` gave them, by ``after``.
+
+        Where a bar is proven to be missing since, or is not any more, whoever makes longer bars
+        of these is told in the same transaction.
+        """
+        note_absences(self._session, series_id, changed_absences(before, after))
         known = {span.start: span for span in before}
         wanted = {span.start: span for span in after}
         for span in after:

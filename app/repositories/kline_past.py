@@ -1,4 +1,7 @@
-"""What must be read or made again once bars changed: periods kept in files, days rolled up."""
+"""What must be read or made again once bars changed: periods kept in files, days rolled up.
+
+The same once bars are proven to be missing, of what longer bars are made of them.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.core.market.intervals import DAY_MS
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import Times
-from app.core.market.rolling import ROLLED, days_to_make, is_rolled_up
+from app.core.market.rolling import ROLLED, day_of, days_to_make, is_rolled_up
 from app.models import KlinePeriodRow, KlineSeriesRow
 from app.repositories.activity import mark_changed
 from app.repositories.roll_marks import RollMarkRepository
@@ -44,6 +47,28 @@ def note_changes(
     if was_marked:
         row.marked_version = row.past_version
     return _mark_days(session, row, bounds, times)
+
+
+def note_absences(session: Session, series_id: int, changed: Sequence[tuple[int, int]]) -> None:
+    """Tell whoever makes longer bars that some are proven to be missing, or no longer are.
+
+    The bars themselves are as they were, and so are the files that hold them.
+
+    Args:
+        changed: half-open ranges of open times, ascending.
+    """
+    if not changed:
+        return
+    row = session.get_one(KlineSeriesRow, series_id)
+    row.absent_version += 1
+    if row.rolled_to is None or not is_rolled_up(row.kind, row.interval, row.grid_offset_ms):
+        return
+    days = {
+        day
+        for start, end in changed
+        for day in range(day_of(start), min(end, row.rolled_to), DAY_MS)
+    }
+    RollMarkRepository(session).mark(row.id, sorted(days))
 
 
 def note_removed(session: Session, row: KlineSeriesRow, start: int, end: int, now_ms: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import and_, bindparam, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -20,25 +20,31 @@ _IN_LIMIT = 500
 
 
 # Asked with every bar and page: built once.
-_NAMED = select(KlineSeriesRow).where(
+_OF_SYMBOL = select(KlineSeriesRow).where(
     KlineSeriesRow.exchange == bindparam("exchange"),
     KlineSeriesRow.symbol == bindparam("symbol"),
+)
+_OF_KIND = (
     KlineSeriesRow.kind == bindparam("kind"),
     KlineSeriesRow.interval.in_(bindparam("intervals", expanding=True)),
 )
-_SOURCES = Prepared(_NAMED, many="intervals")
+_SOURCES = Prepared(_OF_SYMBOL.where(*_OF_KIND), many="intervals")
+_ROLLED_UP = (KlineSeriesRow.kind == ROLLED, KlineSeriesRow.interval == bindparam("rolled"))
 # By the order of the index: of a minimum and a maximum SQLite would read every bar of the series,
 # and so would MySQL, where the series is not a constant.
-_SPANNED = _NAMED.add_columns(
-    *(
-        select(KlineRecord.open_ts)
-        .where(KlineRecord.series_id == KlineSeriesRow.id)
-        .order_by(order)
-        .limit(1)
-        .correlate(KlineSeriesRow)
-        .scalar_subquery()
-        for order in (KlineRecord.open_ts.asc(), KlineRecord.open_ts.desc())
-    )
+_SPANNED = Prepared(
+    _OF_SYMBOL.where(or_(and_(*_OF_KIND), and_(*_ROLLED_UP))).add_columns(
+        *(
+            select(KlineRecord.open_ts)
+            .where(KlineRecord.series_id == KlineSeriesRow.id)
+            .order_by(order)
+            .limit(1)
+            .correlate(KlineSeriesRow)
+            .scalar_subquery()
+            for order in (KlineRecord.open_ts.asc(), KlineRecord.open_ts.desc())
+        )
+    ),
+    many="intervals",
 )
 _LOCKED = Prepared(
     select(KlineSeriesRow)
@@ -81,13 +87,26 @@ class KlineSeriesRepository(Repository):
         return {row.interval: row for row in _SOURCES.all(self._session, names)}
 
     def spanned(
-        self, exchange: str, symbol: str, intervals: Sequence[str], kind: str = "trade"
+        self,
+        exchange: str,
+        symbol: str,
+        intervals: Sequence[str],
+        kind: str = "trade",
+        *,
+        rolled: str = "",
     ) -> dict[str, tuple[KlineSeriesRow, tuple[int, int] | None]]:
-        """The same with the open times of their first and last bar; None where there is none."""
+        """The same with the open times of their first and last bar; None where there is none.
+
+        Args:
+            rolled: also the roll-up of this interval, under the name ``ROLLED``.
+        """
         names = {"exchange": exchange, "symbol": symbol, "kind": kind, "intervals": intervals}
         return {
-            row.interval: (row, None if first is None else (first, last))
-            for row, first, last in self._session.execute(_SPANNED, names)
+            (ROLLED if row.kind == ROLLED else row.interval): (
+                row,
+                None if first is None else (first, last),
+            )
+            for row, first, last in _SPANNED.leading(self._session, {**names, "rolled": rolled})
         }
 
     def series(

@@ -132,6 +132,19 @@ class Prepared:
             for row in self.rows(session, values)
         ]
 
+    def leading(self, session: Session, values: Values) -> list[tuple[Any, ...]]:
+        """Every row of a select of one model and of columns behind it: an object, then values.
+
+        The object is to be read, as those of ``all``.
+        """
+        statement = cast("Select[Any]", self.statement)
+        model = statement.column_descriptions[0]["entity"]
+        count = len(inspect(model).column_attrs)
+        keys = [str(column.key) for column in list(statement.selected_columns)[:count]]
+        return [
+            (_record(model, keys, row[:count]), *row[count:]) for row in self.rows(session, values)
+        ]
+
     def run(self, session: Session, values: Values) -> Outcome:
         """Execute an insert, update or delete."""
         _, outcome = self._execute(session, values, _outcome)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.core.errors import InvalidInput, NotFound
+from app.core.market.composing import FOREVER
 from app.core.market.files.columns import CHUNK, KlineColumns
 from app.core.market.files.writing import FORMATS, format_of, write_bars
+from app.core.market.intervals import Interval
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import kline_kind
 from app.models import KlineSeriesRow
-from app.repositories.unit import Unit, Units
-from app.services.kline_sources import sources_of
+from app.repositories.unit import Units
+from app.services.kline_parts import Sources, find_sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class Exported:
     Attributes:
         amounts: what the format keeps of prices and volumes.
         first, last: open times of the first and last bar, ms.
+        derived_of: stored intervals of which more bars of the range are derived as they are read;
+            the file holds none of them.
     """
 
     path: str
@@ -32,6 +36,7 @@ class Exported:
     bars: int
     first: int
     last: int
+    derived_of: tuple[str, ...] = ()
 
 
 class Exporter:
@@ -59,10 +64,10 @@ class Exporter:
             NotFound: no such bar is stored.
         """
         kept, sort = format_of(path, format_), kline_kind(kind)
+        wanted = interval_of(interval)
         with self._units.read() as unit:
-            series = unit.klines.find_series(exchange, symbol, interval_of(interval).name, sort)
-            bounds = unit.klines.bounds(series.id) if series is not None else None
-            made_of = "" if bounds else _made_of(unit, exchange, symbol, interval, sort)
+            sources = find_sources(unit, exchange, symbol, wanted, sort)
+        series, bounds, made_of = _own(sources, wanted)
         if made_of:
             raise NotFound(
                 f"no klines of {symbol} {interval} are stored: they are derived of {made_of} as "
@@ -75,7 +80,10 @@ class Exporter:
             )
         first = bounds[0] if start is None else max(start, bounds[0])
         stop = bounds[1] + 1 if end is None else min(end, bounds[1] + 1)
-        return self._write(path, kept, series, first, stop)
+        written = self._write(path, kept, series, first, stop)
+        parts = sources.parts(start or 0, FOREVER if end is None else end) if sources else []
+        others = dict.fromkeys(part.series.interval for part in parts)
+        return replace(written, derived_of=tuple(name for name in others if name != wanted.name))
 
     def _write(
         self, path: Path, format_: str, series: KlineSeriesRow, start: int, end: int
@@ -108,13 +116,15 @@ class Exporter:
                     yield found
 
 
-def _made_of(unit: Unit, exchange: str, symbol: str, interval: str, kind: str) -> str:
-    """The stored interval of which another one is derived, or ""."""
-    for name in sources_of(interval_of(interval))[1:]:
-        series = unit.klines.find_series(exchange, symbol, name, kind)
-        if series is not None and unit.klines.bounds(series.id):
-            return name
-    return ""
+def _own(
+    sources: Sources | None, wanted: Interval
+) -> tuple[KlineSeriesRow | None, tuple[int, int] | None, str]:
+    """The series of an interval itself, its ends, and where it has none of what its bars derive."""
+    known = sources.known if sources is not None else ()
+    own = [each for each in known if each[0].interval == wanted.name]
+    series, bounds = own[0] if own else (None, None)
+    others = [row.interval for row, ends in known if ends and row.interval != wanted.name]
+    return series, bounds, "" if bounds or not others else others[0]
 
 
 def _noting(chunks: Iterator[KlineColumns], seen: list[int]) -> Iterator[KlineColumns]:

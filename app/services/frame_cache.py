@@ -2,7 +2,8 @@
 
 An evaluation needs every bar since the run's anchor. Reading them anew for each bar costs more
 than everything else that an evaluation does (75 % of a lockstep run, measured); what is known
-of the past stays true until the series says by its version that the past has changed.
+of the past stays true until a series says by its version that its past has changed, or until the
+bars come of another one.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from app.core.market.composing import Origin
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import KlineFrame
 
@@ -21,8 +23,22 @@ from app.core.market.klines import KlineFrame
 _FRAMES = 64
 
 
-#: The series, and how often its past has changed.
-PastVersion = tuple[int, int]
+#: Of which series bars come, from when to when, and how often the past of each has changed.
+PastVersion = tuple[Origin, ...]
+
+
+class News(NamedTuple):
+    """What a reader of klines says to one who knows some already.
+
+    Attributes:
+        version: the identity of the past.
+        since: known bars that open before it, ms, are as they were.
+        frame: the bars from then on.
+    """
+
+    version: PastVersion
+    since: int
+    frame: KlineFrame
 
 
 class VersionedFrames(Protocol):
@@ -36,8 +52,8 @@ class VersionedFrames(Protocol):
         start: int,
         end: int,
         known: tuple[PastVersion, int] | None = None,
-    ) -> tuple[PastVersion, KlineFrame]:
-        """The identity of the stored past, and the bars in [start, end) not known under it."""
+    ) -> News:
+        """The identity of the stored past, and the bars in [start, end) not known by another."""
         ...
 
 
@@ -69,9 +85,9 @@ class FrameCache:
             known = kept.version, interval_of(interval).next(int(kept.frame.open_ts[-1]))
         # The identity is read before the bars: what changes meanwhile makes the next call read
         # everything.
-        version, frame = self._reader.news(exchange, symbol, interval, start, end, known)
-        if known is not None and kept is not None and version == kept.version:
-            frame = _joined(kept.frame, frame)
+        version, since, frame = self._reader.news(exchange, symbol, interval, start, end, known)
+        if known is not None and kept is not None:
+            frame = _joined(kept.frame.between(start, since), frame)
         with self._lock:
             self._kept[key] = _Kept(version, frame)
             self._kept.move_to_end(key)
@@ -83,6 +99,8 @@ class FrameCache:
 def _joined(head: KlineFrame, tail: KlineFrame) -> KlineFrame:
     if not len(tail):
         return head
+    if not len(head):
+        return tail
     return KlineFrame(
         head.exchange,
         head.symbol,

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.core.errors import InvalidInput, NotFound
-from app.core.market.coverage import CoverageState, Span
 from app.core.market.instruments import Instrument
 from app.core.market.intervals import interval as interval_of
 from app.core.orders.identity import manual_intent
@@ -22,8 +21,8 @@ from app.models import (
     StrategyQuotaRow,
 )
 from app.repositories.base import Page, bad_cursor
-from app.repositories.unit import Unit, Units
-from app.services.kline_sources import first_open, sources_of
+from app.repositories.unit import Units
+from app.services.kline_parts import find_sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,20 +177,13 @@ class Listings:
     def stored_range(
         self, exchange: str, symbol: str, interval: str, kind: str = "trade"
     ) -> tuple[int, int] | None:
-        """First and last stored time, half open, of the series that an interval's bars come from.
+        """First and last stored time, half open, of all series that an interval's bars come of.
 
         None where neither it nor one that it derives from holds any bar.
         """
-        wanted = interval_of(interval)
         with self._units.read() as unit:
-            for name in sources_of(wanted):
-                spans = _spans(unit, exchange, symbol, name, kind)
-                present = [span for span in spans if span.state is CoverageState.PRESENT]
-                series = unit.klines.find_series(exchange, symbol, name, kind)
-                if present and series is not None:
-                    first = first_open(unit, series, wanted, present[0].start)
-                    return first, present[-1].end
-        return None
+            sources = find_sources(unit, exchange, symbol, interval_of(interval), kind)
+            return None if sources is None else sources.stored
 
 
 def _behind(cursor: str, exchange: str | None) -> tuple[str, str]:
@@ -200,8 +192,3 @@ def _behind(cursor: str, exchange: str | None) -> tuple[str, str]:
     if not venue or not symbol or exchange not in (None, venue):
         raise bad_cursor()
     return venue, symbol
-
-
-def _spans(unit: Unit, exchange: str, symbol: str, interval: str, kind: str) -> list[Span]:
-    series = unit.klines.find_series(exchange, symbol, interval, kind)
-    return [] if series is None else unit.coverage.spans(series.id)

@@ -10,7 +10,8 @@ import structlog
 
 from app.core.errors import InvalidInput, NotFound, TidemarkError, Unavailable
 from app.core.exchanges.errors import VenueError
-from app.core.market.coverage import CoverageState, Span, count_bars, gaps, lay
+from app.core.market.composing import same_to
+from app.core.market.coverage import CoverageState, Span, count_bars, gaps
 from app.core.market.instruments import Instrument
 from app.core.market.intervals import INTERVALS, Interval
 from app.core.market.intervals import interval as interval_of
@@ -22,8 +23,9 @@ from app.models import KlineSeriesRow
 from app.repositories.kline_store import KlineStore
 from app.repositories.unit import Unit, Units
 from app.services.catalogue import sync_catalogue
-from app.services.frame_cache import PastVersion
-from app.services.kline_sources import holds_bars, read_frame, read_rows, sources_of
+from app.services.frame_cache import News, PastVersion
+from app.services.kline_coverage import spans_of
+from app.services.kline_parts import Sources, find_sources
 
 _log = structlog.get_logger(__name__)
 # A price older than this is not the present price: three times the slowest usual update.
@@ -56,10 +58,12 @@ class LatestPrice:
 
 @dataclass(frozen=True, slots=True)
 class CoverageReport:
-    """What is known of the bars of one series in [start, end).
+    """What is known of the bars of one interval in [start, end).
 
     Attributes:
-        source: interval of the stored series; another than asked for where bars derive from it.
+        source: interval of the best stored series; another than asked for where bars derive
+            from it.
+        parts: where bars come of which stored interval: start, end, interval, ascending.
         expected: bars by the grid.
         counts: bars by state; their sum is ``expected``.
         gaps: everything that is not present, gaps of one state that touch joined.
@@ -69,6 +73,7 @@ class CoverageReport:
     symbol: str
     interval: str
     source: str
+    parts: tuple[tuple[int, int, str], ...]
     start: int
     end: int
     expected: int
@@ -107,7 +112,8 @@ class MarketDataService:
     def frame(self, exchange: str, symbol: str, interval: str, start: int, end: int) -> KlineFrame:
         """Bars that open in [start, end) as float64 columns, ascending.
 
-        The stored series where there is one; else complete bars derived from a finer one.
+        Those of the interval's own series from its first to its last; before and after it complete
+        bars derived from other series.
 
         Raises:
             UnknownName: no such interval.
@@ -115,8 +121,8 @@ class MarketDataService:
         """
         wanted = interval_of(interval)
         with self._units.read() as unit:
-            series = self._source(unit, exchange, symbol, wanted)
-            return read_frame(unit, self._store, series, wanted, start, end)
+            sources = _sources(unit, exchange, symbol, wanted)
+            return sources.frame(unit, self._store, start, end)
 
     def news(
         self,
@@ -126,25 +132,27 @@ class MarketDataService:
         start: int,
         end: int,
         known: tuple[PastVersion, int] | None = None,
-    ) -> tuple[PastVersion, KlineFrame]:
-        """The identity of the stored past, and the bars of ``frame`` that are not known under it.
+    ) -> News:
+        """The identity of the stored past, and the bars of ``frame`` that are not known by another.
 
         Args:
-            known: an identity, and where the bars end that were read under it. While it is the
-                same, bars before that are as they were, and are not read again.
+            known: an identity, and where the bars end that were read under it. Those before the
+                time at which it parts from the present one are as they were, and are not read
+                again.
 
         Raises:
             UnknownName, NotFound: as ``frame``.
         """
         wanted = interval_of(interval)
         with self._units.read() as unit:
-            series = self._source(unit, exchange, symbol, wanted)
-            version = (series.id, series.past_version)
-            if known is not None and known[0] == version:
-                start = max(start, known[1])
+            sources = _sources(unit, exchange, symbol, wanted)
+            version = sources.origins(start)
+            if known is not None:
+                start = max(start, min(known[1], same_to(known[0], version)))
             if start >= end:
-                return version, KlineFrame.from_rows(exchange, symbol, interval, [])
-            return version, read_frame(unit, self._store, series, wanted, start, end)
+                empty = KlineFrame.from_rows(exchange, symbol, interval, [])
+                return News(version, start, empty)
+            return News(version, start, sources.frame(unit, self._store, start, end))
 
     def rows(
         self,
@@ -163,8 +171,7 @@ class MarketDataService:
         """
         wanted = interval_of(interval)
         with self._units.read() as unit:
-            series = self._source(unit, exchange, symbol, wanted, kind)
-            return read_rows(unit, series, wanted, start, end)
+            return _sources(unit, exchange, symbol, wanted, kind).rows(unit, start, end)
 
     def coverage(
         self, exchange: str, symbol: str, interval: str, start: int, end: int
@@ -178,19 +185,19 @@ class MarketDataService:
         """
         wanted = interval_of(interval)
         with self._units.read() as unit:
-            series = self._source(unit, exchange, symbol, wanted)
-            offset = series.grid_offset_ms
+            sources = _sources(unit, exchange, symbol, wanted)
+            offset = sources.offset_ms
             first, stop = wanted.ceil(start, offset), wanted.ceil(end, offset)
             if first >= stop:
                 raise InvalidInput(f"no bar of {interval} opens in the range")
-            spans = unit.coverage.spans(series.id, first, stop)
-        if series.interval != interval:
-            spans = _widened(spans, wanted, first, stop, offset)
+            spans = spans_of(unit, sources, first, stop)
+        parts = sources.parts(first, stop)
         return CoverageReport(
             exchange=exchange,
             symbol=symbol,
             interval=interval,
-            source=series.interval,
+            source=sources.best.interval,
+            parts=tuple((part.start, part.end, part.series.interval) for part in parts),
             start=first,
             end=stop,
             expected=wanted.expected(first, stop, offset),
@@ -262,28 +269,6 @@ class MarketDataService:
         """
         return sync_catalogue(self._units, self._markets(exchange), self._ids)
 
-    def _source(
-        self,
-        unit: Unit,
-        exchange: str,
-        symbol: str,
-        wanted: Interval,
-        kind: str = "trade",
-    ) -> KlineSeriesRow:
-        names = sources_of(wanted)
-        known = unit.klines.sources(exchange, symbol, names, kind)
-        found = [known[name] for name in names if name in known]
-        if not found:
-            raise NotFound(
-                f"no klines of {symbol[:40]} at {exchange[:40]} were collected for {wanted.name}; "
-                "create a collection plan for them"
-            )
-        if len(found) == 1:
-            return found[0]
-        # A series that was made and holds no bar yet hides none that another one holds.
-        holding = (each for each in found if holds_bars(each, unit.klines.bounds(each.id)))
-        return next(holding, found[0])
-
     def _last_known(
         self, exchange: str, symbol: str, cached: MarketData | None, now: int, cause: VenueError
     ) -> LatestPrice:
@@ -320,16 +305,18 @@ def data_hash(frame: KlineFrame) -> str:
     return hash_of({frame.symbol: frame})
 
 
-def _widened(
-    spans: Sequence[Span], wanted: Interval, start: int, end: int, offset: int
-) -> list[Span]:
-    """Coverage of derived bars: a hole in any part is a hole in the whole bar.
+def _sources(
+    unit: Unit, exchange: str, symbol: str, wanted: Interval, kind: str = "trade"
+) -> Sources:
+    """What bars of an interval come of.
 
-    Where one bar has holes of two kinds, the one that may still heal counts.
+    Raises:
+        NotFound: nothing was collected that holds or yields them.
     """
-    found = [Span(start, end, CoverageState.PRESENT)]
-    holes = gaps(spans, start, end)
-    for hole in sorted(holes, key=lambda span: span.state is CoverageState.PENDING):
-        stop = wanted.ceil(hole.end, offset)
-        found = lay(found, Span(wanted.floor(hole.start, offset), stop, hole.state))
-    return [span.cut(start, end) for span in found if span.start < end and span.end > start]
+    found = find_sources(unit, exchange, symbol, wanted, kind)
+    if found is None:
+        raise NotFound(
+            f"no klines of {symbol[:40]} at {exchange[:40]} were collected for {wanted.name}; "
+            "create a collection plan for them"
+        )
+    return found

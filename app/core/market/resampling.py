@@ -1,20 +1,21 @@
 """Higher intervals from lower ones: complete bars only, and which were not.
 
-A bar of the higher interval is made when every bar of the lower one inside it is there. A bar
-with a hole would have a wrong high, low and volume, so it is reported instead; and so is one whose
-volume is no amount any more (see ``app.core.money``). Bars come as float64 columns, as exact rows
-or as exact columns, and the three say the same.
+A bar of the higher interval is made when every bar of the lower one inside it is there or known to
+be missing at the venue itself. A bar with a hole would have a wrong high, low and volume, so it is
+reported instead; and so is one whose volume is no amount any more (see ``app.core.money``). Bars
+come as float64 columns, as exact rows or as exact columns, and the three say the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from app.core.errors import InvalidInput
+from app.core.market.absences import absent_opens
 from app.core.market.files.arrays import arrow_of, number_scalar, numbers_of
 from app.core.market.files.columns import KlineColumns, Mask
 from app.core.market.files.exact import decimals, exact
@@ -38,18 +39,22 @@ class Resampled(Generic[Bars]):
     incomplete: tuple[int, ...]
 
 
-def resample(frame: KlineFrame, to: str, *, offset_ms: int = 0) -> Resampled[KlineFrame]:
+def resample(
+    frame: KlineFrame, to: str, *, offset_ms: int = 0, absent: Sequence[tuple[int, int]] = ()
+) -> Resampled[KlineFrame]:
     """Bars of interval ``to`` from a frame of a lower one; volumes as ``sums`` makes them.
 
     Args:
         offset_ms: the venue's grid offset.
+        absent: half-open ranges, ascending, in which a bar that is not there is none: the venue
+            has none. A bar of which every part is absent is not made.
 
     Raises:
         UnknownName: no such interval.
         InvalidInput: ``to`` cannot be built from the frame's interval.
     """
     lower, higher = _pair(frame.interval, to)
-    opens, first, complete = _groups(frame.open_ts, lower, higher, offset_ms)
+    opens, first, complete = _groups(frame.open_ts, lower, higher, offset_ms, absent)
     volumes = sums(frame.volume, first)
     complete &= volumes < TOO_LARGE
     last = _stops(first, len(frame))[complete] - 1
@@ -69,7 +74,12 @@ def resample(frame: KlineFrame, to: str, *, offset_ms: int = 0) -> Resampled[Kli
 
 
 def resample_rows(
-    rows: Iterable[KlineRow], of: str, to: str, *, offset_ms: int = 0
+    rows: Iterable[KlineRow],
+    of: str,
+    to: str,
+    *,
+    offset_ms: int = 0,
+    absent: Sequence[tuple[int, int]] = (),
 ) -> Resampled[list[KlineRow]]:
     """The same for exact rows: sums of decimals, without a rounding.
 
@@ -83,7 +93,7 @@ def resample_rows(
     lower, higher = _pair(of, to)
     listed = list(rows)
     times = np.array([row.open_ts for row in listed], dtype=np.int64)
-    opens, first, complete = _groups(times, lower, higher, offset_ms)
+    opens, first, complete = _groups(times, lower, higher, offset_ms, absent)
     stops = _stops(first, len(listed))
     bars = []
     for position in np.flatnonzero(complete):
@@ -96,7 +106,12 @@ def resample_rows(
 
 
 def resample_columns(
-    columns: KlineColumns, of: str, to: str, *, offset_ms: int = 0
+    columns: KlineColumns,
+    of: str,
+    to: str,
+    *,
+    offset_ms: int = 0,
+    absent: Sequence[tuple[int, int]] = (),
 ) -> Resampled[KlineColumns]:
     """The same for exact columns that were checked: no object is made of a bar.
 
@@ -106,7 +121,7 @@ def resample_columns(
         UnknownName, InvalidInput: as ``resample_rows``.
     """
     lower, higher = _pair(of, to)
-    opens, first, complete = _groups(columns.open_ts, lower, higher, offset_ms)
+    opens, first, complete = _groups(columns.open_ts, lower, higher, offset_ms, absent)
     high, low, volume, quote_volume, trade_count = _merged(columns, first)
     volumes = exact(volume)
     complete[list(volumes.faults)] = False
@@ -186,7 +201,11 @@ def _pair(of: str, to: str) -> tuple[Interval, Interval]:
 
 
 def _groups(
-    times: Times, lower: Interval, higher: Interval, offset_ms: int
+    times: Times,
+    lower: Interval,
+    higher: Interval,
+    offset_ms: int,
+    absent: Sequence[tuple[int, int]],
 ) -> tuple[Times, Times, Mask]:
     """Open time of each higher bar, position of its first lower bar, and whether it is whole."""
     if len(times) > 1 and not bool(np.all(np.diff(times) > 0)):
@@ -196,7 +215,20 @@ def _groups(
     expected = np.array(
         [lower.expected(int(ts), higher.next(int(ts)), offset_ms) for ts in opens], dtype=np.int64
     )
+    if absent and len(opens):
+        counts = counts + _absent(times, opens, absent_opens(absent, lower, offset_ms), higher)
     return opens, first.astype(np.int64), counts == expected
+
+
+def _absent(times: Times, opens: Times, missing: Times, higher: Interval) -> Times:
+    """How many bars of each group are missing at the venue."""
+    missing = missing[(missing >= opens[0]) & (missing < higher.next(int(opens[-1])))]
+    missing = missing[~np.isin(missing, times)]
+    # Those of a group without any bar fall to the one before, and must not be counted there.
+    groups = np.searchsorted(opens, missing, side="right") - 1
+    ends = np.array([higher.next(int(ts)) for ts in opens], dtype=np.int64)
+    counted: Times = np.bincount(groups[missing < ends[groups]], minlength=len(opens))
+    return counted
 
 
 def _stops(first: Times, total: int) -> Times:

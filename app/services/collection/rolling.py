@@ -1,6 +1,7 @@
 """Roll-ups: hours and days that are made of stored minutes, and kept right after them.
 
-Whoever changes minutes marks the days in the same transaction (``app.repositories.kline_past``).
+Whoever changes minutes, or what is known of missing ones, marks the days in the same transaction
+(``app.repositories.kline_past``).
 A step here takes some days, makes their bars anew and takes the marks back, all under the lock of
 the minutes' row: killed at any point, it was done whole or not at all, and nobody can change a
 minute between its reading and the bar that it ends in.
@@ -11,6 +12,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
+from app.core.market.absences import Ranges, ranges_of
+from app.core.market.coverage import CoverageState
 from app.core.market.intervals import DAY_MS, MINUTE_MS
 from app.core.market.resampling import resample_columns
 from app.core.market.retention import whole_days
@@ -121,15 +124,17 @@ def _go_on(unit: Unit, minutes: KlineSeriesRow, start: int, marked: list[int]) -
 
 def _make(unit: Unit, minutes: KlineSeriesRow, start: int, end: int) -> int:
     """Make every bar anew of the days of which no minute was removed; how many changed."""
-    days = whole_days(unit.coverage.spans(minutes.id, start, end), start, end)
-    return sum(_make_days(unit, minutes, *run) for run in runs_of(days))
+    spans = unit.coverage.spans(minutes.id, start, end)
+    absent = ranges_of(spans, CoverageState.EXCHANGE_SIDE)
+    days = whole_days(spans, start, end)
+    return sum(_make_days(unit, minutes, *run, absent) for run in runs_of(days))
 
 
-def _make_days(unit: Unit, minutes: KlineSeriesRow, start: int, end: int) -> int:
+def _make_days(unit: Unit, minutes: KlineSeriesRow, start: int, end: int, absent: Ranges) -> int:
     changed = 0
     bars, of = unit.klines.read_exact_columns(minutes.id, start, end), minutes.interval
     for name in ROLL_UPS:
-        bars, of = resample_columns(bars, of, name).bars, name
+        bars, of = resample_columns(bars, of, name, absent=absent).bars, name
         rolled = unit.klines.series(
             minutes.exchange, minutes.symbol, name, unit.now_ms, kind=ROLLED
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from app.core.market.absences import ranges_of
+from app.core.market.coverage import CoverageState
 from app.core.market.files.columns import KlineColumns
 from app.core.market.intervals import DAY_MS
 from app.core.market.resampling import resample_columns
@@ -32,11 +34,13 @@ def check_rolled(unit: Unit, minutes: KlineSeriesRow) -> Iterator[Breach]:
         return
     for start in range(day_of(first), minutes.rolled_to, _DAYS * DAY_MS):
         end = min(start + _DAYS * DAY_MS, minutes.rolled_to)
-        whole = set(whole_days(unit.coverage.spans(minutes.id, start, end), start, end))
+        spans = unit.coverage.spans(minutes.id, start, end)
+        absent = ranges_of(spans, CoverageState.EXCHANGE_SIDE)
+        whole = set(whole_days(spans, start, end))
         looked_at = whole - set(unit.rolls.days(minutes.id, start, end))
         bars, of = unit.klines.read_exact_columns(minutes.id, start, end), minutes.interval
         for name in ROLL_UPS:
-            bars, of = resample_columns(bars, of, name).bars, name
+            bars, of = resample_columns(bars, of, name, absent=absent).bars, name
             kept = KlineColumns.joined([])
             if name in rolled:
                 kept = unit.klines.read_exact_columns(rolled[name].id, start, end)

@@ -73,8 +73,8 @@ def _feeds(unit: Unit, venues: frozenset[str]) -> set[tuple[str, Feed]]:
         }
     for row in unit.instances.running():
         for symbol in row.symbols:
-            # Bars that are derived must stay so: a series of their own, with no past, would be
-            # preferred to the one that has it.
+            # Bars that are derived stay so: a series of their own would be preferred to the one
+            # that has the past, from its first bar on.
             name = row.interval if (row.exchange, symbol, row.interval) in kept else _FINEST
             if (row.exchange, symbol, name) in kept:
                 found.add((row.exchange, Feed(FeedKind.KLINE, symbol, name)))

@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.orm import Session
 
+from app.core.market.coverage import CoverageState
 from app.models import Base, KlineSeriesRow
 from app.repositories.database import open_engine
 from app.repositories.unit import Unit
@@ -92,8 +93,16 @@ HOT: dict[str, tuple[Callable[[Unit], Any], int]] = {
         lambda u: u.klines.spanned("binance", "S3/USDT", ["1m", "1h"]),
         6,
     ),
+    "series with their ends and a roll-up": (
+        lambda u: u.klines.spanned("binance", "S3/USDT", ["1m", "1h"], rolled="1h"),
+        9,
+    ),
     "the last kline": (lambda u: u.klines.last(1, 6_000_000), 1),
     "coverage of an hour": (lambda u: u.coverage.spans(7, 10 * MINUTE, 70 * MINUTE), 62),
+    "what lacks in an hour": (
+        lambda u: u.coverage.ranges(7, 60 * MINUTE, 120 * MINUTE, CoverageState.EXCHANGE_SIDE),
+        64,
+    ),
     "outline of a series": (lambda u: u.outlines.of("binance", ["S7/USDT"], 0), 100),
 }
 

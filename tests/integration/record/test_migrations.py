@@ -29,6 +29,7 @@ from tests.support.servers import Databases
 
 #: Columns of 32 bits: a time in ms needs 64.
 COUNTS = {
+    "absent_version",
     "attempt",
     "bars",
     "compared",
@@ -199,4 +200,42 @@ def test_what_an_older_release_writes_is_whole_in_the_newer_schema(empty_databas
         connection.execute(text(f"INSERT INTO accounts ({names}) VALUES ({marks})"), values)  # noqa: S608
         row = connection.execute(text("SELECT restored_at FROM accounts")).scalar_one()
     assert row == 0
+    engine.dispose()
+
+
+def test_days_that_were_rolled_up_without_the_hours_that_lack_a_minute_are_made_anew(
+    empty_database_url: str,
+) -> None:
+    engine = open_engine(empty_database_url)
+    upgrade(engine, "0021")
+    day = 86_400_000
+    series = (
+        "INSERT INTO kline_series (id, exchange, symbol, kind, `interval`, grid_offset_ms, "
+        "past_version, marked_version, rolled_to, created_at) "
+        "VALUES (:id, 'kraken', :symbol, 'trade', '1m', 0, 0, 0, :rolled_to, 0)"
+    )
+    span = (
+        "INSERT INTO coverage (series_id, start_ts, end_ts, state, proof) "
+        "VALUES (:series, :start, :end, :state, '{}')"
+    )
+    with engine.begin() as connection:
+        for number, rolled_to in ((1, 9 * day), (2, None), (3, 9 * day)):
+            values = {"id": number, "symbol": f"S{number}", "rolled_to": rolled_to}
+            connection.execute(text(series), values)
+        for number, start, end, state in (
+            (1, day + 60_000, day + 120_000, "exchange_side"),
+            (1, 3 * day - 60_000, 5 * day + 60_000, "exchange_side"),
+            (1, 8 * day, 11 * day, "exchange_side"),
+            (2, day, 2 * day, "exchange_side"),
+            (3, day, 2 * day, "pending"),
+        ):
+            values = {"series": number, "start": start, "end": end, "state": state}
+            connection.execute(text(span), values)
+        connection.execute(text("INSERT INTO roll_marks VALUES (1, :day)"), {"day": 4 * day})
+    upgrade(engine)
+    with engine.connect() as connection:
+        marks = connection.execute(text("SELECT * FROM roll_marks ORDER BY series_id, day_ts"))
+        assert [tuple(row) for row in marks] == [(1, n * day) for n in (1, 2, 3, 4, 5, 8)]
+        told = connection.execute(text("SELECT id, absent_version FROM kline_series ORDER BY id"))
+        assert [tuple(row) for row in told] == [(1, 1), (2, 1), (3, 0)]
     engine.dispose()

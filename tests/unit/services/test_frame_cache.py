@@ -6,9 +6,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.core.market.composing import FOREVER, Origin, Stretch, same_to, stretches
 from app.core.market.intervals import MINUTE_MS
 from app.core.market.klines import KlineFrame
-from app.services.frame_cache import FrameCache
+from app.repositories.segments import joined
+from app.services.frame_cache import FrameCache, News, PastVersion
 
 
 class Store:
@@ -32,11 +34,11 @@ class Store:
         interval: str,
         start: int,
         end: int,
-        known: tuple[tuple[int, int], int] | None = None,
-    ) -> tuple[tuple[int, int], KlineFrame]:
-        version = (1, self.version)
-        begin = known[1] if known is not None and known[0] == version else start
-        return version, self.frame(exchange, symbol, interval, begin, end)
+        known: tuple[PastVersion, int] | None = None,
+    ) -> News:
+        version = (Origin(1, self.version, start, FOREVER),)
+        begin = start if known is None else max(start, min(known[1], same_to(known[0], version)))
+        return News(version, begin, self.frame(exchange, symbol, interval, begin, end))
 
     def frame(self, exchange: str, symbol: str, interval: str, start: int, end: int) -> KlineFrame:
         inside = [minute for minute in sorted(self.bars) if start <= minute * MINUTE_MS < end]
@@ -84,3 +86,75 @@ def test_a_revision_is_seen_at_once() -> None:
     cache.frame("x", "A/B", "1m", 0, 10 * MINUTE_MS)
     store.put(4, 9.0)
     assert cache.frame("x", "A/B", "1m", 0, 10 * MINUTE_MS).close[4] == 9.0
+
+
+class TwoSeries:
+    """Hours of a series of their own, and the same hours as another one makes them."""
+
+    def __init__(self) -> None:
+        self.places = [Store(), Store()]
+
+    def news(
+        self,
+        exchange: str,
+        symbol: str,
+        interval: str,
+        start: int,
+        end: int,
+        known: tuple[PastVersion, int] | None = None,
+    ) -> News:
+        version = tuple(
+            Origin(one.place, self.places[one.place].version, one.start, one.end)
+            for one in self._parts(start, FOREVER)
+        )
+        begin = start if known is None else max(start, min(known[1], same_to(known[0], version)))
+        return News(version, begin, self.frame(exchange, symbol, interval, begin, end))
+
+    def frame(self, exchange: str, symbol: str, interval: str, start: int, end: int) -> KlineFrame:
+        name = (exchange, symbol, interval)
+        parts = self._parts(start, end)
+        return joined(
+            name, [self.places[one.place].frame(*name, one.start, one.end) for one in parts]
+        )
+
+    def _parts(self, start: int, end: int) -> list[Stretch]:
+        spans = [
+            (min(each.bars) * MINUTE_MS, (max(each.bars) + 1) * MINUTE_MS) if each.bars else None
+            for each in self.places
+        ]
+        return stretches(spans, start, end)
+
+
+PLACES = st.lists(st.tuples(st.integers(0, 1), *[st.integers(0, 30)] * 3), max_size=40)
+
+
+@given(PLACES)
+def test_memory_never_keeps_a_bar_that_comes_of_another_series_since(
+    steps: list[tuple[int, int, int, int]],
+) -> None:
+    store = TwoSeries()
+    cache = FrameCache(store)
+    for place, minute, close, end in steps:
+        store.places[place].put(minute, 100.0 * place + close)
+        wanted = store.frame("x", "A/B", "1m", 0, end * MINUTE_MS)
+        got = cache.frame("x", "A/B", "1m", 0, end * MINUTE_MS)
+        assert got.open_ts.tolist() == wanted.open_ts.tolist()
+        assert got.close.tolist() == wanted.close.tolist()
+
+
+def test_a_bar_that_its_own_series_brings_late_costs_two_bars() -> None:
+    """Minutes are there first, and the hour that the venue states takes the place of theirs."""
+    store = TwoSeries()
+    cache = FrameCache(store)
+    for minute in range(1_000):
+        store.places[0].put(minute, 1.0)
+        store.places[1].put(minute, 2.0)
+    store.places[1].put(1_000, 2.0)
+    assert cache.frame("x", "A/B", "1m", 0, 1_001 * MINUTE_MS).close[-2:].tolist() == [1.0, 2.0]
+    store.places[0].put(1_000, 1.0)
+    store.places[1].put(1_001, 2.0)
+    for each in store.places:
+        each.bars_read = 0
+    frame = cache.frame("x", "A/B", "1m", 0, 1_002 * MINUTE_MS)
+    assert frame.close[-3:].tolist() == [1.0, 1.0, 2.0]
+    assert sum(each.bars_read for each in store.places) == 2

@@ -9,8 +9,15 @@ from app.core.market.activity import DayActivity, DayBars
 from app.core.market.coverage import CoverageState, Span
 from app.core.market.files.columns import KlineColumns
 from app.core.market.klines import KlineRow
+from app.core.market.rolling import ROLLED
 from app.core.market.validation import BadKline
-from app.models import CollectionPlanRow, DataSourceRow, KlineDayRow, RetentionRuleRow
+from app.models import (
+    CollectionPlanRow,
+    DataSourceRow,
+    KlineDayRow,
+    KlineSeriesRow,
+    RetentionRuleRow,
+)
 from app.repositories.outlines import Outline
 from app.repositories.points import Point
 from app.repositories.unit import Unit
@@ -40,6 +47,13 @@ def catalogue(unit: Unit) -> None:
     assert (revision.old, revision.new) == ({"status": "trading"}, {"status": "delisted"})
 
 
+def _ends(unit: Unit, series: KlineSeriesRow) -> dict[str, Any]:
+    """The ends of the one series that there is, by its interval."""
+    spanned = unit.klines.spanned("binance", SYMBOL, ["1h", "1m"])
+    assert contents(row for row, _ in spanned.values()) == contents([series])
+    return {name: ends for name, (_, ends) in spanned.items()}
+
+
 def klines(unit: Unit) -> None:
     series = unit.klines.series("binance", SYMBOL, "1m", NOW)
     assert unit.klines.find_series("binance", SYMBOL, "1m") is series
@@ -49,7 +63,7 @@ def klines(unit: Unit) -> None:
     sources = unit.klines.sources("binance", SYMBOL, ["1h", "1m"])
     assert list(sources) == ["1m"]
     assert contents(sources.values()) == contents([series])
-    assert unit.klines.spanned("binance", SYMBOL, ["1h", "1m"]) == {"1m": (series, None)}
+    assert _ends(unit, series) == {"1m": None}
     assert unit.klines.lock_series(series.id) is series
     assert unit.klines.locked("binance", SYMBOL, "1m", NOW) is series
     bars = [KlineRow(minute * 60_000, ONE, ONE, ONE, ONE, ONE) for minute in range(1, 4)]
@@ -64,7 +78,13 @@ def klines(unit: Unit) -> None:
     assert unit.klines.read_within(series, 0, 10**9).close.tolist() == [1.0, 2.0, 1.0]
     ends = (60_000, 180_000)
     assert unit.klines.bounds(series.id) == ends
-    assert unit.klines.spanned("binance", SYMBOL, ["1m"]) == {"1m": (series, ends)}
+    assert _ends(unit, series) == {"1m": ends}
+    hours = unit.klines.series("binance", SYMBOL, "1h", NOW, kind=ROLLED)
+    spanned = unit.klines.spanned("binance", SYMBOL, ["1h", "1m"], rolled="1h")
+    assert {name: row.id for name, (row, _) in spanned.items()} == {
+        "1m": series.id,
+        ROLLED: hours.id,
+    }
     assert unit.klines.versions(series.id, 0, 10**9) == {0: NOW}
     assert unit.klines.last(series.id, 10**9) == bars[2]
     assert list(unit.klines.read_exact_columns(series.id, 0, 10**9).rows()) == bars
@@ -163,6 +183,8 @@ def coverage(unit: Unit) -> None:
     assert last.end == 120_000
     assert unit.coverage.before(1, 1) == unit.coverage.after(1, 0) == last
     assert unit.coverage.before(1, 0) is unit.coverage.after(1, 1) is None
+    assert unit.coverage.ranges(1, 60_000, 90_000, CoverageState.PRESENT) == [(0, 120_000)]
+    assert unit.coverage.ranges(1, 0, 120_000, CoverageState.EXCHANGE_SIDE) == []
 
 
 def outlines(unit: Unit) -> None:
