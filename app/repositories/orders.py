@@ -33,6 +33,14 @@ _OF_CLIENT_IDS = Prepared(
     ),
     many="ids",
 )
+_OF_VENUE_IDS = Prepared(
+    select(OrderRow).where(
+        OrderRow.account_id == bindparam("account"),
+        OrderRow.symbol == bindparam("symbol"),
+        OrderRow.venue_order_id.in_(bindparam("ids", expanding=True)),
+    ),
+    many="ids",
+)
 _LOCK_OF_CLIENT_ID = Prepared(
     select(OrderRow)
     .where(OrderRow.account_id == bindparam("account"), OrderRow.client_order_id == bindparam("id"))
@@ -115,6 +123,13 @@ class OrderRepository(KeyedRepository[OrderRow]):
                 OrderRow.venue_order_id == venue_order_id,
             )
         ).first()
+
+    def of_venue_ids(
+        self, account_id: str, symbol: str, venue_ids: Collection[str]
+    ) -> Sequence[OrderRow]:
+        """The orders that the venue knows by those ids, in no order."""
+        names = {"account": account_id, "symbol": symbol, "ids": list(venue_ids)}
+        return _OF_VENUE_IDS.all(self._session, names)
 
     def of_client_id(self, account_id: str, client_order_id: str) -> OrderRow | None:
         """The order that was placed under that id, or None."""

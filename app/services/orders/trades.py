@@ -9,7 +9,6 @@ from functools import partial
 
 from app.core.orders.types import OrderResponse, OrderStatus, VenueFill
 from app.core.ports import Ids, TradeAdapter
-from app.models import OrderRow
 from app.repositories.unit import Unit, Units
 from app.services.orders.adopting import adopt_open_order, adopt_trades
 from app.services.orders.fills import apply_fills
@@ -87,23 +86,28 @@ class TradeReader:
         # First this, then the look for the orders: one that was SENDING a moment ago and is
         # recorded in between counts as unresolved, and its trades are read again.
         is_unresolved = self._is_unresolved(unit, account_id, symbol)
-        known: dict[str, OrderRow] = {}
-        for venue_id in {fill.venue_order_id for fill in fills}:
-            row = unit.orders.of_venue_id(account_id, symbol, venue_id)
-            if row is not None:
-                known[row.order_id] = row
+        found = unit.orders.of_venue_ids(account_id, symbol, {f.venue_order_id for f in fills})
+        known = {str(row.venue_order_id): row for row in found}
+        opened_ts = unit.accounts.look(account_id).opened_ts
+        # Most trades came with the answer to their order: two questions for all of them spare a
+        # busy account, half a minute of whose trades may be hundreds, a lock for each.
+        applied = unit.ledger.trades_of([row.order_id for row in found])
+        lacking = {
+            row.order_id
+            for fill in fills
+            if (row := known.get(fill.venue_order_id)) is not None
+            and (row.order_id, fill.trade_id) not in applied
+        }
         # Every order before any balance, in the order of their ids: whoever holds the
         # balances must not wait for an order whose holder waits for the balances.
-        locked = [unit.orders.lock(order_id) for order_id in sorted(known)]
-        orders = {row.venue_order_id: row for row in locked}
-        opened_ts = unit.accounts.get(account_id).opened_ts
+        orders = {row.venue_order_id: row for row in map(unit.orders.lock, sorted(lacking))}
         # In the venue's order, on which the average price of a position depends.
         new = sum(
             apply_fills(unit, self._ids, orders[fill.venue_order_id], [fill])
             for fill in fills
             if fill.venue_order_id in orders and fill.timestamp >= opened_ts
         )
-        stopped = _advance(unit, account_id, symbol, fills, orders)
+        stopped = _advance(unit, account_id, symbol, fills, known)
         return Found(new, stopped and not is_unresolved)
 
     def _is_unresolved(self, unit: Unit, account_id: str, symbol: str) -> bool:
@@ -156,7 +160,7 @@ def _advance(
     account_id: str,
     symbol: str,
     fills: Sequence[VenueFill],
-    applied: Container[str | None],
+    applied: Container[str],
 ) -> bool:
     """Move the cursor behind the last trade up to which all are applied; whether one of an
     unknown order stopped it.
@@ -164,8 +168,9 @@ def _advance(
     It may be the trade of an order which is UNKNOWN here, or somebody else's.
 
     Args:
-        applied: venue ids of the orders whose trades were applied in this very transaction. To
-            look for them again would find an order that was recorded since, and pass its trade.
+        applied: venue ids of the orders that this very transaction has seen, and whose trades
+            are applied by now. To look for them again would find an order that was recorded
+            since, and pass its trade.
     """
     account = unit.accounts.lock(account_id)
     cursor = known = account.trade_cursor.get(symbol)

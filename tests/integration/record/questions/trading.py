@@ -52,6 +52,7 @@ def orders(unit: Unit) -> None:
     keyed(unit.orders, made)
     assert unit.orders.of_intent(ID, "i") is unit.orders.of_client_id(ID, "c") is made
     assert unit.orders.of_venue_id(ID, SYMBOL, "v") is made
+    assert contents(unit.orders.of_venue_ids(ID, SYMBOL, ["v", "w"])) == contents([made])
     assert unit.orders.lock_of_client_id(ID, "c") is made
     for listed in (
         unit.orders.live(ID),
