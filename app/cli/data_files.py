@@ -27,6 +27,20 @@ _Format = Annotated[
     str, typer.Option("--format", help="csv, json, feather or parquet; else by the name.")
 ]
 
+_Trades = Annotated[bool, typer.Option("--trades", help="The rows are trades.")]
+_Funding = Annotated[
+    bool, typer.Option("--funding", help="The rows are funding rates; else by the name.")
+]
+_Complete = Annotated[
+    bool, typer.Option("--complete", help="A bar that the files lack does not exist.")
+]
+_DespiteShift = Annotated[
+    bool, typer.Option("--despite-shift", help="Keep bars that are stored whole hours away.")
+]
+_Whole = Annotated[
+    bool, typer.Option("--whole", help="A last line without a line end is not cut: take it.")
+]
+
 # What is wrong with a file, as a job keeps it: as bad an input where its turn comes late.
 _BAD_FILES: Final = frozenset({"invalid-input", "shifted", "unplaced-files"})
 
@@ -51,21 +65,11 @@ def import_files(
     utc_offset: _Offset = "",
     start: Start = "",
     end: End = "",
-    trades: Annotated[bool, typer.Option("--trades", help="The rows are trades.")] = False,
-    funding: Annotated[
-        bool, typer.Option("--funding", help="The rows are funding rates; else by the name.")
-    ] = False,
-    complete: Annotated[
-        bool, typer.Option("--complete", help="A bar that the files lack does not exist.")
-    ] = False,
-    despite_shift: Annotated[
-        bool,
-        typer.Option("--despite-shift", help="Keep bars that are stored whole hours away."),
-    ] = False,
-    whole: Annotated[
-        bool,
-        typer.Option("--whole", help="A last line without a line end is not cut: take it."),
-    ] = False,
+    trades: _Trades = False,
+    funding: _Funding = False,
+    complete: _Complete = False,
+    despite_shift: _DespiteShift = False,
+    whole: _Whole = False,
     as_json: Json = False,
 ) -> None:
     """Store bars and funding of files: Binance's archive, freqtrade, CSV, Parquet, feather."""

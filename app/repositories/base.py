@@ -150,12 +150,11 @@ class KeyedRepository(Repository, Generic[M]):
         return row
 
     def _seen(self, key: str) -> M | None:
-        if key not in self._looked:
-            found: list[M] = self._looking().all(self._session, {"key": key})
-            if not found:
-                return None
-            self._looked[key] = found[0]
-        return self._looked[key]
+        known = self._looked.get(key)
+        if known is not None:
+            return known
+        row: M | None = self._looking().one(self._session, {"key": key})
+        return row if row is None else self._looked.setdefault(key, row)
 
     def _none(self, key: str) -> NotFound:
         return NotFound(f"no {self.noun} has the id {key[:40]!r}")
@@ -177,10 +176,10 @@ class KeyedRepository(Repository, Generic[M]):
         Raises:
             NotFound: there is none.
         """
-        found: list[M] = self._locking().held(self._session, {"key": key})
-        if not found:
+        row: M | None = self._locking().held_one(self._session, {"key": key})
+        if row is None:
             raise self._none(key)
-        return self._held.setdefault(key, found[0])
+        return self._held.setdefault(key, row)
 
     @classmethod
     @cache

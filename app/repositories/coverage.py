@@ -22,9 +22,18 @@ _IN_LIMIT = 500
 _LAST = (1 << 63) - 1
 _FIRST = -_LAST
 _SPAN = select(CoverageRow.start_ts, CoverageRow.end_ts, CoverageRow.state, CoverageRow.proof)
+# Spans do not overlap, so that the last one that begins before a range is the first that may lie
+# in it or touch it: of a market in which few trade, all spans since the listing would be read.
+_EARLIER = aliased(CoverageRow)
+_FIRST_IN_RANGE = (
+    select(func.max(_EARLIER.start_ts))
+    .where(_EARLIER.series_id == bindparam("series"), _EARLIER.start_ts < bindparam("start"))
+    .scalar_subquery()
+)
 _SPANS = Prepared(
     _SPAN.where(
         CoverageRow.series_id == bindparam("series"),
+        CoverageRow.start_ts >= func.coalesce(_FIRST_IN_RANGE, bindparam("start")),
         CoverageRow.end_ts >= bindparam("start"),
         CoverageRow.start_ts <= bindparam("end"),
     )
@@ -44,14 +53,6 @@ _AFTER = Prepared(
     )
     .order_by(CoverageRow.start_ts)
     .limit(1)
-)
-# Spans do not overlap, so that the last one that begins before a range is the first that may lie
-# in it: of a market in which few trade, all spans since the listing would be read otherwise.
-_EARLIER = aliased(CoverageRow)
-_FIRST_IN_RANGE = (
-    select(func.max(_EARLIER.start_ts))
-    .where(_EARLIER.series_id == bindparam("series"), _EARLIER.start_ts <= bindparam("start"))
-    .scalar_subquery()
 )
 _RANGES = Prepared(
     select(CoverageRow.start_ts, CoverageRow.end_ts)

@@ -21,7 +21,9 @@ from pymysql.protocol import MysqlPacket
 _Described = tuple[Any, Any, Any]
 # Every statement of ours has one set of columns; one that somebody makes up may have any.
 _MOST: Final = 2_048
-# Of them, so many of one count of columns are looked for; the others are read anew.
+# By encoding and packets, what was parsed of them.
+_PARSED: dict[tuple[Any, ...], _Described] = {}
+# Of those with one count of columns so many are looked for as a whole; others packet by packet.
 _MOST_ALIKE: Final = 32
 # The bytes by which columns were described, and what they say; by encoding, count of columns and
 # number of the first packet.
@@ -76,12 +78,19 @@ class FastResult(MySQLResult):  # type: ignore[misc]  # nor here
 
     def _parsed(self, packets: list[bytes]) -> _Described:
         connection = self.connection
+        key = (connection.encoding, connection.use_unicode, *packets)
+        known = _PARSED.get(key)
+        if known is not None:
+            return known
         self.connection = _Replay(connection, packets)
         try:
             super()._get_descriptions()
         finally:
             self.connection = connection
-        return self.fields, self.converters, self.description
+        if len(_PARSED) >= _MOST:
+            _PARSED.clear()
+        known = _PARSED[key] = (self.fields, self.converters, self.description)
+        return known
 
     def _read_ok_packet(self, packet: Any) -> None:
         data = packet.get_all_data()

@@ -140,17 +140,17 @@ class InstanceRepository(KeyedRepository[StrategyInstanceRow]):
 
     def lock_quota(self, instance_id: str) -> StrategyQuotaRow:
         """The quota row, locked; an unlimited one is made where there is none."""
-        found: list[StrategyQuotaRow] = _LOCK_QUOTA.held(self._session, {"instance": instance_id})
-        if found:
-            return found[0]
-        row = StrategyQuotaRow(
-            instance_id=instance_id,
-            max_position=None,
-            used_position=ZERO,
-            max_orders_per_day=None,
-            orders_today=0,
-            day=0,
-        )
-        self._session.add(row)
-        self._session.flush()
+        names = {"instance": instance_id}
+        row: StrategyQuotaRow | None = _LOCK_QUOTA.held_one(self._session, names)
+        if row is None:
+            row = StrategyQuotaRow(
+                instance_id=instance_id,
+                max_position=None,
+                used_position=ZERO,
+                max_orders_per_day=None,
+                orders_today=0,
+                day=0,
+            )
+            self._session.add(row)
+            self._session.flush()
         return row

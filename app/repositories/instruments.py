@@ -50,8 +50,8 @@ class InstrumentRepository(Repository):
     def find(self, exchange: str, symbol: str) -> Instrument | None:
         """The instrument, or None."""
         names = {"exchange": exchange, "symbol": symbol}
-        found = _ONE.all(self._session, names)
-        return instrument_of(found[0]) if found else None
+        row = _ONE.one(self._session, names)
+        return None if row is None else instrument_of(row)
 
     def get(self, exchange: str, symbol: str) -> Instrument:
         """The instrument.

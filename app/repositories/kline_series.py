@@ -147,10 +147,8 @@ class KlineSeriesRepository(Repository):
     ) -> KlineSeriesRow:
         """The series by its name, made if there is none, its row locked until the unit ends."""
         names = {"exchange": exchange, "symbol": symbol, "kind": kind, "interval": interval}
-        found: list[KlineSeriesRow] = _LOCKED.held(self._session, names)
-        if found:
-            row = found[0]
-        else:
+        row: KlineSeriesRow | None = _LOCKED.held_one(self._session, names)
+        if row is None:
             row = self.lock_series(self.series(exchange, symbol, interval, now_ms, kind=kind).id)
         self._held.append(row)
         return row

@@ -52,8 +52,8 @@ class LedgerRepository(Repository):
     def fill(self, account_id: str, symbol: str, trade_id: str) -> FillRow | None:
         """The fill of one venue trade, or None."""
         names = {"account": account_id, "symbol": symbol, "trade": trade_id}
-        found = _FILL.all(self._session, names)
-        return found[0] if found else None
+        found: FillRow | None = _FILL.one(self._session, names)
+        return found
 
     def trades_of(self, order_ids: Collection[str]) -> set[tuple[str, str]]:
         """The trades that are applied to the orders, as (order id, trade id)."""
@@ -153,22 +153,21 @@ class LedgerRepository(Repository):
     def lock_position(self, account_id: str, symbol: str, instance_id: str) -> PositionRow:
         """The position row, locked; an empty one is made where there is none."""
         names = {"account": account_id, "symbol": symbol, "instance": instance_id}
-        found: list[PositionRow] = _LOCK_POSITION.held(self._session, names)
-        if found:
-            return found[0]
-        row = PositionRow(
-            account_id=account_id,
-            symbol=symbol,
-            instance_id=instance_id,
-            quantity=ZERO,
-            average_price=None,
-            realized_pnl=ZERO,
-            fees=ZERO,
-            cash_flow=ZERO,
-            updated_at=0,
-        )
-        self._session.add(row)
-        self._session.flush()
+        row: PositionRow | None = _LOCK_POSITION.held_one(self._session, names)
+        if row is None:
+            row = PositionRow(
+                account_id=account_id,
+                symbol=symbol,
+                instance_id=instance_id,
+                quantity=ZERO,
+                average_price=None,
+                realized_pnl=ZERO,
+                fees=ZERO,
+                cash_flow=ZERO,
+                updated_at=0,
+            )
+            self._session.add(row)
+            self._session.flush()
         return row
 
     def positions_of_instance(self, instance_id: str) -> Sequence[PositionRow]:

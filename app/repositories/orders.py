@@ -147,8 +147,8 @@ class OrderRepository(KeyedRepository[OrderRow]):
     def lock_of_client_id(self, account_id: str, client_order_id: str) -> OrderRow | None:
         """The same order as it is now, locked until the unit ends."""
         names = {"account": account_id, "id": client_order_id}
-        found: list[OrderRow] = _LOCK_OF_CLIENT_ID.held(self._session, names)
-        return found[0] if found else None
+        found: OrderRow | None = _LOCK_OF_CLIENT_ID.held_one(self._session, names)
+        return found
 
     def claim(
         self,

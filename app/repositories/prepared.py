@@ -97,6 +97,14 @@ class Prepared:
         ((model, keys),) = self._models
         return [_record(model, keys, row) for row in self.rows(session, values)]
 
+    def one(self, session: Session, values: Values) -> Any | None:
+        """The first row of ``all``, or None."""
+        return next(iter(self.all(session, values)), None)
+
+    def held_one(self, session: Session, values: Values) -> Any | None:
+        """The first row of ``held``, or None."""
+        return next(iter(self.held(session, values)), None)
+
     def held(self, session: Session, values: Values) -> list[Any]:
         """Every row of a select of one model as the session's own, to be changed.
 

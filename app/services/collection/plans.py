@@ -69,9 +69,8 @@ class Plans:
             priority: lower is more urgent.
 
         Raises:
-            InvalidInput: no symbols or intervals, too many, an interval that is derived, symbols
-                beside a selection, a start in the future, none of the symbols trades, or a plan
-                in ``after`` that is itself after one of this name.
+            InvalidInput: no symbols or intervals, too many, a derived interval, symbols beside a
+                selection, a start in the future, no symbol that trades, or a circle of ``after``.
             UnknownName: an interval, exchange or symbol that is not known.
             NotFound: a plan in ``after`` that does not exist.
             NameTaken: a plan of that name exists.

@@ -160,7 +160,7 @@ class UserStream:
     async def _apply(self) -> None:
         """Apply reports in the order of their arrival; it outlives the line they came by."""
         failures = 0
-        applied_at = -_BETWEEN_S
+        applied_at = 0.0
         while True:
             await self._arrived.wait()
             await asyncio.sleep(max(_GATHER_S, applied_at + _BETWEEN_S - self._tools.now()))
