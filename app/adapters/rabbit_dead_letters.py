@@ -35,12 +35,9 @@ class RabbitDeadLetters:
         self._url = url
 
     def all(self) -> list[DeadLetter]:
-        """Every dead letter, oldest first.
-
-        What is looked at goes back into the queue when the connection closes.
-        """
+        """Every dead letter, oldest first; they are back in the queue when this returns."""
         with self._channel() as channel:
-            return [_letter(message) for message in _messages(channel)]
+            return [letter for _, letter in _all_of(channel)]
 
     def requeue(self, ids: Container[str]) -> list[str]:
         """Put dead letters back into their queues; the ids of those that went."""
@@ -69,21 +66,29 @@ class RabbitDeadLetters:
         """Acknowledge the letters of these ids for which ``leave`` says that they may go."""
         gone = []
         with self._channel() as channel:
-            for message in _messages(channel):
-                letter = _letter(message)
-                if letter.id in ids and leave(message, letter):
+            # All are taken out before one leaves: a requeued one may be dead again at once, and
+            # would be met for ever.
+            wanted = [found for found in _all_of(channel) if found[1].id in ids]
+            for message, letter in wanted:
+                if leave(message, letter):
                     channel.basic_ack(message.delivery_tag)
                     gone.append(letter.id)
         return gone
 
     @contextmanager
     def _channel(self) -> Iterator[Any]:
+        """A channel; what was taken from it and not acknowledged is back when this ends.
+
+        The broker is asked for that: of a channel that closes it hears later, and who lists the
+        letters and then drops one would find none.
+        """
         amqp = None
         try:
             amqp = open_amqp(self._url, read_timeout=_PATIENCE_S)
             channel = amqp.channel()
             declare_tasks(channel)
             yield channel
+            channel.basic_recover(requeue=True)
         except TidemarkError:
             raise
         except Exception as error:
@@ -96,17 +101,13 @@ class RabbitDeadLetters:
                 close_amqp(amqp)
 
 
-def _messages(channel: Any) -> Iterator[Any]:
-    """Each message that the queue holds now, once: none goes back before the channel closes.
+def _all_of(channel: Any) -> Iterator[tuple[Any, DeadLetter]]:
+    """Take each message out of the queue until it says that it is empty.
 
-    One that is put back into its queue may be dead again at once, and would be met for ever.
+    Its count is not asked for: it may be older than the last return of messages.
     """
-    held = channel.queue_declare(DEAD, passive=True).message_count
-    for _ in range(held):
-        message = channel.basic_get(DEAD)
-        if message is None:
-            return
-        yield message
+    while (message := channel.basic_get(DEAD)) is not None:
+        yield message, _letter(message)
 
 
 def _letter(message: Any) -> DeadLetter:
