@@ -12,6 +12,7 @@ from app.core.ports import Clock, Ids
 from app.models import JobRow
 from app.repositories.unit import Unit, Units
 from app.services.jobs import TASKS, finish
+from app.services.pace import put_off
 
 # A task ends before 60 s; one request may take 10 s and its store some more.
 _SLICE_S: Final = 40.0
@@ -69,10 +70,6 @@ class SlicedJobs(ABC):
     def _result(self, unit: Unit, job: JobRow) -> dict[str, Any]:
         """What a job that succeeded has to show."""
 
-    def _waits(self, job: JobRow, error: TidemarkError, pause_ms: int) -> None:
-        """Note in the progress of a held job why it is put off, and for how long."""
-        del job, error, pause_ms
-
     def _begins_anew(self, job: JobRow) -> bool:
         """Whether more was asked of a job since its slice began, which the next one is to do."""
         del job
@@ -119,7 +116,7 @@ class SlicedJobs(ABC):
             job.cursor = {**job.cursor, "failures": failures}
             job.state, job.lease_owner, job.lease_until = "queued", None, 0
             job.not_before = unit.now_ms + pause
-            self._waits(job, error, pause)
+            job.progress = put_off(job.progress, error, pause)
             job.error = {"code": error.error_code, "message": error.message}
             return job.state
 

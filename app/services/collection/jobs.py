@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
-from app.core.errors import TidemarkError
 from app.core.exchanges.errors import VenueRulesRefused
 from app.core.market.coverage import CoverageState, count_bars, lay_apart, missing
 from app.core.market.intervals import DAY_MS
@@ -20,10 +19,10 @@ from app.services.activity import ActivityService
 from app.services.collection.delisting import concluded
 from app.services.collection.filling import Filler
 from app.services.collection.gathering import MOST, Gathered, gathered
-from app.services.collection.pace import eta_s, put_off
 from app.services.collection.report import noted, report_of
 from app.services.collection.target import Ask, Target, kept, next_ask, target
 from app.services.jobs import LIVE, new_job, purpose_of
+from app.services.pace import eta_s
 from app.services.slices import SlicedJobs
 
 KIND: Final = "collection"
@@ -158,9 +157,6 @@ class CollectionJobs(SlicedJobs):
             since = kept(wanted, unit.retention.rules(), end).since
             position = max(int(job.cursor["position"]), min(since, end))
             return next_ask(wanted, spans, position, end, _looking_at(unit, job)), ""
-
-    def _waits(self, job: JobRow, error: TidemarkError, pause_ms: int) -> None:
-        job.progress = put_off(job.progress, error, pause_ms)
 
     def _begins_anew(self, job: JobRow) -> bool:
         return _END not in job.cursor

@@ -49,6 +49,7 @@ from app.services.collection.shifting import require_no_shift
 from app.services.collection.target import Ask, Target, target
 from app.services.jobs import new_job, purpose_of
 from app.services.kline_sources import read_rows
+from app.services.pace import eta_s
 from app.services.slices import SlicedJobs
 
 KIND: Final = "verification"
@@ -297,6 +298,7 @@ class Verifier(SlicedJobs):
         days = int(job.params["days"])
         done = int(job.cursor.get("done", 0))
         while done < days and not over():
+            began = self._clock.monotonic()
             stop = self._stop(job.id)
             if stop == "paused":
                 break
@@ -309,9 +311,8 @@ class Verifier(SlicedJobs):
             if self._parts(wanted, day):
                 figures = self.verify_day(wanted, day, despite_shift=despite)
             done += 1
-            self._units.run(
-                partial(self._advance, job_id=job.id, token=token, done=done, figures=figures)
-            )
+            spent = round((self._clock.monotonic() - began) * 1000)
+            self._units.run(partial(self._advance, job.id, token, done, figures, spent))
         if done >= days:
             return self._end(job.id, token, "succeeded", None)
         return self._units.run(lambda unit: self._hand_on(unit, job.id, token))
@@ -322,7 +323,13 @@ class Verifier(SlicedJobs):
         return "cancelled" if job.cancel_requested else "paused" if job.paused else ""
 
     def _advance(
-        self, unit: Unit, job_id: str, token: str, done: int, figures: Mapping[str, int] | None
+        self,
+        job_id: str,
+        token: str,
+        done: int,
+        figures: Mapping[str, int] | None,
+        spent_ms: int,
+        unit: Unit,
     ) -> None:
         """Note a day that is done; without ``figures`` nothing of it is expected."""
         job = self._held(unit, job_id, token)
@@ -331,14 +338,21 @@ class Verifier(SlicedJobs):
         before, total = job.progress, int(job.params["days"]) - int(job.params.get(_EMPTY, 0))
         found = figures or {}
         sums = {name: int(before.get(name, 0)) + found.get(name, 0) for name in SUMMED}
-        job.progress = {"slices_done": min(done - empty, total), "slices_total": total, **sums}
+        moved = {
+            **before,
+            **sums,
+            "slices_done": min(done - empty, total),
+            "slices_total": total,
+            "work_ms": int(before.get("work_ms", 0)) + spent_ms,
+        }
+        job.progress = {**moved, "eta_s": eta_s(moved)}
         job.error = None
 
     def _result(self, unit: Unit, job: JobRow) -> dict[str, Any]:
         del unit
         skipped = {name: job.params[name] for name in (SKIPPED,) if name in job.params}
-        told = {name: value for name, value in job.progress.items() if name != "eta_s"}
-        return told | skipped
+        told = ("slices_done", "slices_total", *SUMMED)
+        return {name: job.progress[name] for name in told if name in job.progress} | skipped
 
 
 def require_covered(job: JobRow, days: Days, *, despite_shift: bool) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from app.core.errors import Conflict, InvalidInput
-from app.core.exchanges.errors import VenueRulesRefused
+from app.core.exchanges.errors import BudgetExhausted, VenueRulesRefused
 from app.core.market.coverage import CoverageState
 from app.core.market.files.columns import KlineColumns
 from app.core.market.intervals import DAY_MS, HOUR_MS
@@ -193,6 +193,32 @@ def test_yesterday_is_verified_once_by_itself(world: Collecting) -> None:
         "derived_differed": 0,
     }
     assert world.service.verify_yesterday() == 0
+
+
+def test_a_verification_foretells_the_rest_and_counts_the_minutes_that_its_budget_takes(
+    world: Collecting,
+) -> None:
+    """Two days of as many questions each, and a minute's budget that ends with the first one."""
+    asked: list[float] = []
+
+    def slow() -> None:
+        asked.append(21.0)
+        world.clock.advance(21_000)
+
+    job = world.service.verify(minutes(), 2)
+    world.venue.before = slow
+    assert world.service.run_verification(job.id) == "queued"
+    progress = world.job(job.id).progress
+    assert (progress["slices_done"], progress["slices_total"]) == (1, 2)
+    assert progress["eta_s"] == sum(asked)
+    used_up = BudgetExhausted("binance", "used up", retry_at=0, retry_after_ms=50_000)
+    world.venue.failures.append(used_up)
+    assert world.service.run_verification(job.id) == "queued"
+    waiting = world.job(job.id)
+    assert waiting.not_before == world.clock.now_ms() + 50_000
+    assert waiting.progress["eta_s"] == progress["eta_s"], (
+        "of the day that is left, no further wait"
+    )
 
 
 def test_a_stored_bar_that_the_venue_has_not_is_taken_away_and_kept_as_it_was(
