@@ -255,7 +255,8 @@ class Stack:
         self.kill_processes()
         if "parts" in self.__dict__:
             self.parts.close()
-        self.venue.stop(signal.SIGKILL)
+        if "venue" in self.__dict__:  # else a server did not start, which is to be told
+            self.venue.stop(signal.SIGKILL)
         self.services.stop()
 
     @property

@@ -31,6 +31,9 @@ _POLL_S: Final = 0.02
 # A chosen port may be taken before the server has it; three in a row are not bad luck.
 _PORT_ATTEMPTS: Final = 3
 _PORT_TAKEN: Final = re.compile(r"address already in use|eaddrinuse", re.IGNORECASE)
+# Words of the lines that tell why; after them a program may have much to say of where to ask.
+_TELLING: Final = re.compile(r"\b(error|fatal|cannot|can't|denied|no space)\b", re.IGNORECASE)
+_TOLD_LINES: Final = 6
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 _reaper = Reaper()
@@ -340,13 +343,18 @@ class NativeServer(abc.ABC):
             time.sleep(_POLL_S)
 
     def _failure(self, what: str, printed: int) -> ServerError:
-        """The error, with the end of what was logged since: a temporary log is soon gone."""
+        """The error, with what was logged from the first reason on: a temporary log is soon gone.
+
+        Where no line sounds like one, the last ones.
+        """
         text = ""
         with contextlib.suppress(FileNotFoundError):
             text = self.log.read_bytes()[printed:].decode(errors="replace")
         lines = [line.strip() for line in _COLOURS.sub("", text).splitlines() if line.strip()]
         error = PortTakenError if _PORT_TAKEN.search(text) else ServerError
-        return error(f"{what}; its log says: {' | '.join(lines[-6:])}")
+        reasons = (number for number, line in enumerate(lines) if _TELLING.search(line))
+        first = next(reasons, max(0, len(lines) - _TOLD_LINES))
+        return error(f"{what}; its log says: {' | '.join(lines[first : first + _TOLD_LINES])}")
 
 
 def _started_at(pid: int) -> int | None:

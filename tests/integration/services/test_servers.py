@@ -227,6 +227,13 @@ def test_a_server_that_ends_at_its_start_says_what_it_printed(tmp_path: Path) ->
         Broken(tmp_path).start()
 
 
+def test_a_record_that_cannot_be_made_says_why(tmp_path: Path) -> None:
+    """Its installer ends with five lines of where to ask; the reason stands before them."""
+    (tmp_path / "data").touch()
+    with pytest.raises(ServerError, match=r"ended with status 1; .*data.*: File exists"):
+        MariaDBServer(tmp_path).start()
+
+
 def test_a_taken_port_is_replaced_before_the_first_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
