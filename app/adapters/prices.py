@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from typing import Final
 
 import structlog
 
@@ -12,6 +14,10 @@ from app.core.market.quotes import MarketData
 _log = structlog.get_logger(__name__)
 TickHandler = Callable[[MarketData], None]
 _Key = tuple[str, str]
+
+#: For so long a price keeps those of an earlier time away, which were late on their way. After
+#: that it gives way to any: one with a time of next year would be the latest for a year.
+ORDERED_S: Final = 10.0
 
 
 class TickHandlers:
@@ -60,24 +66,26 @@ class InProcessPriceCache:
     Safe for threads. Handlers of ticks run in the thread that puts the price.
     """
 
-    def __init__(self) -> None:
-        self._prices: dict[_Key, MarketData] = {}
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._prices: dict[_Key, tuple[MarketData, float]] = {}
         self._lock = threading.Lock()
         self._handlers = TickHandlers()
 
     def put(self, price: MarketData) -> None:
-        """Keep a price unless a newer one is known, and give it to who listens."""
-        key = (price.exchange, price.symbol)
+        """Keep a price unless a newer one has just come, and give it to who listens."""
+        key, now = (price.exchange, price.symbol), self._monotonic()
         with self._lock:
-            known = self._prices.get(key)
-            if known is not None and price.timestamp < known.timestamp:
+            known, came = self._prices.get(key, (price, now))
+            if price.timestamp < known.timestamp and now - came < ORDERED_S:
                 return
-            self._prices[key] = price
+            self._prices[key] = (price, now)
         self._handlers.give(price)
 
     def get(self, exchange: str, symbol: str) -> MarketData | None:
         """The latest price, whatever its age."""
-        return self._prices.get((exchange, symbol))
+        known = self._prices.get((exchange, symbol))
+        return None if known is None else known[0]
 
     def subscribe(self, exchange: str, symbol: str, handler: TickHandler) -> Callable[[], None]:
         """Call ``handler`` with each new price of a symbol; returns how to stop."""

@@ -21,7 +21,7 @@ from celery.worker.consumer.events import Events
 from kombu.common import ignore_errors
 
 from app.adapters.celery_queue import prefetch_of
-from app.adapters.rabbit_topology import as_bytes, declare_tasks, fault_of
+from app.adapters.rabbit_topology import as_bytes, declare_tasks, fault_of, hint_headers
 
 _log = structlog.get_logger(__name__)
 # For the bytes of one event to leave; a broker that takes none for longer is connected to anew.
@@ -101,7 +101,10 @@ class GuardedConsumer(Consumer):
 
         def gate(message: Any) -> Any:
             fault = self._fault(message)
-            return handle(message) if fault is None else self._refuse(message, fault)
+            if fault is not None:
+                return self._refuse(message, fault)
+            message.headers = hint_headers(message.headers, _ids_of(message))
+            return handle(message)
 
         return gate
 
@@ -130,10 +133,15 @@ class GuardedConsumer(Consumer):
         if task is None:
             return "no worker of this release knows the task"
         try:
-            _signature(task).bind(*json.loads(as_bytes(message.body))[0])
+            _signature(task).bind(*_ids_of(message))
         except TypeError as error:
             return f"the task does not take these ids ({error})"
         return None
+
+
+def _ids_of(message: Any) -> list[str]:
+    ids: list[str] = json.loads(as_bytes(message.body))[0]
+    return ids
 
 
 @cache

@@ -8,7 +8,7 @@ the queue to be deleted on the broker, which the sweeper makes good.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from kombu import Exchange, Queue
@@ -84,22 +84,33 @@ def fault_of(content_type: Any, encoding: Any, headers: Any, body: Any) -> str |
     """What is wrong with a task's message in a few words, or None.
 
     A task takes ids: a list of short strings, no keyword arguments, written as JSON. Nothing is
-    decoded that is not declared to be JSON.
+    decoded that is not declared to be JSON. Of the headers two count, see ``hint_headers``.
     """
     body = as_bytes(body)
-    if len(body) > MAX_TASK_BODY:
-        return f"its body has {len(body)} bytes, more than {MAX_TASK_BODY}"
-    if content_type != "application/json":
-        return f"its content type is {str(content_type)[:60]!r}, not application/json"
-    if str(encoding or "utf-8").lower() != "utf-8":
-        return f"its encoding is {str(encoding)[:60]!r}, not utf-8"
-    if not isinstance(headers, Mapping) or not isinstance(headers.get("task"), str):
-        return "it names no task"
+    fault = _fault_of_form(content_type, encoding, len(body)) or _fault_of_headers(headers)
+    if fault is not None:
+        return fault
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
         return "its body is not JSON"
     return _fault_of_arguments(document)
+
+
+def _fault_of_form(content_type: Any, encoding: Any, size: int) -> str | None:
+    if size > MAX_TASK_BODY:
+        return f"its body has {size} bytes, more than {MAX_TASK_BODY}"
+    if content_type != "application/json":
+        return f"its content type is {str(content_type)[:60]!r}, not application/json"
+    if str(encoding or "utf-8").lower() != "utf-8":
+        return f"its encoding is {str(encoding)[:60]!r}, not utf-8"
+    return None
+
+
+def _fault_of_headers(headers: Any) -> str | None:
+    if not isinstance(headers, Mapping) or not _is_short(headers.get("task")):
+        return "it names no task"
+    return None if _is_short(headers.get("id")) else "it has no id of its own"
 
 
 def as_bytes(body: Any) -> bytes:
@@ -110,9 +121,37 @@ def as_bytes(body: Any) -> bytes:
 def _fault_of_arguments(document: Any) -> str | None:
     if not isinstance(document, list) or len(document) != 3:
         return "its body is not a task's arguments"
-    ids, named, _ = document
+    ids, named, further = document
     if named or not isinstance(ids, list):
         return "its arguments are not a list of ids"
-    if not all(isinstance(each, str) and len(each) <= _MAX_ID for each in ids):
+    if not all(_is_short(each) for each in ids):
         return "its arguments are not ids"
+    # Tasks that Celery would send after this one, of any name.
+    if not isinstance(further, Mapping) or any(further.values()):
+        return "it asks for more than its task"
     return None
+
+
+def _is_short(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= _MAX_ID
+
+
+def hint_headers(headers: Mapping[str, Any], ids: Sequence[str]) -> dict[str, Any]:
+    """The headers of a task's message that ``fault_of`` found right, and no others.
+
+    Celery reads some twenty: times to wait for, limits, stamps. A hint has none of them, and a
+    value that Celery cannot read ends the whole worker, again with each delivery.
+    """
+    origin = headers.get("origin")
+    return {
+        "lang": "py",
+        "task": headers["task"],
+        "id": headers["id"],
+        "root_id": headers["id"],
+        "parent_id": None,
+        "argsrepr": repr(tuple(ids)),
+        "kwargsrepr": "{}",
+        "origin": origin if _is_short(origin) else "",
+        "ignore_result": True,
+        "retries": 0,
+    }

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import structlog
 
-from app.adapters.prices import TickHandler, TickHandlers
+from app.adapters.prices import ORDERED_S, TickHandler, TickHandlers
 from app.adapters.redis_link import RedisAway, RedisLink
 from app.adapters.redis_ticks import RedisTicks
 from app.core.market.quotes import MarketData
@@ -28,10 +28,12 @@ _log = structlog.get_logger(__name__)
 
 # A price of five minutes ago serves nobody: readers fall back to the last close.
 _TTL_MS: Final = 300_000
+_ORDERED_TTL_MS: Final = _TTL_MS - round(ORDERED_S * 1000)
 # What was seen within this time is not asked for again.
 _FRESH_S: Final = 0.2
 
-# KEYS: the price. ARGV: the price as JSON, its timestamp, its life (ms), the channel of its ticks.
+# KEYS: the price. ARGV: the price as JSON, its timestamp, its life (ms), the channel of its ticks,
+# and the rest of a price's life after which it gives way to any.
 _SCRIPT: Final = """
 local known = redis.pcall('GET', KEYS[1])
 if type(known) == 'table' and known.err then
@@ -41,7 +43,8 @@ end
 if known then
   local readable, price = pcall(cjson.decode, known)
   if readable and type(price) == 'table' and type(price.timestamp) == 'number'
-      and price.timestamp > tonumber(ARGV[2]) then
+      and price.timestamp > tonumber(ARGV[2])
+      and redis.call('PTTL', KEYS[1]) > tonumber(ARGV[5]) then
     return 0
   end
 end
@@ -53,7 +56,10 @@ return 1
 
 @dataclass(slots=True)
 class _Seen:
+    """A price, when it came, and when Redis was last asked whether it is the latest."""
+
     price: MarketData
+    came: float
     at: float
 
 
@@ -64,7 +70,8 @@ class RedisPrices:
     that ticks faster than Redis writes is conflated. ``get`` waits for Redis at most about 50 ms.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
         self._reader = RedisLink(url, name="price-reader")
         self._seen: dict[tuple[str, str], _Seen] = {}
         self._lock = threading.Lock()
@@ -83,19 +90,19 @@ class RedisPrices:
         key = (exchange, symbol)
         with self._lock:
             seen = self._seen.get(key)
-        if seen is not None and time.monotonic() - seen.at < _FRESH_S:
+        if seen is not None and self._monotonic() - seen.at < _FRESH_S:
             return seen.price
         try:
             text = self._reader.call(lambda client: client.get(_key(exchange, symbol)))
         except RedisAway:
             return seen.price if seen is not None else None
         shared = price_of(text, exchange, symbol)
-        if shared is not None and self._accept(shared):
+        if shared is not None and self._accept(shared, is_news=False):
             self._handlers.give(shared)
         with self._lock:
             seen = self._seen.get(key)
             if seen is not None:
-                seen.at = time.monotonic()
+                seen.at = self._monotonic()
             return seen.price if seen is not None else None
 
     def subscribe(self, exchange: str, symbol: str, handler: TickHandler) -> Callable[[], None]:
@@ -118,17 +125,23 @@ class RedisPrices:
         if price is not None and self._accept(price):
             self._handlers.give(price)
 
-    def _accept(self, price: MarketData) -> bool:
-        """Keep a price in this process; False if it is no news."""
-        key, now = (price.exchange, price.symbol), time.monotonic()
+    def _accept(self, price: MarketData, *, is_news: bool = True) -> bool:
+        """Keep a price in this process; False if it is no news.
+
+        Args:
+            is_news: it has just come. What Redis still holds may be of long ago, and never takes
+                the place of a later price.
+        """
+        key, now = (price.exchange, price.symbol), self._monotonic()
         with self._lock:
             seen = self._seen.get(key)
-            if seen is not None and price.timestamp < seen.price.timestamp:
-                return False
             if seen is not None and price == seen.price:
                 seen.at = now
                 return False
-            self._seen[key] = _Seen(price, now)
+            is_older = seen is not None and price.timestamp < seen.price.timestamp
+            if seen is not None and is_older and (not is_news or now - seen.came < ORDERED_S):
+                return False
+            self._seen[key] = _Seen(price, came=now, at=now)
             return True
 
 
@@ -188,7 +201,7 @@ class _Writer:
                 channel = f"ticks:{price.exchange}:{price.symbol}"
                 self._script(
                     keys=[_key(price.exchange, price.symbol)],
-                    args=[text_of(price), price.timestamp, _TTL_MS, channel],
+                    args=[text_of(price), price.timestamp, _TTL_MS, channel, _ORDERED_TTL_MS],
                     client=pipe,
                 )
             pipe.execute()

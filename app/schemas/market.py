@@ -218,8 +218,13 @@ class Price(Model):
     volume_24h: Money | None
     ts: int = Field(description="the venue's time of it, ms", examples=[1772323200000])
     source: str = Field(description="live, ticker or kline (the last stored close)")
-    age_ms: int = Field(description="by the venue's market time", examples=[120])
-    is_stale: bool = Field(description="too old to be taken for the present price")
+    age_ms: int | None = Field(
+        description="by the venue's market time; null where that cannot be asked for",
+        examples=[120],
+    )
+    is_stale: bool = Field(
+        description="too old to be taken for the present price, or of a time yet to come"
+    )
 
     @classmethod
     def of(cls, found: LatestPrice) -> Price:

@@ -16,7 +16,7 @@ from app.core.market.instruments import Instrument
 from app.core.market.intervals import INTERVALS, Interval
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import KlineFrame, KlineRow
-from app.core.market.quotes import MarketData
+from app.core.market.quotes import MarketData, is_ahead
 from app.core.ports import Ids, MarketAdapter, MarketClock, PriceCache
 from app.core.risk.context import ReferencePrice
 from app.models import KlineSeriesRow
@@ -30,6 +30,7 @@ from app.services.kline_parts import Sources, find_sources
 _log = structlog.get_logger(__name__)
 # A price older than this is not the present price: three times the slowest usual update.
 STALE_AFTER_MS = 10_000
+_NO_END = 2**62
 
 
 class PriceSource(StrEnum):
@@ -45,15 +46,15 @@ class LatestPrice:
     """The latest known price of a symbol.
 
     Attributes:
-        is_stale: whether it is too old to be taken for the present one. Risk treats a stale
-            price as missing.
-        age_ms: of market time.
+        is_stale: whether it is too old to be taken for the present one, or has a time that has
+            not come yet. Risk treats a stale price as missing.
+        age_ms: of market time; None where that cannot be asked for.
     """
 
     data: MarketData
     source: PriceSource
     is_stale: bool
-    age_ms: int
+    age_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,20 +214,25 @@ class MarketDataService:
     def get_latest_price(self, exchange: str, symbol: str) -> LatestPrice:
         """The latest price: the cached live one while it is fresh, else the venue's ticker.
 
-        Where the venue cannot be asked, the newest of the cached price and the last stored
-        close, which says by ``is_stale`` that it is old.
+        Where the venue cannot be asked, or its time is not known, the newest of the cached price
+        and the last stored close, which says by ``is_stale`` that it is old.
 
         Raises:
             UnknownName: the symbol is not in the venue's catalogue.
             Unavailable: no price is known at all.
         """
         cached = self._prices.get(exchange, symbol)
-        if cached is not None:
+        if cached is None:
+            self.instrument(exchange, symbol)  # first: an unknown venue has no clock to ask
+        try:
             now = self._market_clock.now_ms(exchange)
-            if now - cached.timestamp <= self._stale_after_ms:
-                return self._aged(cached, PriceSource.LIVE, now)
-        self.instrument(exchange, symbol)  # first: a venue that is unknown has no clock to ask
-        now = self._market_clock.now_ms(exchange)
+        except Unavailable as error:
+            return self._last_known(exchange, symbol, cached, None, error)
+        if cached is not None and is_ahead(cached.timestamp, now):
+            cached = None
+        if cached is not None and now - cached.timestamp <= self._stale_after_ms:
+            return self._aged(cached, PriceSource.LIVE, now)
+        self.instrument(exchange, symbol)
         try:
             asked = self._markets(exchange).ticker(symbol)
         except VenueError as error:
@@ -270,7 +276,12 @@ class MarketDataService:
         return sync_catalogue(self._units, self._markets(exchange), self._ids)
 
     def _last_known(
-        self, exchange: str, symbol: str, cached: MarketData | None, now: int, cause: VenueError
+        self,
+        exchange: str,
+        symbol: str,
+        cached: MarketData | None,
+        now: int | None,
+        cause: TidemarkError,
     ) -> LatestPrice:
         closed = self._last_close(exchange, symbol, now)
         if closed is not None and (cached is None or closed.timestamp > cached.timestamp):
@@ -279,17 +290,20 @@ class MarketDataService:
             return self._aged(cached, PriceSource.LIVE, now)
         raise Unavailable(f"no price of {symbol} is known, and {cause.message}") from cause
 
-    def _aged(self, data: MarketData, source: PriceSource, now: int) -> LatestPrice:
+    def _aged(self, data: MarketData, source: PriceSource, now: int | None) -> LatestPrice:
+        if now is None:
+            return LatestPrice(data, source, is_stale=True, age_ms=None)
         age = max(0, now - data.timestamp)
-        is_stale = source is PriceSource.KLINE or age > self._stale_after_ms
-        return LatestPrice(data, source, is_stale, age)
+        is_old = age > self._stale_after_ms or is_ahead(data.timestamp, now)
+        return LatestPrice(data, source, is_old or source is PriceSource.KLINE, age)
 
-    def _last_close(self, exchange: str, symbol: str, now: int) -> MarketData | None:
+    def _last_close(self, exchange: str, symbol: str, now: int | None) -> MarketData | None:
         """Close of the latest stored bar, at the time of its close."""
+        end = _NO_END if now is None else now
         latest: MarketData | None = None
         with self._units.read() as unit:
             for series in unit.klines.sources(exchange, symbol, tuple(INTERVALS)).values():
-                row = unit.klines.last(series.id, now)
+                row = unit.klines.last(series.id, end)
                 if row is None:
                     continue
                 closed = interval_of(series.interval).next(row.open_ts)

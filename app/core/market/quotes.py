@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
+
+# A venue's time is known here to a second or two.
+_AHEAD_MS: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,15 @@ class MarketData:
     bid: Decimal | None
     ask: Decimal | None
     volume_24h: Decimal | None
+
+
+def is_ahead(timestamp: int, now_ms: int) -> bool:
+    """Whether a price has a time that has not come yet, and is none: a broken clock, or garbage.
+
+    Args:
+        now_ms: the venue's market time.
+    """
+    return timestamp - now_ms > _AHEAD_MS
 
 
 @dataclass(frozen=True, slots=True)

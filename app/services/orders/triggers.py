@@ -18,7 +18,7 @@ import structlog
 
 from app.core.errors import Conflict, InvalidInput, TidemarkError
 from app.core.market.intervals import DAY_MS, interval
-from app.core.market.quotes import MarketData
+from app.core.market.quotes import MarketData, is_ahead
 from app.core.market.rounding import floor_to
 from app.core.money import ZERO, canonical
 from app.core.orders.types import OrderType, Side, TimeInForce
@@ -63,7 +63,7 @@ class OrderTriggers:
     """Arms, cancels and fires triggers.
 
     Args:
-        max_age_ms: of market time; an older price fires nothing.
+        max_age_ms: of market time; an older price fires nothing, nor one whose time has not come.
     """
 
     def __init__(self, units: Units, ids: Ids, market_clock: MarketClock, max_age_ms: int) -> None:
@@ -123,11 +123,12 @@ class OrderTriggers:
             return False
         try:
             # Asked only now: a price is reached far more seldom than it is looked at.
-            age = self._market_clock.now_ms(row.exchange) - price.timestamp
+            now = self._market_clock.now_ms(row.exchange)
         except TidemarkError as error:
             _log.warning("trigger_not_judged", trigger_id=row.id, why=error.message)
             return False
-        return age <= self._max_age_ms
+        is_old = now - price.timestamp > self._max_age_ms
+        return not is_old and not is_ahead(price.timestamp, now)
 
     def _fire(self, trigger_id: str, price: MarketData) -> bool:
         return self._units.run(lambda unit: fire(unit, self._ids, trigger_id, price))

@@ -149,6 +149,46 @@ def test_without_the_venue_the_last_close_is_told_and_called_stale(world: Readin
         market.get_latest_price("binance", ETH)
 
 
+def test_a_price_of_a_time_yet_to_come_is_none(world: Reading) -> None:
+    """Somebody's broken clock, or garbage in the cache: the venue is asked, and never believed."""
+    market, now = world.read(), world.market_clock.now
+    world.venue.price = live(now, "105")
+    world.cache.put(live(now + 365 * 24 * H, "1.23"))
+    found = market.get_latest_price("binance", SYMBOL)
+    assert (found.data.price, found.source, found.is_stale) == (105, PriceSource.TICKER, False)
+    world.venue.failures = [VenueUnreachable("binance", "no whole answer came")]
+    found = market.get_latest_price("binance", SYMBOL)
+    assert (found.source, found.is_stale) == (PriceSource.KLINE, True)
+    world.venue.price = live(now + H, "1.23")
+    assert market.reference("binance", SYMBOL) == ReferencePrice(Decimal("1.23"), 0, True)
+
+
+def test_a_clock_that_is_a_little_ahead_of_ours_is_believed(world: Reading) -> None:
+    market, now = world.read(), world.market_clock.now
+    world.cache.put(live(now + 2_000))
+    found = market.get_latest_price("binance", SYMBOL)
+    assert (found.source, found.is_stale, found.age_ms) == (PriceSource.LIVE, False, 0)
+
+
+def test_where_the_venue_s_time_is_not_known_the_last_price_is_told_and_called_stale(
+    world: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market, now = world.read(), world.market_clock.now
+
+    def away(exchange: str) -> int:
+        raise Unavailable(f"the time of {exchange} is not known")
+
+    monkeypatch.setattr(world.market_clock, "now_ms", away)
+    found = market.get_latest_price("binance", SYMBOL)
+    assert (found.source, found.is_stale, found.age_ms) == (PriceSource.KLINE, True, None)
+    world.cache.put(live(now + H, "107"))
+    found = market.get_latest_price("binance", SYMBOL)
+    assert (found.data.price, found.is_stale, found.age_ms) == (107, True, None)
+    assert market.reference("binance", SYMBOL) == ReferencePrice(Decimal(107), None, True)
+    with pytest.raises(Unavailable, match="no price of ETH/USDT is known"):
+        market.get_latest_price("binance", ETH)
+
+
 def test_what_risk_reckons_with(world: Reading) -> None:
     market, now = world.read(), world.market_clock.now
     world.cache.put(live(now))

@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from app.adapters.prices import InProcessPriceCache
-from app.adapters.redis_prices import RedisPrices
+from app.adapters.redis_prices import RedisPrices, text_of
 from app.core.market.quotes import MarketData
 from tests.support.servers import RedisServer
 from tests.support.waiting import until
@@ -161,6 +161,41 @@ def test_garbage_is_a_miss_and_the_next_price_replaces_it(
     assert there.get("binance", "BTC/USDT") is None
     here.put(price(0))
     assert until(lambda: there.get("binance", "BTC/USDT")) == price(0)
+
+
+def test_a_price_of_next_year_gives_way_to_the_present_one(
+    server: RedisServer, raw: redis.Redis
+) -> None:
+    """Well formed, so nobody can tell it from one that is early; ten seconds later anybody can."""
+    now = [100.0]
+    here = RedisPrices(server.url, lambda: now[0])
+    try:
+        here.put(price(365 * 86_400_000, "1.23"))
+        until(lambda: raw.get(KEY))
+        here.put(price(0, "2"))
+        assert here.get("binance", "BTC/USDT") == price(365 * 86_400_000, "1.23")
+        now[0] += 10
+        raw.pexpire(KEY, 289_000)  # as after the same time
+        here.put(price(1, "3"))
+        assert here.get("binance", "BTC/USDT") == price(1, "3")
+        until(lambda: b'"3"' in (raw.get(KEY) or b""))  # type: ignore[operator]
+    finally:
+        here.close()
+
+
+def test_what_redis_holds_of_long_ago_takes_no_later_price_s_place(
+    server: RedisServer, raw: redis.Redis
+) -> None:
+    now = [100.0]
+    here = RedisPrices(server.url, lambda: now[0])
+    try:
+        here.put(price(1_000, "2"))
+        until(lambda: raw.get(KEY))
+        raw.set(KEY, text_of(price(0, "1")))
+        now[0] += 60
+        assert here.get("binance", "BTC/USDT") == price(1_000, "2")
+    finally:
+        here.close()
 
 
 def test_a_key_of_another_type_is_replaced(processes: Both, raw: redis.Redis) -> None:

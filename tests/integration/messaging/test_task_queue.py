@@ -126,6 +126,12 @@ def _poison(tmp_path: Path) -> dict[str, dict[str, Any]]:
         },
         "bytes that are no text": {**_json(good), "body": b"\xff\xfe\x00", "headers": send},
         "another charset": {**_json(good), "content_encoding": "nonsense", "headers": send},
+        "an id that is none": {**_json(good), "headers": {**send, "id": {"a": "b"}}},
+        "no id": {**_json(good), "headers": {"task": "orders.send"}},
+        "a task to follow": {
+            **_json([["order"], {}, {"errbacks": [{"task": "x", "args": []}]}]),
+            "headers": send,
+        },
         "too big": {**_json([["x" * MAX_TASK_BODY], {}, {}]), "headers": send},
     }
 
@@ -140,6 +146,32 @@ def test_a_poisonous_message_ends_with_the_dead_and_the_worker_lives(
     assert letter.first_at > 1_700_000_000_000
     assert not (tmp_path / "canary").exists()
     world.works(f"after {kind}")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"timelimit": "boo"},
+        {"stamped_headers": 5},
+        {"stamps": "x"},
+        {"retries": "many"},
+        {"eta": "2099-01-01T00:00:00Z"},
+        {"eta": {"no": "time"}},
+        {"expires": "2001-01-01T00:00:00Z"},
+        {"group": ["x"]},
+        {"shadow": 7},
+        {"argsrepr": {"a": 1}},
+        {"origin": ["x"]},
+    ],
+    ids=str,
+)
+def test_a_hint_is_taken_without_what_no_hint_has(world: World, header: dict[str, Any]) -> None:
+    """Celery reads headers before it looks at the task; a bad one would end the worker."""
+    order = f"with {header}"
+    world.throw(**_json([[order], {}, {}]), headers={**_headers("orders.send"), **header})
+    until(lambda: f"orders.send {order}" in world.runs(), what="it was sent")
+    world.works(f"after {header}")
+    assert world.letters.all() == []
 
 
 def test_a_film_in_the_queue_ends_with_the_dead(world: World) -> None:

@@ -105,6 +105,7 @@ def test_only_fresh_prices_fire_and_a_gap_fires_at_once(
     assert triggers.watch([before]) == 0, "a price from before the leg"
     here.market(by_ms=120_000)
     assert triggers.watch([price(here, "1", age_ms=60_000)]) == 0, "a stale price"
+    assert triggers.watch([price(here, "1", age_ms=-60_000)]) == 0, "one of a time yet to come"
     assert triggers.watch([replace(price(here, "1"), bid=None)]) == 0, "nobody bids"
     assert triggers.watch([price(here, here.price())]) == 0, "not reached"
     # The market has jumped far through the stop while nobody watched.

@@ -86,6 +86,18 @@ def test_an_older_price_does_not_replace_a_newer_one() -> None:
     assert cache.get("okx", "BTC/USDT") is None
 
 
+def test_a_price_of_next_year_gives_way_after_ten_seconds() -> None:
+    now = [0.0]
+    cache = InProcessPriceCache(lambda: now[0])
+    cache.put(price(START_MS + 365 * 86_400_000, "1.23"))
+    now[0] = 9.9
+    cache.put(price(START_MS, "100"))
+    assert cache.get("binance", "BTC/USDT") == price(START_MS + 365 * 86_400_000, "1.23")
+    now[0] = 10
+    cache.put(price(START_MS, "100"))
+    assert cache.get("binance", "BTC/USDT") == price(START_MS, "100")
+
+
 def test_the_clock_of_a_venue_is_made_when_it_is_asked_for() -> None:
     made: list[str] = []
 
