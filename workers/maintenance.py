@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workers.runtime import container, task
+from workers.runtime import container, in_turn, task
 
 
 @task("maintenance.sweep")
@@ -10,11 +10,13 @@ def sweep() -> None:
     """Drive on every signal, order, job, roll-up, source and event whose message was lost."""
     parts = container()
     if parts.schedule.take("maintenance.sweep"):
-        parts.sweeper.sweep()
-        parts.jobs.sweep()
-        parts.roll_ups.sweep()
-        parts.source_runner.sweep()
-        parts.relay.relay()
+        in_turn(
+            parts.sweeper.sweep,
+            parts.jobs.sweep,
+            parts.roll_ups.sweep,
+            parts.source_runner.sweep,
+            parts.relay.relay,
+        )
 
 
 @task("maintenance.sync_accounts")

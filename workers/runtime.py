@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec
 
+import structlog
 from celery import shared_task
 
 from app.core.errors import TidemarkError
@@ -13,6 +14,7 @@ from app.core.errors import TidemarkError
 if TYPE_CHECKING:
     from app.wiring import Container
 
+_log = structlog.get_logger(__name__)
 P = ParamSpec("P")
 _lock = threading.Lock()
 _container: Container | None = None
@@ -46,3 +48,21 @@ def task(name: str) -> Callable[[Callable[P, None]], Any]:
     the row says what failed, and the sweeper tries again."""
     register: Callable[[Callable[P, None]], Any] = shared_task(name=name, throws=(TidemarkError,))
     return register
+
+
+def in_turn(*parts: Callable[[], object]) -> None:
+    """Do all parts of a task, also those behind one that fails.
+
+    Raises:
+        Exception: that of the first part that failed; those of others are logged.
+    """
+    failures: list[Exception] = []
+    for part in parts:
+        try:
+            part()
+        except Exception as error:  # noqa: BLE001 - raised below, once all had their turn
+            if failures:
+                _log.exception("task_part_failed", part=part.__qualname__)
+            failures.append(error)
+    if failures:
+        raise failures[0]

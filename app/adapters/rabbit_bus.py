@@ -41,6 +41,7 @@ class RabbitBus:
 
         Raises:
             Unavailable: it will not be sent.
+            InvalidInput: it is larger than what the broker is given.
         """
 
         def settled(confirmed: bool) -> None:

@@ -18,7 +18,7 @@ from app.adapters.rabbit_topology import (
     declare_tasks,
     fault_of,
 )
-from app.core.errors import TidemarkError, Unavailable
+from app.core.errors import InvalidInput, TidemarkError, Unavailable
 from app.core.ports import DeadLetter
 
 _ID_CHARS: Final = 16
@@ -49,7 +49,7 @@ class RabbitDeadLetters:
             body = as_bytes(message.body)
             try:
                 link.publish(TASKS, letter.queue, body, _properties(message), mandatory=True)
-            except Unavailable:
+            except (InvalidInput, Unavailable):
                 return False
             return True
 

@@ -22,7 +22,7 @@ from typing import Any, Final
 import structlog
 from kombu import Connection
 
-from app.core.errors import Unavailable
+from app.core.errors import InvalidInput, Unavailable
 
 _log = structlog.get_logger(__name__)
 
@@ -181,9 +181,10 @@ class RabbitLink:
 
         Raises:
             Unavailable: it will not be sent; ``settled`` is not called.
+            InvalidInput: the same, and no other attempt will do.
         """
         if len(body) > MAX_BODY or len(routing_key.encode()) > _MAX_KEY:
-            raise Unavailable(
+            raise InvalidInput(
                 f"a message of {len(body)} bytes to {routing_key[:60]!r} is beyond what the "
                 "broker is given"
             )

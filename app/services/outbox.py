@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import structlog
 
-from app.core.errors import TidemarkError
+from app.core.errors import InvalidInput, TidemarkError
 from app.core.ports import Bus, Clock
 from app.models import OutboxRow
 from app.repositories.unit import Unit, Units
@@ -48,6 +48,8 @@ class OutboxPublisher:
         for row_id, topic, body in rows:
             try:
                 self._bus.offer(topic, body, lambda row_id=row_id: self._taken(row_id))  # type: ignore[misc]
+            except InvalidInput:
+                continue  # the relay tells of it
             except TidemarkError as error:
                 _log.debug("event_not_sent", topic=topic, error=error.message)
                 return
@@ -130,8 +132,13 @@ class OutboxRelay:
         return total
 
     def _send(self, rows: Sequence[OutboxRow]) -> list[int]:
-        """Offer rows to the bus and wait, for a bounded time, for its word on each."""
+        """Offer rows to the bus and wait, for a bounded time, for its word on each.
+
+        Returns:
+            Ids of the rows that need not be offered again.
+        """
         sent: list[int] = []
+        given_up: list[int] = []
         offered = refused = 0
         word = threading.Condition()
 
@@ -143,6 +150,12 @@ class OutboxRelay:
         for row in rows:
             try:
                 self._bus.offer(row.topic, row.body, lambda row_id=row.id: taken(row_id))  # type: ignore[misc]
+            except InvalidInput as error:
+                # No attempt will do, and some of these would keep all others back for ever. What
+                # it tells of is in the record.
+                _log.error("event_given_up", topic=row.topic, error=error.message)
+                given_up.append(row.id)
+                continue
             except TidemarkError as error:
                 _log.warning("event_not_sent", topic=row.topic, error=error.message)
                 refused += 1
@@ -152,7 +165,7 @@ class OutboxRelay:
             offered += 1
         with word:
             word.wait_for(lambda: len(sent) >= offered, _TAKEN_S)
-            return list(sent)
+            return sent + given_up
 
 
 def _mark(units: Units, ids: list[int]) -> None:

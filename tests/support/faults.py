@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -120,10 +121,12 @@ class Trader:
 
     def _run(self) -> None:
         try:
+            # A record outlives its traders, and an address in memory is soon another one's.
+            name = uuid.uuid4().hex
             for number in count(1):
                 if self._ending.is_set():
                     return
-                self._place(Placed(f"{os.getpid()}-{id(self)}-{number}", self._body(number), 0.0))
+                self._place(Placed(f"{name}-{number}", self._body(number), 0.0))
                 self._ending.wait(_PAUSE_S)
         except BaseException as error:  # noqa: BLE001 - told by stop(), to the test
             self._failure = error

@@ -119,6 +119,7 @@ class Bus(Protocol):
 
         Raises:
             Unavailable: it will not be sent.
+            InvalidInput: the bus will never take it, as it is too large.
         """
         ...
 

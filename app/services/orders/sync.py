@@ -14,12 +14,14 @@ from typing import Final
 
 from app.core.errors import Unavailable
 from app.core.exchanges.errors import VenueError, VenueKeyRefused
+from app.core.money import canonical
 from app.core.orders.state import FINAL, WORKING
 from app.core.orders.types import OrderResponse, OrderStatus
 from app.core.portfolio.comparison import differences
 from app.core.ports import Ids, MarketClock, TradeAdapter
 from app.models import AccountRow, OrderRow
 from app.repositories.unit import Unit, Units
+from app.services.alarms import tell_alarm
 from app.services.orders.comparing import (
     Comparison,
     Cut,
@@ -40,6 +42,7 @@ from app.services.orders.trust import (
     record_sight,
     release_held,
 )
+from app.services.orders.vanishing import Absences
 
 #: Open orders, balances and trades of one account cost about 150 of a minute's 6,000: twice a
 #: minute is 5 % of the budget, and finds a difference within the 30 s that are promised.
@@ -81,6 +84,7 @@ class AccountSync:
         self._ids = ids
         self._timing = timing
         self._trades = TradeReader(units, ids)
+        self._absences = Absences()
 
     def sync(self, account_id: str) -> int:
         """Bring working orders and fills up to date, and compare all where it is due; how many
@@ -225,6 +229,7 @@ class AccountSync:
         """
         for row in working:
             if row.venue_order_id in open_ids:
+                self._absences.forget(row.order_id)
                 continue
             with self._units.read() as unit:
                 if unit.orders.get(row.order_id).status in FINAL:
@@ -241,16 +246,34 @@ class AccountSync:
         order = unit.orders.lock(order_id)
         before = order.filled_quantity
         if response is not None and response.venue_order_id == order.venue_order_id:
+            self._absences.forget(order_id)
             apply_response(unit, self._ids, order, response, "sweep")
         elif order.tag == "external" and self._is_gone(unit, order):
             # Not open, and not known by its id, which others may use again: it has ended.
             move(unit, order, OrderStatus.CANCELLED, "venue", reason="open no more")
+        elif order.status in WORKING and self._absences.has_ended(order_id, unit.now_ms):
+            self._absences.forget(order_id)
+            _give_up(unit, order)
         return int(order.filled_quantity > before)
 
     def _is_gone(self, unit: Unit, order: OrderRow) -> bool:
         external = unit.instances.builtin(order.account_id, "external").id
         settled = unit.now_ms - order.updated_at >= self._timing.settle_ms
         return order.instance_id == external and order.status in WORKING and settled
+
+
+def _give_up(unit: Unit, order: OrderRow) -> None:
+    move(unit, order, OrderStatus.CANCELLED, "venue", reason="the venue does not know it any more")
+    tell_alarm(
+        unit,
+        "warning",
+        "order-vanished",
+        f"{order.exchange} has not known the order {order.client_order_id} for ten minutes: it is "
+        f"taken as cancelled, with {canonical(order.filled_quantity)} of "
+        f"{canonical(order.quantity)} {order.symbol} filled; look at the venue what became of it",
+        account_id=order.account_id,
+        order_id=order.order_id,
+    )
 
 
 def _mark_synced(unit: Unit, account_id: str, seen_ts: int, has_asked: bool) -> None:

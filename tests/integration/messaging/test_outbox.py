@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from app.core.errors import Unavailable
+from app.core.errors import InvalidInput, Unavailable
 from app.repositories.unit import Units
 from app.services.outbox import OutboxPublisher, OutboxRelay
 from tests.support.record import Events, ManualClock, record, units_over
@@ -21,6 +21,7 @@ class Bus:
     def __init__(self) -> None:
         self.away = False
         self.refuses: set[int] = set()
+        self.too_large: set[int] = set()
         self.mute = False
         self.got: list[int] = []
         self.gate: threading.Event | None = None
@@ -34,6 +35,8 @@ class Bus:
         if self.gate is not None:
             assert self.gate.wait(20)
         number = body["number"]
+        if number in self.too_large:
+            raise InvalidInput("it is beyond what a bus is given")
         if self.away or number in self.refuses:
             raise Unavailable("the bus is away")
         self.got.append(number)
@@ -102,6 +105,20 @@ def test_one_row_that_the_bus_cannot_take_holds_up_no_other(world: World) -> Non
     assert world.relay.relay() == 4
     assert world.bus.got == [0, 2, 3, 4]
     assert world.unsent == 1
+
+
+def test_rows_that_no_bus_will_ever_take_are_given_up_and_hold_up_no_other(world: World) -> None:
+    """More of them than refusals after which a bus counts as away, and the oldest of all."""
+    world.bus.too_large = set(range(6))
+    publisher = OutboxPublisher(world.bus)
+    publisher.publish([(number, "system.test.x", {"number": number}) for number in range(8)])
+    assert world.bus.got == [6, 7]
+    world.bus.got.clear()
+    world.emit(*range(8))
+    world.clock.advance(1_500)
+    world.relay.relay()
+    assert world.bus.got == [6, 7]
+    assert world.unsent == 0
 
 
 def test_a_bus_that_is_away_is_not_asked_for_each_row(world: World) -> None:
