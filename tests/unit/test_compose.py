@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from app.cli.main import app as cli
 from app.cli.supervision.table import WORKERS, flower_arguments, worker_arguments
 from app.config import Settings
 from app.config_file import OTHER_NAMES
@@ -38,6 +40,35 @@ def test_every_part_of_the_stack_is_there() -> None:
 def test_workers_run_the_supervisors_commands(worker: Any) -> None:
     command = SERVICES[f"worker-{worker.name}"]["command"]
     assert command == ["python", *worker_arguments(worker, Settings(environment="testing"))]
+
+
+def test_the_commands_that_its_head_names_can_be_run() -> None:
+    """``run`` takes the place of a service's command, and no image has an entry point."""
+    found = re.findall(r"^# +docker compose run --rm (\S+) (.+)$", TEXT, re.MULTILINE)
+    assert found
+    for service, command in found:
+        program, flag, module, *arguments = command.split()
+        assert service in SERVICES
+        assert (program, flag) == ("python", "-m")
+        assert importlib.util.find_spec(module) is not None
+        assert CliRunner().invoke(cli, [*arguments, "--help"]).exit_code == 0
+
+
+def test_nginx_asks_again_for_the_address_of_a_container_that_was_made_anew() -> None:
+    text = (ROOT / "deploy/compose/upstreams.conf").read_text()
+    servers = re.findall(r"^ +server (\S+):\d+(.*);$", text, re.MULTILINE)
+    assert {name for name, _ in servers} == {"pod", "flower"}
+    assert {options.strip() for _, options in servers} == {"resolve"}
+    assert text.count("zone ") == len(servers), "what is shared by the workers of nginx"
+    assert "resolver 127.0.0.11" in text
+
+
+def test_who_shares_the_network_of_the_pod_is_started_anew_with_it() -> None:
+    for name, each in SERVICES.items():
+        if each.get("network_mode") == "service:pod":
+            assert each["depends_on"]["pod"] == {"condition": "service_healthy", "restart": True}, (
+                name
+            )
 
 
 def test_flower_runs_the_supervisors_command() -> None:
