@@ -7,6 +7,7 @@ process that took them in (the API) can only seal. A lost message is given again
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Final
 
 from app.core.errors import TidemarkError, Unavailable
@@ -14,7 +15,7 @@ from app.core.events import body, topic
 from app.core.exchanges.errors import VenueError, VenueRejected
 from app.core.orders.types import Balance
 from app.core.portfolio.ledger import Book, transfer_entries
-from app.core.ports import Ids, MarketClock
+from app.core.ports import Ids, MarketClock, TradeAdapter
 from app.models import AccountRow
 from app.repositories.unit import Unit, Units
 from app.services.alarms import tell_alarm
@@ -25,6 +26,8 @@ from app.services.orders.ports import TradingDesks
 _PAUSES_MS: Final = (1_000, 2_000, 5_000, 10_000, 30_000)
 # Keys that the venue refuses will not become right by asking: a venue counts such requests.
 _REFUSED_MS: Final = 3_600_000
+# Looks at balances that moved since the one before.
+_LOOKS: Final = 3
 
 
 class AccountOpener:
@@ -55,14 +58,31 @@ class AccountOpener:
         try:
             # First: an account whose venue is not configured asks for nothing.
             adapter = self._desks.open(account_id).adapter
-            # Before the balances: a trade in between is found as a difference, never posted twice.
-            opened_ts = self._market_clock.now_ms(account.exchange)
-            held = adapter.get_balance()
+            opened_ts, held = self._look(account.exchange, adapter)
         except (VenueError, Unavailable) as error:
             failure = error
             self._units.run(lambda unit: _failed(unit, account_id, failure))
             return
         self._units.run(lambda unit: self._opened(unit, account_id, opened_ts, held))
+
+    def _look(self, exchange: str, adapter: TradeAdapter) -> tuple[int, Sequence[Balance]]:
+        """A time and the balances of that time.
+
+        They are asked for before and after it: a trade in between moves them. Trades from that
+        time on are posted when they are found, so one that the balances have in them already
+        would be posted twice, and one that neither has never.
+
+        Raises:
+            Unavailable: they move too fast.
+        """
+        held = adapter.get_balance()
+        for _ in range(_LOOKS):
+            now = self._market_clock.now_ms(exchange)
+            again = adapter.get_balance()
+            if _totals(again) == _totals(held):
+                return now, again
+            held = again
+        raise Unavailable("the account's balances move while it is opened; it is tried again")
 
     def _opened(self, unit: Unit, account_id: str, opened_ts: int, held: Sequence[Balance]) -> None:
         account = unit.accounts.lock(account_id)
@@ -75,14 +95,17 @@ class AccountOpener:
 
     def _take_over(self, unit: Unit, account: AccountRow, held: Sequence[Balance]) -> None:
         external = unit.instances.builtin(account.id, "external")
-        for balance in held:
-            total = balance.free + balance.locked
-            if total == 0:
-                continue
+        for asset, total in _totals(held).items():
             entries = transfer_entries(
-                (external.id, Book.TRANSFERS), (external.id, Book.HOLDINGS), balance.asset, total
+                (external.id, Book.TRANSFERS), (external.id, Book.HOLDINGS), asset, total
             )
             post(unit, account.id, entries, self._ids.new(), "opening", None)
+
+
+def _totals(held: Sequence[Balance]) -> dict[str, Decimal]:
+    """What an account has of each asset, working orders or not."""
+    totals = {balance.asset: balance.free + balance.locked for balance in held}
+    return {asset: total for asset, total in totals.items() if total}
 
 
 def _failed(unit: Unit, account_id: str, error: TidemarkError) -> None:

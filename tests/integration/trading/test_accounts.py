@@ -5,10 +5,12 @@ from __future__ import annotations
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from app.core.errors import Conflict, InvalidInput, NotFound, TidemarkError, Unavailable
+from app.core.exchanges.trading import BinanceSpotTrade
 from app.core.orders.types import OrderStatus, Side
 from app.core.strategies.signal import Signal, SignalAction
 from tests.support.api import container_in
@@ -98,6 +100,39 @@ def test_an_account_whose_balances_could_not_be_read_says_why_and_is_opened_late
     told = {(each["account_id"], each["at"]) for each in here.alarms("account-not-opened")}
     assert [account_id for account_id, _ in told] == [opening.id]
     here.check(opened)
+
+
+@pytest.mark.parametrize("trades", [1, 2, 5])
+def test_a_trade_while_an_account_is_opened_is_posted_once(
+    anywhere: Installation, monkeypatch: pytest.MonkeyPatch, trades: int
+) -> None:
+    """Somebody buys between two looks at the balances: once, twice, and without an end."""
+    here = anywhere
+    added = here.parts.accounts.add_simulated(fresh_name(), EXCHANGE, {"USDT": D(5000)})
+    here.queue.waiting.clear()
+    looks: list[int] = []
+    original = BinanceSpotTrade.get_balance
+
+    def while_trading(adapter: BinanceSpotTrade) -> Any:
+        held = original(adapter)
+        looks.append(1)
+        if len(looks) <= trades:
+            here.by_hand(added).create_order(SYMBOL, "market", "buy", 0.01)
+        return held
+
+    monkeypatch.setattr(BinanceSpotTrade, "get_balance", while_trading)
+    here.parts.opener.open(added.id)
+    monkeypatch.undo()
+    if trades == 5:
+        account = here.parts.accounts.get(added.id)
+        assert (account.status, "balances move" in str(account.sync_error)) == ("opening", True)
+        here.clock.advance(60_000)
+        here.parts.opener.open(added.id)
+    account = here.parts.accounts.get(added.id)
+    here.reconcile(account, times=2)
+    assert here.alarms("reconciliation-difference") == []
+    assert here.parts.locks.locks(account.id) == []
+    here.check(account)
 
 
 def test_an_opening_is_driven_on_by_the_sweeper_and_by_adding_it_again(here: Installation) -> None:
