@@ -127,7 +127,7 @@ class Settings(BaseSettings):
     #: Processes that serve the API (full stack).
     api_workers: int = Field(1, ge=1, le=32)
     #: Flower's port, on loopback (full stack).
-    flower_port: int = Field(5555, ge=0, le=65535)
+    flower_port: int = Field(5555, ge=1, le=65535)
     #: Tasks that Flower remembers, the latest; ten thousand take 60 MB.
     flower_max_tasks: int = Field(10_000, ge=100, le=1_000_000)
     #: Threads of each worker.

@@ -162,6 +162,7 @@ class FullRuntime:
 
     def _start(self, stack: ExitStack) -> None:
         from app.adapters.celery_queue import CeleryQueue, make_celery
+        from app.cli.serve import require_flower_port
         from app.cli.up import ensure_token
         from app.repositories.migrating import upgrade_alone
         from app.wiring import Container
@@ -188,6 +189,8 @@ class FullRuntime:
             replace(each, environment={**common, **each.environment})
             for each in selected(table(settings, place), self._only)
         ]
+        if any(each.name == "flower" for each in rows):
+            require_flower_port(settings.flower_port)
         if {each.name for each in rows} & KEY_READERS:
             # Made before the API asks for its public half.
             open_vault(settings.vault_key_path, can_read=True)

@@ -16,6 +16,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.cli.services.machine import port_is_free
 from app.core.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -99,6 +100,22 @@ def listen_for_api(settings: Settings) -> tuple[socket.socket, str]:
         ) from None
     host, port = listener.getsockname()[:2]
     return listener, f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def require_flower_port(port: int) -> None:
+    """Nothing, if Flower can listen there.
+
+    Flower itself would end at its start, again and again, and whoever has the port would pass
+    for it.
+
+    Raises:
+        Unavailable: somebody listens there; the sentence names the setting.
+    """
+    if not port_is_free(port):
+        raise Unavailable(
+            f"Flower cannot listen on 127.0.0.1:{port} (it is taken); set TIDEMARK_FLOWER_PORT to "
+            "another port"
+        )
 
 
 def _load_libraries() -> None:
