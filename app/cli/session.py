@@ -72,11 +72,13 @@ def bring_up(container: Container) -> None:
 
     Raises:
         Unavailable: the database lacks migrations and is not ours alone, or a newer release has
-            migrated it.
+            migrated it, or it is a restore that did not end.
     """
     from app.core.errors import Unavailable
     from app.repositories.migrating import pending, require_known, upgrade
+    from app.repositories.unfinished import require_whole
 
+    require_whole(container.engine)
     if not pending(container.engine):
         return
     require_known(container.engine)
