@@ -41,13 +41,15 @@ class Session:
 
 
 @contextmanager
-def session(*, migrate: bool = True, full: bool = False) -> Iterator[Session]:
+def session(*, migrate: bool = True, full: bool = False, newer: bool = False) -> Iterator[Session]:
     """Open the installation for one command.
 
     Args:
         full: take the services of ``make services`` although no full stack runs on them now.
         migrate: bring an embedded database to this release's schema, and refuse another that is
             not there.
+        newer: go on where a newer release has migrated the database: for what touches tables
+            alone that every release has.
 
     Raises:
         InvalidInput: a setting is malformed.
@@ -61,25 +63,28 @@ def session(*, migrate: bool = True, full: bool = False) -> Iterator[Session]:
     container = Container(settings, _queue(settings), can_read_keys=settings.is_embedded)
     try:
         if migrate:
-            bring_up(container)
+            bring_up(container, newer=newer)
         yield Session(container, Listings(container.units), lock)
     finally:
         container.close()
 
 
-def bring_up(container: Container) -> None:
+def bring_up(container: Container, *, newer: bool = False) -> None:
     """Migrate SQLite by itself; for MySQL say how.
+
+    Args:
+        newer: leave a schema as it is that a newer release has brought.
 
     Raises:
         Unavailable: the database lacks migrations and is not ours alone, or a newer release has
             migrated it, or it is a restore that did not end.
     """
     from app.core.errors import Unavailable
-    from app.repositories.migrating import pending, require_known, upgrade
+    from app.repositories.migrating import is_newer, pending, require_known, upgrade
     from app.repositories.unfinished import require_whole
 
     require_whole(container.engine)
-    if not pending(container.engine):
+    if not pending(container.engine) or (newer and is_newer(container.engine)):
         return
     require_known(container.engine)
     if container.engine.dialect.name != "sqlite":

@@ -70,13 +70,18 @@ def require_known(engine: Engine) -> None:
     Raises:
         Unavailable: a newer release has migrated it.
     """
-    current = current_revision(engine)
-    if current is not None and current not in revisions():
+    if is_newer(engine):
         raise Unavailable(
-            f"the database is at revision {current}, which this release does not know: a newer "
-            f"one has migrated it; start that one, or take the schema back with it: "
+            f"the database is at revision {current_revision(engine)}, which this release does not "
+            "know: a newer one has migrated it; start that one, or take the schema back with it: "
             f"tidemark system migrate --to {newest_revision()}"
         )
+
+
+def is_newer(engine: Engine) -> bool:
+    """Whether a newer release has migrated a database: to a revision that this one lacks."""
+    current = current_revision(engine)
+    return current is not None and current not in revisions()
 
 
 def revisions() -> list[str]:
