@@ -10,13 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from app.cli.backup.work import back_up
 from app.repositories.database import open_engine
 from app.repositories.dumping import count_rows, table_names
-from app.repositories.unfinished import TABLE
+from app.repositories.unfinished import TABLE, begin
+from app.wiring.whole import whole_or_exit
 from tests.integration.cli.conftest import Tidemark
-from tests.support.api import container_in
+from tests.support.api import api_over, container_in, settings_for
 from tests.support.servers import Databases
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -188,3 +190,19 @@ def test_two_machines_do_not_restore_into_one_database(
         assert (second.code, "another process is restoring" in second.err) == (1, True)
         assert rows(url, "strategies") > 0
     databases.drop_database("restored_twice")
+
+
+def test_a_database_that_is_away_stops_a_worker_for_orders_alone(data_dir: Path) -> None:
+    settings = settings_for(data_dir, database_url="mysql+pymysql://me:s3cret@127.0.0.1:9/none")
+    whole_or_exit(settings)
+    with pytest.raises(OperationalError):
+        whole_or_exit(settings, must_answer=True)
+
+
+def test_the_api_is_not_ready_on_it_and_names_no_place(tmp_path: Path) -> None:
+    with container_in(tmp_path) as parts, api_over(parts) as api:
+        begin(parts.engine, f"tidemark system restore {tmp_path}/kept.zip")
+        answer = api.get("//ready", token=None)
+    assert answer.status_code == 503
+    assert "a restore that did not end" in answer.text
+    assert str(tmp_path) not in answer.text
