@@ -40,7 +40,9 @@ def backup(
     target = path / time.strftime("tidemark-%Y%m%dT%H%M%SZ.zip", time.gmtime())
     target = target if path.is_dir() else path
     with session(migrate=False, full=full) as here:
-        made = back_up(here.container, target, with_key=with_key, tell=_silent)
+        made = back_up(
+            here.container, target, with_key=with_key, tell=_silent, migrate=here.migrate
+        )
         key_path = here.container.settings.vault_key_path
     size = target.stat().st_size
     rows = sum(each["rows"] for each in made.tables.values())

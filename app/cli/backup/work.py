@@ -36,18 +36,27 @@ class Restored:
     fenced: Fenced
 
 
-def back_up(container: Container, path: Path, *, with_key: bool, tell: Progress) -> Manifest:
+def back_up(
+    container: Container,
+    path: Path,
+    *,
+    with_key: bool,
+    tell: Progress,
+    migrate: str = "tidemark system migrate",
+) -> Manifest:
     """Write the whole record to a new file, while everything goes on.
+
+    Args:
+        migrate: the command that brings this record to this release's schema.
 
     Raises:
         InvalidInput: the file exists or cannot be written, or the key is not on this machine.
-        Unavailable: the database has another schema than this release, or another process
-            migrates it.
+        Unavailable: the database has another schema than this release, another process migrates
+            it, or it is a restore that did not end.
     """
     from app import __version__
     from app.repositories.dumping import snapshot
-    from app.repositories.migrating import alone, current_revision, newest_revision
-    from app.repositories.unfinished import require_whole
+    from app.repositories.migrating import alone
     from app.schemas.times import rfc3339
     from app.wiring.vault import public_path
 
@@ -58,13 +67,7 @@ def back_up(container: Container, path: Path, *, with_key: bool, tell: Progress)
         raise InvalidInput(f"there is no key at {key_path}; make the backup where the key is")
     engine = container.engine
     with alone(engine):
-        require_whole(engine)
-        revision = current_revision(engine)
-        if revision is None or revision != newest_revision():
-            raise Unavailable(
-                f"the database is at {revision or 'no schema'} and this release at "
-                f"{newest_revision()}; run: tidemark system migrate"
-            )
+        revision = _this_release(engine, migrate)
         with snapshot(engine) as record, writing(path) as writer:
             made_at = rfc3339(container.clock.now_ms())
             for name in record.tables:
@@ -80,6 +83,27 @@ def back_up(container: Container, path: Path, *, with_key: bool, tell: Progress)
             )
             writer.manifest(manifest)
     return manifest
+
+
+def _this_release(engine: Engine, migrate: str) -> str:
+    """The revision of a whole record whose schema is this release's.
+
+    Raises:
+        Unavailable: it is none; the sentence says what makes it one, or who can do it instead.
+    """
+    from app.repositories.migrating import current_revision, newest_revision, revisions
+    from app.repositories.unfinished import require_whole
+
+    require_whole(engine)
+    current, newest = current_revision(engine), newest_revision()
+    if current is not None and current == newest:
+        return current
+    mend = f"run: {migrate}"
+    if current is not None and current not in revisions():
+        mend = "a newer release has migrated it: make the backup with that one"
+    raise Unavailable(
+        f"the database is at {current or 'no schema'} and this release at {newest}; {mend}"
+    )
 
 
 def restore(

@@ -33,6 +33,9 @@ def halts_on_a_newer_schema(tidemark: Tidemark, url: str) -> None:
     assert tidemark("risk", "status").out == "Nothing is halted.\n"
     listed = tidemark("order", "list")
     assert (listed.code, "start that one" in listed.err) == (1, True)
+    saved = tidemark("system", "backup", ".")
+    assert (saved.code, "make the backup with that one" in saved.err) == (1, True)
+    assert "tidemark system migrate" not in saved.err
 
 
 def test_the_old_release_halts_and_resumes_on_a_newer_schema(

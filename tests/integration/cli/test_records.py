@@ -9,6 +9,8 @@ import pytest
 from app.cli.locking import RuntimeLock
 from app.cli.record import address_of
 from app.config import load_settings
+from app.repositories.database import open_engine
+from app.repositories.migrating import upgrade
 from tests.integration.cli.conftest import Outcome, Tidemark
 
 THEIRS = "mysql://db.example:3306/tidemark"
@@ -129,3 +131,18 @@ def test_the_invariants_name_the_record_that_was_looked_at(
 def test_a_migration_names_the_record_that_it_changed(tidemark: Tidemark, data_dir: Path) -> None:
     said = tidemark("system", "migrate").out
     assert said.startswith(f"The schema of sqlite:///{data_dir / 'tidemark.db'} is at ")
+
+
+def test_the_way_to_a_schema_of_the_full_stack_names_the_full_stack(
+    tidemark: Tidemark, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Every server of the full stack is named, so --full needs no services/env.
+    monkeypatch.setenv("TIDEMARK_BROKER_URL", "amqp://me:s3cret@localhost/")
+    monkeypatch.setenv("TIDEMARK_REDIS_URL", "redis://localhost/0")
+    monkeypatch.setattr("app.cli.full._NEEDED", {"broker_url": "RabbitMQ"})
+    upgrade_to = f"sqlite:///{data_dir / 'tidemark.db'}"
+    engine = open_engine(upgrade_to)
+    upgrade(engine, "0003")
+    engine.dispose()
+    saved = tidemark("system", "backup", ".", "--full")
+    assert saved.err.endswith("run: tidemark system migrate --full\n"), saved.err
