@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, MetaData, column, func, inspect, sele
 from app.core.money import canonical
 from app.models.base import trimmed
 from app.repositories import unfinished
-from app.repositories.database import WRITES, is_mysql
+from app.repositories.database import WRITES, is_mysql, schema_engine
 
 #: Kept by Alembic; the schema's revision is part of a backup in its own words.
 VERSION_TABLE: Final = "alembic_version"
@@ -124,7 +124,8 @@ def drop_everything(engine: Engine) -> None:
     The mark goes last: killed before that, what is left is still known as a restore's.
     """
     metadata = MetaData()
-    with engine.begin() as connection:
+    # A table of a whole record may take the server longer than any query may.
+    with schema_engine(engine) as own, own.begin() as connection:
         metadata.reflect(connection)
         mark = metadata.tables.get(unfinished.TABLE)
         metadata.drop_all(connection, [each for each in metadata.sorted_tables if each is not mark])
