@@ -71,10 +71,14 @@ def _build_in_worker(sender: Any, **_kwargs: Any) -> None:
     from celery.concurrency import get_implementation
     from celery.concurrency.prefork import TaskPool
 
-    if issubclass(get_implementation(sender.pool_cls), TaskPool):
-        return
+    from app.wiring.whole import whole_or_exit
+
     queues = sender.app.amqp.queues.consume_from
     try:
+        # A worker for orders fails closed: it sends nothing on a record that it cannot look at.
+        whole_or_exit(load_settings(), must_answer="orders" in queues)
+        if issubclass(get_implementation(sender.pool_cls), TaskPool):
+            return
         _build_container(can_read_keys="orders" in queues)
         _reconcile_first(queues)
     except Exception:  # noqa: BLE001

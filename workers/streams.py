@@ -32,10 +32,12 @@ def main() -> int:
     from app.config import settings_or_exit
     from app.logs import configure_logs
     from app.wiring import Container
+    from app.wiring.whole import whole_or_exit
     from workers.celery_app import build_celery
 
     settings = settings_or_exit()
     configure_logs(settings.log_level, settings.log_format)
+    whole_or_exit(settings)
     # Seconds of a core. Imported before a lease is taken, so that nobody waits for them.
     import ccxt.pro  # noqa: F401
 

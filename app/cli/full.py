@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from app.cli.locking import RuntimeLock
+from app.cli.record import address_of
 from app.cli.services.machine import free_port
 from app.cli.services.manager import ENV_FILE, read_env
 from app.cli.supervision.supervisor import Listener, Signals, Supervisor
@@ -169,7 +170,9 @@ class FullRuntime:
         from app.wiring.vault import open_vault
 
         settings = self._settings
-        lock = self._lock or stack.enter_context(RuntimeLock(settings.data_dir))
+        record = address_of(settings)
+        lock = self._lock or stack.enter_context(RuntimeLock(settings.data_dir, record))
+        lock.describe(record=record)
         port = free_port() if self._simulator is not None else 0
         if self._simulator is not None:
             settings = settings.model_copy(update={"simulator_url": f"http://127.0.0.1:{port}"})
@@ -202,6 +205,7 @@ class FullRuntime:
             api_url=self.api_url,
             simulator_url=settings.simulator_url,
             services_env=str(settings.data_dir / "services" / ENV_FILE),
+            record=record,
         )
 
     def _listen(self, stack: ExitStack) -> int:

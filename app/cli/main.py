@@ -71,7 +71,7 @@ def show_version(
 
 
 # What was asked for does not fit this installation: as little use to try again as bad input.
-_MISFITS = frozenset({"already-running", "wrong-world"})
+_MISFITS = frozenset({"already-running", "unfinished-restore", "wrong-world"})
 # Ctrl-C, as every shell counts it; Typer turns the exception into it.
 _INTERRUPTED = 128 + 2
 

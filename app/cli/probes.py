@@ -24,7 +24,7 @@ def readiness(container: Container) -> tuple[Check, ...]:
     return (
         # Anyone may ask: places are not named.
         _database(container, "the database"),
-        _migrations(container),
+        _migrations(container, names_places=False),
         _broker(container, "the broker"),
         Check("disk", lambda: doctor.check_disk(settings.data_dir, "the data directory")),
     )
@@ -79,12 +79,17 @@ def _database(container: Container, name: str = "") -> Check:
     return Check("database", check)
 
 
-def _migrations(container: Container) -> Check:
+def _migrations(container: Container, *, names_places: bool = True) -> Check:
     from app.repositories.migrating import current_revision, newest_revision, revisions
+    from app.repositories.unfinished import is_unfinished, require_whole
 
     def check() -> tuple[bool, str]:
         if _unmade(container):
             return True, "the first start brings the schema"
+        if names_places:
+            require_whole(container.probe_engine)
+        elif is_unfinished(container.probe_engine):
+            return False, "the record is a restore that did not end"
         current = current_revision(container.probe_engine)
         return doctor.check_migrations(current, newest_revision(), revisions())
 

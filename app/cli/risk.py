@@ -1,4 +1,8 @@
-"""``tidemark risk``: halts and limits. Needs nothing but the database."""
+"""``tidemark risk``: halts and limits. Needs nothing but the database.
+
+A halt must be had in mid-upgrade too: halts touch tables that every release has, so those of the
+old release work on the schema of the new one.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +41,7 @@ def halt(
 
     if not reason.strip():
         raise InvalidInput("say why trading is halted; the reason is kept and shown")
-    with session(full=full) as here:
+    with session(full=full, newer=True) as here:
         made = Halt.of(here.container.risk.halt(scope, reason, who()))
         _name_record(here)
     emit(as_json, made, lambda out: out.print(f"Trading is halted: {made.scope}."))
@@ -49,7 +53,7 @@ def resume(scope: Scope = "global", full: Full = False, as_json: Json = False) -
     from app.cli.session import session
     from app.schemas.risk import Resumed
 
-    with session(full=full) as here:
+    with session(full=full, newer=True) as here:
         done = Resumed(scope=scope, lifted=here.container.risk.resume(scope, who()))
         _name_record(here)
     said = "Trading goes on" if done.lifted else "Nothing was halted"
@@ -62,7 +66,7 @@ def status(full: Full = False, as_json: Json = False) -> None:
     from app.cli.session import session
     from app.schemas.risk import Halt
 
-    with session(full=full) as here:
+    with session(full=full, newer=True) as here:
         found = [Halt.of(row) for row in here.container.risk.halts()]
         _name_record(here)
     rows = ([each.scope, each.reason, each.set_by, each.created_at] for each in found)

@@ -36,10 +36,12 @@ def main(arguments: list[str] | None = None) -> None:
     from app.logs import configure_logs
     from app.main import create_app
     from app.wiring import Container
+    from app.wiring.whole import whole_or_exit
 
     given = _parse(arguments)
     settings = settings_or_exit()
     configure_logs(settings.log_level, settings.log_format)
+    whole_or_exit(settings)
     # It takes in exchange keys, seals them, and can read none: see `app.services.opening`.
     container = Container(
         settings, CeleryQueue(make_celery(settings.broker_url)), can_read_keys=False

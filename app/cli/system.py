@@ -87,27 +87,32 @@ def check_invariants(
     klines: Annotated[
         bool, typer.Option("--klines/--no-klines", help="Read every stored bar too.")
     ] = True,
+    full: backup_commands.Full = False,
     as_json: Json = False,
 ) -> None:
     """Check what must always hold, while everything runs; exit code 1 with each breach."""
     from app.cli.session import session
 
-    with session() as here:
+    # An empty record breaks nothing: one that is made here would be a false all-clear.
+    with session(full=full, create=False) as here:
         breaches = here.container.invariants.check(klines=klines)
+        record = here.record
 
     def human(out: Console) -> None:
         for each in breaches:
             out.print(str(each), highlight=False, markup=False, soft_wrap=True)
         if not breaches:
-            out.print("Every invariant holds.")
+            out.print(f"Every invariant holds in {record}.", markup=False, soft_wrap=True)
 
     found = [
         {"invariant": each.invariant, "subject": each.subject, "sentence": each.sentence}
         for each in breaches
     ]
-    emit(as_json, {"ok": not breaches, "breaches": found}, human)
+    emit(as_json, {"ok": not breaches, "record": record, "breaches": found}, human)
     if breaches:
-        sys.stderr.write(f"tidemark: {len(breaches)} breaches of what must always hold\n")
+        sys.stderr.write(
+            f"tidemark: {len(breaches)} breaches of what must always hold in {record}\n"
+        )
         raise typer.Exit(1)
 
 
@@ -137,11 +142,13 @@ def migrate(
             here.container.catalogue.sync_builtins()
             # The pair is made here, once, before the API asks for its public half.
             open_vault(here.container.settings.vault_key_path, can_read=True)
-        revision = current_revision(engine)
+        revision, record = current_revision(engine), here.record
     emit(
         as_json,
-        {"revision": revision, "changed": changed},
-        lambda out: out.print(f"The schema is at {revision}."),
+        {"revision": revision, "changed": changed, "record": record},
+        lambda out: out.print(
+            f"The schema of {record} is at {revision}.", markup=False, soft_wrap=True
+        ),
     )
 
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, Self
 import structlog
 
 from app.cli.locking import RuntimeLock
+from app.cli.record import address_of
 from app.config import Settings
 from app.core.errors import InvalidInput, Unavailable
 
@@ -175,7 +176,9 @@ class EmbeddedRuntime:
         from workers.streams import StreamsThread
 
         settings = self._settings
-        lock = self._lock or stack.enter_context(RuntimeLock(settings.data_dir))
+        record = address_of(settings)
+        lock = self._lock or stack.enter_context(RuntimeLock(settings.data_dir, record))
+        lock.describe(record=record)
         _prepare_record(settings, own_simulator=self._simulator is not None)
         if self._simulator is not None:
             log = settings.data_dir / "simulator.log"
@@ -206,7 +209,7 @@ class EmbeddedRuntime:
             server = _ApiServer(self.container)
             stack.callback(server.stop)
             self.api_url = server.start()
-        lock.describe(api_url=self.api_url, simulator_url=settings.simulator_url)
+        lock.describe(api_url=self.api_url, simulator_url=settings.simulator_url, record=record)
 
 
 def _prepare_record(settings: Settings, *, own_simulator: bool) -> None:

@@ -17,7 +17,8 @@ from sqlalchemy import Connection, Engine, MetaData, column, func, inspect, sele
 
 from app.core.money import canonical
 from app.models.base import trimmed
-from app.repositories.database import WRITES, is_mysql
+from app.repositories import unfinished
+from app.repositories.database import WRITES, is_mysql, schema_engine
 
 #: Kept by Alembic; the schema's revision is part of a backup in its own words.
 VERSION_TABLE: Final = "alembic_version"
@@ -118,11 +119,18 @@ def empty_tables(engine: Engine, names: Iterable[str]) -> None:
 
 
 def drop_everything(engine: Engine) -> None:
-    """Drop every table of a database that was empty when a restore began."""
+    """Drop every table of a database that was empty when a restore began.
+
+    The mark goes last: killed before that, what is left is still known as a restore's.
+    """
     metadata = MetaData()
-    with engine.begin() as connection:
+    # A table of a whole record may take the server longer than any query may.
+    with schema_engine(engine) as own, own.begin() as connection:
         metadata.reflect(connection)
-        metadata.drop_all(connection)
+        mark = metadata.tables.get(unfinished.TABLE)
+        metadata.drop_all(connection, [each for each in metadata.sorted_tables if each is not mark])
+        if mark is not None:
+            mark.drop(connection)
 
 
 def _tables(connection: Connection) -> dict[str, list[str]]:
@@ -131,7 +139,7 @@ def _tables(connection: Connection) -> dict[str, list[str]]:
     return {
         each.name: [column.name for column in each.columns]
         for each in metadata.sorted_tables
-        if each.name != VERSION_TABLE
+        if each.name not in (VERSION_TABLE, unfinished.TABLE)
     }
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import Engine, text
 
 from app.core.errors import InvalidInput, Unavailable
 from app.repositories.database import schema_engine
+from app.repositories.unfinished import require_whole
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -29,9 +30,11 @@ def upgrade_alone(engine: Engine) -> None:
     """Apply what is pending, one at a time of all who start on this database at once.
 
     Raises:
-        Unavailable: another has been migrating for over two minutes, or a newer release has.
+        Unavailable: another has been migrating for over two minutes, or a newer release has, or
+            the record is a restore that did not end.
     """
     with alone(engine):
+        require_whole(engine)
         if pending(engine):
             require_known(engine)
             upgrade(engine)
@@ -67,13 +70,18 @@ def require_known(engine: Engine) -> None:
     Raises:
         Unavailable: a newer release has migrated it.
     """
-    current = current_revision(engine)
-    if current is not None and current not in revisions():
+    if is_newer(engine):
         raise Unavailable(
-            f"the database is at revision {current}, which this release does not know: a newer "
-            f"one has migrated it; start that one, or take the schema back with it: "
+            f"the database is at revision {current_revision(engine)}, which this release does not "
+            "know: a newer one has migrated it; start that one, or take the schema back with it: "
             f"tidemark system migrate --to {newest_revision()}"
         )
+
+
+def is_newer(engine: Engine) -> bool:
+    """Whether a newer release has migrated a database: to a revision that this one lacks."""
+    current = current_revision(engine)
+    return current is not None and current not in revisions()
 
 
 def revisions() -> list[str]:
@@ -87,9 +95,11 @@ def take_back(engine: Engine, revision: str) -> None:
 
     Raises:
         InvalidInput: this release does not know the revision, or it is not an older one.
-        Unavailable: the database was migrated by a newer release, or another process migrates it.
+        Unavailable: the database was migrated by a newer release, or another process migrates it,
+            or it is a restore that did not end.
     """
     with alone(engine):
+        require_whole(engine)
         require_known(engine)
         current = current_revision(engine)
         known = revisions()

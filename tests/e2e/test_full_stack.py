@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -212,6 +213,13 @@ def test_the_dead_come_back_commands_find_it_and_ctrl_c_drains(home: Path) -> No
         shown = stack.tidemark("system", "status", "--json")
         assert shown.returncode == 0, shown.stderr
         assert {each["name"] for each in json.loads(shown.stdout)["processes"]} == set(before)
+        halted = stack.tidemark("risk", "halt", "a test")
+        assert halted.returncode == 0, halted.stderr
+        assert [each["scope"] for each in stack.api("/api/v1/risk/halts").json()["data"]] == [
+            "global"
+        ]
+        assert stack.tidemark("risk", "resume").returncode == 0
+        refuses_to_halt_another_record(stack)
         second = stack.tidemark("up", "--full")
         assert second.returncode == 2
         assert "another Tidemark runs" in second.stderr
@@ -240,6 +248,19 @@ def test_the_dead_come_back_commands_find_it_and_ctrl_c_drains(home: Path) -> No
         assert ended.index("api:1") < ended.index("beat") < ended.index("worker:orders")
         assert ended.index("worker:backtests") < ended.index("simulator")
         assert [member for each in sessions for member in session_members(each)] == []
+
+
+def refuses_to_halt_another_record(stack: Installation) -> None:
+    """Without the file that leads to its servers a command would be on a new SQLite record."""
+    path = stack.data_dir / "services" / "env"
+    hidden = path.rename(path.with_name("env.hidden"))
+    try:
+        done = stack.tidemark("risk", "halt", "panic")
+    finally:
+        hidden.rename(path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.search(r"uses mysql://127\.0\.0\.1:\d+/tidemark_app, and this command", done.stderr)
+    assert not (stack.data_dir / "tidemark.db").exists()
 
 
 def _order_of_ends(log: str) -> list[str]:

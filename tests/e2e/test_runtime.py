@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from app.cli.locking import RuntimeLock
 from app.cli.up import EmbeddedRuntime
 from app.config import Settings
 from app.core.errors import Conflict
@@ -95,10 +96,12 @@ def test_orders_pass_and_ctrl_c_ends_it_while_backtests_take_every_thread(tmp_pa
 
 
 @pytest.mark.timeout(120)
-def test_a_simulator_that_dies_is_noticed(tmp_path: Path) -> None:
+def test_it_says_its_record_and_a_simulator_that_dies_is_noticed(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, environment="testing")
     with EmbeddedRuntime(settings, OPTIONS, api=False) as runtime:
         assert runtime.failure() is None
+        facts = RuntimeLock(tmp_path).facts()
+        assert facts["record"] == f"sqlite:///{tmp_path / 'tidemark.db'}"
         child = runtime._child
         assert child is not None
         child._process.kill()

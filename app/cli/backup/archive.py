@@ -8,6 +8,7 @@ asked for. The file appears whole, under its own name, or not at all, and is its
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -99,10 +100,43 @@ def writing(path: Path) -> Iterator[Writer]:
                 yield Writer(archive)
             file.flush()
             os.fsync(file.fileno())
-        os.link(partial, path)
+        _publish(partial, path)
     finally:
         partial.unlink(missing_ok=True)
     _sync_directory(path.parent)
+
+
+def _publish(partial: Path, path: Path) -> None:
+    """Give a whole file its name, unless a file has it.
+
+    Raises:
+        InvalidInput: another has taken the name meanwhile, or it cannot be given.
+    """
+    try:
+        try:
+            os.link(partial, path)
+        except FileExistsError:
+            raise
+        except OSError:
+            _take_name(partial, path)
+    except FileExistsError:
+        raise InvalidInput(f"{path} exists by now; give another name") from None
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _take_name(partial: Path, path: Path) -> None:
+    """The same without hard links, which FAT and many shares lack.
+
+    The name is taken first, so that nobody else's file is replaced; a kill right after that leaves
+    an empty file, which is no backup and is refused as one.
+    """
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    try:
+        partial.replace(path)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 class Reader:
@@ -196,5 +230,9 @@ def _sync_directory(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        # Some shares have no way to flush a directory; they keep it in their own time.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(handle)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,7 +40,9 @@ def backup(
     target = path / time.strftime("tidemark-%Y%m%dT%H%M%SZ.zip", time.gmtime())
     target = target if path.is_dir() else path
     with session(migrate=False, full=full) as here:
-        made = back_up(here.container, target, with_key=with_key, tell=_silent)
+        made = back_up(
+            here.container, target, with_key=with_key, tell=_silent, migrate=here.migrate
+        )
         key_path = here.container.settings.vault_key_path
     size = target.stat().st_size
     rows = sum(each["rows"] for each in made.tables.values())
@@ -77,8 +80,12 @@ def restore(
     """Load a backup into an empty database. Trading stays halted until you resume it."""
     from app.cli.backup.work import restore as load
 
+    again = ["tidemark", "system", "restore", str(path.absolute())]
+    again += ["--without-key"] * without_key + ["--full"] * full
     with _alone(full) as here:
-        done = load(here.container, path, without_key=without_key, tell=_silent)
+        done = load(
+            here.container, path, without_key=without_key, tell=_silent, again=shlex.join(again)
+        )
     manifest, fenced = done.manifest, done.fenced
     rows = sum(each["rows"] for each in manifest.tables.values())
     if done.key == "missing":

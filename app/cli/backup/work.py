@@ -36,17 +36,27 @@ class Restored:
     fenced: Fenced
 
 
-def back_up(container: Container, path: Path, *, with_key: bool, tell: Progress) -> Manifest:
+def back_up(
+    container: Container,
+    path: Path,
+    *,
+    with_key: bool,
+    tell: Progress,
+    migrate: str = "tidemark system migrate",
+) -> Manifest:
     """Write the whole record to a new file, while everything goes on.
+
+    Args:
+        migrate: the command that brings this record to this release's schema.
 
     Raises:
         InvalidInput: the file exists or cannot be written, or the key is not on this machine.
-        Unavailable: the database has another schema than this release, or another process
-            migrates it.
+        Unavailable: the database has another schema than this release, another process migrates
+            it, or it is a restore that did not end.
     """
     from app import __version__
     from app.repositories.dumping import snapshot
-    from app.repositories.migrating import alone, current_revision, newest_revision
+    from app.repositories.migrating import alone
     from app.schemas.times import rfc3339
     from app.wiring.vault import public_path
 
@@ -57,12 +67,7 @@ def back_up(container: Container, path: Path, *, with_key: bool, tell: Progress)
         raise InvalidInput(f"there is no key at {key_path}; make the backup where the key is")
     engine = container.engine
     with alone(engine):
-        revision = current_revision(engine)
-        if revision is None or revision != newest_revision():
-            raise Unavailable(
-                f"the database is at {revision or 'no schema'} and this release at "
-                f"{newest_revision()}; run: tidemark system migrate"
-            )
+        revision = _this_release(engine, migrate)
         with snapshot(engine) as record, writing(path) as writer:
             made_at = rfc3339(container.clock.now_ms())
             for name in record.tables:
@@ -80,36 +85,74 @@ def back_up(container: Container, path: Path, *, with_key: bool, tell: Progress)
     return manifest
 
 
-def restore(container: Container, path: Path, *, without_key: bool, tell: Progress) -> Restored:
+def _this_release(engine: Engine, migrate: str) -> str:
+    """The revision of a whole record whose schema is this release's.
+
+    Raises:
+        Unavailable: it is none; the sentence says what makes it one, or who can do it instead.
+    """
+    from app.repositories.migrating import current_revision, newest_revision, revisions
+    from app.repositories.unfinished import require_whole
+
+    require_whole(engine)
+    current, newest = current_revision(engine), newest_revision()
+    if current is not None and current == newest:
+        return current
+    mend = f"run: {migrate}"
+    if current is not None and current not in revisions():
+        mend = "a newer release has migrated it: make the backup with that one"
+    raise Unavailable(
+        f"the database is at {current or 'no schema'} and this release at {newest}; {mend}"
+    )
+
+
+def restore(
+    container: Container, path: Path, *, without_key: bool, tell: Progress, again: str = ""
+) -> Restored:
     """Load a backup into an empty database and make it safe to start on.
 
-    The caller holds the runtime lock of the data directory.
+    Until that is done the record bears a mark, and nothing but another restore uses it; that one
+    empties it first. The caller holds the runtime lock of the data directory.
 
     Args:
         without_key: go on although the accounts' keys cannot be opened then.
+        again: the command to give where this one is killed; kept in the mark.
 
     Raises:
         InvalidInput: the backup is damaged or of a newer release, or the key is missing.
         Conflict: the database is not empty, or this machine has another key.
+        Unavailable: another process is restoring into the database.
     """
-    from app.repositories.dumping import table_names
-    from app.repositories.migrating import current_revision, upgrade_alone
+    from app.repositories import unfinished
+    from app.repositories.migrating import alone, current_revision, pending, upgrade
 
     engine = container.engine
+    with unfinished.restoring_alone(engine):
+        _require_room(engine)
+        with reading(path) as backup:
+            _require_known(backup.manifest)
+            backup.verify()
+            key = _settle_key(container, backup, without_key=without_key)
+            _load(engine, backup, tell, again)
+        with alone(engine):
+            if pending(engine):
+                upgrade(engine)
+        fenced = container.restored_record.fence(backup.manifest.made_at)
+        unfinished.end(engine)
+    return Restored(backup.manifest, current_revision(engine) or "", key, fenced)
+
+
+def _require_room(engine: Engine) -> None:
+    """Refuse a database with tables, unless they are what a restore that was killed has left."""
+    from app.repositories.dumping import table_names
+    from app.repositories.unfinished import is_unfinished
+
     present = table_names(engine)
-    if present:
+    if present and not is_unfinished(engine):
         raise Conflict(
             f"the database is not empty ({len(present)} tables): a backup is restored into an "
             "empty one alone; create another, or move tidemark.db out of the data directory"
         )
-    with reading(path) as backup:
-        _require_known(backup.manifest)
-        backup.verify()
-        key = _settle_key(container, backup, without_key=without_key)
-        _load(engine, backup, tell)
-    upgrade_alone(engine)
-    fenced = container.restored_record.fence(backup.manifest.made_at)
-    return Restored(backup.manifest, current_revision(engine) or "", key, fenced)
 
 
 def _require_known(manifest: Manifest) -> None:
@@ -122,8 +165,9 @@ def _require_known(manifest: Manifest) -> None:
         )
 
 
-def _load(engine: Engine, backup: Reader, tell: Progress) -> None:
-    """All of it, or an empty database again."""
+def _load(engine: Engine, backup: Reader, tell: Progress, again: str) -> None:
+    """All of it, under the mark, or an empty database again."""
+    from app.repositories import unfinished
     from app.repositories.dumping import (
         count_rows,
         drop_everything,
@@ -135,6 +179,9 @@ def _load(engine: Engine, backup: Reader, tell: Progress) -> None:
 
     tables = backup.manifest.tables
     try:
+        # Before the first table: what a killed restore has left goes, its mark too.
+        drop_everything(engine)
+        unfinished.begin(engine, again)
         upgrade(engine, backup.manifest.revision)
         order = loading_order(engine)
         if set(order) != set(tables):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import uuid
 import zipfile
 from pathlib import Path
@@ -170,3 +172,44 @@ def test_a_database_of_another_schema_is_not_backed_up(tmp_path: Path) -> None:
         upgrade(parts.engine, "0003")
         with pytest.raises(Unavailable, match="tidemark system migrate"):
             saved(parts, tmp_path / "x.zip", with_key=False)
+
+
+def without_hard_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that has none, as FAT."""
+
+    def link(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+
+
+def test_a_backup_appears_on_a_file_system_without_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_hard_links(monkeypatch)
+    with container_in(tmp_path / "origin") as parts:
+        path = saved(parts, tmp_path / "x.zip", with_key=False)
+    with reading(path) as backup:
+        backup.verify()
+    assert path.stat().st_mode & 0o077 == 0
+    assert [each.name for each in tmp_path.glob("*x.zip*")] == ["x.zip"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_backup_replaces_no_file_that_came_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    if not links:
+        without_hard_links(monkeypatch)
+    path = tmp_path / "x.zip"
+
+    def another_comes(_table: str, _rows: int) -> None:
+        path.write_text("somebody else's")
+
+    with (
+        container_in(tmp_path / "origin") as parts,
+        pytest.raises(InvalidInput, match="exists by now"),
+    ):
+        back_up(parts, path, with_key=False, tell=another_comes)
+    assert path.read_text() == "somebody else's"
+    assert [each.name for each in tmp_path.glob("*x.zip*")] == ["x.zip"]
