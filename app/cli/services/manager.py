@@ -33,7 +33,9 @@ class ServiceState:
     """How one server is.
 
     Attributes:
-        state: ``running``, ``silent`` (it lives and does not answer) or ``stopped``.
+        state: ``running``, ``silent`` (it lives and does not answer), ``orphaned`` (the process
+            that led it was killed and what that had started lives on, so that the next start or
+            stop ends it) or ``stopped``.
         ports: every port it listens on while it runs, by what it is for.
     """
 
@@ -119,14 +121,7 @@ class Services:
 
     def status(self) -> list[ServiceState]:
         """How each server is now."""
-        found = []
-        for name, server in self._servers.items():
-            if not server.running:
-                found.append(ServiceState(name, "stopped", None, {}))
-                continue
-            state = "running" if server.serves() else "silent"
-            found.append(ServiceState(name, state, server.pid, server.ports))
-        return found
+        return [_state(name, server) for name, server in self._servers.items()]
 
     def _settings(self) -> dict[str, str]:
         known = read_env(self.env_file).get("TIDEMARK_DATABASE_URL", "")
@@ -160,6 +155,16 @@ class Services:
                     f"another command works on the services in {self._directory}; wait for it"
                 ) from None
             yield
+
+
+def _state(name: str, server: NativeServer) -> ServiceState:
+    if server.running:
+        state = "running" if server.serves() else "silent"
+        return ServiceState(name, state, server.pid, server.ports)
+    orphans = server.orphans
+    if orphans:
+        return ServiceState(name, "orphaned", orphans[0], {})
+    return ServiceState(name, "stopped", None, {})
 
 
 def read_env(path: Path) -> dict[str, str]:

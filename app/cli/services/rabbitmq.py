@@ -84,6 +84,9 @@ class RabbitMQServer(NativeServer):
             "RABBITMQ_DIST_PORT": str(self._ports["distribution"]),
             "RABBITMQ_CONFIG_FILE": str(self.directory / "rabbitmq"),
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+            # The script then becomes the server, so that the process which is shown is the
+            # server, instead of a shell that waits for it and may be killed alone.
+            "RUNNING_UNDER_SYSTEMD": "true",
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.directory / "plugins"),
             "RABBITMQ_MNESIA_BASE": str(self.directory / "mnesia"),
             "RABBITMQ_LOG_BASE": str(self.directory / "log"),
@@ -98,9 +101,9 @@ class RabbitMQServer(NativeServer):
         return [machine.find_program(self.title, self.program)]
 
     def _launch(self) -> None:
-        if self._pid("epmd") is None:
-            self._kill("epmd")
-            self._spawn(
+        if self._processes.pid("epmd") is None:
+            self._processes.kill("epmd")
+            self._processes.spawn(
                 "epmd", [machine.find_program(self.title, "epmd")], self._epmd_environment()
             )
             self._wait_for_epmd()
@@ -109,7 +112,7 @@ class RabbitMQServer(NativeServer):
     def _wait_for_epmd(self) -> None:
         deadline = time.monotonic() + self.start_seconds
         while not machine.accepts(self._ports["epmd"]):
-            if self._pid("epmd") is None:
+            if self._processes.pid("epmd") is None:
                 raise PortTakenError("The private epmd ended at its start.")
             if time.monotonic() > deadline:
                 raise self._failure("epmd did not answer", 0)
@@ -123,10 +126,6 @@ class RabbitMQServer(NativeServer):
                 return connection.recv(3) == b"\x01\x00\x00"
         except OSError:
             return False
-
-    def _end(self) -> None:
-        super()._end()
-        self._kill("epmd")
 
 
 class WatchedRabbitMQServer(RabbitMQServer):

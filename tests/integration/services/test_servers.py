@@ -186,6 +186,7 @@ def test_rabbitmq_keeps_durable_messages_over_kill_9_and_leaves_no_epmd() -> Non
         server.start()
         sessions.add(server.pid)
         ports = dict(server.ports)
+        assert server.orphans == []
         with kombu.Connection(server.url) as connection:
             message = queue.bind(connection.default_channel).get(no_ack=True)
             assert message is not None
@@ -193,7 +194,7 @@ def test_rabbitmq_keeps_durable_messages_over_kill_9_and_leaves_no_epmd() -> Non
         for port in ports.values():
             assert set(listeners(port)) <= {LOOPBACK_HEX, LOOPBACK6_HEX}
             assert listeners(port)
-        epmd = server._pid("epmd")
+        epmd = server._processes.pid("epmd")
         assert epmd is not None
         sessions.add(epmd)
     assert [member for session in sessions for member in session_members(session)] == []
