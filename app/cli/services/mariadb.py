@@ -7,7 +7,6 @@ import re
 import shutil
 import socket
 import subprocess
-from pathlib import Path
 
 from app.cli.services import machine
 from app.cli.services.machine import LOOPBACK
@@ -66,7 +65,7 @@ class MariaDBServer(NativeServer):
         if not initialised.exists():
             data = self.directory / "data"
             shutil.rmtree(data, ignore_errors=True)  # what an interrupted attempt left
-            self._initialise(data)
+            self._initialise()
             initialised.touch()
         # Run before the first connection is accepted, at each start: the initial accounts,
         # which have no password, are gone by then.
@@ -78,33 +77,43 @@ class MariaDBServer(NativeServer):
             f"GRANT ALL ON *.* TO '{USER}'@'{LOOPBACK}' WITH GRANT OPTION;\n",
         )
 
-    def _initialise(self, data: Path) -> None:
-        with self.log.open("ab") as log:
-            done = subprocess.run(
-                [
-                    machine.find_program(self.title, "mariadb-install-db"),
-                    "--no-defaults",
-                    f"--datadir={data}",
-                    "--auth-root-authentication-method=normal",
-                    "--skip-test-db",
-                    "--skip-name-resolve",
-                    # Go on where this machine's own name does not resolve: nobody asks for it.
-                    "--force",
-                    *_as_root(),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self.directory,
-                env={
-                    "PATH": machine.PROGRAM_PATH,
-                    "HOME": str(self.directory),
-                    "LANG": "C.UTF-8",
-                },
-                check=False,
-            )
+    def _initialise(self) -> None:
+        here = os.open(self.directory, os.O_RDONLY)
+        try:
+            with self.log.open("ab") as log:
+                done = subprocess.run(
+                    self._installer(here),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    cwd=self.directory,
+                    pass_fds=(here,),
+                    env={
+                        "PATH": machine.PROGRAM_PATH,
+                        "HOME": str(self.directory),
+                        "LANG": "C.UTF-8",
+                    },
+                    check=False,
+                )
+        finally:
+            os.close(here)
         if done.returncode != 0:
             raise self._failure(f"mariadb-install-db ended with status {done.returncode}", 0)
+
+    def _installer(self, here: int) -> list[str]:
+        return [
+            machine.find_program(self.title, "mariadb-install-db"),
+            "--no-defaults",
+            # A shell script that does not quote the path where it runs as root: this one leads
+            # to the directory by a file that it inherits open, whatever the true path holds.
+            f"--datadir=/proc/self/fd/{here}/data",
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+            "--skip-name-resolve",
+            # Go on where this machine's own name does not resolve: nobody asks for it.
+            "--force",
+            *_as_root(),
+        ]
 
     def _command(self) -> list[str]:
         return [
