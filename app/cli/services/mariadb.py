@@ -18,6 +18,7 @@ class MariaDBServer(NativeServer):
 
     title = "MariaDB"
     program = "mariadbd"
+    passwords_needed = ("admin", "application")
     #: 1 writes every commit through to the disk. Tests, which survive no power cut, say 2.
     flush_log_at_commit = 1
 
@@ -25,6 +26,11 @@ class MariaDBServer(NativeServer):
     def url(self) -> str:
         """The server without a database, for its administrator."""
         return self.database_url("")
+
+    @property
+    def application_password(self) -> str:
+        """For the user of `create_application`; it lasts from run to run as the others do."""
+        return self._passwords["application"]
 
     def database_url(self, name: str) -> str:
         """The administrator's SQLAlchemy URL of a database, whether it exists or not."""
@@ -43,11 +49,13 @@ class MariaDBServer(NativeServer):
     def create_application(self, name: str, password: str) -> str:
         """A schema and a user of one name, who may do all in it and nothing beside it.
 
-        Done again, it changes nothing. Returns the user's SQLAlchemy URL of the schema.
+        Done again, it sets the password and nothing else. Returns the user's SQLAlchemy URL of
+        the schema.
         """
         self.create_database(name, exist_ok=True)
         user = f"'{name}'@'{LOOPBACK}'"
         self._execute(f"CREATE USER IF NOT EXISTS {user} IDENTIFIED BY '{password}'")
+        self._execute(f"ALTER USER {user} IDENTIFIED BY '{password}'")
         self._execute(f"GRANT ALL PRIVILEGES ON {_quoted(name)}.* TO {user}")
         return f"mysql+pymysql://{name}:{password}@{LOOPBACK}:{self.port}/{name}"
 
