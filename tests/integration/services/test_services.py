@@ -20,6 +20,7 @@ import redis
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
+from app.cli.locking import RuntimeLock
 from app.cli.services.manager import read_env
 from app.cli.services.reaper import session_members
 from tests.support.record import ROOT
@@ -243,6 +244,26 @@ def test_lost_files_cost_no_data_and_nothing_is_left_of_the_old_passwords(
         broker.ensure_connection(max_retries=1)
     with redis.Redis.from_url(now["TIDEMARK_REDIS_URL"]) as client:
         assert client.ping()
+
+
+def test_under_a_running_stack_nothing_is_deleted_and_a_stop_wants_consent(data_dir: Path) -> None:
+    started(data_dir)
+    with RuntimeLock(data_dir):
+        before = states(data_dir)
+        refused = services(data_dir, "destroy", "--yes")
+        assert refused.returncode == 2
+        assert refused.stderr == (
+            f"tidemark: Tidemark runs in {data_dir} (process {os.getpid()}) and may trade on these "
+            "services; stop it first (Ctrl-C or SIGTERM)\n"
+        )
+        refused = services(data_dir, "stop")
+        assert refused.returncode == 2
+        assert "or say --force" in refused.stderr
+        assert states(data_dir) == before
+        assert services(data_dir, "stop", "--force").returncode == 0
+        assert [each["state"] for each in states(data_dir)] == ["stopped"] * 3
+    assert services(data_dir, "destroy", "--yes").returncode == 0
+    assert not (data_dir / "services").exists()
 
 
 def test_where_one_does_not_start_none_is_left_and_any_path_will_do(tmp_path: Path) -> None:
