@@ -99,6 +99,9 @@ class MariaDBServer(NativeServer):
                     env={
                         "PATH": machine.PROGRAM_PATH,
                         "HOME": str(self.directory),
+                        # Not in /tmp: a MariaDB that starts deletes what looks like the temporary
+                        # tables of an earlier one, those of another that is being set up too.
+                        "TMPDIR": f"/proc/self/fd/{here}",
                         "LANG": "C.UTF-8",
                     },
                     check=False,

@@ -235,6 +235,20 @@ def test_a_record_that_cannot_be_made_says_why(tmp_path: Path) -> None:
         MariaDBServer(tmp_path).start()
 
 
+def test_a_record_is_made_beside_others_without_the_tmp_that_they_share(tmp_path: Path) -> None:
+    """In /tmp, of two that are made at once one deletes the temporary tables of the other."""
+
+    class Asked(MariaDBServer):
+        def _installer(self, here: int) -> list[str]:
+            assert super()._installer(here)
+            return ["/bin/sh", "-c", 'touch "$TMPDIR/temporary"; echo an error; exit 1']
+
+    directory = tmp_path / "a b"
+    with pytest.raises(ServerError, match="an error"):
+        Asked(directory).start()
+    assert (directory / "temporary").exists()
+
+
 def test_a_taken_port_is_replaced_before_the_first_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
