@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,9 +40,17 @@ def start(
 
 
 @app.command("stop")
-def stop(as_json: Json = False) -> None:
-    """Stop them in good order; their data stay."""
-    with _services() as services:
+def stop(
+    force: Annotated[
+        bool, typer.Option("--force", help="Although Tidemark runs and may trade on them.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Stop them in good order; their data stay. Refused while Tidemark runs on this directory."""
+    unused = (
+        nullcontext() if force else _unused("stop it first (Ctrl-C or SIGTERM), or say --force")
+    )
+    with unused, _services() as services:
         services.stop()
         _show(services, as_json)
 
@@ -61,7 +69,10 @@ def destroy(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Stop them and delete their data for good: orders, klines, everything in the database."""
+    """Stop them and delete their data for good: orders, klines, everything in the database.
+
+    Refused while Tidemark runs on this directory.
+    """
     from app.core.errors import InvalidInput
 
     directory = _directory()
@@ -69,7 +80,7 @@ def destroy(
         raise InvalidInput(f"there are no services in {directory}")
     if not yes:
         typer.confirm(f"Delete {directory} and all data in it?", abort=True, err=True)
-    with _services() as services:
+    with _unused("stop it first (Ctrl-C or SIGTERM)"), _services() as services:
         services.destroy()
     emit(as_json, {"destroyed": str(directory)}, lambda out: out.print(f"{directory} is deleted."))
 
@@ -78,6 +89,33 @@ def _directory() -> Path:
     from app.config import load_settings
 
     return load_settings().data_dir / "services"
+
+
+@contextmanager
+def _unused(what_to_do: str) -> Iterator[None]:
+    """Hold the data directory as a runtime does, so that none runs nor starts meanwhile.
+
+    Raises:
+        Conflict: one runs there; the message says what to do.
+    """
+    from app.cli.locking import RuntimeLock
+    from app.config import load_settings
+    from app.core.errors import Conflict
+
+    directory = load_settings().data_dir
+    lock = RuntimeLock(directory)
+    if not _directory().is_dir():
+        yield  # no services that anybody could use, and looking makes no directory
+        return
+    if lock.held_by_other():
+        pid = lock.facts().get("pid", "unknown")
+        raise Conflict(
+            f"Tidemark runs in {directory} (process {pid}) and may trade on these services; "
+            f"{what_to_do}",
+            code="already-running",
+        )
+    with lock:
+        yield
 
 
 @contextmanager

@@ -7,7 +7,6 @@ import re
 import shutil
 import socket
 import subprocess
-from pathlib import Path
 
 from app.cli.services import machine
 from app.cli.services.machine import LOOPBACK
@@ -19,6 +18,7 @@ class MariaDBServer(NativeServer):
 
     title = "MariaDB"
     program = "mariadbd"
+    passwords_needed = ("admin", "application")
     #: 1 writes every commit through to the disk. Tests, which survive no power cut, say 2.
     flush_log_at_commit = 1
 
@@ -26,6 +26,11 @@ class MariaDBServer(NativeServer):
     def url(self) -> str:
         """The server without a database, for its administrator."""
         return self.database_url("")
+
+    @property
+    def application_password(self) -> str:
+        """For the user of `create_application`; it lasts from run to run as the others do."""
+        return self._passwords["application"]
 
     def database_url(self, name: str) -> str:
         """The administrator's SQLAlchemy URL of a database, whether it exists or not."""
@@ -44,11 +49,13 @@ class MariaDBServer(NativeServer):
     def create_application(self, name: str, password: str) -> str:
         """A schema and a user of one name, who may do all in it and nothing beside it.
 
-        Done again, it changes nothing. Returns the user's SQLAlchemy URL of the schema.
+        Done again, it sets the password and nothing else. Returns the user's SQLAlchemy URL of
+        the schema.
         """
         self.create_database(name, exist_ok=True)
         user = f"'{name}'@'{LOOPBACK}'"
         self._execute(f"CREATE USER IF NOT EXISTS {user} IDENTIFIED BY '{password}'")
+        self._execute(f"ALTER USER {user} IDENTIFIED BY '{password}'")
         self._execute(f"GRANT ALL PRIVILEGES ON {_quoted(name)}.* TO {user}")
         return f"mysql+pymysql://{name}:{password}@{LOOPBACK}:{self.port}/{name}"
 
@@ -66,7 +73,7 @@ class MariaDBServer(NativeServer):
         if not initialised.exists():
             data = self.directory / "data"
             shutil.rmtree(data, ignore_errors=True)  # what an interrupted attempt left
-            self._initialise(data)
+            self._initialise()
             initialised.touch()
         # Run before the first connection is accepted, at each start: the initial accounts,
         # which have no password, are gone by then.
@@ -78,33 +85,46 @@ class MariaDBServer(NativeServer):
             f"GRANT ALL ON *.* TO '{USER}'@'{LOOPBACK}' WITH GRANT OPTION;\n",
         )
 
-    def _initialise(self, data: Path) -> None:
-        with self.log.open("ab") as log:
-            done = subprocess.run(
-                [
-                    machine.find_program(self.title, "mariadb-install-db"),
-                    "--no-defaults",
-                    f"--datadir={data}",
-                    "--auth-root-authentication-method=normal",
-                    "--skip-test-db",
-                    "--skip-name-resolve",
-                    # Go on where this machine's own name does not resolve: nobody asks for it.
-                    "--force",
-                    *_as_root(),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self.directory,
-                env={
-                    "PATH": machine.PROGRAM_PATH,
-                    "HOME": str(self.directory),
-                    "LANG": "C.UTF-8",
-                },
-                check=False,
-            )
+    def _initialise(self) -> None:
+        here = os.open(self.directory, os.O_RDONLY)
+        try:
+            with self.log.open("ab") as log:
+                done = subprocess.run(
+                    self._installer(here),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    cwd=self.directory,
+                    pass_fds=(here,),
+                    env={
+                        "PATH": machine.PROGRAM_PATH,
+                        "HOME": str(self.directory),
+                        # Not in /tmp: a MariaDB that starts deletes what looks like the temporary
+                        # tables of an earlier one, those of another that is being set up too.
+                        "TMPDIR": f"/proc/self/fd/{here}",
+                        "LANG": "C.UTF-8",
+                    },
+                    check=False,
+                )
+        finally:
+            os.close(here)
         if done.returncode != 0:
             raise self._failure(f"mariadb-install-db ended with status {done.returncode}", 0)
+
+    def _installer(self, here: int) -> list[str]:
+        return [
+            machine.find_program(self.title, "mariadb-install-db"),
+            "--no-defaults",
+            # A shell script that does not quote the path where it runs as root: this one leads
+            # to the directory by a file that it inherits open, whatever the true path holds.
+            f"--datadir=/proc/self/fd/{here}/data",
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+            "--skip-name-resolve",
+            # Go on where this machine's own name does not resolve: nobody asks for it.
+            "--force",
+            *_as_root(),
+        ]
 
     def _command(self) -> list[str]:
         return [

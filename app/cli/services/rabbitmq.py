@@ -18,6 +18,10 @@ from deploy.rabbitmq import render
 # Limits that the queues rely on, the same as in containers.
 _LIMITS: Final = Path(render.__file__).with_name("rabbitmq.conf")
 
+# Its working directory, in which it stays, as the processes that it starts do. RabbitMQ fails over
+# letters beyond ASCII in a path, so it is never told the true one.
+_HERE: Final = "/proc/self/cwd"
+
 
 class RabbitMQServer(NativeServer):
     """A private RabbitMQ.
@@ -49,14 +53,14 @@ class RabbitMQServer(NativeServer):
         return f"amqp://{render.FLOWER_USER}:{self._passwords['flower']}@{LOOPBACK}:{self.port}/{render.VHOST}"
 
     def _configure(self) -> None:
-        definitions = self._write(
+        self._write(
             "definitions.json",
             json.dumps(_definitions(self._passwords), indent=1),
         )
         self._write(
             "rabbitmq.conf",
             f"listeners.tcp.1 = {LOOPBACK}:{self.port}\n"
-            f"load_definitions = {definitions}\n"
+            f"load_definitions = {_HERE}/definitions.json\n"
             "log.file = false\n"
             "log.console = true\n"
             "log.console.level = warning\n"
@@ -78,15 +82,18 @@ class RabbitMQServer(NativeServer):
     def _environment(self) -> Mapping[str, str]:
         return {
             **self._epmd_environment(),
-            "ERL_INETRC": str(self.directory / "inetrc"),
+            "ERL_INETRC": f"{_HERE}/inetrc",
             # The data belong to this name, and the port mapper knows no other node.
             "RABBITMQ_NODENAME": f"{USER}@localhost",
             "RABBITMQ_DIST_PORT": str(self._ports["distribution"]),
-            "RABBITMQ_CONFIG_FILE": str(self.directory / "rabbitmq"),
+            "RABBITMQ_CONFIG_FILE": f"{_HERE}/rabbitmq",
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.directory / "plugins"),
-            "RABBITMQ_MNESIA_BASE": str(self.directory / "mnesia"),
-            "RABBITMQ_LOG_BASE": str(self.directory / "log"),
+            # The script then becomes the server, so that the process which is shown is the
+            # server, instead of a shell that waits for it and may be killed alone.
+            "RUNNING_UNDER_SYSTEMD": "true",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{_HERE}/plugins",
+            "RABBITMQ_MNESIA_BASE": f"{_HERE}/mnesia",
+            "RABBITMQ_LOG_BASE": f"{_HERE}/log",
             # No busy waiting: these cores have other work.
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
                 "-kernel inet_dist_use_interface {127,0,0,1} +S 2:2 +sbwt none"
@@ -98,9 +105,9 @@ class RabbitMQServer(NativeServer):
         return [machine.find_program(self.title, self.program)]
 
     def _launch(self) -> None:
-        if self._pid("epmd") is None:
-            self._kill("epmd")
-            self._spawn(
+        if self._processes.pid("epmd") is None:
+            self._processes.kill("epmd")
+            self._processes.spawn(
                 "epmd", [machine.find_program(self.title, "epmd")], self._epmd_environment()
             )
             self._wait_for_epmd()
@@ -109,7 +116,7 @@ class RabbitMQServer(NativeServer):
     def _wait_for_epmd(self) -> None:
         deadline = time.monotonic() + self.start_seconds
         while not machine.accepts(self._ports["epmd"]):
-            if self._pid("epmd") is None:
+            if self._processes.pid("epmd") is None:
                 raise PortTakenError("The private epmd ended at its start.")
             if time.monotonic() > deadline:
                 raise self._failure("epmd did not answer", 0)
@@ -123,10 +130,6 @@ class RabbitMQServer(NativeServer):
                 return connection.recv(3) == b"\x01\x00\x00"
         except OSError:
             return False
-
-    def _end(self) -> None:
-        super()._end()
-        self._kill("epmd")
 
 
 class WatchedRabbitMQServer(RabbitMQServer):

@@ -16,14 +16,19 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 PROC = Path("/proc")
+#: A killed process ends within milliseconds, or else after a wait that nothing can end.
+KILL_S = 10.0
+#: Between two looks at who is left.
+PAUSE_S = 0.005
 
 
-def session_members(session: int) -> list[int]:
-    """The living processes of a session, zombies aside."""
-    members = []
+def living() -> Iterator[tuple[int, int, int]]:
+    """Every living process with its parent and its session, zombies aside."""
     for entry in PROC.iterdir():
         if not entry.name.isdigit():
             continue
@@ -32,10 +37,14 @@ def session_members(session: int) -> list[int]:
         except OSError:  # it has just ended
             continue
         # The command, in parentheses, may itself hold spaces and parentheses.
-        state, _parent, _group, member_of, *_rest = stat.rpartition(")")[2].split()
-        if int(member_of) == session and state not in "ZX":
-            members.append(int(entry.name))
-    return members
+        state, parent, _group, session, *_rest = stat.rpartition(")")[2].split()
+        if state not in "ZX":
+            yield int(entry.name), int(parent), int(session)
+
+
+def session_members(session: int) -> list[int]:
+    """The living processes of a session."""
+    return [pid for pid, _parent, member_of in living() if member_of == session]
 
 
 def signal_session(session: int, number: signal.Signals) -> None:
@@ -45,10 +54,19 @@ def signal_session(session: int, number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-def kill_session(session: int) -> None:
-    """Kill a session until none is left: a member may fork while the list is read."""
-    while session_members(session):
+def kill_session(session: int, seconds: float = KILL_S) -> list[int]:
+    """Kill a session until none is left: a member may fork while the list is read.
+
+    Returns:
+        the members that have not ended in this time: what waits for a disk ends after that.
+    """
+    deadline = time.monotonic() + seconds
+    while left := session_members(session):
+        if time.monotonic() > deadline:
+            return left
         signal_session(session, signal.SIGKILL)
+        time.sleep(PAUSE_S)
+    return []
 
 
 class Reaper:

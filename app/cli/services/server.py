@@ -10,23 +10,24 @@ from __future__ import annotations
 import abc
 import contextlib
 import json
-import os
 import re
 import secrets
 import shutil
-import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self
+from typing import ClassVar, Final, Self
 
 from app.cli.services import machine
+from app.cli.services.files import write_whole
 from app.cli.services.machine import PortTakenError, ServerError
-from app.cli.services.reaper import Reaper, kill_session, session_members, signal_session
+from app.cli.services.processes import Processes, reaper
+from app.cli.services.reaper import session_members
+from app.core.errors import InvalidInput
 
 USER: Final = "tidemark"
+_ENDPOINT: Final = "endpoint.json"
 _POLL_S: Final = 0.02
 # A chosen port may be taken before the server has it; three in a row are not bad luck.
 _PORT_ATTEMPTS: Final = 3
@@ -35,8 +36,6 @@ _PORT_TAKEN: Final = re.compile(r"address already in use|eaddrinuse", re.IGNOREC
 _TELLING: Final = re.compile(r"\b(error|fatal|cannot|can't|denied|no space)\b", re.IGNORECASE)
 _TOLD_LINES: Final = 6
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
-
-_reaper = Reaper()
 
 
 class NativeServer(abc.ABC):
@@ -69,9 +68,10 @@ class NativeServer(abc.ABC):
         self._keep = directory is not None
         self._directory = directory.absolute() if directory is not None else None
         self._wanted_port = port
-        self._detached = detached
         self._log = log
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes = Processes(self.title, detached=detached)
+        if self._directory is not None:
+            self._processes.place(self._directory, self.log)
         self._ports: dict[str, int] = {}
         self._passwords: dict[str, str] = {}
         self._served = False
@@ -125,7 +125,7 @@ class NativeServer(abc.ABC):
     @property
     def pid(self) -> int:
         """The process that `kill9` kills, which leads its own session."""
-        found = self._pid("server")
+        found = self._processes.pid("server")
         if found is None:
             raise ServerError(f"{self.title} is not running.")
         return found
@@ -133,7 +133,12 @@ class NativeServer(abc.ABC):
     @property
     def running(self) -> bool:
         """Whether its process lives."""
-        return self._pid("server") is not None
+        return self._processes.pid("server") is not None
+
+    @property
+    def orphans(self) -> list[int]:
+        """Processes at work in its directory although the one that led them is gone."""
+        return [pid for each in self._processes.orphans() for pid in session_members(each)]
 
     @property
     def log(self) -> Path:
@@ -171,24 +176,19 @@ class NativeServer(abc.ABC):
 
     def stop(self) -> None:
         """End it in good order; its data stay for the next `start`."""
-        session = self._pid("server")
-        if session is not None:
-            signal_session(session, signal.SIGTERM)
-            deadline = time.monotonic() + self.stop_seconds
-            while session_members(session) and time.monotonic() < deadline:
-                time.sleep(_POLL_S)
+        self._processes.stop("server", self.stop_seconds)
         self._end()
 
     def kill9(self) -> None:
         """Kill it and all its children, as a power cut would."""
-        self._kill("server")
+        self._processes.kill("server")
 
     def close(self) -> None:
         """Stop it, and remove its directory if that was a temporary one."""
         self.stop()
         if self._directory is not None and not self._keep:
             shutil.rmtree(self._directory, ignore_errors=True)
-            _reaper.forget_directory(self._directory)
+            reaper.forget_directory(self._directory)
             self._directory = None
 
     def __enter__(self) -> Self:
@@ -208,17 +208,21 @@ class NativeServer(abc.ABC):
         machine.find_program(self.title, self.program)
         if self._directory is None:
             self._directory = Path(tempfile.mkdtemp(prefix=f"tidemark-{self.program}-"))
-            _reaper.watch_directory(self._directory)
+            reaper.watch_directory(self._directory)
+            self._processes.place(self._directory, self.log)
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         if self._ports:
             return
-        if self._load():
-            if self.running:
-                return
-            # What a killed server left, such as RabbitMQ's port mapper, holds its ports.
-            self._end()
-            if self._ports_fit():
-                return
+        known = self._load()
+        if known and self.running:
+            self._make_passwords()
+            return
+        # What a killed server left, such as RabbitMQ's port mapper, holds its ports; and one
+        # whose endpoint is lost takes neither a new port nor a new password while it runs.
+        self._end()
+        if known and self._ports_fit():
+            self._make_passwords()
+            return
         self._choose_ports()
 
     def _ports_fit(self) -> bool:
@@ -228,109 +232,59 @@ class NativeServer(abc.ABC):
         return wanted and all(machine.port_is_free(port) for port in self._ports.values())
 
     def _load(self) -> bool:
-        """Read ports and passwords of an earlier run; whether there was one."""
+        """Read ports and passwords of an earlier run; whether there was one.
+
+        Raises:
+            InvalidInput: the file is damaged.
+        """
         if self._ports:
             return True
         if self._directory is None:
             return False
+        path = self._directory / _ENDPOINT
         try:
-            endpoint = json.loads((self._directory / "endpoint.json").read_text())
+            endpoint = json.loads(path.read_text())
+            ports, passwords = dict(endpoint["ports"]), dict(endpoint["passwords"])
         except FileNotFoundError:
             return False
-        self._ports, self._passwords = endpoint["ports"], endpoint["passwords"]
+        except (ValueError, KeyError, TypeError):
+            raise InvalidInput(
+                f"{path} is damaged; delete it and run `tidemark services start`, which keeps the "
+                "data and makes new passwords"
+            ) from None
+        self._ports, self._passwords = ports, passwords
         return True
 
+    def _make_passwords(self) -> None:
+        """Those that an earlier release did not need."""
+        if set(self.passwords_needed) - set(self._passwords):
+            self._write_endpoint()
+
     def _choose_ports(self) -> None:
-        for name in self.passwords_needed:
-            self._passwords.setdefault(name, secrets.token_hex(16))
         self._ports = {name: machine.free_port() for name in self.ports_needed}
         if self._wanted_port is not None:
             self._ports["port"] = self._wanted_port
+        self._write_endpoint()
+
+    def _write_endpoint(self) -> None:
+        for name in self.passwords_needed:
+            self._passwords.setdefault(name, secrets.token_hex(16))
         endpoint = {"ports": self._ports, "passwords": self._passwords}
-        self._write("endpoint.json", json.dumps(endpoint))
+        self._write(_ENDPOINT, json.dumps(endpoint))
 
     def _write(self, name: str, text: str, mode: int = 0o600) -> Path:
-        """Write a file that nobody else may read, whatever the umask is."""
-        path = self.directory / name
-        path.unlink(missing_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
-            file.write(text)
-        return path
+        return write_whole(self.directory / name, text, mode)
 
     # -- Its processes -------------------------------------------------------------------------
 
-    def _spawn(self, role: str, command: list[str], environment: Mapping[str, str]) -> int:
-        with self.log.open("ab") as log:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self.directory,
-                env={
-                    "PATH": machine.PROGRAM_PATH,
-                    "HOME": str(self.directory),
-                    "TMPDIR": str(self.directory),
-                    "LANG": "C.UTF-8",
-                    **environment,
-                },
-                start_new_session=True,
-            )
-        self._children[role] = process
-        if self._detached:
-            self._remember(role, process.pid)
-        else:
-            _reaper.watch(process.pid)
-        return process.pid
-
-    def _pid(self, role: str) -> int | None:
-        """The living process of a role, ours or one that an earlier owner left running."""
-        process = self._children.get(role)
-        if process is not None:
-            return process.pid if process.poll() is None else None
-        if not self._detached:
-            return None
-        pid, started = self._remembered().get(role, (0, 0))
-        return pid if pid and _started_at(pid) == started else None
-
-    def _kill(self, role: str) -> None:
-        pid = self._pid(role)
-        process = self._children.pop(role, None)
-        session = process.pid if process is not None else pid
-        if session is None:
-            return
-        kill_session(session)
-        if process is not None:
-            process.wait()
-        if self._detached:
-            self._remember(role, None)
-        else:
-            _reaper.forget(session)
-
     def _end(self) -> None:
         """Leave nothing of it running."""
-        self._kill("server")
-
-    def _remembered(self) -> dict[str, Any]:
-        if self._directory is None:
-            return {}
-        try:
-            found: dict[str, Any] = json.loads((self._directory / "process.json").read_text())
-        except (FileNotFoundError, ValueError):
-            return {}
-        return found
-
-    def _remember(self, role: str, pid: int | None) -> None:
-        known = self._remembered()
-        known.pop(role, None)
-        if pid is not None:
-            known[role] = (pid, _started_at(pid))
-        self._write("process.json", json.dumps(known))
+        self._processes.end()
 
     def _launch(self) -> None:
         self._configure()
         printed = self.log.stat().st_size if self.log.exists() else 0
-        self._spawn("server", self._command(), self._environment())
+        self._processes.spawn("server", self._command(), self._environment())
         self._wait(self._answers, printed)
 
     def _wait(self, ready: Callable[[], bool], printed: int) -> None:
@@ -355,13 +309,3 @@ class NativeServer(abc.ABC):
         reasons = (number for number, line in enumerate(lines) if _TELLING.search(line))
         first = next(reasons, max(0, len(lines) - _TOLD_LINES))
         return error(f"{what}; its log says: {' | '.join(lines[first : first + _TOLD_LINES])}")
-
-
-def _started_at(pid: int) -> int | None:
-    """When a process started, in ticks since the boot: a process id alone may be another's."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else int(fields[19])

@@ -126,9 +126,12 @@ class RunningProcess:
             self._process.send_signal(number)
 
     def kill(self) -> None:
-        """Kill it and all that it started, and wait for its end."""
-        kill_session(self.pid)
-        self._process.wait()
+        """Kill it and all that it started, and wait some seconds for its end.
+
+        What waits for a disk ends after that, and does nothing more before it ends.
+        """
+        if self.pid not in kill_session(self.pid):
+            self._process.wait()
 
     def bury(self) -> None:
         """End what it has left behind: children of a process that was killed."""

@@ -186,6 +186,7 @@ def test_rabbitmq_keeps_durable_messages_over_kill_9_and_leaves_no_epmd() -> Non
         server.start()
         sessions.add(server.pid)
         ports = dict(server.ports)
+        assert server.orphans == []
         with kombu.Connection(server.url) as connection:
             message = queue.bind(connection.default_channel).get(no_ack=True)
             assert message is not None
@@ -193,7 +194,7 @@ def test_rabbitmq_keeps_durable_messages_over_kill_9_and_leaves_no_epmd() -> Non
         for port in ports.values():
             assert set(listeners(port)) <= {LOOPBACK_HEX, LOOPBACK6_HEX}
             assert listeners(port)
-        epmd = server._pid("epmd")
+        epmd = server._processes.pid("epmd")
         assert epmd is not None
         sessions.add(epmd)
     assert [member for session in sessions for member in session_members(session)] == []
@@ -232,6 +233,20 @@ def test_a_record_that_cannot_be_made_says_why(tmp_path: Path) -> None:
     (tmp_path / "data").touch()
     with pytest.raises(ServerError, match=r"ended with status 1; .*data.*: File exists"):
         MariaDBServer(tmp_path).start()
+
+
+def test_a_record_is_made_beside_others_without_the_tmp_that_they_share(tmp_path: Path) -> None:
+    """In /tmp, of two that are made at once one deletes the temporary tables of the other."""
+
+    class Asked(MariaDBServer):
+        def _installer(self, here: int) -> list[str]:
+            assert super()._installer(here)
+            return ["/bin/sh", "-c", 'touch "$TMPDIR/temporary"; echo an error; exit 1']
+
+    directory = tmp_path / "a b"
+    with pytest.raises(ServerError, match="an error"):
+        Asked(directory).start()
+    assert (directory / "temporary").exists()
 
 
 def test_a_taken_port_is_replaced_before_the_first_start(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import amqp
@@ -17,8 +20,9 @@ import redis
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
+from app.cli.locking import RuntimeLock
 from app.cli.services.manager import read_env
-from app.cli.services.reaper import kill_session, session_members
+from app.cli.services.reaper import session_members
 from tests.support.record import ROOT
 
 pytestmark = [pytest.mark.broker, pytest.mark.mysql, pytest.mark.redis, pytest.mark.slow]
@@ -64,6 +68,14 @@ def states(data_dir: Path) -> list[dict[str, object]]:
     """Name, state, process and ports of each service."""
     found: list[dict[str, object]] = json.loads(services(data_dir, "status").stdout)["services"]
     return found
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Fail unless the condition comes true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true"
+        time.sleep(0.02)
 
 
 def listened_by(session: int) -> set[str]:
@@ -190,12 +202,83 @@ def test_data_ports_and_passwords_survive_stop_and_start(
 def test_a_killed_server_comes_back_where_its_clients_look_for_it(
     data_dir: Path, env: dict[str, str]
 ) -> None:
-    killed = {str(each["name"]): each["pid"] for each in states(data_dir)}
-    for pid in killed.values():
+    """The process that is shown is the server: where it is killed, nothing of it goes on."""
+    shown = [each["pid"] for each in states(data_dir)]
+    for pid in shown:
         assert isinstance(pid, int)
-        kill_session(pid)
-    assert [each["state"] for each in states(data_dir)] == ["stopped"] * 3
+        assert Path(f"/proc/{pid}/comm").read_text().strip() in (
+            "mariadbd",
+            "beam.smp",
+            "redis-server",
+        )
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not [pid for each in shown for pid in session_members(int(str(each)))])
+    wait_until(lambda: [each["state"] for each in states(data_dir)] == ["stopped"] * 3)
     assert started(data_dir) == env
     assert query(env["TIDEMARK_DATABASE_URL"], "SELECT 1") == [(1,)]
     with kombu.Connection(env["TIDEMARK_BROKER_URL"]) as connection:
         connection.ensure_connection(max_retries=1)
+
+
+def test_lost_files_cost_no_data_and_nothing_is_left_of_the_old_passwords(
+    data_dir: Path, env: dict[str, str]
+) -> None:
+    (data_dir / "services" / "env").unlink()
+    assert started(data_dir) == env
+    with create_engine(env["TIDEMARK_DATABASE_URL"], poolclass=NullPool).begin() as connection:
+        connection.execute(text("CREATE TABLE kept_too (x INT)"))
+    (data_dir / "services" / "env").unlink()
+    for name in ("mysql", "rabbitmq", "redis"):
+        endpoint = data_dir / "services" / name / "endpoint.json"
+        endpoint.write_text("")
+        damaged = services(data_dir, "start")
+        assert damaged.returncode == 2
+        assert f"{endpoint} is damaged; delete it and run" in damaged.stderr
+        endpoint.unlink()
+    now = started(data_dir)
+    assert not {make_url(url).password for url in now.values()} & {
+        make_url(url).password for url in env.values()
+    }
+    assert query(now["TIDEMARK_DATABASE_URL"], "SELECT * FROM kept_too") == []
+    with kombu.Connection(now["TIDEMARK_BROKER_URL"]) as broker:
+        broker.ensure_connection(max_retries=1)
+    with redis.Redis.from_url(now["TIDEMARK_REDIS_URL"]) as client:
+        assert client.ping()
+
+
+def test_under_a_running_stack_nothing_is_deleted_and_a_stop_wants_consent(data_dir: Path) -> None:
+    started(data_dir)
+    with RuntimeLock(data_dir):
+        before = states(data_dir)
+        refused = services(data_dir, "destroy", "--yes")
+        assert refused.returncode == 2
+        assert refused.stderr == (
+            f"tidemark: Tidemark runs in {data_dir} (process {os.getpid()}) and may trade on these "
+            "services; stop it first (Ctrl-C or SIGTERM)\n"
+        )
+        refused = services(data_dir, "stop")
+        assert refused.returncode == 2
+        assert "or say --force" in refused.stderr
+        assert states(data_dir) == before
+        assert services(data_dir, "stop", "--force").returncode == 0
+        assert [each["state"] for each in states(data_dir)] == ["stopped"] * 3
+    assert services(data_dir, "destroy", "--yes").returncode == 0
+    assert not (data_dir / "services").exists()
+
+
+def test_where_one_does_not_start_none_is_left_and_any_path_will_do(tmp_path: Path) -> None:
+    """Spaces, quotes and letters beyond ASCII, which the servers' own scripts do not foresee."""
+    data_dir = tmp_path / "a b's 数据 é"
+    data_dir.mkdir()
+    try:
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            failed = services(data_dir, "start", "--redis-port", str(other.getsockname()[1]))
+        assert failed.returncode == 1
+        assert "Redis" in failed.stderr
+        assert [each["state"] for each in states(data_dir)] == ["stopped"] * 3
+        assert started(data_dir) == started(data_dir)
+        assert [each["state"] for each in states(data_dir)] == ["running"] * 3
+    finally:
+        assert services(data_dir, "destroy", "--yes").returncode == 0
