@@ -55,8 +55,10 @@ def check_dotenv(path: Path) -> None:
     """Refuse lines of ``.env`` that set nothing: python-dotenv warns and goes on without them.
 
     Raises:
-        InvalidInput: there is such a line, or the file cannot be read.
+        InvalidInput: there is such a line, or the file cannot be read, or is none.
     """
+    if path.is_dir():  # as Docker makes of a file to be mounted that is not there
+        raise _refusal(f"{path} is a directory; remove it, or write a file of NAME=value lines")
     if not path.is_file():
         return
     for line in parse_stream(StringIO(_text_of_dotenv(path))):

@@ -177,6 +177,12 @@ def test_what_another_program_starts_ends_with_2_and_one_sentence(
     assert capsys.readouterr().err == "tidemark: TIDEMARK_API_PORT: write a whole number\n"
 
 
+def test_a_directory_in_the_place_of_dotenv_is_refused(tmp_path: Path) -> None:
+    (tmp_path / ".env").mkdir()
+    with pytest.raises(InvalidInput, match=r"\.env is a directory; remove it"):
+        load_settings()
+
+
 def test_dotenv_in_another_encoding_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes("TIDEMARK_API_HOST=caf\u00e9\n".encode("latin-1"))
     with pytest.raises(InvalidInput, match="\\.env is not UTF-8"):
