@@ -108,7 +108,11 @@ def _unused(what_to_do: str) -> Iterator[None]:
         yield  # no services that anybody could use, and looking makes no directory
         return
     if lock.held_by_other():
-        pid = lock.facts().get("pid", "unknown")
+        facts = lock.facts()
+        if str(facts.get("record", "")).startswith("sqlite:"):
+            yield  # an embedded one, which uses none of them
+            return
+        pid = facts.get("pid", "unknown")
         raise Conflict(
             f"Tidemark runs in {directory} (process {pid}) and may trade on these services; "
             f"{what_to_do}",

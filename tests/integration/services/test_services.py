@@ -262,6 +262,8 @@ def test_under_a_running_stack_nothing_is_deleted_and_a_stop_wants_consent(data_
         assert states(data_dir) == before
         assert services(data_dir, "stop", "--force").returncode == 0
         assert [each["state"] for each in states(data_dir)] == ["stopped"] * 3
+    with RuntimeLock(data_dir, f"sqlite:///{data_dir}/tidemark.db"):
+        assert services(data_dir, "stop").returncode == 0, "an embedded runtime uses none of them"
     assert services(data_dir, "destroy", "--yes").returncode == 0
     assert not (data_dir / "services").exists()
 
