@@ -64,6 +64,7 @@ def new_cursor(plan: ImportPlan, mark: list[Any]) -> dict[str, Any]:
         "series": {},
         "funding": [],
         "shifts": [],
+        "left_out": [],
         "absent": [],
         "unended": [],
         "skipped": [list(each) for each in plan.skipped],
@@ -100,6 +101,7 @@ def result_of(job: JobRow) -> dict[str, Any]:
         "series": series,
         "funding": funding,
         "shifts": job.cursor.get("shifts", []),
+        "left_out": job.cursor.get("left_out", []),
         "absent": job.cursor.get("absent", []),
         "unended": job.cursor.get("unended", []),
         "skipped": job.cursor.get("skipped", []),
@@ -135,6 +137,23 @@ def shift_error(shift: dict[str, Any]) -> InvalidInput:
         f"and were not kept; if the file is wrong, say --utc-offset {hours:+03d}:00, and if what "
         "is stored is wrong, --despite-shift",
         code="shifted",
+    )
+
+
+def left_out_error(result: Mapping[str, Any], files: int) -> InvalidInput:
+    """Files that were left out as the error of their import: of one file, its own.
+
+    Args:
+        files: how many the import is of.
+    """
+    left = result["left_out"]
+    first = left[0]
+    if files == 1:
+        return InvalidInput(first["reason"], code=first["code"])
+    return InvalidInput(
+        f"{len(left):,} of {files:,} files were left out, the first because {first['reason']}; the "
+        "account names each with its reason",
+        code="files-left-out",
     )
 
 

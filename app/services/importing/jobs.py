@@ -16,6 +16,7 @@ from app.repositories.unit import Unit, Units
 from app.services.activity import ActivityService
 from app.services.importing.account import (
     Slice,
+    left_out_error,
     new_cursor,
     progress_of,
     result_of,
@@ -31,6 +32,7 @@ from app.services.importing.chunks import (
     checked_chunks,
     require_beginning,
 )
+from app.services.importing.contradictions import require_agreement
 from app.services.importing.fetching import FilesAtHand
 from app.services.importing.funding import Payments, keep_funding, payments_of
 from app.services.importing.keeping import SuspectError, keep_chunk, shift_of
@@ -88,10 +90,10 @@ class ImportJobs:
         plan = self._plan(order)
         if not order.is_remote:
             first = plan.files[0]
-            require_checksum_beside(Path(first.place))
             try:
+                require_checksum_beside(Path(first.place))
                 self._look_at(first, order)
-            except NoRowsError:
+            except InvalidInput:
                 if len(plan.files) == 1:
                     raise  # among others it is left out, and told of
         job_id = self._ids.new()
@@ -146,10 +148,15 @@ class ImportJobs:
         at = self._units.run(lambda unit: self._begin(unit, job_id, token, plan))
         for position in range(at, len(plan.files)):
             file = plan.files[position]
-            with self._files.at_hand(file) as path:
-                if path is not None and not self._work_on(job_id, token, order, file, path, slice_):
-                    return self._leave(job_id, token)
-            absent = path is None and not self._files.is_stored(file)
+            absent = False
+            try:
+                with self._files.at_hand(file) as path:
+                    if path is None:
+                        absent = not self._files.is_stored(file)
+                    elif not self._work_on(job_id, token, order, file, path, slice_):
+                        return self._leave(job_id, token)
+            except InvalidInput as error:
+                self._leave_out(job_id, token, file, error)
             goes_on = self._units.run(self._file_done(job_id, token, file, position, absent=absent))
             if not goes_on or slice_.spent() > _SLICE_S:
                 return self._leave(job_id, token)
@@ -210,7 +217,7 @@ class ImportJobs:
             try:
                 goes_on = self._units.run(partial(keep, trusted=order.despite_shift))
             except SuspectError:
-                shift = self._shift(file, chunk)
+                shift = self._looked_closer(order, file, chunk)
                 if shift is not None:
                     found = {"file": file.name, "series": list(file.series), "shift_ms": shift}
                     self._note(job_id, token, "shifts", found)
@@ -265,9 +272,28 @@ class ImportJobs:
         funding = [*job.cursor.get("funding", []), keep_funding(unit, file, payments)]
         job.cursor = {**job.cursor, "funding": funding}
 
-    def _shift(self, file: ImportFile, chunk: Chunk) -> int | None:
+    def _looked_closer(self, order: ImportOrder, file: ImportFile, chunk: Chunk) -> int | None:
+        """By how much a chunk is shifted, most of whose stored bars differ; None if it is not.
+
+        Raises:
+            InvalidInput: it contradicts what is stored, and nobody has said that it is right.
+        """
         with self._units.read() as unit:
-            return shift_of(unit, file, chunk.good)
+            shift = shift_of(unit, file, chunk.good)
+            if shift is None and not order.revise:
+                require_agreement(unit, file, chunk.good)
+        return shift
+
+    def _leave_out(self, job_id: str, token: str, file: ImportFile, error: InvalidInput) -> None:
+        """Note why a file does not come in, or not farther: it keeps no other one out."""
+
+        def work(unit: Unit) -> None:
+            job = self._held(unit, job_id, token)
+            told = {"file": file.name, "code": error.error_code, "reason": error.message}
+            told["in_part"] = job.cursor["chunks"] > 0
+            job.cursor = {**job.cursor, "left_out": [*job.cursor.get("left_out", []), told]}
+
+        self._units.run(work)
 
     def _note(self, job_id: str, token: str, name: str, found: Any) -> None:
         """Keep with the job what of a file is not stored.
@@ -328,6 +354,8 @@ class ImportJobs:
             shifts = job.cursor.get("shifts", [])
             result = with_characters(unit, result_of(job))
             problem = error or (shift_error(shifts[0]) if shifts else None)
+            if problem is None and result["left_out"]:
+                problem = left_out_error(result, len(job.cursor["files"]))
             if problem is None and result["unplaced"]:
                 problem = unplaced_error(result)
             ended = "failed" if problem else state

@@ -9,7 +9,7 @@ from app.core.market.coverage import CoverageState, Span, account, lay_apart
 from app.core.market.files.columns import KlineColumns
 from app.core.market.files.findings import gaps_of, present_spans
 from app.core.market.klines import KlineKind
-from app.core.market.shifts import REACH_MS, found_shift, is_suspect
+from app.core.market.shifts import REACH_MS, found_shift
 from app.repositories.klines import Stored
 from app.repositories.unit import Unit
 from app.services.collection.rolling import hint_roll_up
@@ -61,7 +61,7 @@ def keep_chunk(
     stored = unit.klines.store_columns(
         series.id, chunk.good, covered=covered, source=source, now_ms=unit.now_ms
     )
-    if not trusted and is_suspect(stored.revised, stored.unchanged):
+    if not trusted and stored.revised > stored.unchanged:
         raise SuspectError
     absent = _absent(before, runs, file, chunk, beside, unit.now_ms) if complete else []
     learned = sorted([*runs, *absent], key=lambda span: span.start)

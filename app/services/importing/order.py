@@ -40,6 +40,8 @@ class ImportOrder:
         funding: a file of funding rates, whose name does not say so.
         despite_shift: keep bars that lie whole hours away from the same bars as stored.
         whole: a last line without a line end is no cut one.
+        revise: keep bars that contradict most of those that are stored of their time.
+        despite_name: the name of the file says a symbol or an interval that it is not of.
     """
 
     source: str
@@ -58,6 +60,8 @@ class ImportOrder:
     funding: bool = False
     despite_shift: bool = False
     whole: bool = False
+    revise: bool = False
+    despite_name: bool = False
 
     def params(self) -> dict[str, Any]:
         """As a job keeps it."""
