@@ -161,8 +161,8 @@ def unplaced_error(result: Mapping[str, Any]) -> InvalidInput:
     """What became of a folder of which not every file could be placed, as the import's error."""
     left, done = result["unplaced"], result["files"]
     return InvalidInput(
-        f"{done:,} of {done + len(left):,} files went in; of what is in {names_of(left)} nothing "
-        "tells: the account names for each the command that imports it",
+        f"{done:,} of {done + len(left):,} files went in; it is not known what to make of "
+        f"{names_of(left)}: the account says for each what to do",
         code="unplaced-files",
     )
 

@@ -12,6 +12,7 @@ from app.core.errors import InvalidInput
 from app.core.market.files.checking import OUTSIDE, check_columns
 from app.core.market.files.columns import CHUNK, KlineColumns
 from app.core.market.files.endings import UnendedLine
+from app.core.market.files.findings import longer_interval
 from app.core.market.files.naming import BARS
 from app.core.market.files.ordering import is_in_order, sorted_bars
 from app.core.market.files.reading import read_bars, read_last, read_times
@@ -88,7 +89,7 @@ def checked_chunks(
         count += 1
         if count > skip:
             chunk = _checked(stated, file, order, now_ms)
-            _require_bars(path.name, chunk)
+            _require_bars(path.name, chunk, file)
             yield chunk
     last = read_last(path, file.reading)
     if last is not None and count >= skip:
@@ -106,7 +107,7 @@ def require_beginning(path: Path, file: ImportFile, order: ImportOrder, now_ms: 
     """
     stated = next(read_bars(path, file.reading, file.interval, MOST), None)
     if stated is not None:
-        _require_bars(path.name, _checked(stated, file, order, now_ms))
+        _require_bars(path.name, _checked(stated, file, order, now_ms), file)
     elif read_last(path, file.reading) is None:
         raise NoRowsError(path.name)
 
@@ -170,10 +171,16 @@ def _told(entry: BadKline) -> BadKline:
     return replace(entry, reason=reason)
 
 
-def _require_bars(name: str, chunk: Chunk) -> None:
+def _require_bars(name: str, chunk: Chunk, file: ImportFile) -> None:
     if len(chunk.bad) >= _BAD_ENOUGH and len(chunk.bad) * 2 > chunk.rows:
         first = chunk.bad[0]
         raise InvalidInput(
             f"{len(chunk.bad)} of {chunk.rows} rows of {name} cannot be bars of this interval, the "
             f"first because {first.reason}; look at --interval, --columns and --utc-offset"
+        )
+    longer = longer_interval(chunk.good.open_ts, file.interval)
+    if longer is not None and file.reading.holds == BARS:
+        raise InvalidInput(
+            f"{name} holds bars of {longer}, not of {file.interval}: nearly all of them open one "
+            f"{longer} apart; say --interval {longer}"
         )

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.core.errors import InvalidInput, TidemarkError, Unavailable
-from app.core.market.files.archive import require_checksum_beside
 from app.core.market.files.tables import NoRowsError
 from app.core.ports import Clock, FileFetcher, Ids, MarketClock
 from app.models import JobRow
@@ -33,7 +32,7 @@ from app.services.importing.chunks import (
     require_beginning,
 )
 from app.services.importing.contradictions import require_agreement
-from app.services.importing.fetching import FilesAtHand
+from app.services.importing.fetching import FilesAtHand, require_sound
 from app.services.importing.funding import Payments, keep_funding, payments_of
 from app.services.importing.keeping import SuspectError, keep_chunk, shift_of
 from app.services.importing.order import ImportFile, ImportOrder, ImportPlan, plan_of
@@ -91,7 +90,7 @@ class ImportJobs:
         if not order.is_remote:
             first = plan.files[0]
             try:
-                require_checksum_beside(Path(first.place))
+                require_sound(Path(first.place))
                 self._look_at(first, order)
             except InvalidInput:
                 if len(plan.files) == 1:

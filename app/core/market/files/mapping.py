@@ -87,6 +87,7 @@ def positions(
         found = {field: _position(name, header, width, each) for field, each in given.items()}
     elif header is not None:
         lower = [column.strip().lower() for column in header]
+        _require_once(name, lower, [each for names in FIELDS[holds].values() for each in names])
         found = {
             field: next(lower.index(each) for each in names if each in lower)
             for field, names in FIELDS[holds].items()
@@ -113,8 +114,21 @@ def _known(holds: str, width: int, layout: str) -> dict[str, int]:
     return dict(found) if all(position < width for position in found.values()) else {}
 
 
+def _require_once(name: str, header: Sequence[str], wanted: Sequence[str]) -> None:
+    """Nothing, where no column that is wanted is there twice."""
+    for column in wanted:
+        places = [str(at) for at, each in enumerate(header) if each == column]
+        if len(places) > 1:
+            raise InvalidInput(
+                f"{name} has the column {column[:40]!r} {len(places)} times, at the positions "
+                f"{' and '.join(places)}; say which counts with --columns, each field by its "
+                "position, as in ts=0,open=1,high=2,low=3,close=4,volume=5"
+            )
+
+
 def _position(name: str, header: Sequence[str] | None, width: int, column: str) -> int:
     if header is not None and column in header:
+        _require_once(name, header, [column])
         return header.index(column)
     if column.isascii() and column.isdigit() and int(column) < width:
         return int(column)
