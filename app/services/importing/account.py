@@ -169,4 +169,5 @@ def unplaced_error(result: Mapping[str, Any]) -> InvalidInput:
 
 def _plain(tally: dict[str, Any]) -> dict[str, Any]:
     ranges = {name: told(tally[name]) for name in ("gaps", "zero_volume")}
-    return {**tally, **ranges}
+    inner = ("first_of", "last_of")
+    return {**{name: each for name, each in tally.items() if name not in inner}, **ranges}

@@ -36,7 +36,7 @@ from app.services.importing.fetching import FilesAtHand, require_sound
 from app.services.importing.funding import Payments, keep_funding, payments_of
 from app.services.importing.keeping import SuspectError, keep_chunk, shift_of
 from app.services.importing.order import ImportFile, ImportOrder, ImportPlan, plan_of
-from app.services.importing.tally import beside, counted, new_tally
+from app.services.importing.tally import beside, counted, cursor_cut_off, is_stated, new_tally
 from app.services.jobs import finish, new_job
 
 KIND: Final = "import"
@@ -191,7 +191,7 @@ class ImportJobs:
         try:
             return self._store(job_id, token, order, file, path, slice_)
         except NoRowsError:
-            self._note(job_id, token, "skipped", [file.name, "it has no rows"])
+            self._note(job_id, token, file, "skipped", [file.name, "it has no rows"])
             return True
 
     def _store(
@@ -219,7 +219,7 @@ class ImportJobs:
                 shift = self._looked_closer(order, file, chunk)
                 if shift is not None:
                     found = {"file": file.name, "series": list(file.series), "shift_ms": shift}
-                    self._note(job_id, token, "shifts", found)
+                    self._note(job_id, token, file, "shifts", found)
                     return True
                 goes_on = self._units.run(partial(keep, trusted=True))
             if not goes_on or slice_.spent() > _SLICE_S:
@@ -246,10 +246,17 @@ class ImportJobs:
                 file, in_catalogue=unit.instruments.find(file.exchange, file.symbol) is not None
             )
             gap = beside(known, file, chunk)
+            position = int(job.cursor["file"])
             stored, quarantined = keep_chunk(
-                unit, file, chunk, complete=order.complete, beside=gap, trusted=trusted
+                unit,
+                file,
+                chunk,
+                complete=order.complete,
+                beside=gap,
+                stated=gap is not None and is_stated(known, file, position, chunk),
+                trusted=trusted,
             )
-            tally = counted(known, file, chunk, stored, quarantined, gap)
+            tally = counted(known, file, chunk, stored, quarantined, gap, position)
             series = {**job.cursor["series"], key: tally}
             job.cursor = {**job.cursor, "chunks": job.cursor["chunks"] + 1, "series": series}
             if chunk.unended is not None:
@@ -290,11 +297,12 @@ class ImportJobs:
             job = self._held(unit, job_id, token)
             told = {"file": file.name, "code": error.error_code, "reason": error.message}
             told["in_part"] = job.cursor["chunks"] > 0
-            job.cursor = {**job.cursor, "left_out": [*job.cursor.get("left_out", []), told]}
+            left = [*job.cursor.get("left_out", []), told]
+            job.cursor = {**cursor_cut_off(job.cursor, file), "left_out": left}
 
         self._units.run(work)
 
-    def _note(self, job_id: str, token: str, name: str, found: Any) -> None:
+    def _note(self, job_id: str, token: str, file: ImportFile, name: str, found: Any) -> None:
         """Keep with the job what of a file is not stored.
 
         Args:
@@ -303,7 +311,7 @@ class ImportJobs:
 
         def work(unit: Unit) -> None:
             job = self._held(unit, job_id, token)
-            job.cursor = {**job.cursor, name: [*job.cursor[name], found]}
+            job.cursor = {**cursor_cut_off(job.cursor, file), name: [*job.cursor[name], found]}
 
         self._units.run(work)
 
