@@ -78,6 +78,29 @@ def with_unended(cursor: dict[str, Any], file: ImportFile, line: UnendedLine) ->
     return {**cursor, "unended": [*cursor.get("unended", []), found]}
 
 
+def with_left_out(
+    cursor: dict[str, Any], file: ImportFile, error: InvalidInput, *, in_part: bool
+) -> dict[str, Any]:
+    """The cursor with a file that did not come in, or not all of it, and why."""
+    told = {"file": file.name, "code": error.error_code, "reason": error.message}
+    left = [*cursor.get("left_out", []), {**told, "in_part": in_part}]
+    return {**cursor, "left_out": left}
+
+
+def with_verdict(cursor: dict[str, Any], file: ImportFile) -> dict[str, Any]:
+    """The cursor at the end of a file: where not one of its rows was good, it did not come in."""
+    found = cursor.get("verdict")
+    after = {**cursor, "verdict": None}
+    if not found or not found["rows"] or found["fine"]:
+        return after
+    error = InvalidInput(
+        f"not one of the {found['rows']:,} rows of {file.name} can be a bar of {file.interval}, "
+        f"the first because {found['reason']}; look at --interval, --columns and --utc-offset",
+        code="no-good-row",
+    )
+    return with_left_out(after, file, error, in_part=False)
+
+
 def progress_of(done: int, total: int, series: dict[str, Any], work_ms: int) -> dict[str, Any]:
     rows = sum(tally["rows"] for tally in series.values())
     return {

@@ -38,6 +38,7 @@ def new_tally(file: ImportFile, *, in_catalogue: bool) -> Tally:
         **dict.fromkeys((*counts, "unfinished", "outside"), 0),
         "duplicates": {"same": 0, "differing": 0},
         "reasons": {},
+        "ends": [],
         "first": None,
         "last": None,
         # Of the first and the last bar: the file's place in the plan, and what its name says.
@@ -136,6 +137,7 @@ def counted(
             "differing": repeated["differing"] + chunk.differing,
         },
         "reasons": _reasons(tally.get("reasons", {}), chunk.bad),
+        "ends": sorted({*tally.get("ends", []), *chunk.ends}),
         "first": min((each for each in first if each is not None), default=None),
         "last": max((each for each in last if each is not None), default=None),
         "gaps": longest(tally["gaps"], gaps),

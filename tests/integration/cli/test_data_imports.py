@@ -49,3 +49,30 @@ def test_a_script_notices_that_a_file_of_a_folder_was_left_out(
     found = tidemark("data", "import", str(tmp_path / "data"), "--json")
     assert found.document["unchanged"] == 30
     assert [each["file"] for each in found.document["left_out"]] == ["ADA_USDT-1m.csv"]
+
+
+def test_a_file_without_one_good_row_is_no_success(tidemark: Tidemark, tmp_path: Path) -> None:
+    """Ten rows whose high lies below their low, which are too few for a wrong reading."""
+    path = tmp_path / "bars.csv"
+    rows = [f"{T + n * M},2,1,3,2,7" for n in range(10)]
+    path.write_text("\n".join([HEADER, *rows]) + "\n")
+    told = tidemark("data", "import", str(path), "-s", "BTC/USDT", "-i", "1m")
+    assert told.code == 1
+    assert (
+        "not one of the 10 rows of bars.csv can be a bar of 1m, the first because open" in told.err
+    )
+    assert "refused: 10:" in told.out
+    path.write_text("\n".join([HEADER, *rows, f"{T + 20 * M},2,3,1,2,7"]) + "\n")
+    assert tidemark("data", "import", str(path), "-s", "BTC/USDT", "-i", "1m").code == 0
+
+
+def test_the_report_names_bars_that_are_not_whole_and_trades_that_came_twice(
+    tidemark: Tidemark, tmp_path: Path
+) -> None:
+    path = tmp_path / "trades.csv"
+    rows = [f"{n},{T + 5_000 + n * 10_000},100,1" for n in range(60)]
+    path.write_text("\n".join(["id,time,price,qty", *rows, *rows[-3:]]) + "\n")
+    told = tidemark("data", "import", str(path), "-s", "BTC/USDT", "-i", "1m", "--trades")
+    assert told.code == 0, told.err
+    assert "ends: 2 bars that are not whole" in told.out
+    assert "duplicates: 3 equal, 0 differing" in told.out

@@ -22,6 +22,7 @@ _TRADES: Final = {
     "ts": ("ts", "timestamp", "time", "transact_time"),
     "price": ("price",),
     "amount": ("amount", "qty", "quantity"),
+    "id": ("id", "trade_id", "agg_trade_id", "tradeid"),
 }
 _FUNDING: Final = {
     "ts": ("ts", "date", "calc_time", "timestamp", "time"),
@@ -29,7 +30,7 @@ _FUNDING: Final = {
 }
 #: Fields of a row by what a file holds.
 FIELDS: Final = {"bars": _BARS, "trades": _TRADES, "funding": _FUNDING}
-_OPTIONAL: Final = frozenset({"quote_volume", "trade_count"})
+_OPTIONAL: Final = frozenset({"quote_volume", "trade_count", "id"})
 _OHLCV: Final = {"ts": 0, "open": 1, "high": 2, "low": 3, "close": 4, "volume": 5}
 # Layouts without a header that are known by their width: six columns can be nothing else, and
 # twelve are Binance's.
@@ -37,9 +38,9 @@ _BY_WIDTH: Final = {6: _OHLCV, 12: {**_OHLCV, "quote_volume": 7, "trade_count": 
 # Binance's trades: id, price, quantity, quote quantity, time, ...; its aggregated trades: id,
 # price, quantity, first id, last id, time, ...; freqtrade's: time, id, type, side, price, ...
 _TRADE_LAYOUTS: Final = {
-    "binance": {"price": 1, "amount": 2, "ts": 4},
-    "binance-aggregated": {"price": 1, "amount": 2, "ts": 5},
-    "freqtrade": {"ts": 0, "price": 4, "amount": 5},
+    "binance": {"id": 0, "price": 1, "amount": 2, "ts": 4},
+    "binance-aggregated": {"id": 0, "price": 1, "amount": 2, "ts": 5},
+    "freqtrade": {"ts": 0, "id": 1, "price": 4, "amount": 5},
 }
 _FUNDING_LAYOUTS: Final = {"binance": {"ts": 0, "rate": 2}, "freqtrade": {"ts": 0, "rate": 1}}
 
