@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from app.core.errors import InvalidInput
 from app.core.market.files.arrays import mask_of, numbers_of
 from app.core.market.files.columns import KlineColumns, Mask
+from app.core.market.files.naming import BARS
+from app.core.market.files.reading import read_times
 from app.core.market.klines import Floats
 from app.repositories.kline_changes import compared
 from app.repositories.unit import Unit
@@ -18,6 +21,36 @@ from app.services.importing.order import ImportFile
 # closed; unless their prices lie elsewhere, which no correction does.
 _MANY: Final = 5
 _ELSEWHERE: Final = 0.05
+
+
+def is_to_be_foreseen(unit: Unit, file: ImportFile, path: Path, most: int) -> bool:
+    """Whether a file of bars has more than one chunk, and may meet stored bars in a later one.
+
+    Args:
+        most: rows of a chunk.
+
+    Raises:
+        InvalidInput: its times cannot be read.
+    """
+    exchange, symbol, name, kind = file.series
+    series = unit.klines.find_series(exchange, symbol, name, kind)
+    bounds = None if series is None else unit.klines.bounds(series.id)
+    if bounds is None or file.reading.holds != BARS:
+        return False
+    rows, first, last = 0, bounds[1] + 1, bounds[0] - 1
+    for times in filter(len, read_times(path, file.reading)):
+        rows += len(times)
+        first, last = min(first, int(times.min())), max(last, int(times.max()))
+    return rows > most and first <= bounds[1] and last >= bounds[0]
+
+
+def meets_stored(unit: Unit, file: ImportFile, bars: KlineColumns) -> bool:
+    """Whether any bar is stored from the first to the last of these."""
+    exchange, symbol, name, kind = file.series
+    series = unit.klines.find_series(exchange, symbol, name, kind)
+    if series is None or not len(bars):
+        return False
+    return unit.klines.count(series.id, int(bars.open_ts[0]), int(bars.open_ts[-1]) + 1) > 0
 
 
 def require_agreement(unit: Unit, file: ImportFile, bars: KlineColumns) -> None:

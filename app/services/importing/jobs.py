@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -13,6 +13,7 @@ from app.core.ports import Clock, FileFetcher, Ids, MarketClock
 from app.models import JobRow
 from app.repositories.unit import Unit, Units
 from app.services.activity import ActivityService
+from app.services.importing import chunks as chunks_of
 from app.services.importing.account import (
     Slice,
     left_out_error,
@@ -25,11 +26,13 @@ from app.services.importing.account import (
     with_characters,
 )
 from app.services.importing.chunks import (
+    Chunk,
     ahead,
     checked_chunks,
     last_of_tape,
     require_beginning,
 )
+from app.services.importing.contradictions import is_to_be_foreseen
 from app.services.importing.fetching import FilesAtHand, require_sound
 from app.services.importing.funding import payments_of
 from app.services.importing.order import ImportFile, ImportOrder, ImportPlan, plan_of
@@ -207,15 +210,11 @@ class ImportJobs:
             return True
         with self._units.read() as unit:
             cursor = unit.jobs.get(job_id).cursor
-        chunks = checked_chunks(
-            path,
-            file,
-            order,
-            self._market_now(file),
-            self._folder,
-            skip=int(cursor["chunks"]),
-            carried=carried_to(cursor, file),
-        )
+        read = partial(checked_chunks, path, file, order, self._market_now(file), self._folder)
+        done = int(cursor["chunks"])
+        if done == 0 and not self._is_foreseen(turn, order, file, path, read):
+            return True
+        chunks = read(skip=done, carried=carried_to(cursor, file))
         for chunk in ahead(chunks):
             goes_on = turn.kept(file, chunk)
             if goes_on is None:
@@ -223,6 +222,21 @@ class ImportJobs:
             if not goes_on or slice_.spent() > _SLICE_S:
                 return False
         return True
+
+    def _is_foreseen(
+        self,
+        turn: Turn,
+        order: ImportOrder,
+        file: ImportFile,
+        path: Path,
+        read: Callable[[], Iterator[Chunk]],
+    ) -> bool:
+        """Whether a file's bars may come in, by those that are stored; False if it is shifted."""
+        if order.revise or order.despite_shift:
+            return True
+        with self._units.read() as unit:
+            wanted = is_to_be_foreseen(unit, file, path, chunks_of.MOST)
+        return not wanted or turn.foresees(file, read())
 
     def _end_tape(
         self,

@@ -71,7 +71,7 @@ def is_stated(tally: Tally, file: ImportFile, position: int, chunk: Chunk) -> bo
         position: of the file in the plan.
     """
     is_after = int(chunk.good.open_ts[0]) > tally["last"]
-    other = tally["last_of"] if is_after else tally["first_of"]
+    other = tally.get("last_of" if is_after else "first_of")
     if other is None or other["at"] == position:
         return other is not None
     if file.period is None or other["period"] is None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from typing import Any, Final
 
 from app.core.errors import InvalidInput
@@ -17,7 +18,7 @@ from app.services.importing.account import (
     with_verdict,
 )
 from app.services.importing.chunks import Chunk
-from app.services.importing.contradictions import require_agreement
+from app.services.importing.contradictions import meets_stored, require_agreement
 from app.services.importing.funding import Payments, keep_funding
 from app.services.importing.keeping import SuspectError, keep_chunk, shift_of
 from app.services.importing.order import ImportFile, ImportOrder
@@ -26,6 +27,8 @@ from app.services.importing.tapes import after_chunk, moved_on, torn
 
 #: For so long a job is a worker's after each chunk.
 LEASE_MS: Final = 90_000
+# Chunks of a file that are looked at before any is stored.
+_FORESEEN: Final = 100
 
 
 class LostError(Exception):
@@ -76,8 +79,7 @@ class Turn:
         except SuspectError:
             shift = self._looked_closer(file, chunk)
         if shift is not None:
-            found = {"file": file.name, "series": list(file.series), "shift_ms": shift}
-            self.note(file, "shifts", found)
+            self._note_shift(file, shift)
             return None
         return self._units.run(partial(keep, trusted=True))
 
@@ -127,6 +129,39 @@ class Turn:
 
         self._units.run(work)
 
+    def foresees(self, file: ImportFile, chunks: Iterator[Chunk]) -> bool:
+        """Whether a file agrees with the first stored bars that it meets; False if it is shifted.
+
+        Else all that comes before those in another market's file would be stored as new bars.
+
+        Args:
+            chunks: of the file, from its beginning; of the first five million rows as many as it
+                takes are read, in less time than a lease has.
+
+        Raises:
+            InvalidInput: it contradicts what is stored.
+        """
+        against: InvalidInput | None = None
+        for chunk in islice(chunks, _FORESEEN):
+            with self._units.read() as unit:
+                if not meets_stored(unit, file, chunk.good):
+                    continue
+                is_second = against is not None
+                try:
+                    require_agreement(unit, file, chunk.good)
+                    break
+                except InvalidInput as error:
+                    against = against or error
+                shift = shift_of(unit, file, chunk.good)
+            if shift is not None:
+                self._note_shift(file, shift)
+                return False
+            if is_second:
+                break  # of the few bars that the first one met no shift may have been told
+        if against is not None:
+            raise against
+        return True
+
     def _looked_closer(self, file: ImportFile, chunk: Chunk) -> int | None:
         """By how much a chunk is shifted, most of whose stored bars differ; None if it is not.
 
@@ -138,6 +173,10 @@ class Turn:
             if shift is None and not self._order.revise:
                 require_agreement(unit, file, chunk.good)
         return shift
+
+    def _note_shift(self, file: ImportFile, shift: int) -> None:
+        found = {"file": file.name, "series": list(file.series), "shift_ms": shift}
+        self.note(file, "shifts", found)
 
     def leave_out(
         self,

@@ -103,3 +103,23 @@ def test_what_a_file_adds_to_bars_contradicts_none(here: Importing, tmp_path: Pa
     assert (added.state, (added.result or {})["revised"]) == ("succeeded", 100)
     job = asked(here, file(tmp_path, *whole(701), name="BTCUSDT-1m-2026-03.csv"))
     assert "stored of its times, their quote volumes or trade counts, and" in job.error["message"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("downwards", [False, True])
+def test_of_another_market_nothing_comes_in_before_its_first_stored_bar_either(
+    world: Importing, tmp_path: Path, small_chunks: int, downwards: bool
+) -> None:
+    """Stored are minutes 150 to 450; the file has 600, in chunks of a hundred."""
+    world.result(file(tmp_path, *walk(range(150, 450))), "BTC/USDT", "1m")
+    before, spans = world.stored("BTC/USDT"), world.spans("BTC/USDT")
+    lines = other_market(range(600))
+    other = file(tmp_path, *(lines[::-1] if downwards else lines), name="other.csv")
+    job = asked(world, other)
+    assert (job.state, (job.error or {})["code"]) == ("failed", "contradicted")
+    assert (world.stored("BTC/USDT"), world.spans("BTC/USDT")) == (before, spans)
+    late = file(tmp_path, *walk(range(600), T - 60 * M), name="late.csv")
+    job = asked(world, late)
+    assert (job.state, (job.error or {})["code"]) == ("failed", "shifted")
+    assert (world.stored("BTC/USDT"), world.spans("BTC/USDT")) == (before, spans)
+    right = asked(world, file(tmp_path, *walk(range(600)), name="right.csv"))
+    assert ((right.result or {})["new"], (right.result or {})["unchanged"]) == (300, 300)
