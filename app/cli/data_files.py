@@ -40,9 +40,17 @@ _DespiteShift = Annotated[
 _Whole = Annotated[
     bool, typer.Option("--whole", help="A last line without a line end is not cut: take it.")
 ]
+_Revise = Annotated[
+    bool, typer.Option("--revise", help="The file is right where most stored bars differ from it.")
+]
+_DespiteName = Annotated[
+    bool, typer.Option("--despite-name", help="The symbol or interval in the name is wrong.")
+]
 
 # What is wrong with a file, as a job keeps it: as bad an input where its turn comes late.
-_BAD_FILES: Final = frozenset({"invalid-input", "shifted", "unplaced-files"})
+_BAD_FILES: Final = frozenset({
+    "invalid-input", "shifted", "contradicted", "unplaced-files", "files-left-out",
+})  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:
@@ -70,6 +78,8 @@ def import_files(
     complete: _Complete = False,
     despite_shift: _DespiteShift = False,
     whole: _Whole = False,
+    revise: _Revise = False,
+    despite_name: _DespiteName = False,
     as_json: Json = False,
 ) -> None:
     """Store bars and funding of files: Binance's archive, freqtrade, CSV, Parquet, feather."""
@@ -97,6 +107,8 @@ def import_files(
         funding,
         despite_shift,
         whole,
+        revise,
+        despite_name,
     )
     with session() as here:
         job = here.container.importing.start(order)
@@ -196,6 +208,9 @@ def _notes(result: dict[str, Any]) -> Iterator[str]:
     for shift in result["shifts"]:
         hours = shift["shift_ms"] // 3_600_000
         yield f"{shift['file']} is shifted by {hours:+d} h against what is stored: not kept."
+    for left in result["left_out"]:
+        what = "came in in part alone" if left["in_part"] else "was left out"
+        yield f"{left['file']} {what}: {left['reason']}"
     for cut in result["unended"]:
         yield (
             f"{cut['file']}: line {cut['line']}, its last, has no line end and may be cut: it was "

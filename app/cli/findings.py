@@ -50,6 +50,9 @@ def report_lines(found: Mapping[str, Any]) -> Iterator[str]:
             yield _counts(title, found[name])
     yield f"duplicates: {_duplicates(found.get('duplicates', 0))}"
     yield f"off-grid rows: {found.get('off_grid', 0):,}"
+    if ends := len(found.get("ends", [])):
+        bars = "1 bar that is" if ends == 1 else f"{ends:,} bars that are"
+        yield f"ends: {bars} not whole, for the trades begin or end within: not stored"
     if "character" in found:
         yield _verdict(found["character"], found["looks_like"])
     if found.get("is_dead"):

@@ -41,7 +41,8 @@ def compared(known: KlineColumns, arriving: KlineColumns, *, complete: bool = Fa
 
     Args:
         complete: take what the arriving bars do not say, such as their quote volume, as it is
-            known. A file of prices alone then takes nothing away.
+            known, where prices and volume are as known. A file of prices alone then takes nothing
+            away.
     """
     places = np.searchsorted(known.open_ts, arriving.open_ts)
     inside = np.minimum(places, max(0, len(known) - 1))
@@ -113,11 +114,18 @@ def _named(row: KlineRow) -> Mapping[str, Any]:
 
 
 def _completed(bars: KlineColumns, known: KlineColumns) -> KlineColumns:
-    """Bars with what they do not say taken from those of the same times that are known."""
+    """Bars with what they do not say taken from those of the same times, prices and volumes."""
     import pyarrow.compute as pc
 
-    pairs = zip(bars.arrays(), known.arrays(), strict=True)
-    return KlineColumns(bars.open_ts, *(pc.coalesce(new, old) for new, old in pairs))
+    *stated, quote, count = bars.arrays()
+    *stored, known_quote, known_count = known.arrays()
+    alike = arrow_of(np.ones(len(bars), np.bool_))
+    for new, old in zip(stated, stored, strict=True):
+        alike = pc.and_(alike, pc.equal(new, old))
+    # Of another bar its quote volume says nothing: it would make one that nobody has stated.
+    pairs = ((quote, known_quote), (count, known_count))
+    completed = (pc.if_else(alike, pc.coalesce(new, old), new) for new, old in pairs)
+    return KlineColumns(bars.open_ts, *stated, *completed)
 
 
 def _differing(one: KlineColumns, other: KlineColumns) -> Mask:

@@ -237,6 +237,17 @@ class KlineSeriesRepository(Repository):
         latest = wanted.order_by(KlineRevisionRow.id.desc()).limit(limit)
         return self._session.scalars(latest).all()
 
+    def quarantined_opens(self, series_id: int, start: int, end: int) -> Sequence[int]:
+        """Open times in [start, end) of bars that are in quarantine, ascending, each once."""
+        row = KlineQuarantineRow
+        found = self._session.scalars(
+            select(row.open_ts)
+            .where(row.series_id == series_id, row.open_ts >= start, row.open_ts < end)
+            .distinct()
+            .order_by(row.open_ts)
+        )
+        return [opened for opened in found if opened is not None]
+
     def quarantined(
         self, series_id: int, limit: int = 100, before: int | None = None
     ) -> Sequence[KlineQuarantineRow]:

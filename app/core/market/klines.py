@@ -58,8 +58,14 @@ class KlineRow(NamedTuple):
     trade_count: int | None = None
 
     def completed_by(self, known: KlineRow) -> KlineRow:
-        """The bar, and what its source does not say of it as it is known already."""
+        """The bar, and what its source does not say of it as it is known already.
+
+        Of a bar with other prices or another volume nothing is known: together with what this one
+        says, its quote volume would make a bar that nobody has stated.
+        """
         if self.quote_volume is not None and self.trade_count is not None:
+            return self
+        if self[1:6] != known[1:6]:
             return self
         return self._replace(
             quote_volume=known.quote_volume if self.quote_volume is None else self.quote_volume,

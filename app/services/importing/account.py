@@ -64,6 +64,7 @@ def new_cursor(plan: ImportPlan, mark: list[Any]) -> dict[str, Any]:
         "series": {},
         "funding": [],
         "shifts": [],
+        "left_out": [],
         "absent": [],
         "unended": [],
         "skipped": [list(each) for each in plan.skipped],
@@ -75,6 +76,29 @@ def with_unended(cursor: dict[str, Any], file: ImportFile, line: UnendedLine) ->
     """The cursor with a last line that may be cut and was not stored."""
     found = {"file": file.name, "line": line.number, "text": line.text[:_TEXT_LIMIT]}
     return {**cursor, "unended": [*cursor.get("unended", []), found]}
+
+
+def with_left_out(
+    cursor: dict[str, Any], file: ImportFile, error: InvalidInput, *, in_part: bool
+) -> dict[str, Any]:
+    """The cursor with a file that did not come in, or not all of it, and why."""
+    told = {"file": file.name, "code": error.error_code, "reason": error.message}
+    left = [*cursor.get("left_out", []), {**told, "in_part": in_part}]
+    return {**cursor, "left_out": left}
+
+
+def with_verdict(cursor: dict[str, Any], file: ImportFile) -> dict[str, Any]:
+    """The cursor at the end of a file: where not one of its rows was good, it did not come in."""
+    found = cursor.get("verdict")
+    after = {**cursor, "verdict": None}
+    if not found or not found["rows"] or found["fine"]:
+        return after
+    error = InvalidInput(
+        f"not one of the {found['rows']:,} rows of {file.name} can be a bar of {file.interval}, "
+        f"the first because {found['reason']}; look at --interval, --columns and --utc-offset",
+        code="no-good-row",
+    )
+    return with_left_out(after, file, error, in_part=False)
 
 
 def progress_of(done: int, total: int, series: dict[str, Any], work_ms: int) -> dict[str, Any]:
@@ -100,6 +124,7 @@ def result_of(job: JobRow) -> dict[str, Any]:
         "series": series,
         "funding": funding,
         "shifts": job.cursor.get("shifts", []),
+        "left_out": job.cursor.get("left_out", []),
         "absent": job.cursor.get("absent", []),
         "unended": job.cursor.get("unended", []),
         "skipped": job.cursor.get("skipped", []),
@@ -138,16 +163,34 @@ def shift_error(shift: dict[str, Any]) -> InvalidInput:
     )
 
 
+def left_out_error(result: Mapping[str, Any], files: int) -> InvalidInput:
+    """Files that were left out as the error of their import: of one file, its own.
+
+    Args:
+        files: how many the import is of.
+    """
+    left = result["left_out"]
+    first = left[0]
+    if files == 1:
+        return InvalidInput(first["reason"], code=first["code"])
+    return InvalidInput(
+        f"{len(left):,} of {files:,} files were left out, the first because {first['reason']}; the "
+        "account names each with its reason",
+        code="files-left-out",
+    )
+
+
 def unplaced_error(result: Mapping[str, Any]) -> InvalidInput:
     """What became of a folder of which not every file could be placed, as the import's error."""
     left, done = result["unplaced"], result["files"]
     return InvalidInput(
-        f"{done:,} of {done + len(left):,} files went in; of what is in {names_of(left)} nothing "
-        "tells: the account names for each the command that imports it",
+        f"{done:,} of {done + len(left):,} files went in; it is not known what to make of "
+        f"{names_of(left)}: the account says for each what to do",
         code="unplaced-files",
     )
 
 
 def _plain(tally: dict[str, Any]) -> dict[str, Any]:
     ranges = {name: told(tally[name]) for name in ("gaps", "zero_volume")}
-    return {**tally, **ranges}
+    inner = ("first_of", "last_of")
+    return {**{name: each for name, each in tally.items() if name not in inner}, **ranges}

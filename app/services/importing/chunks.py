@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,11 +12,13 @@ from app.core.errors import InvalidInput
 from app.core.market.files.checking import OUTSIDE, check_columns
 from app.core.market.files.columns import CHUNK, KlineColumns
 from app.core.market.files.endings import UnendedLine
+from app.core.market.files.findings import longer_interval
 from app.core.market.files.naming import BARS
 from app.core.market.files.ordering import is_in_order, sorted_bars
 from app.core.market.files.reading import read_bars, read_last, read_times
 from app.core.market.files.repeats import sorted_out, without_repeats
 from app.core.market.files.tables import NoRowsError
+from app.core.market.files.tape import Carried, Tape, columns_of_bars
 from app.core.market.validation import BadKline
 from app.services.importing.order import ImportFile, ImportOrder
 
@@ -45,6 +47,9 @@ class Chunk:
         unfinished: rows of bars that have not closed yet.
         outside: rows outside the range that the order asks for.
         unended: the file's last line, which may be cut, where this is its chunk.
+        ends: open times of bars of trades that were left out, as they are not whole.
+        carried: at the end of a file of trades, what the next one goes on with.
+        ends_tape: it is the last bar of trades that no other file goes on with.
     """
 
     rows: int
@@ -55,6 +60,9 @@ class Chunk:
     unfinished: int
     outside: int
     unended: UnendedLine | None = None
+    ends: Sequence[int] = ()
+    carried: Carried | None = None
+    ends_tape: bool = False
 
 
 def checked_chunks(
@@ -65,6 +73,7 @@ def checked_chunks(
     folder: Path,
     *,
     skip: int = 0,
+    carried: Carried | None = None,
 ) -> Generator[Chunk]:
     """The chunks of a file: in its order where that is one of time, else ascending.
 
@@ -74,27 +83,42 @@ def checked_chunks(
         now_ms: market time.
         folder: where a file lies that is sorted first.
         skip: how many chunks to leave out at the beginning.
+        carried: of the file of trades before, if it is of the same series.
 
     Raises:
         NoRowsError: it has none.
         InvalidInput: the file cannot be read, or most of a chunk cannot be bars.
         Unavailable: it is to be sorted, and the disk has no room.
     """
-    bars = read_bars(path, file.reading, file.interval, MOST)
+    tape = _tape(path, file, carried)
+    bars = read_bars(path, file.reading, tape, MOST)
     if file.reading.holds == BARS and not is_in_order(read_times(path, file.reading), MOST):
         bars = sorted_bars(path.name, read_times(path, file.reading), bars, folder, most=MOST)
     count = 0
     for stated in bars:
         count += 1
+        of_trades = tape.taken()
         if count > skip:
-            chunk = _checked(stated, file, order, now_ms)
-            _require_bars(path.name, chunk)
+            chunk = _with_trades(_checked(stated, file, order, now_ms), order, *of_trades)
+            _require_bars(path.name, chunk, file)
             yield chunk
     last = read_last(path, file.reading)
     if last is not None and count >= skip:
         yield _unended(*last, file, order, now_ms)
-    if last is None and not count:
+    if tape.seen and count >= skip:
+        chunk = _with_trades(_nothing(), order, *tape.taken())
+        yield replace(chunk, carried=tape.carried())
+    if last is None and not count and not tape.seen:
         raise NoRowsError(path.name)
+
+
+def last_of_tape(carried: Carried, file: ImportFile, order: ImportOrder, now_ms: int) -> Chunk:
+    """The bar with which a tape of trades ends, where the tape holds all of it."""
+    if not carried.is_whole(file.interval):
+        ended = _with_trades(_nothing(), order, 0, [carried.bar.open_ts])
+    else:
+        ended = _checked(columns_of_bars([carried.bar]), file, order, now_ms)
+    return replace(ended, ends_tape=True)
 
 
 def require_beginning(path: Path, file: ImportFile, order: ImportOrder, now_ms: int) -> None:
@@ -104,10 +128,11 @@ def require_beginning(path: Path, file: ImportFile, order: ImportOrder, now_ms: 
         NoRowsError: it has none.
         InvalidInput: they cannot.
     """
-    stated = next(read_bars(path, file.reading, file.interval, MOST), None)
+    tape = _tape(path, file, None)
+    stated = next(read_bars(path, file.reading, tape, MOST), None)
     if stated is not None:
-        _require_bars(path.name, _checked(stated, file, order, now_ms))
-    elif read_last(path, file.reading) is None:
+        _require_bars(path.name, _checked(stated, file, order, now_ms), file)
+    elif read_last(path, file.reading) is None and not tape.seen:
         raise NoRowsError(path.name)
 
 
@@ -125,9 +150,37 @@ def ahead(chunks: Iterator[R]) -> Iterator[R]:
             yield chunk  # type: ignore[misc]
 
 
+def _tape(path: Path, file: ImportFile, carried: Carried | None) -> Tape:
+    return Tape(file.interval, path.name, file.period, file.reading.layout, carried)
+
+
+def _nothing() -> Chunk:
+    """A chunk of no rows."""
+    return Chunk(0, KlineColumns.joined([]), [], 0, 0, 0, 0)
+
+
+def _with_trades(chunk: Chunk, order: ImportOrder, seen: int, ends: Sequence[int]) -> Chunk:
+    """A chunk with what was found of its trades.
+
+    Args:
+        seen: trades that were left out, as they came before.
+        ends: bars that are not whole.
+    """
+    first, stop = _range(order)
+    asked = [opened for opened in ends if first <= opened < stop]
+    return replace(chunk, same=chunk.same + seen, ends=asked)
+
+
+def _range(order: ImportOrder) -> tuple[int, int]:
+    """[start, end) of the open times that are asked for."""
+    return (
+        0 if order.start is None else order.start,
+        _LATEST if order.end is None else order.end,
+    )
+
+
 def _checked(stated: KlineColumns, file: ImportFile, order: ImportOrder, now_ms: int) -> Chunk:
-    first = 0 if order.start is None else order.start
-    stop = _LATEST if order.end is None else order.end
+    first, stop = _range(order)
     different, repeats = without_repeats(stated.ordered())
     wanted = different.kept((different.open_ts >= first) & (different.open_ts < stop))
     present = file.interval.next(file.interval.floor(now_ms))
@@ -152,13 +205,13 @@ def _unended(
     now_ms: int,
 ) -> Chunk:
     """The last line, which may be cut: what would be stored of it is for quarantine."""
-    none = KlineColumns.joined([])
     if bar is None:
-        return Chunk(1, none, [], 0, 0, 0, 0, line)
+        return replace(_nothing(), rows=1, unended=line)
     alone = _checked(bar, file, order, now_ms)
     bad = list(alone.bad)
     if len(alone.good):
         bad.append(BadKline(int(alone.good.open_ts[0]), alone.good.texts(0), UNENDED))
+    none = KlineColumns.joined([])
     return replace(alone, good=none, bad=bad, unended=line if bad else None)
 
 
@@ -170,10 +223,16 @@ def _told(entry: BadKline) -> BadKline:
     return replace(entry, reason=reason)
 
 
-def _require_bars(name: str, chunk: Chunk) -> None:
+def _require_bars(name: str, chunk: Chunk, file: ImportFile) -> None:
     if len(chunk.bad) >= _BAD_ENOUGH and len(chunk.bad) * 2 > chunk.rows:
         first = chunk.bad[0]
         raise InvalidInput(
             f"{len(chunk.bad)} of {chunk.rows} rows of {name} cannot be bars of this interval, the "
             f"first because {first.reason}; look at --interval, --columns and --utc-offset"
+        )
+    longer = longer_interval(chunk.good.open_ts, file.interval)
+    if longer is not None and file.reading.holds == BARS:
+        raise InvalidInput(
+            f"{name} holds bars of {longer}, not of {file.interval}: nearly all of them open one "
+            f"{longer} apart; say --interval {longer}"
         )

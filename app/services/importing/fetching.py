@@ -9,9 +9,20 @@ from pathlib import Path
 from app.core.errors import InvalidInput
 from app.core.market.coverage import CoverageState, account
 from app.core.market.files.archive import CHECKSUM, require_checksum, require_checksum_beside
+from app.core.market.files.members import require_member
 from app.core.ports import FileFetcher
 from app.repositories.unit import Units
 from app.services.importing.order import ImportFile
+
+
+def require_sound(path: Path) -> None:
+    """Nothing, where a local file is what its name and the checksum beside it say.
+
+    Raises:
+        InvalidInput: it is not.
+    """
+    require_checksum_beside(path)
+    require_member(path)
 
 
 class FilesAtHand:
@@ -36,7 +47,7 @@ class FilesAtHand:
         """
         if file.span is None:
             path = Path(file.place)
-            require_checksum_beside(path)
+            require_sound(path)
             yield path
         elif self.is_stored(file):
             yield None
@@ -71,6 +82,7 @@ class FilesAtHand:
             raise InvalidInput(f"{url} has no checksum beside it; what it holds cannot be trusted")
         try:
             require_checksum(path, stated.read_text(encoding="utf-8", errors="replace"))
+            require_member(path)
         except InvalidInput:
             path.unlink(missing_ok=True)  # the next try fetches it whole
             raise

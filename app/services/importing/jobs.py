@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from app.core.errors import InvalidInput, TidemarkError, Unavailable
-from app.core.market.files.archive import require_checksum_beside
 from app.core.market.files.tables import NoRowsError
 from app.core.ports import Clock, FileFetcher, Ids, MarketClock
 from app.models import JobRow
 from app.repositories.unit import Unit, Units
 from app.services.activity import ActivityService
+from app.services.importing import chunks as chunks_of
 from app.services.importing.account import (
     Slice,
+    left_out_error,
     new_cursor,
     progress_of,
     result_of,
@@ -23,32 +24,28 @@ from app.services.importing.account import (
     stamp_of,
     unplaced_error,
     with_characters,
-    with_unended,
 )
 from app.services.importing.chunks import (
     Chunk,
     ahead,
     checked_chunks,
+    last_of_tape,
     require_beginning,
 )
-from app.services.importing.fetching import FilesAtHand
-from app.services.importing.funding import Payments, keep_funding, payments_of
-from app.services.importing.keeping import SuspectError, keep_chunk, shift_of
+from app.services.importing.contradictions import is_to_be_foreseen
+from app.services.importing.fetching import FilesAtHand, require_sound
+from app.services.importing.funding import payments_of
 from app.services.importing.order import ImportFile, ImportOrder, ImportPlan, plan_of
-from app.services.importing.tally import beside, counted, new_tally
+from app.services.importing.tapes import carried_to, tape_that_ends
+from app.services.importing.turns import LEASE_MS, LostError, Turn, held
 from app.services.jobs import finish, new_job
 
 KIND: Final = "import"
 TASK: Final = "collection.import_files"
 # A task ends before 60 s; a chunk takes half a second to a few seconds.
 _SLICE_S: Final = 40.0
-_LEASE_MS: Final = 90_000
 _FIRST_PAUSE_MS: Final = 2_000
 _LONGEST_PAUSE_MS: Final = 15 * 60_000
-
-
-class _LostError(Exception):
-    """Another worker holds the job now, or it has ended."""
 
 
 class ImportJobs:
@@ -88,10 +85,10 @@ class ImportJobs:
         plan = self._plan(order)
         if not order.is_remote:
             first = plan.files[0]
-            require_checksum_beside(Path(first.place))
             try:
+                require_sound(Path(first.place))
                 self._look_at(first, order)
-            except NoRowsError:
+            except InvalidInput:
                 if len(plan.files) == 1:
                     raise  # among others it is left out, and told of
         job_id = self._ids.new()
@@ -103,12 +100,12 @@ class ImportJobs:
         Killed at any point, the next call goes on behind the last chunk that was stored.
         """
         token = self._ids.new()
-        job = self._units.run(lambda unit: unit.jobs.claim(job_id, token, unit.now_ms, _LEASE_MS))
+        job = self._units.run(lambda unit: unit.jobs.claim(job_id, token, unit.now_ms, LEASE_MS))
         if job is None:
             return "not_claimed"
         try:
             return self._work(job_id, token, ImportOrder.of(job.params))
-        except _LostError:
+        except LostError:
             return "lost"
         except InvalidInput as error:
             return self._end(job_id, token, "failed", error)
@@ -142,17 +139,27 @@ class ImportJobs:
 
     def _work(self, job_id: str, token: str, order: ImportOrder) -> str:
         slice_ = Slice(self._clock.monotonic)
+        turn = Turn(self._units, job_id, token, order, slice_)
         plan = self._plan(order)
         at = self._units.run(lambda unit: self._begin(unit, job_id, token, plan))
         for position in range(at, len(plan.files)):
             file = plan.files[position]
-            with self._files.at_hand(file) as path:
-                if path is not None and not self._work_on(job_id, token, order, file, path, slice_):
-                    return self._leave(job_id, token)
-            absent = path is None and not self._files.is_stored(file)
-            goes_on = self._units.run(self._file_done(job_id, token, file, position, absent=absent))
+            absent = False
+            if not self._end_tape(turn, job_id, order, plan, file):
+                return self._leave(job_id, token)
+            try:
+                with self._files.at_hand(file) as path:
+                    if path is None:
+                        absent = not self._files.is_stored(file)
+                    elif not self._work_on(turn, job_id, order, file, path, slice_):
+                        return self._leave(job_id, token)
+            except InvalidInput as error:
+                turn.leave_out(file, error)
+            goes_on = turn.file_done(file, position, absent=absent)
             if not goes_on or slice_.spent() > _SLICE_S:
                 return self._leave(job_id, token)
+        if not self._end_tape(turn, job_id, order, plan, None):
+            return self._leave(job_id, token)
         self._count(job_id, slice_)
         return self._end(job_id, token, "succeeded", None)
 
@@ -165,7 +172,7 @@ class ImportJobs:
 
     def _begin(self, unit: Unit, job_id: str, token: str, plan: ImportPlan) -> int:
         """Position of the file to go on with; the first one where the files have changed."""
-        job = self._held(unit, job_id, token)
+        job = held(unit, job_id, token)
         mark = [[file.place, *stamp_of(file)] for file in plan.files]
         if job.cursor.get("files") != mark:
             job.cursor = new_cursor(plan, mark)
@@ -174,8 +181,8 @@ class ImportJobs:
 
     def _work_on(
         self,
+        turn: Turn,
         job_id: str,
-        token: str,
         order: ImportOrder,
         file: ImportFile,
         path: Path,
@@ -183,15 +190,15 @@ class ImportJobs:
     ) -> bool:
         """Store what is left of a file; False where the slice is over or the job is to end."""
         try:
-            return self._store(job_id, token, order, file, path, slice_)
+            return self._store(turn, job_id, order, file, path, slice_)
         except NoRowsError:
-            self._note(job_id, token, "skipped", [file.name, "it has no rows"])
+            turn.note(file, "skipped", [file.name, "it has no rows"])
             return True
 
     def _store(
         self,
+        turn: Turn,
         job_id: str,
-        token: str,
         order: ImportOrder,
         file: ImportFile,
         path: Path,
@@ -199,109 +206,64 @@ class ImportJobs:
     ) -> bool:
         if file.is_funding:
             payments = payments_of(path, file, order, self._market_now(file))
-            self._units.run(partial(self._keep_payments, job_id, token, file, payments))
+            turn.keep_payments(file, payments)
             return True
         with self._units.read() as unit:
-            done = int(unit.jobs.get(job_id).cursor["chunks"])
-        now_ms = self._market_now(file)
-        chunks = checked_chunks(path, file, order, now_ms, self._folder, skip=done)
+            cursor = unit.jobs.get(job_id).cursor
+        read = partial(checked_chunks, path, file, order, self._market_now(file), self._folder)
+        done = int(cursor["chunks"])
+        if done == 0 and not self._is_foreseen(turn, order, file, path, read):
+            return True
+        chunks = read(skip=done, carried=carried_to(cursor, file))
         for chunk in ahead(chunks):
-            keep = self._keeping(job_id, token, order, file, chunk, slice_)
-            try:
-                goes_on = self._units.run(partial(keep, trusted=order.despite_shift))
-            except SuspectError:
-                shift = self._shift(file, chunk)
-                if shift is not None:
-                    found = {"file": file.name, "series": list(file.series), "shift_ms": shift}
-                    self._note(job_id, token, "shifts", found)
-                    return True
-                goes_on = self._units.run(partial(keep, trusted=True))
+            goes_on = turn.kept(file, chunk)
+            if goes_on is None:
+                return True
             if not goes_on or slice_.spent() > _SLICE_S:
                 return False
         return True
 
-    def _keeping(
+    def _is_foreseen(
         self,
-        job_id: str,
-        token: str,
+        turn: Turn,
         order: ImportOrder,
         file: ImportFile,
-        chunk: Chunk,
-        slice_: Slice,
-    ) -> Callable[..., bool]:
-        """Store one chunk with the job's cursor, all or nothing; whether the job goes on."""
-
-        def work(unit: Unit, *, trusted: bool) -> bool:
-            job = self._held(unit, job_id, token)
-            if job.cancel_requested:
-                return False
-            key = "|".join(file.series)
-            known = job.cursor["series"].get(key) or new_tally(
-                file, in_catalogue=unit.instruments.find(file.exchange, file.symbol) is not None
-            )
-            gap = beside(known, file, chunk)
-            stored, quarantined = keep_chunk(
-                unit, file, chunk, complete=order.complete, beside=gap, trusted=trusted
-            )
-            tally = counted(known, file, chunk, stored, quarantined, gap)
-            series = {**job.cursor["series"], key: tally}
-            job.cursor = {**job.cursor, "chunks": job.cursor["chunks"] + 1, "series": series}
-            if chunk.unended is not None:
-                job.cursor = with_unended(job.cursor, file, chunk.unended)
-            done, total = job.progress["slices_done"], job.progress["slices_total"]
-            work_ms = job.progress["work_ms"] + slice_.lap_ms()
-            job.progress = progress_of(done, total, series, work_ms)
-            job.lease_until = unit.now_ms + _LEASE_MS
-            job.error = None
+        path: Path,
+        read: Callable[[], Iterator[Chunk]],
+    ) -> bool:
+        """Whether a file's bars may come in, by those that are stored; False if it is shifted."""
+        if order.revise or order.despite_shift:
             return True
-
-        return work
-
-    def _keep_payments(
-        self, job_id: str, token: str, file: ImportFile, payments: Payments, unit: Unit
-    ) -> None:
-        """Store a file of funding rates with the job's cursor, all or nothing."""
-        job = self._held(unit, job_id, token)
-        funding = [*job.cursor.get("funding", []), keep_funding(unit, file, payments)]
-        job.cursor = {**job.cursor, "funding": funding}
-
-    def _shift(self, file: ImportFile, chunk: Chunk) -> int | None:
         with self._units.read() as unit:
-            return shift_of(unit, file, chunk.good)
+            wanted = is_to_be_foreseen(unit, file, path, chunks_of.MOST)
+        return not wanted or turn.foresees(file, read())
 
-    def _note(self, job_id: str, token: str, name: str, found: Any) -> None:
-        """Keep with the job what of a file is not stored.
-
-        Args:
-            name: ``shifts``, of files whose bars lie hours away, or ``skipped``.
-        """
-
-        def work(unit: Unit) -> None:
-            job = self._held(unit, job_id, token)
-            job.cursor = {**job.cursor, name: [*job.cursor[name], found]}
-
-        self._units.run(work)
-
-    def _file_done(
-        self, job_id: str, token: str, file: ImportFile, position: int, *, absent: bool
-    ) -> Callable[[Unit], bool]:
-        """Note that a file is done; whether the job goes on."""
-
-        def work(unit: Unit) -> bool:
-            job = self._held(unit, job_id, token)
-            missing = [*job.cursor["absent"], file.name] if absent else job.cursor["absent"]
-            job.cursor = {**job.cursor, "file": position + 1, "chunks": 0, "absent": missing}
-            job.progress = {**job.progress, "slices_done": position + 1}
-            job.lease_until = unit.now_ms + _LEASE_MS
-            return not job.cancel_requested
-
-        return work
+    def _end_tape(
+        self,
+        turn: Turn,
+        job_id: str,
+        order: ImportOrder,
+        plan: ImportPlan,
+        file: ImportFile | None,
+    ) -> bool:
+        """End the trades that a file, or the end of all, does not go on with; False on a cancel."""
+        with self._units.read() as unit:
+            ended = tape_that_ends(unit.jobs.get(job_id).cursor, plan, file)
+        if ended is None:
+            return True
+        of, carried = ended
+        chunk = last_of_tape(carried, of, order, self._market_now(of))
+        try:
+            return turn.kept(of, chunk) is not False
+        except InvalidInput as error:
+            turn.leave_out(of, error, is_tape=True)
+            return True
 
     def _leave(self, job_id: str, token: str) -> str:
         """Hand the job on to the next slice, or end it where that was asked for."""
 
         def work(unit: Unit) -> str:
-            job = self._held(unit, job_id, token)
+            job = held(unit, job_id, token)
             if job.cancel_requested:
                 finish(unit, job, "cancelled", result=result_of(job))
                 return "cancelled"
@@ -312,7 +274,7 @@ class ImportJobs:
         return self._finally(work)
 
     def _put_off(self, unit: Unit, job_id: str, token: str, error: TidemarkError) -> str:
-        job = self._held(unit, job_id, token)
+        job = held(unit, job_id, token)
         failures = int(job.cursor.get("failures", 0)) + 1
         job.cursor = {**job.cursor, "failures": failures}
         job.state, job.lease_owner, job.lease_until = "queued", None, 0
@@ -323,11 +285,13 @@ class ImportJobs:
 
     def _end(self, job_id: str, token: str, state: str, error: TidemarkError | None) -> str:
         def work(unit: Unit) -> str:
-            job = self._held(unit, job_id, token)
+            job = held(unit, job_id, token)
             job.error = None
             shifts = job.cursor.get("shifts", [])
             result = with_characters(unit, result_of(job))
             problem = error or (shift_error(shifts[0]) if shifts else None)
+            if problem is None and result["left_out"]:
+                problem = left_out_error(result, len(job.cursor["files"]))
             if problem is None and result["unplaced"]:
                 problem = unplaced_error(result)
             ended = "failed" if problem else state
@@ -339,11 +303,5 @@ class ImportJobs:
     def _finally(self, work: Callable[[Unit], str]) -> str:
         try:
             return self._units.run(work)
-        except _LostError:
+        except LostError:
             return "lost"
-
-    def _held(self, unit: Unit, job_id: str, token: str) -> JobRow:
-        job = unit.jobs.lock(job_id)
-        if job.state != "running" or job.lease_owner != token:
-            raise _LostError
-        return job

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from app.core.events import kline_event
@@ -9,7 +10,7 @@ from app.core.market.coverage import CoverageState, Span, account, lay_apart
 from app.core.market.files.columns import KlineColumns
 from app.core.market.files.findings import gaps_of, present_spans
 from app.core.market.klines import KlineKind
-from app.core.market.shifts import REACH_MS, found_shift, is_suspect
+from app.core.market.shifts import REACH_MS, found_shift
 from app.repositories.klines import Stored
 from app.repositories.unit import Unit
 from app.services.collection.rolling import hint_roll_up
@@ -30,6 +31,7 @@ def keep_chunk(
     *,
     complete: bool,
     beside: Span | None,
+    stated: bool,
     trusted: bool,
 ) -> tuple[Stored, int]:
     """Store a chunk under the series row's lock; what was stored and how many newly quarantined.
@@ -38,6 +40,7 @@ def keep_chunk(
 
     Args:
         beside: between this chunk's bars and those of the file before it, where none are.
+        stated: the source says that nothing is there, and not only that it is of another file.
         trusted: store bars that differ from stored ones, however many.
 
     Raises:
@@ -51,6 +54,8 @@ def keep_chunk(
     runs = present_spans(chunk.good.open_ts, file.interval)
     if not runs:
         return Stored(), quarantined
+    if not complete or not stated:
+        beside = None
     start = min(runs[0].start, beside.start if beside else runs[0].start)
     end = max(runs[-1].end, beside.end if beside else runs[-1].end)
     before = unit.coverage.spans(series.id, start, end)
@@ -61,9 +66,12 @@ def keep_chunk(
     stored = unit.klines.store_columns(
         series.id, chunk.good, covered=covered, source=source, now_ms=unit.now_ms
     )
-    if not trusted and is_suspect(stored.revised, stored.unchanged):
+    if not trusted and stored.revised > stored.unchanged:
         raise SuspectError
-    absent = _absent(before, runs, file, chunk, beside, unit.now_ms) if complete else []
+    absent = []
+    if complete:
+        bad = unit.klines.quarantined_opens(series.id, start, end)
+        absent = _absent(before, runs, file, bad, beside, unit.now_ms)
     learned = sorted([*runs, *absent], key=lambda span: span.start)
     unit.coverage.save(series.id, before, lay_apart(before, learned))
     if stored.changed:
@@ -87,21 +95,25 @@ def _absent(
     before: list[Span],
     runs: list[Span],
     file: ImportFile,
-    chunk: Chunk,
+    bad: Iterable[int],
     beside: Span | None,
     now_ms: int,
 ) -> list[Span]:
-    """Bars that a complete file lacks: no such bar exists. What it has and is bad may exist."""
+    """Bars that a complete file lacks: no such bar exists. What it has and is bad may exist.
+
+    Args:
+        bad: times of bars that were refused, also of those of the chunk before.
+    """
     proof: dict[str, Any] = {"proof": "file", "file": file.name[:_NAME_LIMIT], "seen_at": now_ms}
     lacking = [(start, end) for start, end, _ in gaps_of(runs, file.interval)]
     if beside is not None:
         lacking.append((beside.start, beside.end))
-    bad = {file.interval.floor(entry.open_ts) for entry in chunk.bad if entry.open_ts >= 0}
+    opens = sorted({file.interval.floor(opened) for opened in bad})
     found = []
     for start, end in lacking:
         unsure = [
             Span(opened, file.interval.next(opened), CoverageState.PENDING)
-            for opened in sorted(bad)
+            for opened in opens
             if start <= opened < end
         ]
         whole = [Span(start, end, CoverageState.EXCHANGE_SIDE, proof)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePath
@@ -13,14 +12,13 @@ from app.core.errors import InvalidInput
 from app.core.market.files.archive import CHECKSUM, archive_files, checksum_of, native_of
 from app.core.market.files.naming import BARS, FUNDING, TRADES, FileName, is_data, what_name_says
 from app.core.market.files.reading import Reading, reading_of
-from app.core.market.intervals import Interval
+from app.core.market.intervals import INTERVALS, Interval
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import KlineKind, kline_kind
+from app.services.importing.claims import UnplacedError, not_kept, require_name, unplaced
 
 _URL: Final = re.compile(r"https?://", re.IGNORECASE)
 _NAME_LIMIT: Final = 64
-# What a file that tells nothing of itself may hold.
-_EXAMPLES: Final = {"--symbol": "BTC/USDT", "--interval": "1m"}
 # Names in a sentence.
 _MOST_NAMES: Final = 10
 # A file of funding rates has none; this stands where a file of bars has its own.
@@ -40,6 +38,8 @@ class ImportOrder:
         funding: a file of funding rates, whose name does not say so.
         despite_shift: keep bars that lie whole hours away from the same bars as stored.
         whole: a last line without a line end is no cut one.
+        revise: keep bars that contradict most of those that are stored of their time.
+        despite_name: the name of the file says a symbol or an interval that it is not of.
     """
 
     source: str
@@ -58,6 +58,8 @@ class ImportOrder:
     funding: bool = False
     despite_shift: bool = False
     whole: bool = False
+    revise: bool = False
+    despite_name: bool = False
 
     def params(self) -> dict[str, Any]:
         """As a job keeps it."""
@@ -81,7 +83,8 @@ class ImportFile:
     Attributes:
         place: path or URL.
         interval: of its bars; of funding, whose payments keep no grid, it says nothing.
-        span: [start, end) of what it can hold, ms, where its name says so.
+        span: [start, end) of what it can hold, ms, of a file of a URL.
+        period: the same, where its name says so.
     """
 
     place: str
@@ -91,6 +94,7 @@ class ImportFile:
     kind: KlineKind
     reading: Reading
     span: tuple[int, int] | None = None
+    period: tuple[int, int] | None = None
 
     @property
     def name(self) -> str:
@@ -123,20 +127,6 @@ class ImportPlan:
     unplaced: list[tuple[str, str]] = field(default_factory=list)
 
 
-class _UnplacedError(InvalidInput):
-    """Neither its name nor the user says what a file holds."""
-
-    def __init__(self, path: Path, lacking: Sequence[str]) -> None:
-        super().__init__(
-            f"the name of {path.name} does not say what it holds; give {' and '.join(lacking)}"
-        )
-        words = " ".join(f"{option} {_EXAMPLES[option]}" for option in lacking)
-        self.advice = (
-            f"its name does not say its {' and '.join(each[2:] for each in lacking)}; import it "
-            f"alone, as in: tidemark data import {shlex.quote(str(path))} {words}"
-        )
-
-
 def plan_of(order: ImportOrder, symbols: Callable[[str], Sequence[str]], now_ms: int) -> ImportPlan:
     """Which files the order means.
 
@@ -164,7 +154,7 @@ def _directory(
 ) -> ImportPlan:
     files: list[ImportFile] = []
     skipped: list[tuple[str, str]] = []
-    unplaced: list[tuple[str, str]] = []
+    unclear: list[tuple[str, str]] = []
     for path in sorted(root.rglob("*")):
         if not path.is_file() or path.name.endswith(CHECKSUM):
             continue
@@ -173,29 +163,37 @@ def _directory(
             skipped.append((path.name, "its name is not that of market data"))
         elif said.holds == TRADES and not order.interval:
             skipped.append((path.name, "it holds trades; --interval says which bars to make"))
-        elif said.native and order.symbol and said.native != native_of(order.symbol):
+        elif _is_of_another(order, said):
             skipped.append((path.name, "it is of another series"))
         else:
             try:
                 found = _file(order, path, said, symbols, name_first=True)
-            except _UnplacedError as error:
-                unplaced.append((str(path.relative_to(root)), error.advice))
+            except UnplacedError as error:
+                unclear.append((str(path.relative_to(root)), error.advice))
                 continue
             wanted = found.is_funding or order.interval in ("", found.interval.name)
             if order.symbol in ("", found.symbol) and wanted:
                 files.append(found)
             else:
                 skipped.append((path.name, "it is of another series"))
-    if not files and unplaced:
+    if not files and unclear:
         raise InvalidInput(
-            f"no file of {order.source} went in, for nothing tells what is in "
-            f"{names_of(unplaced)}; of {unplaced[0][0]} {unplaced[0][1]}",
+            f"no file of {order.source} went in, for it is not known what to make of "
+            f"{names_of(unclear)}; of {unclear[0][0]} {unclear[0][1]}",
             code="unplaced-files",
         )
     if not files:
         raise InvalidInput(f"{order.source} holds no file of bars that was asked for")
-    ordered = sorted(files, key=lambda each: (each.series, each.place))
-    return ImportPlan(ordered, skipped, unplaced)
+    ordered = sorted(files, key=lambda each: (each.series, each.period or (0, 0), each.place))
+    return ImportPlan(ordered, skipped, unclear)
+
+
+def _is_of_another(order: ImportOrder, said: FileName) -> bool:
+    """Whether the name of a folder's file says that it was not asked for."""
+    if said.native and order.symbol and said.native != native_of(order.symbol):
+        return True
+    is_bars = said.holds == BARS and bool(said.interval)
+    return is_bars and order.interval not in ("", said.interval)
 
 
 def names_of(unplaced: Sequence[Sequence[str]]) -> str:
@@ -213,17 +211,26 @@ def _file(
     *,
     name_first: bool = False,
 ) -> ImportFile:
-    """One file. What the user said of it counts more than its name; of a folder's, less."""
+    """One file. What the user said of it counts more than its name; of a folder's, less.
+
+    Raises:
+        UnplacedError: neither says what it holds.
+        InvalidInput: the two contradict each other, or cannot be.
+    """
+    if not name_first:
+        require_name(order, path, said, symbols)
     named = (said.symbol or _symbol(order, said, path, symbols), said.interval)
     given = (order.symbol, order.interval)
     one, other = (named, given) if name_first else (given, named)
     symbol, name = one[0] or other[0], one[1] or other[1]
     if order.funding or said.holds == FUNDING:
         name = _FUNDING_INTERVAL
+    if name == said.interval and name not in ("", *INTERVALS):
+        raise not_kept(order, path, said, symbol)
     options = {"--symbol": symbol, "--interval": name}
     lacking = [option for option, value in options.items() if not value]
     if lacking:
-        raise _UnplacedError(path, lacking)
+        raise unplaced(order, path, said, lacking)
     if len(symbol) > _NAME_LIMIT or "/" not in symbol:
         raise InvalidInput(f"symbol was {symbol[:40]!r}; write it as in BTC/USDT")
     reading = replace(
@@ -236,7 +243,15 @@ def _file(
     if order.trades or order.funding:
         reading = replace(reading, holds=TRADES if order.trades else FUNDING)
     kind = _kind(order.kind, said.kind)
-    return ImportFile(str(path), order.exchange, symbol, interval_of(name), kind, reading)
+    return ImportFile(
+        str(path),
+        order.exchange,
+        symbol,
+        interval_of(name),
+        kind,
+        reading,
+        period=said.period,
+    )
 
 
 def _symbol(
@@ -270,6 +285,8 @@ def _remote(order: ImportOrder, now_ms: int) -> list[ImportFile]:
     found = archive_files(order.source, order.symbol, length, kind, order.start, end)
     reading = Reading("csv", BARS, "binance", time_unit=order.time_unit, is_whole=True)
     return [
-        ImportFile(url, order.exchange, order.symbol, length, kind, reading, (start, stop))
+        ImportFile(
+            url, order.exchange, order.symbol, length, kind, reading, (start, stop), (start, stop)
+        )
         for url, start, stop in found
     ]

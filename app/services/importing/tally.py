@@ -38,8 +38,12 @@ def new_tally(file: ImportFile, *, in_catalogue: bool) -> Tally:
         **dict.fromkeys((*counts, "unfinished", "outside"), 0),
         "duplicates": {"same": 0, "differing": 0},
         "reasons": {},
+        "ends": [],
         "first": None,
         "last": None,
+        # Of the first and the last bar: the file's place in the plan, and what its name says.
+        "first_of": None,
+        "last_of": None,
         "gaps": longest({}, []),
         "zero_volume": longest({}, []),
     }
@@ -57,6 +61,39 @@ def beside(tally: Tally, file: ImportFile, chunk: Chunk) -> Span | None:
     return Span(start, end, CoverageState.PENDING) if start < end else None
 
 
+def is_stated(tally: Tally, file: ImportFile, position: int, chunk: Chunk) -> bool:
+    """Whether the source says of what lies ``beside`` a chunk that there is nothing.
+
+    It does within a file, and between files that follow each other by their names; between others
+    one may be missing, and a file that was left out in part says nothing of what follows.
+
+    Args:
+        position: of the file in the plan.
+    """
+    is_after = int(chunk.good.open_ts[0]) > tally["last"]
+    other = tally.get("last_of" if is_after else "first_of")
+    if other is None or other["at"] == position:
+        return other is not None
+    if file.period is None or other["period"] is None:
+        return False
+    before, after = (other["period"], file.period) if is_after else (file.period, other["period"])
+    return bool(before[1] == after[0])
+
+
+def cursor_cut_off(cursor: dict[str, Any], file: ImportFile) -> dict[str, Any]:
+    """A job's cursor where its file is left out, perhaps in part."""
+    key = "|".join(file.series)
+    found = {key: cut_off(cursor["series"][key], cursor["file"])} if key in cursor["series"] else {}
+    return {**cursor, "series": {**cursor["series"], **found}}
+
+
+def cut_off(tally: Tally, position: int) -> Tally:
+    """The account where a file ends before its end: what follows its last bar is not known."""
+    ends = {name: tally.get(name) for name in ("first_of", "last_of")}
+    gone = {name: None for name, each in ends.items() if each and each["at"] == position}
+    return {**tally, **gone}
+
+
 def counted(
     tally: Tally,
     file: ImportFile,
@@ -64,10 +101,12 @@ def counted(
     stored: Stored,
     quarantined: int,
     gap: Span | None,
+    position: int,
 ) -> Tally:
     """The account after a chunk.
 
     Args:
+        position: of the file in the plan.
         quarantined: how many of its bad bars were not known yet.
         gap: as ``beside`` gave it.
     """
@@ -89,19 +128,36 @@ def counted(
     repeated = tally["duplicates"]
     first = [tally["first"], runs[0].start] if runs else [tally["first"]]
     last = [tally["last"], int(chunk.good.open_ts[-1])] if runs else [tally["last"]]
-    return {
+    after = {
         **tally,
+        **_edges(tally, file, chunk, position),
         **{name: tally.get(name, 0) + count for name, count in added.items()},
         "duplicates": {
             "same": repeated["same"] + chunk.same,
             "differing": repeated["differing"] + chunk.differing,
         },
         "reasons": _reasons(tally.get("reasons", {}), chunk.bad),
+        "ends": sorted({*tally.get("ends", []), *chunk.ends}),
         "first": min((each for each in first if each is not None), default=None),
         "last": max((each for each in last if each is not None), default=None),
         "gaps": longest(tally["gaps"], gaps),
         "zero_volume": longest(tally["zero_volume"], idle_runs(chunk.good, file.interval)),
     }
+    return after if chunk.unended is None else cut_off(after, position)
+
+
+def _edges(tally: Tally, file: ImportFile, chunk: Chunk, position: int) -> Tally:
+    """Of which file the first and the last bar are, after a chunk."""
+    if not len(chunk.good):
+        return {}
+    here = {"at": position, "period": file.period and list(file.period)}
+    first, last = int(chunk.good.open_ts[0]), int(chunk.good.open_ts[-1])
+    found = {}
+    if tally["first"] is None or first < tally["first"]:
+        found["first_of"] = here
+    if tally["last"] is None or last > tally["last"]:
+        found["last_of"] = here
+    return found
 
 
 def _reasons(known: Mapping[str, int], bad: Iterable[BadKline]) -> dict[str, int]:

@@ -289,7 +289,7 @@ def test_a_file_of_a_folder_whose_name_says_nothing_does_not_keep_the_others_out
     assert "NEWUSDT-1m-2026-03.csv, a.csv, deep/z.csv" in told.err
     lines = "".join(told.out.split())
     for name, options in {
-        "NEWUSDT-1m-2026-03.csv": "--symbol BTC/USDT",
+        "NEWUSDT-1m-2026-03.csv": "--symbol NEW/USDT",
         "a.csv": "--symbol BTC/USDT --interval 1m",
         "deep/z.csv": "--symbol BTC/USDT --interval 1m",
     }.items():

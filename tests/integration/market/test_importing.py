@@ -135,13 +135,6 @@ def test_a_series_off_by_an_hour_is_told_and_kept_out(world: Importing, tmp_path
     assert (healed["unchanged"], healed["new"], healed["revised"]) == (600, 0, 0)
 
 
-def test_many_real_corrections_are_no_shift(here: Importing, tmp_path: Path) -> None:
-    here.result(file(tmp_path, *walk(range(100))), "BTC/USDT", "1m")
-    other = [line(T + n * M, f"{500 + n % 7}.5") for n in range(100)]
-    result = here.result(file(tmp_path, *other, name="b.csv"), "BTC/USDT", "1m")
-    assert (result["revised"], result["new"]) == (100, 0)
-
-
 def test_a_run_without_volume_goes_on_over_the_end_of_a_chunk(
     here: Importing, tmp_path: Path, small_chunks: int
 ) -> None:

@@ -97,7 +97,9 @@ def test_a_file_of_one_line_that_may_be_cut_has_no_bar(
     here: Importing, tmp_path: Path, rows: list[str]
 ) -> None:
     path = file(tmp_path, *rows, line(T).rstrip("\n"))
-    result = here.result(path, "BTC/USDT", "1m")
+    job = here.finished(ImportOrder(str(path), "binance", "BTC/USDT", "1m"))
+    assert (job.state, (job.error or {})["code"]) == ("failed", "no-good-row")
+    result = job.result or {}
     assert (result["rows"], result["new"], result["quarantined"]) == (1, 0, 1)
 
 
@@ -107,7 +109,7 @@ def test_trades_and_payments_whose_end_may_be_cut_are_refused(
 ) -> None:
     """A bar that lacks a trade cannot be told from one that does not."""
     header = {"trades": "ts,price,amount\n", "funding": "ts,rate\n"}[holds]
-    rows = {"trades": f"{T},100,1\n{T + 9},101,2", "funding": f"{T},0.0001\n{T + 99 * M},0.0002"}
+    rows = {"trades": f"{T},100,1\n{T + M},101,2", "funding": f"{T},0.0001\n{T + 99 * M},0.0002"}
     path = file(tmp_path, header, rows[holds])
     asked = {"trades": holds == "trades", "funding": holds == "funding"}
     with pytest.raises(InvalidInput, match=r"line 3 of bars\.csv, its last, has no line end"):

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import InvalidInput
-from tests.integration.market.importing import Importing, file, walk
+from app.services.importing import ImportOrder
+from tests.integration.market.importing import Importing, file, line, walk
 from tests.support.catalogue import instrument
 from tests.support.record import START_MS, CountingIds
 
@@ -60,3 +61,35 @@ def test_a_folder_of_many_markets_gives_the_one_that_is_asked_for(
     both = here.result(tmp_path / "data")
     assert [each["symbol"] for each in both["series"]] == ["BTC/USDT", "ETH/USDT"]
     assert both["series"][0]["in_catalogue"] is True
+
+
+def test_a_bad_file_keeps_no_other_one_out(
+    here: Importing, tmp_path: Path, small_chunks: int
+) -> None:
+    """The first cannot be read, the second breaks off in its second chunk, the third is of another
+    market than what is stored, the last is good."""
+    folder = tmp_path / "data"
+    first = here.result(file(tmp_path, *walk(range(100))), "CCC/USDT", "1m")
+    assert first["new"] == 100
+    header = "ts,open,high,low,close,volume\n"
+    file(folder, header, "yesterday,1,1,1,1,1\n", name="AAA_USDT-1m.csv")
+    broken = [line(T + n * M, "abc") for n in range(100, 200)]
+    file(folder, header, *walk(range(100)), *broken, name="BBB_USDT-1m.csv")
+    file(folder, header, *[line(T + n * M, 3) for n in range(100)], name="CCC_USDT-1m.csv")
+    file(folder, header, *walk(range(120)), name="DDD_USDT-1m.csv")
+    job = here.finished(ImportOrder(str(folder), "binance"))
+    assert job.state == "failed"
+    assert job.error is not None
+    assert job.error["code"] == "files-left-out"
+    assert (
+        "3 of 4 files were left out, the first because AAA_USDT-1m.csv has"
+        in (job.error["message"])
+    )
+    assert job.result is not None
+    assert [(each["file"], each["code"], each["in_part"]) for each in job.result["left_out"]] == [
+        ("AAA_USDT-1m.csv", "invalid-input", False),
+        ("BBB_USDT-1m.csv", "invalid-input", True),
+        ("CCC_USDT-1m.csv", "contradicted", False),
+    ]
+    assert len(here.stored("DDD/USDT")) == 120
+    assert [row.close for row in here.stored("CCC/USDT")] != [3] * 100

@@ -195,13 +195,15 @@ def test_bars_made_of_trades_equal_the_bars_of_the_file(here: Importing, klines:
         exchange="trades",
         trades=True,
     )
-    assert (made["rows"], made["new"]) == (2_469, 2_469)
-    told, found = here.stored("XRP/ETH"), here.stored("XRP/ETH", exchange="trades")
+    # The tape begins and ends within a minute: of those two it does not hold every trade.
+    assert (made["rows"], made["new"], len(made["ends"])) == (2_467, 2_467, 2)
+    assert made["duplicates"] == {"same": 0, "differing": 0}
+    told, found = here.stored("XRP/ETH")[1:-1], here.stored("XRP/ETH", exchange="trades")
     assert [row[:5] for row in found] == [row[:5] for row in told]
     assert max(abs(one.volume - other.volume) for one, other in zip(found, told, strict=True)) < D(
         "1e-6"
     )
-    assert sum(row.trade_count or 0 for row in found) == 12_477
+    assert sum(row.trade_count or 0 for row in found) == 12_464  # of 12,477
 
 
 def test_funding_rates_lie_off_the_grid_and_are_kept_at_their_own_times(

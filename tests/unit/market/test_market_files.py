@@ -22,6 +22,7 @@ from app.core.market.files.columns import CHUNK, KlineColumns
 from app.core.market.files.mapping import columns_of
 from app.core.market.files.naming import what_name_says
 from app.core.market.files.reading import Reading, as_texts, read_bars, read_funding, reading_of
+from app.core.market.files.tape import Tape
 from app.core.market.files.times import TimeReader, utc_offset
 from app.core.market.intervals import HOUR_MS, MINUTE_MS, interval
 
@@ -43,7 +44,8 @@ def binance_line(ts: int, price: str = "0.00001234") -> str:
 def read(path: Path, how: Reading | None = None, name: str = "1m") -> KlineColumns:
     """All bars of a file; it is read as its name says unless told otherwise."""
     wanted = how or reading_of(what_name_says(path), path)
-    return KlineColumns.joined(list(read_bars(path, wanted, interval(name))))
+    tape = Tape(interval(name), path.name)
+    return KlineColumns.joined(list(read_bars(path, wanted, tape)))
 
 
 def csv(folder: Path, text: str, name: str = "bars.csv") -> Path:
@@ -223,7 +225,7 @@ def test_offsets_are_written_as_people_write_them() -> None:
 
 def test_chunks_are_bounded(tmp_path: Path) -> None:
     lines = "".join(f"{T + n * M},2,3,1,2,5\n" for n in range(CHUNK + 10))
-    parts = list(read_bars(csv(tmp_path, lines), Reading("csv"), interval("1m")))
+    parts = list(read_bars(csv(tmp_path, lines), Reading("csv"), Tape(interval("1m"), "")))
     assert [len(part) for part in parts] == [CHUNK, 10]
     assert np.all(np.diff(np.concatenate([part.open_ts for part in parts])) == M)
 
@@ -259,7 +261,11 @@ def test_a_broken_file_is_refused_in_one_sentence(
 def test_trades_of_one_time_keep_the_order_of_the_file(tmp_path: Path) -> None:
     header = "timestamp,id,type,side,price,amount,cost\n"
     trades = [(T, "2", "0.1"), (T + 5, "9", "0.2"), (T + 5, "3", "0.3"), (T + 3 * M, "4", "1")]
-    lines = "".join(f"{ts},1,,sell,{price},{amount},0\n" for ts, price, amount in trades)
+    trades.append((T + 9 * M, "1", "1"))  # of the minute that is still open nothing is told
+    lines = "".join(
+        f"{ts},{number},,sell,{price},{amount},0\n"
+        for number, (ts, price, amount) in enumerate(trades)
+    )
     bars = read(csv(tmp_path, header + lines), Reading("csv", "trades"))
     ordered = [[D(text) for text in bars.texts(n)[1:6]] for n in range(len(bars))]  # type: ignore[arg-type]
     assert ordered == [[D(each) for each in ("2", "9", "2", "3", "0.6")], [D(4)] * 4 + [D(1)]]

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from app.core.market.coverage import CoverageState, Span
 from app.core.market.files.columns import KlineColumns
 from app.core.market.files.exact import zero
-from app.core.market.intervals import Interval
+from app.core.market.intervals import INTERVALS, Interval
 from app.core.market.klines import Times
 from app.core.market.validation import OFF_GRID, BadKline
 
 Ranges = list[tuple[int, int, int]]
+# By fewer steps between bars, or a smaller part of them, no interval is told.
+_STEPS: Final = 10
+_NEARLY_ALL: Final = 0.95
 
 
 def ends(times: Times, interval: Interval) -> Times:
@@ -35,6 +38,28 @@ def present_spans(times: Times, interval: Interval) -> list[Span]:
     first = times[np.concatenate([[0], breaks + 1])].tolist()
     last = closes[np.concatenate([breaks, [len(times) - 1]])].tolist()
     return [Span(*each, CoverageState.PRESENT) for each in zip(first, last, strict=True)]
+
+
+def longer_interval(times: Times, interval: Interval) -> Interval | None:
+    """Of which longer interval bars are that ascend by ``times``; None where they need not be.
+
+    They are where nearly all of them follow each other, and open, as bars of that interval do. A
+    market in which little is traded leaves bars out, but not all but every fifth.
+    """
+    steps = np.diff(times)
+    if len(steps) < _STEPS or np.mean(steps == interval.length_ms) > 1 - _NEARLY_ALL:
+        return None
+    for each in INTERVALS.values():
+        if each.length_ms <= interval.length_ms or np.median(steps) < each.length_ms:
+            continue
+        opens = times[:-1]
+        if each.is_month:
+            is_open = np.array([each.floor(ts) == ts for ts in opens.tolist()])
+        else:
+            is_open = (opens - each.floor(0)) % each.length_ms == 0
+        if np.mean(is_open & (ends(opens, each) == times[1:])) >= _NEARLY_ALL:
+            return each
+    return None
 
 
 def gaps_of(spans: list[Span], interval: Interval) -> Ranges:

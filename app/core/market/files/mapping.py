@@ -22,6 +22,7 @@ _TRADES: Final = {
     "ts": ("ts", "timestamp", "time", "transact_time"),
     "price": ("price",),
     "amount": ("amount", "qty", "quantity"),
+    "id": ("id", "trade_id", "agg_trade_id", "tradeid"),
 }
 _FUNDING: Final = {
     "ts": ("ts", "date", "calc_time", "timestamp", "time"),
@@ -29,7 +30,7 @@ _FUNDING: Final = {
 }
 #: Fields of a row by what a file holds.
 FIELDS: Final = {"bars": _BARS, "trades": _TRADES, "funding": _FUNDING}
-_OPTIONAL: Final = frozenset({"quote_volume", "trade_count"})
+_OPTIONAL: Final = frozenset({"quote_volume", "trade_count", "id"})
 _OHLCV: Final = {"ts": 0, "open": 1, "high": 2, "low": 3, "close": 4, "volume": 5}
 # Layouts without a header that are known by their width: six columns can be nothing else, and
 # twelve are Binance's.
@@ -37,9 +38,9 @@ _BY_WIDTH: Final = {6: _OHLCV, 12: {**_OHLCV, "quote_volume": 7, "trade_count": 
 # Binance's trades: id, price, quantity, quote quantity, time, ...; its aggregated trades: id,
 # price, quantity, first id, last id, time, ...; freqtrade's: time, id, type, side, price, ...
 _TRADE_LAYOUTS: Final = {
-    "binance": {"price": 1, "amount": 2, "ts": 4},
-    "binance-aggregated": {"price": 1, "amount": 2, "ts": 5},
-    "freqtrade": {"ts": 0, "price": 4, "amount": 5},
+    "binance": {"id": 0, "price": 1, "amount": 2, "ts": 4},
+    "binance-aggregated": {"id": 0, "price": 1, "amount": 2, "ts": 5},
+    "freqtrade": {"ts": 0, "id": 1, "price": 4, "amount": 5},
 }
 _FUNDING_LAYOUTS: Final = {"binance": {"ts": 0, "rate": 2}, "freqtrade": {"ts": 0, "rate": 1}}
 
@@ -87,6 +88,7 @@ def positions(
         found = {field: _position(name, header, width, each) for field, each in given.items()}
     elif header is not None:
         lower = [column.strip().lower() for column in header]
+        _require_once(name, lower, [each for names in FIELDS[holds].values() for each in names])
         found = {
             field: next(lower.index(each) for each in names if each in lower)
             for field, names in FIELDS[holds].items()
@@ -113,8 +115,21 @@ def _known(holds: str, width: int, layout: str) -> dict[str, int]:
     return dict(found) if all(position < width for position in found.values()) else {}
 
 
+def _require_once(name: str, header: Sequence[str], wanted: Sequence[str]) -> None:
+    """Nothing, where no column that is wanted is there twice."""
+    for column in wanted:
+        places = [str(at) for at, each in enumerate(header) if each == column]
+        if len(places) > 1:
+            raise InvalidInput(
+                f"{name} has the column {column[:40]!r} {len(places)} times, at the positions "
+                f"{' and '.join(places)}; say which counts with --columns, each field by its "
+                "position, as in ts=0,open=1,high=2,low=3,close=4,volume=5"
+            )
+
+
 def _position(name: str, header: Sequence[str] | None, width: int, column: str) -> int:
     if header is not None and column in header:
+        _require_once(name, header, [column])
         return header.index(column)
     if column.isascii() and column.isdigit() and int(column) < width:
         return int(column)

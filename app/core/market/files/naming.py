@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import PurePath
 from typing import Final
 
@@ -32,7 +33,7 @@ TRADES: Final = "trades"
 FUNDING: Final = "funding"
 _BINANCE: Final = re.compile(
     r"(?P<native>[^-]+)-(?P<what>\d+(?:mo|[smhdw])|trades|aggTrades|fundingRate)"
-    r"-\d{4}-\d{2}(?:-\d{2})?"
+    r"-(?P<month>\d{4}-\d{2})(?:-(?P<day>\d{2}))?"
 )
 _FREQTRADE: Final = re.compile(
     r"(?P<pair>[^-]+)-(?:(?P<interval>\d+[smhdwM])"
@@ -59,6 +60,7 @@ class FileName:
         native: the venue's own name of the symbol, or "".
         symbol: the symbol, or "".
         interval: of the bars, or "".
+        period: [start, end) of what the file holds, ms: the month or the day of an archive's.
     """
 
     layout: str = ""
@@ -68,6 +70,7 @@ class FileName:
     symbol: str = ""
     interval: str = ""
     kind: KlineKind = KlineKind.TRADE
+    period: tuple[int, int] | None = None
 
 
 def what_name_says(path: PurePath) -> FileName:
@@ -103,7 +106,19 @@ def _archived(path: PurePath, found: re.Match[str]) -> FileName:
         native=found["native"],
         interval="" if what in _ARCHIVED else what.replace("mo", "M"),
         kind=kinds[-1] if kinds else KlineKind.TRADE,
+        period=_period(found["month"], found["day"]),
     )
+
+
+def _period(month: str, day: str | None) -> tuple[int, int] | None:
+    """A month or a day of it in ms; None of what is no date, such as a 13th month."""
+    try:
+        start = datetime.fromisoformat(f"{month}-{day or '01'}").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    # Of a month some day of the next one, set back to its first.
+    end = start + timedelta(days=1) if day else (start + timedelta(days=31)).replace(day=1)
+    return int(start.timestamp()) * 1000, int(end.timestamp()) * 1000
 
 
 def _saved(found: re.Match[str], kind: str) -> FileName:

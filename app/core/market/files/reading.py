@@ -15,9 +15,9 @@ from app.core.market.files.endings import UnendedLine
 from app.core.market.files.mapping import positions
 from app.core.market.files.naming import BARS, ENDINGS, FUNDING, TRADES, FileName
 from app.core.market.files.tables import Table, open_table
+from app.core.market.files.tape import Tape
 from app.core.market.files.times import TimeReader
-from app.core.market.files.trades import TradeColumns, bars_of_trades
-from app.core.market.intervals import Interval
+from app.core.market.files.trades import TradeColumns
 from app.core.market.klines import Times
 from app.core.market.points import FundingRate
 from app.core.money import DECIMALS
@@ -68,13 +68,11 @@ def reading_of(name: FileName, path: Path, format_: str = "") -> Reading:
     return Reading(known, name.holds, f"{name.layout}-aggregated" if is_aggregated else name.layout)
 
 
-def read_bars(
-    path: Path, how: Reading, interval: Interval, most: int = CHUNK
-) -> Iterator[KlineColumns]:
+def read_bars(path: Path, how: Reading, tape: Tape, most: int = CHUNK) -> Iterator[KlineColumns]:
     """The bars of a file as it states them, in its order, ``most`` at a time.
 
     Args:
-        interval: of the bars that trades are made into; bars are not looked at.
+        tape: that makes bars of trades; bars are not looked at.
         most: rows of a chunk.
 
     Raises:
@@ -86,7 +84,7 @@ def read_bars(
         times = TimeReader(path.name, how.time_unit, how.utc_offset_ms)
         if how.holds == TRADES:
             _require_end(path.name, table)
-            bars = bars_of_trades(_trades(path.name, table, how, times), interval, path.name)
+            bars = tape.bars(_trades(path.name, table, how, times))
         else:
             bars = _bars(path.name, table, how, times)
         yield from rechunked(bars, most)
@@ -196,8 +194,10 @@ def _bars(name: str, table: Table, how: Reading, times: TimeReader) -> Iterator[
 
 def _trades(name: str, table: Table, how: Reading, times: TimeReader) -> Iterator[TradeColumns]:
     where = positions(name, TRADES, table.header, table.width, how.columns, how.layout)
-    for ts, price, amount in table.batches([where[each] for each in ("ts", "price", "amount")]):
-        yield TradeColumns(times.milliseconds(ts, floor=True), as_texts(price), as_texts(amount))
+    fields = [each for each in ("ts", "price", "amount", "id") if each in where]
+    for ts, price, amount, *ids in table.batches([where[each] for each in fields]):
+        stated = as_texts(price), as_texts(amount), *map(as_texts, ids)
+        yield TradeColumns(times.milliseconds(ts, floor=True), *stated)
 
 
 def _optional(column: pa.Array | None, count: int) -> pa.Array:

@@ -1,10 +1,10 @@
-"""Bars from trades, exactly: sums of decimals, first and last in the order of the file."""
+"""Trades as columns, and their bars, exactly: sums of decimals, first and last in their order."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -26,46 +26,51 @@ class TradeColumns:
     Attributes:
         ts: ms.
         price, amount: Arrow string arrays; amounts in base units.
+        ids: an Arrow array of whole numbers or texts; None where the source gives none.
     """
 
     ts: Times
     price: pa.Array
     amount: pa.Array
+    ids: pa.Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+    def arrays(self) -> tuple[pa.Array, ...]:
+        """Every column but the times."""
+        return (self.price, self.amount, *([] if self.ids is None else [self.ids]))
+
+    def kept(self, mask: Mask) -> Self:
+        """The trades for which the mask is true."""
+        if bool(mask.all()):
+            return self
+        wanted = arrow_of(mask)
+        return type(self)(self.ts[mask], *(each.filter(wanted) for each in self.arrays()))
+
+    def ordered(self) -> Self:
+        """The trades by time; those of one time keep their order."""
+        if bool(np.all(self.ts[1:] >= self.ts[:-1])):
+            return self
+        order = np.argsort(self.ts, kind="stable")
+        positions = arrow_of(order)
+        return type(self)(self.ts[order], *(each.take(positions) for each in self.arrays()))
+
+    @classmethod
+    def joined(cls, parts: Sequence[TradeColumns]) -> TradeColumns:
+        """The trades of parts, which give ids alike."""
+        import pyarrow as pa
+
+        columns = zip(*(part.arrays() for part in parts), strict=True)
+        times = np.concatenate([part.ts for part in parts])
+        return cls(times, *(pa.concat_arrays(list(each)) for each in columns))
 
 
-def bars_of_trades(
-    chunks: Iterable[TradeColumns], interval: Interval, name: str
-) -> Iterator[KlineColumns]:
-    """Bars of the interval; one in which nothing was traded is left out.
+def bars_of(trades: TradeColumns, interval: Interval) -> tuple[KlineColumns, Times, Times]:
+    """The bars of trades, which ascend; the times of the first and of the last trade of each.
 
-    Trades of one time keep the order of the file. What a bar's quote volume was, trades of a
-    file do not say exactly; the number of trades is theirs.
-
-    Raises:
-        InvalidInput: trades go back in time beyond a bar that has ended, or one has a price or
-            an amount that no trade can have.
+    What a bar's quote volume was, trades of a file do not say exactly; their number is theirs.
     """
-    waiting: TradeColumns | None = None
-    seen = 0
-    for chunk in chunks:
-        if not len(chunk.ts):
-            continue
-        trades = _sound(chunk, name, seen)
-        seen += len(chunk.ts)
-        trades = _ordered(trades if waiting is None else _joined(waiting, trades))
-        if waiting is not None and trades.ts[0] < interval.floor(int(waiting.ts[0])):
-            raise InvalidInput(f"the trades of {name} are not in the order of their times; sort it")
-        # Trades of the last bar may go on in the next chunk.
-        last_open = interval.floor(int(trades.ts[-1]))
-        cut = int(np.searchsorted(trades.ts, last_open))
-        if cut:
-            yield _bars(_slice(trades, 0, cut), interval)
-        waiting = _slice(trades, cut, len(trades.ts))
-    if waiting is not None:
-        yield _bars(waiting, interval)
-
-
-def _bars(trades: TradeColumns, interval: Interval) -> KlineColumns:
     import pyarrow as pa
 
     opens = _open_times(trades.ts, interval)
@@ -82,7 +87,8 @@ def _bars(trades: TradeColumns, interval: Interval) -> KlineColumns:
     opened, close = (trades.price.take(arrow_of(each)) for each in (first, last))
     nothing = pa.nulls(len(first), pa.string())
     texts = [opened, high, low, close, volume, nothing]
-    return made(opens[first], texts, arrow_of(last - first + 1))
+    bars = made(opens[first], texts, arrow_of(last - first + 1))
+    return bars, trades.ts[first], trades.ts[last]
 
 
 def _open_times(times: Times, interval: Interval) -> Times:
@@ -92,8 +98,15 @@ def _open_times(times: Times, interval: Interval) -> Times:
     return found
 
 
-def _sound(chunk: TradeColumns, name: str, seen: int) -> TradeColumns:
-    """The trades with canonical texts."""
+def sound(chunk: TradeColumns, name: str, seen: int) -> TradeColumns:
+    """The trades with canonical texts.
+
+    Args:
+        seen: how many trades of the file came before, for the message.
+
+    Raises:
+        InvalidInput: one has a price or an amount that no trade can have.
+    """
     price, amount = exact(chunk.price), exact(chunk.amount)
     wrong: Mask = np.zeros(len(chunk.ts), np.bool_)
     for column in (price, amount):
@@ -106,36 +119,7 @@ def _sound(chunk: TradeColumns, name: str, seen: int) -> TradeColumns:
             f"trade {seen + position + 1} of {name} has the price {chunk.price[position]} and the "
             f"amount {chunk.amount[position]}, which no trade can have"
         )
-    return TradeColumns(chunk.ts, price.texts, amount.texts)
-
-
-def _joined(one: TradeColumns, other: TradeColumns) -> TradeColumns:
-    import pyarrow as pa
-
-    return TradeColumns(
-        np.concatenate([one.ts, other.ts]),
-        pa.concat_arrays([one.price, other.price]),
-        pa.concat_arrays([one.amount, other.amount]),
-    )
-
-
-def _ordered(trades: TradeColumns) -> TradeColumns:
-    if bool(np.all(trades.ts[1:] >= trades.ts[:-1])):
-        return trades
-
-    order = np.argsort(trades.ts, kind="stable")
-    positions = arrow_of(order)
-    return TradeColumns(
-        trades.ts[order], trades.price.take(positions), trades.amount.take(positions)
-    )
-
-
-def _slice(trades: TradeColumns, start: int, stop: int) -> TradeColumns:
-    return TradeColumns(
-        trades.ts[start:stop],
-        trades.price.slice(start, stop - start),
-        trades.amount.slice(start, stop - start),
-    )
+    return TradeColumns(chunk.ts, price.texts, amount.texts, chunk.ids)
 
 
 def _texts(column: Any) -> pa.Array:

@@ -106,6 +106,8 @@ def klines(unit: Unit) -> None:
     assert unit.klines.quarantine(series.id, [bad], "test", NOW) == 1
     refused, withdrawn = unit.klines.quarantined(series.id)
     assert unit.klines.quarantined(series.id, before=refused.id) == [withdrawn]
+    assert unit.klines.quarantined_opens(series.id, 0, 240_000) == [180_000]
+    assert unit.klines.quarantined_opens(series.id, 0, 240_001) == [180_000, 240_000]
 
 
 def rolls(unit: Unit) -> None:

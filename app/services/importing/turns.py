@@ -1,0 +1,230 @@
+"""What one slice of an import writes: each part with the job's cursor, all or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
+from typing import Any, Final
+
+from app.core.errors import InvalidInput
+from app.models import JobRow
+from app.repositories.unit import Unit, Units
+from app.services.importing.account import (
+    Slice,
+    progress_of,
+    with_left_out,
+    with_unended,
+    with_verdict,
+)
+from app.services.importing.chunks import Chunk
+from app.services.importing.contradictions import meets_stored, require_agreement
+from app.services.importing.funding import Payments, keep_funding
+from app.services.importing.keeping import SuspectError, keep_chunk, shift_of
+from app.services.importing.order import ImportFile, ImportOrder
+from app.services.importing.tally import beside, counted, cursor_cut_off, is_stated, new_tally
+from app.services.importing.tapes import after_chunk, moved_on, torn
+
+#: For so long a job is a worker's after each chunk.
+LEASE_MS: Final = 90_000
+# Chunks of a file that are looked at before any is stored.
+_FORESEEN: Final = 100
+
+
+class LostError(Exception):
+    """Another worker holds the job now, or it has ended."""
+
+
+def held(unit: Unit, job_id: str, token: str) -> JobRow:
+    """The job, locked.
+
+    Raises:
+        LostError: it is not held under this token any more.
+    """
+    job = unit.jobs.lock(job_id)
+    if job.state != "running" or job.lease_owner != token:
+        raise LostError
+    return job
+
+
+class Turn:
+    """Writes what a slice of work finds; every call may raise ``LostError``.
+
+    Args:
+        token: under which the slice holds the job.
+    """
+
+    def __init__(
+        self, units: Units, job_id: str, token: str, order: ImportOrder, slice_: Slice
+    ) -> None:
+        self._units = units
+        self._job_id = job_id
+        self._token = token
+        self._order = order
+        self._slice = slice_
+
+    def held(self, unit: Unit) -> JobRow:
+        """The job, locked."""
+        return held(unit, self._job_id, self._token)
+
+    def kept(self, file: ImportFile, chunk: Chunk) -> bool | None:
+        """Store one chunk; whether the job goes on, and None where the file is shifted.
+
+        Raises:
+            InvalidInput: it contradicts what is stored.
+        """
+        keep = self._keeping(file, chunk)
+        try:
+            return self._units.run(partial(keep, trusted=self._order.despite_shift))
+        except SuspectError:
+            shift = self._looked_closer(file, chunk)
+        if shift is not None:
+            self._note_shift(file, shift)
+            return None
+        return self._units.run(partial(keep, trusted=True))
+
+    def _keeping(self, file: ImportFile, chunk: Chunk) -> Callable[..., bool]:
+        """Store one chunk with the job's cursor, all or nothing; whether the job goes on."""
+
+        def work(unit: Unit, *, trusted: bool) -> bool:
+            job = self.held(unit)
+            if job.cancel_requested:
+                return False
+            key = "|".join(file.series)
+            known = job.cursor["series"].get(key) or new_tally(
+                file, in_catalogue=unit.instruments.find(file.exchange, file.symbol) is not None
+            )
+            gap = beside(known, file, chunk)
+            position = int(job.cursor["file"])
+            stored, quarantined = keep_chunk(
+                unit,
+                file,
+                chunk,
+                complete=self._order.complete,
+                beside=gap,
+                stated=gap is not None and is_stated(known, file, position, chunk),
+                trusted=trusted,
+            )
+            tally = counted(known, file, chunk, stored, quarantined, gap, position)
+            series = {**job.cursor["series"], key: tally}
+            job.cursor = after_chunk({**job.cursor, "series": series}, file, chunk)
+            if chunk.unended is not None:
+                job.cursor = with_unended(job.cursor, file, chunk.unended)
+            done, total = job.progress["slices_done"], job.progress["slices_total"]
+            work_ms = job.progress["work_ms"] + self._slice.lap_ms()
+            job.progress = progress_of(done, total, series, work_ms)
+            job.lease_until = unit.now_ms + LEASE_MS
+            job.error = None
+            return True
+
+        return work
+
+    def keep_payments(self, file: ImportFile, payments: Payments) -> None:
+        """Store a file of funding rates with the job's cursor, all or nothing."""
+
+        def work(unit: Unit) -> None:
+            job = self.held(unit)
+            funding = [*job.cursor.get("funding", []), keep_funding(unit, file, payments)]
+            job.cursor = {**job.cursor, "funding": funding}
+
+        self._units.run(work)
+
+    def foresees(self, file: ImportFile, chunks: Iterator[Chunk]) -> bool:
+        """Whether a file agrees with the first stored bars that it meets; False if it is shifted.
+
+        Else all that comes before those in another market's file would be stored as new bars.
+
+        Args:
+            chunks: of the file, from its beginning; of the first five million rows as many as it
+                takes are read, in less time than a lease has.
+
+        Raises:
+            InvalidInput: it contradicts what is stored.
+        """
+        against: InvalidInput | None = None
+        for chunk in islice(chunks, _FORESEEN):
+            with self._units.read() as unit:
+                if not meets_stored(unit, file, chunk.good):
+                    continue
+                is_second = against is not None
+                try:
+                    require_agreement(unit, file, chunk.good)
+                    break
+                except InvalidInput as error:
+                    against = against or error
+                shift = shift_of(unit, file, chunk.good)
+            if shift is not None:
+                self._note_shift(file, shift)
+                return False
+            if is_second:
+                break  # of the few bars that the first one met no shift may have been told
+        if against is not None:
+            raise against
+        return True
+
+    def _looked_closer(self, file: ImportFile, chunk: Chunk) -> int | None:
+        """By how much a chunk is shifted, most of whose stored bars differ; None if it is not.
+
+        Raises:
+            InvalidInput: it contradicts what is stored, and nobody has said that it is right.
+        """
+        with self._units.read() as unit:
+            shift = shift_of(unit, file, chunk.good)
+            if shift is None and not self._order.revise:
+                require_agreement(unit, file, chunk.good)
+        return shift
+
+    def _note_shift(self, file: ImportFile, shift: int) -> None:
+        found = {"file": file.name, "series": list(file.series), "shift_ms": shift}
+        self.note(file, "shifts", found)
+
+    def leave_out(
+        self,
+        file: ImportFile,
+        error: InvalidInput,
+        *,
+        is_tape: bool = False,
+    ) -> None:
+        """Note why a file does not come in, or not farther: it keeps no other one out.
+
+        Args:
+            is_tape: the last bar of its trades alone does not.
+        """
+
+        def work(unit: Unit) -> None:
+            job = self.held(unit)
+            in_part = is_tape or job.cursor["chunks"] > 0
+            cursor = torn(cursor_cut_off(job.cursor, file), file, is_over=is_tape)
+            job.cursor = with_left_out(cursor, file, error, in_part=in_part)
+
+        self._units.run(work)
+
+    def note(self, file: ImportFile, name: str, found: Any) -> None:
+        """Keep with the job what of a file is not stored.
+
+        Args:
+            name: ``shifts``, of files whose bars lie hours away, or ``skipped``.
+        """
+
+        def work(unit: Unit) -> None:
+            job = self.held(unit)
+            cursor = (
+                torn(cursor_cut_off(job.cursor, file), file) if name == "shifts" else job.cursor
+            )
+            job.cursor = {**cursor, name: [*job.cursor[name], found]}
+
+        self._units.run(work)
+
+    def file_done(self, file: ImportFile, position: int, *, absent: bool) -> bool:
+        """Note that a file is done; whether the job goes on."""
+
+        def work(unit: Unit) -> bool:
+            job = self.held(unit)
+            missing = [*job.cursor["absent"], file.name] if absent else job.cursor["absent"]
+            cursor = moved_on(with_verdict(job.cursor, file))
+            job.cursor = {**cursor, "file": position + 1, "chunks": 0, "absent": missing}
+            job.progress = {**job.progress, "slices_done": position + 1}
+            job.lease_until = unit.now_ms + LEASE_MS
+            return not job.cancel_requested
+
+        return self._units.run(work)

@@ -1,0 +1,78 @@
+"""What ``tidemark data import`` keeps out, and how it says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.integration.cli.conftest import Tidemark
+
+T = 1_767_225_600_000
+M = 60_000
+HEADER = "ts,open,high,low,close,volume"
+
+
+def bars(folder: Path, name: str, price: int, count: int = 30) -> Path:
+    """Minutes of one price."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [f"{T + n * M},{price},{price},{price},{price},7" for n in range(count)]
+    path.write_text("\n".join([HEADER, *rows]) + "\n")
+    return path
+
+
+def test_a_file_of_another_market_is_refused_in_one_sentence(
+    tidemark: Tidemark, tmp_path: Path
+) -> None:
+    words = ("-s", "BTC/USDT", "-i", "1m")
+    assert tidemark("data", "import", str(bars(tmp_path, "btc.csv", 60_000)), *words).code == 0
+    other = str(bars(tmp_path, "eth.csv", 3_000, count=40))
+    told = tidemark("data", "import", other, *words)
+    assert told.code == 2
+    (sentence,) = [each for each in told.err.splitlines() if "contradicts" in each]
+    assert "30 of the 30 bars of BTC/USDT 1m" in sentence
+    assert "their closes by 95.000%" in sentence
+    assert "--revise" in sentence
+    assert "Traceback" not in told.err
+    insisted = tidemark("data", "import", other, *words, "--revise", "--json")
+    assert (insisted.code, insisted.document["revised"]) == (0, 30)
+
+
+def test_a_script_notices_that_a_file_of_a_folder_was_left_out(
+    tidemark: Tidemark, tmp_path: Path
+) -> None:
+    bars(tmp_path / "data", "BTC_USDT-1m.csv", 60_000)
+    (tmp_path / "data" / "ADA_USDT-1m.csv").write_text(f"{HEADER}\nyesterday,1,1,1,1,1\n")
+    told = tidemark("data", "import", str(tmp_path / "data"))
+    assert told.code == 2
+    assert "ADA_USDT-1m.csv was left out: " in told.out
+    assert "1 of 2 files were left out" in told.err
+    found = tidemark("data", "import", str(tmp_path / "data"), "--json")
+    assert found.document["unchanged"] == 30
+    assert [each["file"] for each in found.document["left_out"]] == ["ADA_USDT-1m.csv"]
+
+
+def test_a_file_without_one_good_row_is_no_success(tidemark: Tidemark, tmp_path: Path) -> None:
+    """Ten rows whose high lies below their low, which are too few for a wrong reading."""
+    path = tmp_path / "bars.csv"
+    rows = [f"{T + n * M},2,1,3,2,7" for n in range(10)]
+    path.write_text("\n".join([HEADER, *rows]) + "\n")
+    told = tidemark("data", "import", str(path), "-s", "BTC/USDT", "-i", "1m")
+    assert told.code == 1
+    assert (
+        "not one of the 10 rows of bars.csv can be a bar of 1m, the first because open" in told.err
+    )
+    assert "refused: 10:" in told.out
+    path.write_text("\n".join([HEADER, *rows, f"{T + 20 * M},2,3,1,2,7"]) + "\n")
+    assert tidemark("data", "import", str(path), "-s", "BTC/USDT", "-i", "1m").code == 0
+
+
+def test_the_report_names_bars_that_are_not_whole_and_trades_that_came_twice(
+    tidemark: Tidemark, tmp_path: Path
+) -> None:
+    path = tmp_path / "trades.csv"
+    rows = [f"{n},{T + 5_000 + n * 10_000},100,1" for n in range(60)]
+    path.write_text("\n".join(["id,time,price,qty", *rows, *rows[-3:]]) + "\n")
+    told = tidemark("data", "import", str(path), "-s", "BTC/USDT", "-i", "1m", "--trades")
+    assert told.code == 0, told.err
+    assert "ends: 2 bars that are not whole" in told.out
+    assert "duplicates: 3 equal, 0 differing" in told.out

@@ -1,0 +1,148 @@
+"""Names of files, beside what the user says of them and what they hold."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from app.core.errors import InvalidInput
+from app.services.importing import ImportOrder
+from tests.integration.market.importing import Importing, file, line, walk
+from tests.support.record import START_MS
+
+M = 60_000
+T = START_MS
+HEADER = "ts,open,high,low,close,volume\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "symbol", "interval", "sentence"),
+    [
+        ("ETH_USDT-1m.csv", "BTC/USDT", "1m", "says ETH/USDT, and --symbol says BTC/USDT"),
+        ("XRP_USDT_USDT-1m.csv", "XRP/USDT", "1m", "says XRP/USDT:USDT, and --symbol"),
+        ("ETHUSDT-1m-2026-03.csv", "BTC/USDT", "", "says ETHUSDT, and --symbol says BTC/USDT"),
+        ("BTC_USDT-5m.csv", "", "1m", "says 5m, and --interval says 1m"),
+        ("BTC_USDT-10s.csv", "", "1m", "says 10s, and --interval says 1m"),
+        ("BTC_USDT-10s.csv", "", "", "says bars of 10s, which Tidemark does not keep"),
+    ],
+)
+def test_a_name_that_says_otherwise_is_believed_unless_the_user_insists(
+    here: Importing, tmp_path: Path, name: str, symbol: str, interval: str, sentence: str
+) -> None:
+    path = file(tmp_path, HEADER, *walk(range(30)), name=name)
+    with pytest.raises(InvalidInput, match=re.escape(sentence)) as refused:
+        here.result(path, symbol, interval)
+    assert "--despite-name" in refused.value.message
+    assert "\n" not in refused.value.message
+    insisted = here.result(path, symbol, interval or "1m", despite_name=True)
+    assert insisted["new"] == 30
+
+
+@pytest.mark.parametrize(
+    ("name", "symbol"),
+    [
+        ("BTC_USDT-1m.csv", "BTC/USDT:USDT"),
+        ("binanceus_BTCUSDT-1m-2026-03.csv", "BTC/USDT"),
+        ("BTCUSD_PERP-1m-2026-03.csv", "BTC/USD:BTC"),
+        ("binance_BTC_USDT-1m.csv", "BTC/USDT"),
+        ("kraken.csv", "BTC/USDT"),
+    ],
+)
+def test_a_name_that_says_less_or_more_contradicts_nothing(
+    here: Importing, tmp_path: Path, name: str, symbol: str
+) -> None:
+    path = file(tmp_path, HEADER, *walk(range(30)), name=name)
+    assert here.result(path, symbol, "1m")["new"] == 30
+
+
+@pytest.mark.parametrize(
+    ("member", "is_taken"),
+    [
+        ("LTCUSDT-1h-2026-01.csv", True),
+        ("data.csv", True),
+        ("ETHUSDT-1h-2026-01.csv", False),
+        ("LTCUSDT-1m-2026-01.csv", False),
+        ("LTCUSDT-1h-2026-02.csv", False),
+        ("LTCUSDT-trades-2026-01.csv", False),
+    ],
+)
+def test_what_is_in_a_zip_is_what_its_name_says(
+    here: Importing, tmp_path: Path, member: str, is_taken: bool
+) -> None:
+    path = tmp_path / "LTCUSDT-1h-2026-01.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(member, f"{T},100,101,99,100,7,{T + 60 * M - 1},700,3,1,1,0\n")
+    if is_taken:
+        assert here.result(path, "LTC/USDT")["new"] == 1
+        return
+    with pytest.raises(InvalidInput, match=f"holds {member}, which is of something else"):
+        here.result(path, "LTC/USDT")
+
+
+@pytest.mark.parametrize(
+    ("steps", "interval", "told"),
+    [
+        ([5] * 30, "1m", "5m"),
+        ([5] * 60 + [10, 5, 5], "1m", "5m"),
+        ([60] * 30, "5m", "1h"),
+        ([5] * 9, "1m", ""),  # too few to say
+        ([5, 5, 5, 1] * 9, "1m", ""),  # a market in which little is traded
+        ([2] * 30, "1m", ""),  # of no interval
+    ],
+)
+def test_bars_of_a_longer_interval_are_no_bars_of_a_shorter_one(
+    here: Importing, tmp_path: Path, steps: list[int], interval: str, told: str
+) -> None:
+    minutes = [sum(steps[:n]) for n in range(len(steps) + 1)]
+    path = file(tmp_path, HEADER, *[line(T + n * M) for n in minutes])
+    if not told:
+        assert here.result(path, "BTC/USDT", interval)["new"] == len(minutes)
+        return
+    sentence = f"bars.csv holds bars of {told}, not of {interval}: .* say --interval {told}"
+    with pytest.raises(InvalidInput, match=sentence):
+        here.result(path, "BTC/USDT", interval)
+    assert here.stored("BTC/USDT", interval) == []
+    assert here.result(path, "BTC/USDT", told)["new"] == len(minutes)
+
+
+def test_an_interval_that_is_not_kept_leaves_its_file_out_alone(
+    here: Importing, tmp_path: Path
+) -> None:
+    """Its advice is followed to the letter: the names were wrong, and the files hold minutes."""
+    folder = tmp_path / "data"
+    file(folder, HEADER, *walk(range(30)), name="BTC_USDT-1m.csv")
+    names = ["ETH_USDT-10s.csv", "LTCUSDT-1s-2026-03.csv"]
+    for name in names:
+        file(folder, HEADER, *walk(range(30)), name=name)
+    job = here.finished(ImportOrder(str(folder), "binance"))
+    assert (job.state, (job.error or {})["code"]) == ("failed", "unplaced-files")
+    assert job.result is not None
+    assert [each["symbol"] for each in job.result["series"]] == ["BTC/USDT"]
+    assert [name for name, _ in job.result["unplaced"]] == names
+    for (_, advice), symbol in zip(job.result["unplaced"], ("ETH/USDT", "LTC/USDT"), strict=True):
+        words = shlex.split(advice.partition("tidemark data import ")[2])
+        assert words[1:] == ["--symbol", symbol, "--interval", "1m", "--despite-name"]
+        assert here.result(words[0], symbol, "1m", despite_name=True)["new"] == 30
+    # Who asks for an interval has not asked for those.
+    alone = here.result(folder, interval="1m")
+    assert (alone["unchanged"], alone["unplaced"]) == (30, [])
+
+
+@pytest.mark.parametrize("columns", [{}, {"ts": "ts", "open": "open", "close": "close"}])
+def test_a_column_that_is_there_twice_is_not_chosen(
+    here: Importing, tmp_path: Path, columns: dict[str, str]
+) -> None:
+    rows = [f"{T + n * M},100,101,99,100,7,100.5\n" for n in range(3)]
+    path = file(tmp_path, "ts,open,high,low,close,volume,open\n", *rows)
+    sentence = "bars.csv has the column 'open' 2 times, at the positions 1 and 6"
+    with pytest.raises(InvalidInput, match=sentence):
+        here.result(path, "BTC/USDT", "1m", columns=columns)
+    by_place = {"ts": "0", "open": "6", "high": "2", "low": "3", "close": "4", "volume": "5"}
+    here.result(path, "BTC/USDT", "1m", columns=by_place)
+    assert str(here.stored("BTC/USDT")[0].open) == "100.5"
+    unused = file(tmp_path, "ts,open,high,low,close,volume,x,x\n", *[f"{T},1,1,1,1,1,2,3\n"])
+    assert here.result(unused, "ETH/USDT", "1m")["new"] == 1
