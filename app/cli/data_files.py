@@ -42,7 +42,7 @@ _Whole = Annotated[
 ]
 
 # What is wrong with a file, as a job keeps it: as bad an input where its turn comes late.
-_BAD_FILES: Final = frozenset({"invalid-input", "shifted", "unplaced-files"})
+_BAD_FILES: Final = frozenset({"invalid-input", "shifted", "unplaced-files", "unreachable"})
 
 
 def register(app: typer.Typer) -> None:

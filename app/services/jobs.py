@@ -83,7 +83,16 @@ def finish(
         job.progress = {**job.progress, "eta_s": None}
     if error is not None:
         job.error = {"code": error.error_code, "message": error.message}
+    if job.kind == "backtest":
+        _end_backtest(unit, job)
     _emit(unit, job)
+
+
+def _end_backtest(unit: Unit, job: JobRow) -> None:
+    """Also where no worker ends it: its holder has gone, or it never had one."""
+    row = unit.backtests.of_job(job.id)
+    if row is not None and row.status in LIVE:
+        row.status, row.finished_at = job.state, unit.now_ms
 
 
 def _emit(unit: Unit, job: JobRow) -> None:

@@ -89,8 +89,10 @@ class CollectionJobs(SlicedJobs):
 
     def _claim(self, unit: Unit, job_id: str, token: str) -> JobRow | None:
         job = super()._claim(unit, job_id, token)
-        reason = _waits_for(unit, job) if job is not None else ""
-        if job is not None and reason:
+        if job is None or job.state != "running":
+            return job
+        reason = _waits_for(unit, job)
+        if reason:
             job.state, job.lease_owner, job.lease_until = "queued", None, 0
             job.not_before = unit.now_ms + _AFTER_OTHERS_MS
             job.error = {"code": WAITS, "message": reason}

@@ -7,13 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from app.core.errors import InvalidInput, TidemarkError, Unavailable
+import structlog
+
+from app.core.errors import InvalidInput, NotFetched, TidemarkError, Unavailable
 from app.core.market.files.archive import require_checksum_beside
 from app.core.market.files.tables import NoRowsError
 from app.core.ports import Clock, FileFetcher, Ids, MarketClock
 from app.models import JobRow
 from app.repositories.unit import Unit, Units
 from app.services.activity import ActivityService
+from app.services.attempts import broke_off, carried, pause_after, take
 from app.services.importing.account import (
     Slice,
     new_cursor,
@@ -31,20 +34,19 @@ from app.services.importing.chunks import (
     checked_chunks,
     require_beginning,
 )
-from app.services.importing.fetching import FilesAtHand
+from app.services.importing.fetching import FilesAtHand, fetched, not_fetched
 from app.services.importing.funding import Payments, keep_funding, payments_of
 from app.services.importing.keeping import SuspectError, keep_chunk, shift_of
 from app.services.importing.order import ImportFile, ImportOrder, ImportPlan, plan_of
 from app.services.importing.tally import beside, counted, new_tally
 from app.services.jobs import finish, new_job
 
+_log = structlog.get_logger(__name__)
 KIND: Final = "import"
 TASK: Final = "collection.import_files"
 # A task ends before 60 s; a chunk takes half a second to a few seconds.
 _SLICE_S: Final = 40.0
 _LEASE_MS: Final = 90_000
-_FIRST_PAUSE_MS: Final = 2_000
-_LONGEST_PAUSE_MS: Final = 15 * 60_000
 
 
 class _LostError(Exception):
@@ -103,9 +105,13 @@ class ImportJobs:
         Killed at any point, the next call goes on behind the last chunk that was stored.
         """
         token = self._ids.new()
-        job = self._units.run(lambda unit: unit.jobs.claim(job_id, token, unit.now_ms, _LEASE_MS))
+        job = self._units.run(lambda unit: take(unit, job_id, token, _LEASE_MS))
         if job is None:
             return "not_claimed"
+        return self._attempt(job, token) if job.state == "running" else job.state
+
+    def _attempt(self, job: JobRow, token: str) -> str:
+        job_id = job.id
         try:
             return self._work(job_id, token, ImportOrder.of(job.params))
         except _LostError:
@@ -114,6 +120,10 @@ class ImportJobs:
             return self._end(job_id, token, "failed", error)
         except Unavailable as error:
             return self._finally(partial(self._put_off, job_id=job_id, token=token, error=error))
+        except Exception as error:  # noqa: BLE001
+            # The row says it at once, and counts: left to the lease it would be tried for ever.
+            _log.exception("job_attempt_broke_off", job_id=job_id, kind=KIND)
+            return self._finally(partial(self._break_off, job_id=job_id, token=token, error=error))
 
     def _look_at(self, file: ImportFile, order: ImportOrder) -> None:
         """Nothing, where the beginning of a local file can be read."""
@@ -150,7 +160,9 @@ class ImportJobs:
                 if path is not None and not self._work_on(job_id, token, order, file, path, slice_):
                     return self._leave(job_id, token)
             absent = path is None and not self._files.is_stored(file)
-            goes_on = self._units.run(self._file_done(job_id, token, file, position, absent=absent))
+            came = path is not None or absent
+            done = self._file_done(job_id, token, file, position, absent=absent, came=came)
+            goes_on = self._units.run(done)
             if not goes_on or slice_.spent() > _SLICE_S:
                 return self._leave(job_id, token)
         self._count(job_id, slice_)
@@ -168,7 +180,7 @@ class ImportJobs:
         job = self._held(unit, job_id, token)
         mark = [[file.place, *stamp_of(file)] for file in plan.files]
         if job.cursor.get("files") != mark:
-            job.cursor = new_cursor(plan, mark)
+            job.cursor = new_cursor(plan, mark) | carried(job.cursor)
             job.progress = progress_of(0, len(mark), {}, 0)
         return int(job.cursor["file"])
 
@@ -283,14 +295,23 @@ class ImportJobs:
         self._units.run(work)
 
     def _file_done(
-        self, job_id: str, token: str, file: ImportFile, position: int, *, absent: bool
+        self,
+        job_id: str,
+        token: str,
+        file: ImportFile,
+        position: int,
+        *,
+        absent: bool,
+        came: bool,
     ) -> Callable[[Unit], bool]:
         """Note that a file is done; whether the job goes on."""
 
         def work(unit: Unit) -> bool:
             job = self._held(unit, job_id, token)
             missing = [*job.cursor["absent"], file.name] if absent else job.cursor["absent"]
-            job.cursor = {**job.cursor, "file": position + 1, "chunks": 0, "absent": missing}
+            so_far = fetched(job.cursor) if came else job.cursor
+            job.cursor = {**so_far, "file": position + 1, "chunks": 0, "absent": missing}
+            job.error = None
             job.progress = {**job.progress, "slices_done": position + 1}
             job.lease_until = unit.now_ms + _LEASE_MS
             return not job.cancel_requested
@@ -313,28 +334,25 @@ class ImportJobs:
 
     def _put_off(self, unit: Unit, job_id: str, token: str, error: TidemarkError) -> str:
         job = self._held(unit, job_id, token)
+        if isinstance(error, NotFetched):
+            job.cursor, last = not_fetched(job.cursor, error, unit.now_ms)
+            if last is not None:
+                return _finished(unit, job, "failed", last)
         failures = int(job.cursor.get("failures", 0)) + 1
         job.cursor = {**job.cursor, "failures": failures}
         job.state, job.lease_owner, job.lease_until = "queued", None, 0
-        pause = min(_FIRST_PAUSE_MS * 2 ** min(failures, 16), _LONGEST_PAUSE_MS)
+        pause = pause_after(failures)
         job.not_before = unit.now_ms + pause
         job.error = {"code": error.error_code, "message": error.message}
         return job.state
 
     def _end(self, job_id: str, token: str, state: str, error: TidemarkError | None) -> str:
-        def work(unit: Unit) -> str:
-            job = self._held(unit, job_id, token)
-            job.error = None
-            shifts = job.cursor.get("shifts", [])
-            result = with_characters(unit, result_of(job))
-            problem = error or (shift_error(shifts[0]) if shifts else None)
-            if problem is None and result["unplaced"]:
-                problem = unplaced_error(result)
-            ended = "failed" if problem else state
-            finish(unit, job, ended, result=result, error=problem)
-            return ended
+        return self._finally(
+            lambda unit: _finished(unit, self._held(unit, job_id, token), state, error)
+        )
 
-        return self._finally(work)
+    def _break_off(self, unit: Unit, job_id: str, token: str, error: Exception) -> str:
+        return broke_off(unit, self._held(unit, job_id, token), error)
 
     def _finally(self, work: Callable[[Unit], str]) -> str:
         try:
@@ -347,3 +365,16 @@ class ImportJobs:
         if job.state != "running" or job.lease_owner != token:
             raise _LostError
         return job
+
+
+def _finished(unit: Unit, job: JobRow, state: str, error: TidemarkError | None) -> str:
+    """End a locked job with its account; the state."""
+    job.error = None
+    shifts = job.cursor.get("shifts", [])
+    result = with_characters(unit, result_of(job))
+    problem = error or (shift_error(shifts[0]) if shifts else None)
+    if problem is None and result["unplaced"]:
+        problem = unplaced_error(result)
+    ended = "failed" if problem else state
+    finish(unit, job, ended, result=result, error=problem)
+    return ended

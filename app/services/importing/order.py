@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -148,6 +149,7 @@ def plan_of(order: ImportOrder, symbols: Callable[[str], Sequence[str]], now_ms:
     """
     if not re.fullmatch(r"[a-z0-9_]{1,32}", order.exchange):
         raise InvalidInput(f"exchange was {order.exchange[:40]!r}; write its id, as in binance")
+    _require_text(order.source)
     if order.is_remote:
         return ImportPlan(_remote(order, now_ms))
     root = Path(order.source)
@@ -170,8 +172,10 @@ def _directory(
             continue
         said = what_name_says(path.relative_to(root.parent))
         if not is_data(path):
-            skipped.append((path.name, "its name is not that of market data"))
-        elif said.holds == TRADES and not order.interval:
+            skipped.append((_shown(path.name), "its name is not that of market data"))
+            continue
+        _require_text(str(path))
+        if said.holds == TRADES and not order.interval:
             skipped.append((path.name, "it holds trades; --interval says which bars to make"))
         elif said.native and order.symbol and said.native != native_of(order.symbol):
             skipped.append((path.name, "it is of another series"))
@@ -196,6 +200,21 @@ def _directory(
         raise InvalidInput(f"{order.source} holds no file of bars that was asked for")
     ordered = sorted(files, key=lambda each: (each.series, each.place))
     return ImportPlan(ordered, skipped, unplaced)
+
+
+def _shown(name: str) -> str:
+    """A name for people: bytes of it that are no UTF-8 are escaped."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _require_text(place: str) -> None:
+    """Nothing, where a place can be kept as text.
+
+    Raises:
+        InvalidInput: bytes of it are no UTF-8.
+    """
+    if (shown := _shown(place)) != place:
+        raise InvalidInput(f"the name of {shown} is not UTF-8; rename it and import it again")
 
 
 def names_of(unplaced: Sequence[Sequence[str]]) -> str:
