@@ -177,14 +177,20 @@ def _show(out: Console, result: dict[str, Any]) -> None:
         for reason, bars in each.get("reasons", {}).items():
             out.print(f"  refused: {bars:,}: {reason}", markup=False)
         _show_gaps(out, each)
-        if not each["in_catalogue"]:
-            out.print(f"{each['symbol']} is not in the catalogue of {each['exchange']}.")
     for each in result["funding"]:
         _show_funding(out, each)
+    unlisted = [each for each in [*result["series"], *result["funding"]] if _is_unlisted(each)]
+    for symbol, exchange in dict.fromkeys((each["symbol"], each["exchange"]) for each in unlisted):
+        out.print(f"{symbol} is not in the catalogue of {exchange}.", markup=False)
     for note in _notes(result):
         out.print(note, markup=False)
     speed = f", {result['rows_per_s']:,} a second" if result["rows_per_s"] else ""
     out.print(f"{result['rows']:,} rows{speed}.")
+
+
+def _is_unlisted(account: dict[str, Any]) -> bool:
+    # A job of an older release does not say it of funding.
+    return not account.get("in_catalogue", True)
 
 
 def _notes(result: dict[str, Any]) -> Iterator[str]:

@@ -17,9 +17,9 @@ from app.core.market.files.reading import Reading, reading_of
 from app.core.market.intervals import Interval
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import KlineKind, kline_kind
+from app.core.market.symbols import is_symbol, require_exchange_id, require_symbol
 
 _URL: Final = re.compile(r"https?://", re.IGNORECASE)
-_NAME_LIMIT: Final = 64
 # What a file that tells nothing of itself may hold.
 _EXAMPLES: Final = {"--symbol": "BTC/USDT", "--interval": "1m"}
 # Names in a sentence.
@@ -147,8 +147,9 @@ def plan_of(order: ImportOrder, symbols: Callable[[str], Sequence[str]], now_ms:
     Raises:
         InvalidInput: nothing is there, or no file's series is known.
     """
-    if not re.fullmatch(r"[a-z0-9_]{1,32}", order.exchange):
-        raise InvalidInput(f"exchange was {order.exchange[:40]!r}; write its id, as in binance")
+    require_exchange_id(order.exchange)
+    if order.symbol:
+        require_symbol(order.symbol)
     _require_text(order.source)
     if order.is_remote:
         return ImportPlan(_remote(order, now_ms))
@@ -233,7 +234,9 @@ def _file(
     name_first: bool = False,
 ) -> ImportFile:
     """One file. What the user said of it counts more than its name; of a folder's, less."""
-    named = (said.symbol or _symbol(order, said, path, symbols), said.interval)
+    # A name that only looks like one that says its symbol says none.
+    of_name = said.symbol if is_symbol(said.symbol) else _symbol(order, said, path, symbols)
+    named = (of_name, said.interval)
     given = (order.symbol, order.interval)
     one, other = (named, given) if name_first else (given, named)
     symbol, name = one[0] or other[0], one[1] or other[1]
@@ -243,8 +246,6 @@ def _file(
     lacking = [option for option, value in options.items() if not value]
     if lacking:
         raise _UnplacedError(path, lacking)
-    if len(symbol) > _NAME_LIMIT or "/" not in symbol:
-        raise InvalidInput(f"symbol was {symbol[:40]!r}; write it as in BTC/USDT")
     reading = replace(
         reading_of(said, path, order.format),
         columns=order.columns,
