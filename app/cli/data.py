@@ -230,7 +230,6 @@ def symbols(
 ) -> None:
     """List what an exchange has, whether it can be traded now, and its filters."""
     from app.cli.session import session
-    from app.core.exchanges.markets.generic import check_known
     from app.schemas.common import listing
     from app.schemas.market import Instrument
 
@@ -238,8 +237,6 @@ def symbols(
         if refresh:
             here.container.market_data.sync_instruments(exchange)
         page, following = here.listings.instruments(exchange, limit, cursor or None)
-    if not page and not cursor:
-        check_known(exchange)
     found = listing(page, Instrument.of, following)
     columns = ("symbol", "status", "tick_size", "step_size", "min_quantity", "min_notional")
     emit(

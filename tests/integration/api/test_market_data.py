@@ -174,6 +174,20 @@ def test_instruments_are_listed_in_pages(api: ApiClient) -> None:
     assert api.get("/instruments?exchange=okx").json()["data"] == []
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/instruments?exchange=nope"]
+    + [
+        f"/{name}?exchange=nope&symbol=BTC/USDT&interval=1m"
+        for name in ("klines", "coverage", "gaps")
+    ],
+)
+def test_an_exchange_that_nobody_knows_is_said_to_be_none(api: ApiClient, path: str) -> None:
+    refused = api.get(path)
+    assert (refused.status_code, refused.json()["code"]) == (422, "unknown-name")
+    assert refused.json()["detail"].startswith("exchange 'nope' is not known")
+
+
 def test_a_price_says_how_old_it_is(api: ApiClient) -> None:
     found = api.get("/prices", params={"exchange": "binance", "symbol": "BTC/USDT"}).json()
     assert (found["price"], found["source"], found["is_stale"]) == ("64000", "live", False)
