@@ -151,4 +151,7 @@ def _venue_words(venue: JobVenue) -> list[str]:
     found = [f"budget {used}/{venue.budget_limit:,}"]
     if venue.ban_s is not None:
         found.append(f"banned for {venue.ban_s:,} s more")
+    if venue.is_polite:
+        until = "" if venue.polite_until is None else f" until {venue.polite_until[:16]}Z"
+        found.append(f"asked politely{until}")
     return found

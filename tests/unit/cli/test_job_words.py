@@ -64,6 +64,17 @@ def venue(used: int | None, ban_s: int | None) -> JobVenue:
             job({"slices_done": 0, "slices_total": 44}, venue(None, None)),
             "0/44 slices · budget ?/6,000",
         ),
+        (
+            job(
+                {"slices_done": 0, "slices_total": 44},
+                venue(None, None).model_copy(update={"is_polite": True, "polite_until": AT}),
+            ),
+            "0/44 slices · budget ?/6,000 · asked politely until 2026-03-01T00:00Z",
+        ),
+        (
+            job({}, venue(None, None).model_copy(update={"is_polite": True})),
+            "budget ?/6,000 · asked politely",
+        ),
         (job({"bars_done": 10, "bars_total": 2_000}), "10/2,000 bars"),
     ],
 )
