@@ -127,6 +127,8 @@ def print_jobs(out: Console, jobs: Sequence[Job]) -> None:
 
 def words_of(job: Job) -> str:
     """How far a job is, how fast, and what its venue lets it do, in one line."""
+    from app.services.jobs import UNWANTED
+
     state: dict[str, Any] = job.progress
     found = []
     if "slices_total" in state:
@@ -139,7 +141,8 @@ def words_of(job: Job) -> str:
         found.append(f"{state['rows_per_s']:,} rows/s")
     if state.get("eta_s"):
         found.append(f"ETA {state['eta_s']:,} s")
-    if job.error is not None and job.state != "cancelled":
+    # Of one that a person cancelled, what it met before is no reason.
+    if job.error is not None and (job.state != "cancelled" or job.error.get("code") == UNWANTED):
         found.append(str(job.error.get("message", "")))
     if job.venue is not None:
         found += _venue_words(job.venue)

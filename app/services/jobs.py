@@ -22,6 +22,8 @@ TASKS: Final = {
     "backtest": "backtests.run",
 }
 LIVE: Final = ("queued", "running")
+#: Code of a job that was cancelled since nobody wants its work any more.
+UNWANTED: Final = "unwanted"
 # Jobs deleted in one transaction.
 _PRUNED: Final = 500
 # Kinds that work in slices from a cursor, and so can rest and be taken up again; with the

@@ -77,8 +77,15 @@ def with_unended(cursor: dict[str, Any], file: ImportFile, line: UnendedLine) ->
     return {**cursor, "unended": [*cursor.get("unended", []), found]}
 
 
-def progress_of(done: int, total: int, series: dict[str, Any], work_ms: int) -> dict[str, Any]:
-    rows = sum(tally["rows"] for tally in series.values())
+def progress_of(
+    done: int,
+    total: int,
+    series: dict[str, Any],
+    work_ms: int,
+    funding: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """Progress of a job by the accounts of its series and of its files of funding rates."""
+    rows = sum(tally["rows"] for tally in [*series.values(), *funding])
     return {
         "slices_done": done,
         "slices_total": total,

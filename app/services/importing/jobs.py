@@ -211,7 +211,8 @@ class ImportJobs:
     ) -> bool:
         if file.is_funding:
             payments = payments_of(path, file, order, self._market_now(file))
-            self._units.run(partial(self._keep_payments, job_id, token, file, payments))
+            keep_all = partial(self._keep_payments, job_id, token, file, payments, slice_)
+            self._units.run(keep_all)
             return True
         with self._units.read() as unit:
             done = int(unit.jobs.get(job_id).cursor["chunks"])
@@ -262,7 +263,8 @@ class ImportJobs:
                 job.cursor = with_unended(job.cursor, file, chunk.unended)
             done, total = job.progress["slices_done"], job.progress["slices_total"]
             work_ms = job.progress["work_ms"] + slice_.lap_ms()
-            job.progress = progress_of(done, total, series, work_ms)
+            funding = job.cursor.get("funding", ())
+            job.progress = progress_of(done, total, series, work_ms, funding)
             job.lease_until = unit.now_ms + _LEASE_MS
             job.error = None
             return True
@@ -270,12 +272,21 @@ class ImportJobs:
         return work
 
     def _keep_payments(
-        self, job_id: str, token: str, file: ImportFile, payments: Payments, unit: Unit
+        self,
+        job_id: str,
+        token: str,
+        file: ImportFile,
+        payments: Payments,
+        slice_: Slice,
+        unit: Unit,
     ) -> None:
         """Store a file of funding rates with the job's cursor, all or nothing."""
         job = self._held(unit, job_id, token)
         funding = [*job.cursor.get("funding", []), keep_funding(unit, file, payments)]
         job.cursor = {**job.cursor, "funding": funding}
+        done, total = job.progress["slices_done"], job.progress["slices_total"]
+        work_ms = job.progress["work_ms"] + slice_.lap_ms()
+        job.progress = progress_of(done, total, job.cursor["series"], work_ms, funding)
 
     def _shift(self, file: ImportFile, chunk: Chunk) -> int | None:
         with self._units.read() as unit:

@@ -153,3 +153,18 @@ def test_a_file_whose_name_gives_no_symbol_keeps_no_other_out(
     assert (job.error or {})["code"] == "unplaced-files"
     assert [name for name, _ in (job.result or {})["unplaced"]] == ["my notes_x-1m.csv"]
     assert len(here.stored("A/B")) == 3
+
+
+def test_progress_counts_bars_and_funding_rates_alike(here: Importing, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    file(folder, "ts,rate\n", *(f"{T + n * 28_800_000},0.0001\n" for n in range(91)), name="r.csv")
+    order = ImportOrder(str(folder / "r.csv"), "binanceusdm", "BTC/USDT:USDT", funding=True)
+    done = here.finished(order)
+    assert (done.progress["rows"], (done.result or {})["rows"]) == (91, 91)
+    rates = f"[[{T},0.0001],[{T + 28_800_000},0.0002]]"
+    (folder / "r.csv").unlink()
+    file(folder, rates, name="XRP_USDT_USDT-8h-funding_rate.json")
+    file(folder, *walk(range(5)), name="A_B-1m.csv")
+    file(folder, *walk(range(7)), name="Z_Z-1m.csv")
+    done = here.finished(ImportOrder(str(folder), "binanceusdm"))
+    assert (done.progress["rows"], (done.result or {})["rows"]) == (14, 14)

@@ -82,6 +82,14 @@ def test_a_job_says_how_far_it_is_and_what_its_venue_lets_it_do(found: Job, word
     assert words_of(found) == words
 
 
+@pytest.mark.parametrize(
+    ("code", "words"), [("unwanted", "12 rows · its plan was deleted"), ("venue-error", "12 rows")]
+)
+def test_a_cancelled_job_says_why_where_nobody_asked_for_it(code: str, words: str) -> None:
+    ended = {"state": "cancelled", "error": {"code": code, "message": "its plan was deleted"}}
+    assert words_of(job({"rows": 12}).model_copy(update=ended)) == words
+
+
 @pytest.mark.parametrize("width", [80, 100, 240])
 def test_a_list_of_jobs_fits_the_terminal_and_cuts_no_id(width: int) -> None:
     venue = JobVenue(
