@@ -10,14 +10,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
+
+import structlog
 
 from app.core.errors import TidemarkError
 from app.models import JobRow
-from app.repositories.unit import Unit
+from app.repositories.unit import Unit, Units
 from app.services.alarms import tell_alarm
 from app.services.jobs import finish
 
+_log = structlog.get_logger(__name__)
 #: Attempts in a row that may break off at one place.
 MOST: Final = 5
 #: Codes of a job's error: an attempt broke off and another follows; none follows.
@@ -26,6 +32,7 @@ EXHAUSTED: Final = "attempts-exhausted"
 #: Before the first try again.
 FIRST_PAUSE_MS: Final = 2_000
 _LONGEST_PAUSE_MS: Final = 15 * 60_000
+_LONGEST_HOLD_MS: Final = 600_000
 # Of a job's cursor: how often attempts broke off, and where the cursor stood then.
 _BROKEN_OFF: Final = "broken_off"
 # What of a cursor is no progress.
@@ -66,6 +73,39 @@ def take(unit: Unit, job_id: str, owner: str, lease_ms: int) -> JobRow | None:
     job.started_at = job.started_at or unit.now_ms
     job.lease_owner, job.lease_until = owner, unit.now_ms + lease_ms
     return job
+
+
+@contextmanager
+def held_on(units: Units, job_id: str, owner: str, lease_ms: int) -> Iterator[None]:
+    """Keep the lease of a job while a step of it takes long, as a slow download does.
+
+    Its holder lives, and to be taken over would count as if it did not. Ten minutes are the most
+    that any task has; whoever takes longer hangs.
+    """
+    ended = threading.Event()
+
+    def renew(unit: Unit) -> None:
+        job = unit.jobs.lock(job_id)
+        if job.state == "running" and job.lease_owner == owner:
+            job.lease_until = unit.now_ms + lease_ms
+
+    def beat() -> None:
+        for _ in range(_LONGEST_HOLD_MS // (lease_ms // 3)):
+            if ended.wait(lease_ms / 3000):
+                return
+            try:
+                units.run(renew)
+            except Exception as error:  # noqa: BLE001 - drivers raise their own errors
+                # The next beat tries again, and who cannot store anything loses the job in time.
+                _log.warning("lease_not_renewed", job_id=job_id, error=type(error).__name__)
+
+    thread = threading.Thread(target=beat, name=f"lease-{job_id[:8]}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def broke_off(unit: Unit, job: JobRow, error: Exception) -> str:

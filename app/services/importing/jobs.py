@@ -16,7 +16,7 @@ from app.core.ports import Clock, FileFetcher, Ids, MarketClock
 from app.models import JobRow
 from app.repositories.unit import Unit, Units
 from app.services.activity import ActivityService
-from app.services.attempts import broke_off, carried, pause_after, take
+from app.services.attempts import broke_off, carried, held_on, pause_after, take
 from app.services.importing.account import (
     Slice,
     new_cursor,
@@ -113,7 +113,8 @@ class ImportJobs:
     def _attempt(self, job: JobRow, token: str) -> str:
         job_id = job.id
         try:
-            return self._work(job_id, token, ImportOrder.of(job.params))
+            with held_on(self._units, job_id, token, _LEASE_MS):
+                return self._work(job_id, token, ImportOrder.of(job.params))
         except _LostError:
             return "lost"
         except InvalidInput as error:

@@ -18,6 +18,7 @@ from app.services.jobs import TASKS, JobService, new_job
 from tests.integration.market.collecting import SYMBOL, Collecting
 from tests.integration.market.importing import Importing, file, walk
 from tests.support.record import START_MS, CountingIds, Hints, record
+from tests.support.waiting import until
 
 MINUTE = 60_000
 LEASE_MS = 90_000
@@ -160,6 +161,27 @@ def test_restarts_of_a_job_that_gets_on_do_not_count(filled: Collecting) -> None
     assert restarts > MOST
     assert filled.job(job_id).state == "succeeded"
     assert filled.stored() == filled.everything()
+
+
+def test_a_step_that_takes_longer_than_the_lease_keeps_it(
+    here: Importing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow download; the sweeper looks for jobs whose holders have gone meanwhile."""
+    monkeypatch.setattr("app.services.importing.jobs._LEASE_MS", 300)
+    due: list[str] = []
+
+    def slow(_url: str) -> None:
+        here.clock.now += 250
+        until(lambda: got(here.units, job_id).lease_until == here.clock.now + 300)
+        here.clock.now += 250
+        with here.units.read() as unit:
+            due.extend(job.id for job in unit.jobs.due(here.clock.now))
+
+    here.archive.calls = slow
+    job_id = here.jobs.start(remote(1)).id
+    assert here.jobs.run(job_id) == "succeeded"
+    assert due == []
+    assert got(here.units, job_id).attempt == 1
 
 
 @pytest.mark.parametrize("kind", TASKS)
