@@ -20,6 +20,8 @@ def fetch(location: str, seconds: float) -> bytes:
     Raises:
         OSError: it cannot be had, or is larger than 16 MB.
     """
+    if not location.strip():
+        raise OSError("nothing says what to fetch; set the parameter that names it: -p NAME=VALUE")
     parts = urlsplit(location)
     if parts.scheme in ("http", "https"):
         return _from_network(location, max(0.1, min(seconds, _LONGEST_S)))
@@ -31,6 +33,8 @@ def fetch(location: str, seconds: float) -> bytes:
 
 
 def _from_disk(path: Path) -> bytes:
+    if path.is_dir():
+        raise OSError("it is a directory; name a file")
     with path.open("rb") as file:
         found = file.read(MOST_BYTES + 1)
     _check_size(found)

@@ -144,6 +144,12 @@ class InProcessBudget(WaitingBudget):
             until = self._window(scope_of(exchange, address)).banned_until
         return until if until > self._clock.now_ms() else None
 
+    def polite_until(self, exchange: str, address: str = OWN) -> int:
+        """Until when an address is treated gently, ms of wall time; the past is possible."""
+        with self._lock:
+            until = self._window(scope_of(exchange, address)).banned_until
+        return self._paces.gentle_until(exchange, until)
+
     def used(self, exchange: str, address: str = OWN) -> int:
         """Weight used in the present minute, as far as known."""
         with self._lock:

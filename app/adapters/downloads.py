@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from app.core.errors import InvalidInput, Unavailable
+from app.core.errors import InvalidInput, NotFetched, TidemarkError
 
 if TYPE_CHECKING:
     import httpx
 
 _TIMEOUT_S: Final = 30.0
 _PART: Final = ".part"
+# Of the answers that blame the request, those that another time may differ.
+_PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 
 class Downloads:
@@ -43,9 +45,15 @@ class Downloads:
             # No redirects: the host that was allowed answers, or none does.
             with httpx.Client(timeout=self._timeout_s, trust_env=not is_loopback) as client:
                 return path if self._received(client, url, part, path) else None
+        except httpx.ConnectError as error:
+            host = urlsplit(url).hostname
+            raise NotFetched(
+                f"{url[:200]} cannot be fetched now: {host} cannot be reached ({_why(error)})",
+                was_reached=False,
+            ) from None
         except (httpx.HTTPError, OSError) as error:
-            raise Unavailable(
-                f"{url[:200]} cannot be fetched now ({type(error).__name__})"
+            raise NotFetched(
+                f"{url[:200]} cannot be fetched now ({_why(error)})", was_reached=True
             ) from None
 
     def _received(self, client: httpx.Client, url: str, part: Path, path: Path) -> bool:
@@ -61,7 +69,7 @@ class Downloads:
                 part.replace(path)
                 return True
             if status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
-                raise Unavailable(f"{url[:200]} was answered with HTTP {status}")
+                raise _answered(url, status)
             goes_on = status == HTTPStatus.PARTIAL_CONTENT
             with part.open("ab" if goes_on else "wb") as file:
                 for block in response.iter_raw():
@@ -91,6 +99,22 @@ class Downloads:
         if not is_loopback and parts.username is not None:
             raise InvalidInput("a URL of an archive must hold no user or password")
         return is_loopback
+
+
+def _answered(url: str, status: int) -> TidemarkError:
+    """What an answer without a file means: the next one may have it, or none will."""
+    said = f"{url[:200]} was answered with HTTP {status}"
+    if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return NotFetched(said, was_reached=True)
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        return InvalidInput(f"{said}; it has moved: give the URL where it is now")
+    return InvalidInput(f"{said}: the host does not give it; give another URL")
+
+
+def _why(error: Exception) -> str:
+    """What went wrong, in words of the system where it has some."""
+    said = str(error).strip()
+    return f"{type(error).__name__}: {said[:100]}" if said else type(error).__name__
 
 
 def _is_loopback(host: str) -> bool:

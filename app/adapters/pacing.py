@@ -6,18 +6,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from app.core.ports import Purpose
+from app.core.exchanges.politeness import (
+    POLITE_AFTER_BAN_MS,
+    POLITE_BATCH,
+    POLITE_GAP_MS,
+    POLITE_REST_MS,
+)
+from app.core.ports import ALWAYS, Purpose
 
 #: The name that stands for every venue in a list of those to be treated gently.
 EVERY_VENUE: Final = "all"
-#: One request in 3 s is slower than a person who clicks through a venue's pages, and a back-fill
-#: still stores 20,000 bars a minute at 1,000 a page.
-POLITE_GAP_MS: Final = 3_000
-#: A firewall that watches for steady streams sees one end every minute.
-POLITE_BATCH: Final = 20
-POLITE_REST_MS: Final = 30_000
-#: Binance's bans grow from 2 minutes to 3 days for those who come back as they were.
-POLITE_AFTER_BAN_MS: Final = 24 * 3_600_000
 #: A time that is noted further ahead is of a clock that was set back since, and is forgotten.
 FAR_MS: Final = 60_000
 
@@ -86,8 +84,7 @@ class Paces:
         Args:
             last_ban_end: of the address that pays, at this venue, ms; 0 where there was none.
         """
-        was_banned = now_ms < last_ban_end + POLITE_AFTER_BAN_MS
-        is_gentle = was_banned or bool(self.polite & {exchange, EVERY_VENUE})
+        is_gentle = now_ms < self.gentle_until(exchange, last_ban_end)
         gap = self._gap_ms if is_gentle and purpose is Purpose.DATA else 0
         window = self.short.get(exchange)
         if window is None:
@@ -97,6 +94,15 @@ class Paces:
         slack = window.length_ms // (6 if purpose is Purpose.DATA else 3)
         cost = -(-4 * weight * window.length_ms // (3 * window.limit))
         return Pace(cost, slack, gap)
+
+    def gentle_until(self, exchange: str, last_ban_end: int) -> int:
+        """Until when an address is treated gently at a venue, ms of wall time.
+
+        Args:
+            last_ban_end: as ``of`` takes it.
+        """
+        is_set = bool(self.polite & {exchange, EVERY_VENUE})
+        return ALWAYS if is_set else last_ban_end + POLITE_AFTER_BAN_MS
 
 
 class Marks:

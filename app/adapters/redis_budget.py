@@ -13,14 +13,7 @@ from typing import Any, Final
 
 from app.adapters.budget import BanStore, InProcessBudget
 from app.adapters.known_bans import KnownBans, NoBans
-from app.adapters.pacing import (
-    FAR_MS,
-    POLITE_BATCH,
-    POLITE_GAP_MS,
-    POLITE_REST_MS,
-    Pace,
-    Paces,
-)
+from app.adapters.pacing import FAR_MS, Pace, Paces
 from app.adapters.redis_link import RedisAway, RedisLink
 from app.adapters.waiting import (
     MINUTE_MS,
@@ -33,6 +26,7 @@ from app.adapters.waiting import (
     scope_of,
     share_of,
 )
+from app.core.exchanges.politeness import POLITE_BATCH, POLITE_GAP_MS, POLITE_REST_MS
 from app.core.ports import OWN, Clock, Purpose, Usage
 
 #: Without Redis a process does not know what the others take. Data, which are most of the
@@ -186,6 +180,10 @@ class RedisBudget(WaitingBudget):
         """End of the ban in force, ms of wall time, or None."""
         until = self._bans.until(scope_of(exchange, address))
         return until if until > self._clock.now_ms() else None
+
+    def polite_until(self, exchange: str, address: str = OWN) -> int:
+        """Until when an address is treated gently, ms of wall time; the past is possible."""
+        return self._paces.gentle_until(exchange, self._bans.until(scope_of(exchange, address)))
 
     def used(self, exchange: str, address: str = OWN) -> int:
         """Weight used in the present minute, as far as this process knows."""

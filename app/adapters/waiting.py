@@ -92,6 +92,10 @@ class WaitingBudget(abc.ABC):
     def banned_until(self, exchange: str, address: str = OWN) -> int | None:
         """End of the ban in force, ms of wall time, or None."""
 
+    @abc.abstractmethod
+    def polite_until(self, exchange: str, address: str = OWN) -> int:
+        """Until when an address is treated gently, ms of wall time; the past is possible."""
+
     def acquire(
         self,
         exchange: str,
@@ -124,10 +128,12 @@ class WaitingBudget(abc.ABC):
         """What is used of the present minute by all the addresses together."""
         bans = [self.banned_until(exchange, each) for each in addresses]
         ends = [end for end in bans if end is not None]
+        polite = min((self.polite_until(exchange, each) for each in addresses), default=0)
         return Usage(
             used=sum(self.used(exchange, each) for each in addresses),
             limit=self._weights.get(exchange, DEFAULT_WEIGHT) * len(addresses),
             banned_until=min(ends) if len(ends) == len(bans) else None,
+            polite_until=polite if polite > self._clock.now_ms() else None,
         )
 
     def _first(
@@ -188,4 +194,5 @@ def _refuse(exchange: str, weight: int, wait: Wait, wait_ms: int) -> NoReturn:
         _FULL[wait.reason].format(weight=weight),
         retry_at=wait.ready_at,
         retry_after_ms=wait_ms,
+        is_polite=wait.reason is Reason.POLITE,
     )

@@ -1,10 +1,10 @@
-"""Klines as a body: columns in JSON, rows in CSV, a stream of Arrow's. Numbers are float64."""
+"""Klines as a body: columns in JSON, rows in CSV, a stream of Arrow's."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final
 
@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from fastapi import Request, Response
 
-from app.core.market.klines import KlineFrame
+from app.core.market.klines import KlineFrame, KlineRow
+from app.core.money import canonical
 
 FIELDS: Final = ("open", "high", "low", "close", "volume")
 # Below it the head of a compressed body costs what it saves.
@@ -37,6 +38,27 @@ def columns_of(frame: KlineFrame) -> dict[str, Column]:
     return {"open_ts": frame.open_ts, **dict(zip(FIELDS, frame.columns(), strict=True))}
 
 
+def exact_columns(rows: Sequence[KlineRow]) -> dict[str, Column]:
+    """Decimals as texts, by name."""
+    columns: dict[str, Column] = {"open_ts": [row.open_ts for row in rows]}
+    for name in FIELDS:
+        columns[name] = [canonical(getattr(row, name)) for row in rows]
+    return columns
+
+
+def extra_columns(
+    rows: Sequence[KlineRow], names: Sequence[str], *, exact: bool
+) -> dict[str, Column]:
+    """What not every venue says, by name; None where it does not."""
+    number = canonical if exact else float
+    columns: dict[str, Column] = {}
+    for name in names:
+        values = [getattr(row, name) for row in rows]
+        is_count = name == "trade_count"
+        columns[name] = [value if value is None or is_count else number(value) for value in values]
+    return columns
+
+
 def as_json(body: Mapping[str, Any]) -> bytes:
     """The body with its columns; a number is the repr of its float64."""
     import orjson
@@ -46,19 +68,28 @@ def as_json(body: Mapping[str, Any]) -> bytes:
 
 
 def as_csv(columns: Mapping[str, Column]) -> bytes:
-    """A line of names and a line for each bar; numbers as their repr, so that they read back."""
+    """A line of names and a line for each bar; numbers as their repr, so that they read back.
+
+    What is not known is an empty cell.
+    """
     lists = [each if isinstance(each, list) else each.tolist() for each in columns.values()]
     lines = [",".join(columns)]
-    lines += [",".join(map(str, row)) for row in zip(*lists, strict=True)]
+    lines += [",".join(map(_cell, row)) for row in zip(*lists, strict=True)]
     return ("\n".join(lines) + "\n").encode()
 
 
-def as_arrow(columns: Mapping[str, Column]) -> bytes:
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def as_arrow(columns: Mapping[str, Column], *, exact: bool = False) -> bytes:
     """An Arrow IPC stream of one batch; exact amounts are text."""
     import pyarrow as pa
 
+    # Of a column without a value nothing else says its type.
+    stated = {"quote_volume": pa.string() if exact else pa.float64(), "trade_count": pa.int64()}
     sink = pa.BufferOutputStream()
-    batch = pa.table(dict(columns))
+    batch = pa.table({name: pa.array(each, stated.get(name)) for name, each in columns.items()})
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_table(batch)
     return bytes(sink.getvalue())

@@ -230,7 +230,6 @@ def symbols(
 ) -> None:
     """List what an exchange has, whether it can be traded now, and its filters."""
     from app.cli.session import session
-    from app.core.exchanges.markets.generic import check_known
     from app.schemas.common import listing
     from app.schemas.market import Instrument
 
@@ -238,8 +237,6 @@ def symbols(
         if refresh:
             here.container.market_data.sync_instruments(exchange)
         page, following = here.listings.instruments(exchange, limit, cursor or None)
-    if not page and not cursor:
-        check_known(exchange)
     found = listing(page, Instrument.of, following)
     columns = ("symbol", "status", "tick_size", "step_size", "min_quantity", "min_notional")
     emit(
@@ -273,25 +270,29 @@ def klines(
     kind: Kind = "trade",
     start: Start = "",
     end: End = "",
+    extra: Annotated[
+        str, typer.Option("--extra", help="More columns: quote_volume, trade_count or both.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Write stored klines to stdout as CSV, exactly as the exchange stated them."""
     import json
 
     from app.cli.session import session
-    from app.core.market.klines import kline_kind
+    from app.core.market.klines import extras_of, kline_kind
 
-    of = kline_kind(kind).value
+    of, names = kline_kind(kind).value, (*_COLUMNS, *extras_of(extra))
     series = {"exchange": exchange, "symbol": symbol, "interval": interval, "kind": of}
-    columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
+    columns: dict[str, list[Any]] = {name: [] for name in names}
     first, stop = range_of(start, end)
     with session() as here:
-        lines = _lines(here, series, first, stop)
+        lines = _lines(here, series, names, first, stop)
         if not as_json:
-            sys.stdout.write(",".join(_COLUMNS) + "\n")
+            sys.stdout.write(",".join(names) + "\n")
         for line in lines:
             if not as_json:
-                sys.stdout.write(",".join(map(str, line)) + "\n")
+                cells = ("" if value is None else str(value) for value in line)
+                sys.stdout.write(",".join(cells) + "\n")
                 continue
             for column, value in zip(columns.values(), line, strict=True):
                 column.append(value)
@@ -312,9 +313,13 @@ def _verdict(found: SeriesCharacter) -> str:
 
 
 def _lines(
-    here: Session, series: dict[str, str], start: int | None, end: int | None
+    here: Session,
+    series: dict[str, str],
+    names: Sequence[str],
+    start: int | None,
+    end: int | None,
 ) -> Iterator[list[Any]]:
-    """Bars as open time and canonical texts, read in pages.
+    """Bars as open time and canonical texts, read in pages; None for what is not known.
 
     Raises:
         NotFound: nothing is stored; at once, before the first bar is asked for.
@@ -328,12 +333,19 @@ def _lines(
             f"no {of}klines of {series['symbol']} {series['interval']} are stored; collect them: "
             "tidemark data collect"
         )
-    return _read(here, series, stored, stored[0] if start is None else start, end)
+    return _read(here, series, names, stored, stored[0] if start is None else start, end)
 
 
 def _read(
-    here: Session, series: dict[str, str], stored: tuple[int, int], start: int, end: int | None
+    here: Session,
+    series: dict[str, str],
+    names: Sequence[str],
+    stored: tuple[int, int],
+    start: int,
+    end: int | None,
 ) -> Iterator[list[Any]]:
+    from decimal import Decimal
+
     from app.core.market.intervals import interval as interval_of
     from app.core.money import canonical
     from app.services.kline_pages import kline_page
@@ -345,7 +357,8 @@ def _read(
         if page is None:
             return
         for row in here.container.market_data.rows(**series, start=page.start, end=page.end):
-            yield [row.open_ts, *(canonical(getattr(row, name)) for name in _COLUMNS[1:])]
+            values = (getattr(row, name) for name in names)
+            yield [canonical(each) if isinstance(each, Decimal) else each for each in values]
         position = page.following
 
 

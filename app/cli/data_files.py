@@ -49,7 +49,7 @@ _DespiteName = Annotated[
 
 # What is wrong with a file, as a job keeps it: as bad an input where its turn comes late.
 _BAD_FILES: Final = frozenset({
-    "invalid-input", "shifted", "contradicted", "unplaced-files", "files-left-out",
+    "invalid-input", "shifted", "contradicted", "unplaced-files", "files-left-out", "unreachable",
 })  # fmt: skip
 
 
@@ -189,14 +189,20 @@ def _show(out: Console, result: dict[str, Any]) -> None:
         for reason, bars in each.get("reasons", {}).items():
             out.print(f"  refused: {bars:,}: {reason}", markup=False)
         _show_gaps(out, each)
-        if not each["in_catalogue"]:
-            out.print(f"{each['symbol']} is not in the catalogue of {each['exchange']}.")
     for each in result["funding"]:
         _show_funding(out, each)
+    unlisted = [each for each in [*result["series"], *result["funding"]] if _is_unlisted(each)]
+    for symbol, exchange in dict.fromkeys((each["symbol"], each["exchange"]) for each in unlisted):
+        out.print(f"{symbol} is not in the catalogue of {exchange}.", markup=False)
     for note in _notes(result):
         out.print(note, markup=False)
     speed = f", {result['rows_per_s']:,} a second" if result["rows_per_s"] else ""
     out.print(f"{result['rows']:,} rows{speed}.")
+
+
+def _is_unlisted(account: dict[str, Any]) -> bool:
+    # A job of an older release does not say it of funding.
+    return not account.get("in_catalogue", True)
 
 
 def _notes(result: dict[str, Any]) -> Iterator[str]:

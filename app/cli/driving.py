@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from app.services.jobs import LIVE
+from app.services.jobs import LIVE, UNWANTED
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -26,7 +26,7 @@ _ASKING: Final = ("collection", "verification")
 def finish_jobs(session: Session, job_ids: Sequence[str]) -> list[JobRow]:
     """Wait until the jobs have ended, working on them here where nobody else does.
 
-    Ctrl-C asks for them to be cancelled before it ends the command.
+    Ctrl-C asks for them to be cancelled before it ends the command, and says what they leave.
 
     Raises:
         Unavailable: the jobs need the simulated exchange of a runtime that has gone.
@@ -39,6 +39,8 @@ def finish_jobs(session: Session, job_ids: Sequence[str]) -> list[JobRow]:
         for job_id in job_ids:
             _cancel(session, job_id)
         worker.join()
+        for job_id in job_ids:
+            _say_what_is_kept(session.container.jobs.get(job_id))
         raise
     finally:
         worker.stop()
@@ -64,7 +66,9 @@ def require_success(jobs: Sequence[JobRow], bad_input: Collection[str] = ()) -> 
             message = error.get("message", "no reason was kept")
             raise failure(f"the {job.kind} job failed: {message}", code=code)
         if job.state == "cancelled":
-            raise Conflict(f"the {job.kind} job was cancelled", code="cancelled")
+            error = job.error or {}
+            why = f": {error['message']}" if error.get("code") == UNWANTED else ""
+            raise Conflict(f"the {job.kind} job was cancelled{why}", code="cancelled")
 
 
 def _follow(
@@ -198,6 +202,18 @@ def _cancel(session: Session, job_id: str) -> None:
         session.container.jobs.cancel(job_id)
     except Conflict:
         return  # it has ended meanwhile
+
+
+def _say_what_is_kept(job: JobRow) -> None:
+    """What of an import is in the record, and how to go on; of other jobs nothing."""
+    if job.kind != "import" or job.state == "succeeded":
+        return
+    done, total = job.progress.get("slices_done", 0), job.progress.get("slices_total", 0)
+    files = f" ({done:,} of {total:,} files whole)" if total > 1 else ""
+    sys.stderr.write(
+        f"tidemark: {job.progress.get('rows', 0):,} rows{files} are kept; to go on, give the same "
+        "command again: what is stored already stays as it is\n"
+    )
 
 
 class _Worker:

@@ -127,6 +127,8 @@ def print_jobs(out: Console, jobs: Sequence[Job]) -> None:
 
 def words_of(job: Job) -> str:
     """How far a job is, how fast, and what its venue lets it do, in one line."""
+    from app.services.jobs import UNWANTED
+
     state: dict[str, Any] = job.progress
     found = []
     if "slices_total" in state:
@@ -139,7 +141,8 @@ def words_of(job: Job) -> str:
         found.append(f"{state['rows_per_s']:,} rows/s")
     if state.get("eta_s"):
         found.append(f"ETA {state['eta_s']:,} s")
-    if job.error is not None and job.state != "cancelled":
+    # Of one that a person cancelled, what it met before is no reason.
+    if job.error is not None and (job.state != "cancelled" or job.error.get("code") == UNWANTED):
         found.append(str(job.error.get("message", "")))
     if job.venue is not None:
         found += _venue_words(job.venue)
@@ -151,4 +154,7 @@ def _venue_words(venue: JobVenue) -> list[str]:
     found = [f"budget {used}/{venue.budget_limit:,}"]
     if venue.ban_s is not None:
         found.append(f"banned for {venue.ban_s:,} s more")
+    if venue.is_polite:
+        until = "" if venue.polite_until is None else f" until {venue.polite_until[:16]}Z"
+        found.append(f"asked politely{until}")
     return found

@@ -212,6 +212,7 @@ def _addresses(container: Container) -> tuple[Check, ...]:
 
     def check(name: str) -> tuple[bool, str]:
         from app.core.exchanges.factory import VENUES
+        from app.core.ports import ALWAYS
         from app.schemas.times import rfc3339
         from app.wiring.addresses import ALARM
 
@@ -220,7 +221,13 @@ def _addresses(container: Container) -> tuple[Check, ...]:
         ends = {venue: container.budget.banned_until(venue, name) for venue in VENUES}
         bans = {venue: rfc3339(end) for venue, end in ends.items() if end is not None}
         usages = {venue: container.budget.usage(venue, [name]) for venue in VENUES}
-        return doctor.check_address(name, is_away, bans, usages)
+        polite = {venue: each.polite_until for venue, each in usages.items()}
+        gentle = {
+            venue: "" if until == ALWAYS else rfc3339(until)
+            for venue, until in polite.items()
+            if until is not None
+        }
+        return doctor.check_address(name, is_away, bans, usages, gentle)
 
     return tuple(
         Check(f"address {name or 'own'}", partial(check, name), needs="database") for name in names

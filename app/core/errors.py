@@ -7,6 +7,7 @@
     │   └── NameTaken       what is to be made has the name of something that is there
     ├── NotFound            no such row
     ├── Unavailable         a part that is needed is down or not ready
+    │   ├── NotFetched      a file by URL could not be had now
     │   └── WrongWorld      the record holds the simulated market and the real one is asked for
     └── VenueError          see ``app.core.exchanges.errors``
 
@@ -66,6 +67,21 @@ class Unavailable(TidemarkError):
     """A component that the request needs is down or not ready."""
 
     code = "unavailable"
+
+
+class NotFetched(Unavailable):
+    """A file by URL could not be had now.
+
+    Attributes:
+        was_reached: False where no host of the URL's name took the call: no such name, a closed
+            port, a certificate of somebody else.
+    """
+
+    code = "not-fetched"
+
+    def __init__(self, message: str, *, was_reached: bool) -> None:
+        super().__init__(message)
+        self.was_reached = was_reached
 
 
 class WrongWorld(Unavailable):

@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, func, select
 from app.core.errors import UnknownName
 from app.core.market.instruments import Instrument, InstrumentStatus, InstrumentType
 from app.core.money import shown
-from app.models import InstrumentRevisionRow, InstrumentRow
+from app.models import InstrumentRevisionRow, InstrumentRow, KlineSeriesRow
 from app.repositories.base import Repository
 from app.repositories.prepared import Prepared
 
@@ -57,16 +57,32 @@ class InstrumentRepository(Repository):
         """The instrument.
 
         Raises:
-            UnknownName: the catalogue does not hold it.
+            UnknownName: the catalogue does not hold it, or there is no such exchange.
         """
         found = self.find(exchange, symbol)
         if found is None:
+            self.require_exchange(exchange)
             raise UnknownName(
                 f"{symbol[:40]!r} is not in the catalogue of {exchange[:40]}; "
                 "write it as in BTC/USDT, or refresh: "
                 f"tidemark data symbols -e {exchange[:40]} --refresh"
             )
         return found
+
+    def require_exchange(self, exchange: str) -> None:
+        """Nothing, where an exchange exists or the record holds something of it.
+
+        Raises:
+            UnknownName: nobody knows it.
+        """
+        if self.count(exchange):
+            return
+        series = select(KlineSeriesRow.id).where(KlineSeriesRow.exchange == exchange).limit(1)
+        if self._session.scalars(series).first() is None:
+            # Half a second once, for those alone who name an exchange of which nothing is known.
+            from app.core.exchanges.markets.generic import check_known
+
+            check_known(exchange)
 
     def symbols_of_native(self, exchange: str, native_id: str) -> list[str]:
         """Symbols that the venue itself calls by that name; a spot and a swap may share one."""

@@ -1,11 +1,11 @@
-"""Jobs: claim, progress, end."""
+"""Jobs: those that are free, that wait, that have ended."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import and_, delete, or_, select, update
 
 from app.models import BacktestRow, JobRow
 from app.repositories.base import KeyedRepository
@@ -36,13 +36,18 @@ class JobRepository(KeyedRepository[JobRow]):
         return found.one_or_none() is not None
 
     def due(self, now_ms: int, limit: int = 100) -> Sequence[JobRow]:
-        """Live jobs that nobody works on and whose time has come, most urgent first."""
+        """Live jobs that nobody works on and whose time has come, most urgent first.
+
+        A job that is to be cancelled has no time to wait for.
+        """
         return self._session.scalars(
             select(JobRow)
             .where(
                 JobRow.state.in_(LIVE_STATES),
-                JobRow.paused.is_(False),
-                JobRow.not_before <= now_ms,
+                or_(
+                    JobRow.cancel_requested,
+                    and_(JobRow.paused.is_(False), JobRow.not_before <= now_ms),
+                ),
                 JobRow.lease_until <= now_ms,
             )
             .order_by(JobRow.priority, JobRow.created_at)
@@ -91,22 +96,14 @@ class JobRepository(KeyedRepository[JobRow]):
             self._session.execute(delete(JobRow).where(JobRow.id.in_(ids)))
         return len(ids)
 
-    def claim(self, job_id: str, owner: str, now_ms: int, lease_ms: int) -> JobRow | None:
-        """Take a live job whose lease is free; None if another works on it or it has ended."""
+    def free(self, job_id: str, owner: str, now_ms: int) -> JobRow | None:
+        """A live job that nobody else works on, locked; None where there is none."""
         job = self._session.scalars(
             select(JobRow)
             .where(JobRow.id == job_id)
             .with_for_update()
             .execution_options(populate_existing=True)
         ).one_or_none()
-        if job is None or job.state not in LIVE_STATES or job.paused:
+        if job is None or job.state not in LIVE_STATES:
             return None
-        if job.lease_until > now_ms and job.lease_owner != owner:
-            return None
-        if job.not_before > now_ms:
-            return None
-        job.state = "running"
-        job.attempt += 1
-        job.started_at = job.started_at or now_ms
-        job.lease_owner, job.lease_until = owner, now_ms + lease_ms
-        return job
+        return None if job.lease_until > now_ms and job.lease_owner != owner else job

@@ -25,7 +25,7 @@ NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,62}$"
 #: One line of text of a person.
 LINE_PATTERN: Final = r"^[^\x00-\x1f\x7f]+$"
 #: Venue ids as ccxt writes them.
-EXCHANGE_PATTERN: Final = r"^[a-z][a-z0-9_]{0,31}$"
+EXCHANGE_PATTERN: Final = r"^[a-z0-9_][a-z0-9_-]{0,31}$"
 # Symbols are checked against the catalogue; this keeps out what can be in none: spaces,
 # controls and marks that are not seen.
 _NOT_SYMBOL: Final = re.compile(r"[\s\x00-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")

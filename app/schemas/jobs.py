@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
+from app.core.ports import ALWAYS
 from app.models import JobRow
 from app.schemas.common import Model, Time, Uid, time_text
 from app.schemas.times import rfc3339
@@ -17,7 +18,7 @@ class JobVenue(Model):
 
     ETA and rows per second are in the job's progress. The rate counts the time of its requests
     alone; the ETA has in it what the job waits for: the next minute's budget, now and again until
-    it is done, and a ban.
+    it is done, a ban, and the gaps and rests of a venue that is treated gently.
     """
 
     exchange: str = Field(examples=["binance"])
@@ -28,6 +29,14 @@ class JobVenue(Model):
     budget_limit: int = Field(description="weight of a minute, of all addresses", examples=[6000])
     banned_until: Time | None = Field(description="nothing is sent before; null without a ban")
     ban_s: int | None = Field(description="seconds until then")
+    is_polite: bool = Field(
+        False,
+        description="the venue is treated gently: a request in 3 s by each address, and 30 s of "
+        "rest after 20",
+    )
+    polite_until: Time | None = Field(
+        None, description="so long after a ban; null too where a setting has it so for good"
+    )
 
     @classmethod
     def of(cls, found: VenueLoad) -> JobVenue:
@@ -38,7 +47,13 @@ class JobVenue(Model):
             budget_limit=found.limit,
             banned_until=None if found.banned_until is None else rfc3339(found.banned_until),
             ban_s=found.ban_s,
+            is_polite=found.polite_until is not None,
+            polite_until=_ends(found.polite_until),
         )
+
+
+def _ends(at: int | None) -> str | None:
+    return None if at is None or at == ALWAYS else rfc3339(at)
 
 
 class Job(Model):

@@ -317,6 +317,12 @@ class KlineColumns(Model):
     low: list[float] | list[Money]
     close: list[float] | list[Money]
     volume: list[float] | list[Money]
+    quote_volume: list[float | None] | list[Money | None] | None = Field(
+        None, description="with `extra=quote_volume`; null where the venue does not say"
+    )
+    trade_count: list[int | None] | None = Field(
+        None, description="with `extra=trade_count`; null where the venue does not say"
+    )
 
 
 class Klines(Model):

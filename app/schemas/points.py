@@ -15,7 +15,7 @@ from app.schemas.common import Model, Money, money
 from app.services.point_coverage import PointAccount
 
 #: A venue, or a data source as ``source:<name>``.
-ORIGIN_PATTERN: Final = r"^([a-z][a-z0-9_]{0,31}|source:[a-z][a-z0-9_-]{0,31})$"
+ORIGIN_PATTERN: Final = r"^([a-z0-9_][a-z0-9_-]{0,31}|source:[a-z][a-z0-9_-]{0,31})$"
 #: Name of a series. In brackets, for it is not to be told as an exchange: see ``forms``.
 KIND_PATTERN: Final = r"^([a-z][a-z0-9_]{0,31})$"
 

@@ -23,6 +23,7 @@ from app.core.strategies.runtime import StrategyRuntime
 from app.models import BacktestRow, JobRow
 from app.repositories.base import Page
 from app.repositories.unit import Unit, Units
+from app.services.attempts import take
 from app.services.jobs import finish, new_job
 from app.services.strategies.catalogue import StrategyCatalogue, ref_of
 from app.services.strategies.instances import Frames
@@ -155,16 +156,12 @@ class BacktestService:
 
     def _claim_of(self, job_id: str, token: str) -> Callable[[Unit], BacktestRow | None]:
         def claim(unit: Unit) -> BacktestRow | None:
-            job = unit.jobs.claim(job_id, token, unit.now_ms, _LEASE_MS)
+            job = take(unit, job_id, token, _LEASE_MS)
             row = unit.backtests.of_job(job_id)
             if job is None or row is None:
                 return None
-            if job.cancel_requested:
-                row.status = "cancelled"
-                finish(unit, job, "cancelled")
-                return None
-            row.status = "running"
-            return row
+            row.status = job.state
+            return row if job.state == "running" else None
 
         return claim
 

@@ -203,7 +203,11 @@ def check_exchange(name: str, offset_ms: Callable[[], int]) -> tuple[bool, str]:
 
 
 def check_address(
-    name: str, is_away: bool, bans: Mapping[str, str], usages: Mapping[str, Usage]
+    name: str,
+    is_away: bool,
+    bans: Mapping[str, str],
+    usages: Mapping[str, Usage],
+    polite: Mapping[str, str],
 ) -> tuple[bool, str]:
     """How one of the addresses stands by which market data are asked for.
 
@@ -212,6 +216,7 @@ def check_address(
         is_away: whether an alarm stands that the proxy cannot be reached.
         bans: venues that answer it nothing, and until when.
         usages: by venue.
+        polite: venues that it asks politely, and until when; "" where that is a setting.
     """
     what = f"proxy {name}" if name else "the own address"
     if is_away:
@@ -220,6 +225,10 @@ def check_address(
             "it out of TIDEMARK_PROXIES"
         )
     told = [f"{venue} has banned it until {until}" for venue, until in sorted(bans.items())]
+    told += [
+        f"{venue} is asked politely, {f'until {until}, after a ban' if until else 'as it is set'}"
+        for venue, until in sorted(polite.items())
+    ]
     told += [
         f"{usage.used} of {usage.limit} used at {venue} this minute"
         for venue, usage in sorted(usages.items())

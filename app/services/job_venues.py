@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from app.core.exchanges.politeness import polite_ms, with_rests
 from app.core.ports import Clock, RequestBudget
 from app.models import JobRow
 from app.services.jobs import LIVE
@@ -25,6 +26,9 @@ class VenueLoad:
         banned_until: wall time of the ban's end, ms, if every address is banned.
         ban_s: seconds until then, rounded up.
         now_ms: wall time of this moment.
+        polite_until: until when each address is treated gently, see ``Usage``; None where one is
+            not.
+        addresses: by how many it is asked.
     """
 
     exchange: str
@@ -33,6 +37,8 @@ class VenueLoad:
     banned_until: int | None
     ban_s: int | None
     now_ms: int
+    polite_until: int | None = None
+    addresses: int = 1
 
     def progress_of(self, job: JobRow) -> dict[str, Any]:
         """The progress of one of the venue's live jobs, what it waits for now in its ETA.
@@ -43,8 +49,19 @@ class VenueLoad:
         eta = job.progress.get("eta_s")
         if eta is None or job.paused:
             return job.progress
+        if self.polite_until is not None:
+            eta = self._polite_eta(job, eta)
         wait_ms = max(job.not_before, self.banned_until or 0) - self.now_ms
         return {**job.progress, "eta_s": round(eta + max(0, wait_ms) / 1000, 1)}
+
+    def _polite_eta(self, job: JobRow, eta: float) -> float:
+        """The rest of a job in seconds, its requests apart as the polite profile has them.
+
+        A page of a collection is one request; a day of a verification is some.
+        """
+        rest = job.progress.get("slices_total", 0) - job.progress.get("slices_done", 0)
+        least_ms = polite_ms(max(0, rest), self.addresses) if job.kind == "collection" else 0
+        return max(with_rests(eta), least_ms / 1000)
 
 
 class JobVenues:
@@ -71,12 +88,14 @@ class JobVenues:
         if job.kind not in _ASKING or job.state not in LIVE:
             return None
         exchange = str(job.params["exchange"])
-        usage = self._budget.usage(exchange, self._addresses())
+        addresses = self._addresses()
+        usage = self._budget.usage(exchange, addresses)
         until = usage.banned_until
         now = self._clock.now_ms()
         left = None if until is None else max(0, -((now - until) // 1000))
         used = usage.used if counts_here else None
-        return VenueLoad(exchange, used, usage.limit, until, left, now)
+        polite = usage.polite_until
+        return VenueLoad(exchange, used, usage.limit, until, left, now, polite, len(addresses))
 
     def of_all(self, jobs: Iterable[JobRow], *, counts_here: bool = True) -> dict[str, VenueLoad]:
         """The same by the ids of jobs; each venue is looked at once."""

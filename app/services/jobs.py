@@ -22,6 +22,8 @@ TASKS: Final = {
     "backtest": "backtests.run",
 }
 LIVE: Final = ("queued", "running")
+#: Code of a job that was cancelled since nobody wants its work any more.
+UNWANTED: Final = "unwanted"
 # Jobs deleted in one transaction.
 _PRUNED: Final = 500
 # Kinds that work in slices from a cursor, and so can rest and be taken up again; with the
@@ -83,7 +85,16 @@ def finish(
         job.progress = {**job.progress, "eta_s": None}
     if error is not None:
         job.error = {"code": error.error_code, "message": error.message}
+    if job.kind == "backtest":
+        _end_backtest(unit, job)
     _emit(unit, job)
+
+
+def _end_backtest(unit: Unit, job: JobRow) -> None:
+    """Also where no worker ends it: its holder has gone, or it never had one."""
+    row = unit.backtests.of_job(job.id)
+    if row is not None and row.status in LIVE:
+        row.status, row.finished_at = job.state, unit.now_ms
 
 
 def _emit(unit: Unit, job: JobRow) -> None:

@@ -166,10 +166,13 @@ class Listings:
 
         Raises:
             InvalidInput: the cursor is none, or of another exchange's list.
+            UnknownName: there is no such exchange.
         """
         after = None if cursor is None else _behind(cursor, exchange)
         with self._units.read() as unit:
             found = unit.instruments.page(exchange, limit + 1, after)
+            if exchange is not None and not found and after is None:
+                unit.instruments.require_exchange(exchange)
         kept = found[:limit]
         more = len(found) > limit
         return kept, f"{kept[-1].exchange}|{kept[-1].symbol}" if more else None
@@ -180,9 +183,14 @@ class Listings:
         """First and last stored time, half open, of all series that an interval's bars come of.
 
         None where neither it nor one that it derives from holds any bar.
+
+        Raises:
+            UnknownName: there is no such interval or exchange.
         """
         with self._units.read() as unit:
             sources = find_sources(unit, exchange, symbol, interval_of(interval), kind)
+            if sources is None:
+                unit.instruments.require_exchange(exchange)
             return None if sources is None else sources.stored
 
 

@@ -3,7 +3,8 @@
 A job that has used up a minute's budget is put off to the next one, and so again and again: its
 working time alone would promise seconds where it takes minutes. So the slices between two such
 waits are counted. A ban or an outage says nothing of the pace; what is left of one, and of the
-wait under way, is added by whoever shows the job (``app.services.job_venues``).
+wait under way, is added by whoever shows the job (``app.services.job_venues``), and so are the
+rests between the requests to a venue that is treated gently.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ def put_off(progress: dict[str, Any], error: Exception, pause_ms: int) -> dict[s
     """Progress of a job that waits for so long, since its venue could not be asked."""
     if not isinstance(error, BudgetExhausted) or "slices_done" not in progress:
         return progress
+    if error.is_polite:
+        return progress  # when its rests come is known, and needs no average of the first few
     noted = {
         **progress,
         "budget_waits": progress.get("budget_waits", 0) + 1,

@@ -6,20 +6,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Final
 
+import structlog
+
 from app.core.errors import InvalidInput, TidemarkError, Unavailable
 from app.core.exchanges.errors import VenueError, VenueRejected, VenueRetryLater
 from app.core.ports import Clock, Ids
 from app.models import JobRow
 from app.repositories.unit import Unit, Units
+from app.services.attempts import FIRST_PAUSE_MS, broke_off, pause_after, take
 from app.services.jobs import TASKS, finish
 from app.services.pace import put_off
 
+_log = structlog.get_logger(__name__)
 # A task ends before 60 s; one request may take 10 s and its store some more.
 _SLICE_S: Final = 40.0
 #: Longer than a slice: a worker that lives renews it with every page.
 LEASE_MS: Final = 90_000
-_FIRST_PAUSE_MS: Final = 2_000
-_LONGEST_PAUSE_MS: Final = 15 * 60_000
 
 
 class LostError(Exception):
@@ -42,7 +44,8 @@ class SlicedJobs(ABC):
         """Work on a job for one slice of time; the state in which it was left.
 
         One of queued, succeeded, failed, cancelled; ``not_claimed`` where another worker has
-        it, its time has not come or it has ended; ``lost`` where another worker took it over.
+        it, its time has not come or it has ended; ``lost`` where another worker took it over. An
+        exception that nobody foresaw is kept with the job, see ``app.services.attempts``.
         Delivered twice, the second call finds the lease taken and does nothing. Killed at any
         point, the next call goes on behind the last finished step.
         """
@@ -50,17 +53,25 @@ class SlicedJobs(ABC):
         job = self._units.run(lambda unit: self._claim(unit, job_id, token))
         if job is None:
             return "not_claimed"
+        return self._attempt(job, token) if job.state == "running" else job.state
+
+    def _attempt(self, job: JobRow, token: str) -> str:
+        job_id = job.id
         try:
             return self._work(job, token)
         except LostError:
             return "lost"
         except VenueRetryLater as error:
-            pause = max(error.retry_after_ms, _FIRST_PAUSE_MS)
+            pause = max(error.retry_after_ms, FIRST_PAUSE_MS)
             return self._put_off(job_id, token, error, pause)
         except (VenueRejected, InvalidInput) as error:
             return self._end(job_id, token, "failed", error)
         except (VenueError, Unavailable) as error:
             return self._put_off(job_id, token, error, None)
+        except Exception as error:  # noqa: BLE001
+            # The row says it at once, and counts: left to the lease it would be tried for ever.
+            _log.exception("job_attempt_broke_off", job_id=job_id, kind=job.kind)
+            return self._break_off(job_id, token, error)
 
     @abstractmethod
     def _work(self, job: JobRow, token: str) -> str:
@@ -76,7 +87,7 @@ class SlicedJobs(ABC):
         return False
 
     def _claim(self, unit: Unit, job_id: str, token: str) -> JobRow | None:
-        return unit.jobs.claim(job_id, token, unit.now_ms, LEASE_MS)
+        return take(unit, job_id, token, LEASE_MS)
 
     def _slice(self) -> Callable[[], bool]:
         """Begin a slice; says whether it is over."""
@@ -112,7 +123,7 @@ class SlicedJobs(ABC):
             pause = pause_ms
             if pause is None:
                 failures += 1
-                pause = min(_FIRST_PAUSE_MS * 2 ** min(failures, 16), _LONGEST_PAUSE_MS)
+                pause = pause_after(failures)
             job.cursor = {**job.cursor, "failures": failures}
             job.state, job.lease_owner, job.lease_until = "queued", None, 0
             job.not_before = unit.now_ms + pause
@@ -121,6 +132,9 @@ class SlicedJobs(ABC):
             return job.state
 
         return self._finally(work)
+
+    def _break_off(self, job_id: str, token: str, error: Exception) -> str:
+        return self._finally(lambda unit: broke_off(unit, self._held(unit, job_id, token), error))
 
     def _end(self, job_id: str, token: str, state: str, error: TidemarkError | None) -> str:
         def work(unit: Unit) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from app.adapters.pacing import POLITE_AFTER_BAN_MS
 from app.adapters.waiting import parted
 from app.core.events import body, topic
+from app.core.exchanges.politeness import POLITE_AFTER_BAN_MS
 from app.repositories.unit import Unit, Units
 
 

@@ -19,6 +19,8 @@ class NewsSentiment(DataSource):
     location = TextParameter("", max_length=500, help="path, file:// or https:// address")
 
     def observe(self, since):
+        if not self.location:
+            raise ValueError("say where the file lies, as in -p location=/srv/news.csv")
         text = self.fetch(self.location).decode()
         for row in csv.DictReader(io.StringIO(text)):
             ts = round(datetime.fromisoformat(row["time"]).timestamp() * 1000)

@@ -22,6 +22,7 @@ from app.core.strategies.signal import Signal, SignalAction
 from app.models import AccountRow, OrderRow, StrategyInstanceRow
 from app.repositories.migrating import upgrade
 from app.repositories.unit import Unit
+from app.services.attempts import take
 from app.services.orders.intake import ManualOrder
 from app.wiring import Container
 from tests.support.installation import SYMBOL, Installation
@@ -292,7 +293,7 @@ def test_what_a_dead_worker_held_is_free_though_it_was_held_into_the_hour_ahead(
     here.queue.waiting.clear()
 
     def hold(unit: Unit) -> None:
-        assert unit.jobs.claim(job.id, "dead", unit.now_ms, 90_000) is not None
+        assert take(unit, job.id, "dead", 90_000) is not None
         assert unit.system.take_lease("stream:a shard", "dead", unit.now_ms, 10_000) == 1
 
     here.parts.units.run(hold)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from app.adapters.pacing import Paces, ShortWindow
 from app.adapters.waiting import WaitingBudget
 from app.core.exchanges.errors import BudgetExhausted, RateLimited, VenueBanned
-from app.core.ports import OWN, Purpose
+from app.core.ports import ALWAYS, OWN, Purpose
 from tests.support.record import START_MS, ManualClock
 
 DATA, ORDER, CANCEL = Purpose.DATA, Purpose.ORDER, Purpose.CANCEL
@@ -129,12 +129,15 @@ class BudgetCases:
     def test_the_pool_is_banned_when_all_its_addresses_are(self, make_world: WorldMaker) -> None:
         world = make_world()
         for minutes, address in ((5, OWN), (2, "one"), (9, "two")):
-            assert world.budget.usage("binance", POOL).banned_until is None
+            usage = world.budget.usage("binance", POOL)
+            assert (usage.banned_until, usage.polite_until) == (None, None)
             world.budget.ban("binance", START_MS + minutes * MINUTE, "HTTP 418", address)
         with pytest.raises(VenueBanned) as refused:
             world.take(timeout=600.0)
         assert refused.value.until_ms == START_MS + 2 * MINUTE
-        assert world.budget.usage("binance", POOL).banned_until == START_MS + 2 * MINUTE
+        usage = world.budget.usage("binance", POOL)
+        assert usage.banned_until == START_MS + 2 * MINUTE
+        assert usage.polite_until == START_MS + 2 * MINUTE + DAY
         world.clock.advance(2 * MINUTE)
         assert world.take() == "one"
 
@@ -165,8 +168,10 @@ class BudgetCases:
             times.append(world.clock.now)
         gaps = [after - before for before, after in pairwise(times)]
         assert gaps == [3_000] * 19 + [30_000] + [3_000] * 19 + [30_000] + [3_000]
-        with pytest.raises(BudgetExhausted, match="treated gently"):
+        with pytest.raises(BudgetExhausted, match="treated gently") as refused:
             world.take(exchange="gate", addresses=(OWN,))
+        assert refused.value.is_polite
+        assert world.budget.usage("gate", POOL).polite_until == ALWAYS
         for purpose in (ORDER, CANCEL):
             world.take(purpose=purpose, exchange="gate", addresses=(OWN,))
         world.take(exchange="binance", addresses=(OWN,))

@@ -3,7 +3,6 @@ a symbol holds a slash."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -11,19 +10,18 @@ from fastapi import APIRouter, Query, Request, Response
 from app.api.dependencies import App, Cursor, ExchangeQuery, Limit, Principal, TimeCursor
 from app.api.guard import GuardedRoute
 from app.api.kline_bodies import (
-    FIELDS,
-    Column,
     KlineFormat,
     answer,
     as_arrow,
     as_csv,
     as_json,
     columns_of,
+    exact_columns,
+    extra_columns,
     tagged,
 )
 from app.api.openapi import problems
-from app.core.market.klines import KlineKind, KlineRow
-from app.core.money import canonical
+from app.core.market.klines import KlineKind, extras_of
 from app.schemas.common import (
     EXCHANGE_PATTERN,
     IntervalName,
@@ -105,34 +103,40 @@ def get_klines(
         Query(alias="format", description="csv and arrow say where to go on in `Next-Cursor`"),
     ] = KlineFormat.JSON,
     cursor: TimeCursor = None,
+    extra: Annotated[
+        str,
+        Query(
+            max_length=100,
+            description="more columns, behind the others: `quote_volume`, `trade_count`, or both "
+            "with a comma between; null where the venue does not say",
+            examples=["quote_volume,trade_count"],
+        ),
+    ] = "",
 ) -> Response:
     """Closed bars that open in [start, end) as columns, ascending; without a start, the latest.
 
     Numbers are the repr of float64; `exact=true` reads the decimals of the table. The answer
     carries an `ETag`: ask again with `If-None-Match`, and 304 says that no bar has changed.
     """
+    more = extras_of(extra)
     begin = page_start(cursor, start, end)
     found = app.kline_pages.find(exchange, symbol, interval, begin, end, limit, kind)
     following = None if found.page is None else found.page.following
 
     def body() -> bytes:
         pages = app.kline_pages
-        columns = _exact(pages.exact(found)) if exact else columns_of(pages.read(found))
+        # Files of columns hold what is read most; the table holds all.
+        rows = pages.exact(found) if exact or more else []
+        columns = exact_columns(rows) if exact else columns_of(pages.read(found))
+        columns |= extra_columns(rows, more, exact=exact)
         if form is KlineFormat.CSV:
             return as_csv(columns)
         if form is KlineFormat.ARROW:
-            return as_arrow(columns)
+            return as_arrow(columns, exact=exact)
         head = {"exchange": exchange, "symbol": symbol, "interval": interval, "kind": kind}
         paging = {"next_cursor": following, "has_more": following is not None}
         return as_json({**head, "exact": exact, "columns": columns, **paging})
 
-    tag = tagged(exchange, symbol, interval, kind, found.stamp, exact, form)
+    tag = tagged(exchange, symbol, interval, kind, found.stamp, exact, form, *more)
     headers = {} if following is None else {"Next-Cursor": str(following)}
     return answer(request, tag, form, headers, body)
-
-
-def _exact(rows: Sequence[KlineRow]) -> dict[str, Column]:
-    columns: dict[str, Column] = {"open_ts": [row.open_ts for row in rows]}
-    for name in FIELDS:
-        columns[name] = [canonical(getattr(row, name)) for row in rows]
-    return columns

@@ -137,15 +137,23 @@ class BudgetExhausted(VenueRetryLater):
 
     Attributes:
         retry_at: wall time, ms, at which weight is available again.
+        is_polite: the minute has room, but the venue is treated gently.
     """
 
     code = "budget-exhausted"
 
     def __init__(
-        self, exchange: str, message: str, *, retry_at: int, retry_after_ms: int = 0
+        self,
+        exchange: str,
+        message: str,
+        *,
+        retry_at: int,
+        retry_after_ms: int = 0,
+        is_polite: bool = False,
     ) -> None:
         super().__init__(exchange, message, retry_after_ms=retry_after_ms)
         self.retry_at = retry_at
+        self.is_polite = is_polite
 
 
 class VenueUnknown(VenueError):

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from app.core.errors import InvalidInput
+from app.core.errors import InvalidInput, UnknownName
 
 Floats = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]
@@ -36,6 +36,25 @@ def kline_kind(text: str) -> KlineKind:
     except ValueError:
         known = ", ".join(KlineKind)
         raise InvalidInput(f"kind was {text[:20]!r}; use one of {known}") from None
+
+
+#: What a bar may tell beside its prices and its volume, and venues may not.
+EXTRAS: Final = ("quote_volume", "trade_count")
+
+
+def extras_of(text: str) -> tuple[str, ...]:
+    """The extra columns of a list with commas, in the order of ``KlineRow``.
+
+    Raises:
+        UnknownName: one is none of ``EXTRAS``.
+    """
+    named = {each.strip() for each in text.split(",")} - {""}
+    if unknown := sorted(named - set(EXTRAS)):
+        raise UnknownName(
+            f"no extra column is named {unknown[0][:40]!r}; use {' or '.join(EXTRAS)}, or both "
+            "with a comma between"
+        )
+    return tuple(name for name in EXTRAS if name in named)
 
 
 class KlineRow(NamedTuple):

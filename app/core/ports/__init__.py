@@ -4,7 +4,7 @@
 services receive them as arguments. Everything is imported from here.
 """
 
-from app.core.ports.budget import OWN, Addresses, Purpose, RequestBudget, Usage
+from app.core.ports.budget import ALWAYS, OWN, Addresses, Purpose, RequestBudget, Usage
 from app.core.ports.clocks import Clock, MarketClock, Skew, VenueClock
 from app.core.ports.market import DataSource, MarketAdapter, PriceCache, Ticks
 from app.core.ports.platform import (
@@ -19,6 +19,7 @@ from app.core.ports.platform import (
 from app.core.ports.trading import KeyVault, TradeAdapter
 
 __all__ = [
+    "ALWAYS",
     "OWN",
     "Addresses",
     "Bus",

@@ -16,6 +16,8 @@ class Purpose(StrEnum):
     CANCEL = "cancel"
 
 
+#: The end of what has none, ms of wall time.
+ALWAYS: Final = 2**62
 #: Name of this machine's own address among those by which a venue is reached.
 OWN: Final = ""
 
@@ -54,11 +56,14 @@ class Usage:
         used: weight in the present minute.
         limit: weight of a minute.
         banned_until: ms of wall time; None while one of the addresses may send.
+        polite_until: ms of wall time until which each of the addresses is treated gently, as
+            after a ban; ``ALWAYS`` where that is a setting; None where one of them is not.
     """
 
     used: int
     limit: int
     banned_until: int | None
+    polite_until: int | None = None
 
 
 class RequestBudget(Protocol):

@@ -142,7 +142,8 @@ class FileFetcher(Protocol):
         What an earlier call left half is gone on with.
 
         Raises:
-            InvalidInput: the URL is none, or of a host that must not be reached.
-            Unavailable: the host cannot be reached, or does not answer as it should.
+            InvalidInput: the URL is none, of a host that must not be reached, or of one that
+                refuses it for good.
+            NotFetched: the host cannot be reached, or does not answer as it should.
         """
         ...

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
+from app.core.errors import Conflict, TidemarkError
 from app.core.exchanges.errors import VenueRulesRefused
 from app.core.market.coverage import CoverageState, count_bars, lay_apart, missing
 from app.core.market.intervals import DAY_MS
@@ -21,7 +22,7 @@ from app.services.collection.filling import Filler
 from app.services.collection.gathering import MOST, Gathered, gathered
 from app.services.collection.report import noted, report_of
 from app.services.collection.target import Ask, Target, kept, next_ask, target
-from app.services.jobs import LIVE, new_job, purpose_of
+from app.services.jobs import LIVE, UNWANTED, new_job, purpose_of
 from app.services.pace import eta_s
 from app.services.slices import SlicedJobs
 
@@ -89,8 +90,10 @@ class CollectionJobs(SlicedJobs):
 
     def _claim(self, unit: Unit, job_id: str, token: str) -> JobRow | None:
         job = super()._claim(unit, job_id, token)
-        reason = _waits_for(unit, job) if job is not None else ""
-        if job is not None and reason:
+        if job is None or job.state != "running":
+            return job
+        reason = _waits_for(unit, job)
+        if reason:
             job.state, job.lease_owner, job.lease_until = "queued", None, 0
             job.not_before = unit.now_ms + _AFTER_OTHERS_MS
             job.error = {"code": WAITS, "message": reason}
@@ -108,7 +111,7 @@ class CollectionJobs(SlicedJobs):
             if stop in ("paused", "anew"):
                 break
             if stop:
-                return self._end(job_id, token, stop, None)
+                return self._end(job_id, token, stop, self._unwanted(job_id))
             if ask is None:
                 self._units.run(partial(self._note_silence, job_id, token, wanted, end))
                 self._activity.count_named(*wanted.key, over=over)
@@ -157,6 +160,14 @@ class CollectionJobs(SlicedJobs):
             since = kept(wanted, unit.retention.rules(), end).since
             position = max(int(job.cursor["position"]), min(since, end))
             return next_ask(wanted, spans, position, end, _looking_at(unit, job)), ""
+
+    def _unwanted(self, job_id: str) -> TidemarkError | None:
+        """Why nobody wants what a job is to collect any more; None where its plan does."""
+        with self._units.read() as unit:
+            plan = unit.plans.find(unit.jobs.get(job_id).params["plan_id"])
+        if plan is None:
+            return Conflict("its plan was deleted", code=UNWANTED)
+        return None if plan.enabled else Conflict(f"plan {plan.name} was disabled", code=UNWANTED)
 
     def _begins_anew(self, job: JobRow) -> bool:
         return _END not in job.cursor

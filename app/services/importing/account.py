@@ -101,8 +101,15 @@ def with_verdict(cursor: dict[str, Any], file: ImportFile) -> dict[str, Any]:
     return with_left_out(after, file, error, in_part=False)
 
 
-def progress_of(done: int, total: int, series: dict[str, Any], work_ms: int) -> dict[str, Any]:
-    rows = sum(tally["rows"] for tally in series.values())
+def progress_of(
+    done: int,
+    total: int,
+    series: dict[str, Any],
+    work_ms: int,
+    funding: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """Progress of a job by the accounts of its series and of its files of funding rates."""
+    rows = sum(tally["rows"] for tally in [*series.values(), *funding])
     return {
         "slices_done": done,
         "slices_total": total,

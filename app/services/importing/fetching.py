@@ -5,14 +5,48 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Final
 
-from app.core.errors import InvalidInput
+from app.core.errors import InvalidInput, NotFetched, TidemarkError
 from app.core.market.coverage import CoverageState, account
 from app.core.market.files.archive import CHECKSUM, require_checksum, require_checksum_beside
 from app.core.market.files.members import require_member
 from app.core.ports import FileFetcher
 from app.repositories.unit import Units
 from app.services.importing.order import ImportFile
+
+#: Code of the end of a job whose archive was never reached.
+UNREACHABLE: Final = "unreachable"
+# Tries of a host that was never reached: its name may be mistyped.
+_FIRST_TRIES: Final = 3
+# An archive that is away for longer is asked for by a person again.
+_PATIENCE_MS: Final = 3_600_000
+_FETCHED: Final = "fetched"
+_UNREACHED_SINCE: Final = "unreached_since"
+
+
+def fetched(cursor: dict[str, Any]) -> dict[str, Any]:
+    """The cursor of a job to which an archive gave an answer: it begins to be patient anew."""
+    left_out = (_UNREACHED_SINCE, "failures")
+    kept = {name: value for name, value in cursor.items() if name not in left_out}
+    return {**kept, _FETCHED: True}
+
+
+def not_fetched(
+    cursor: dict[str, Any], error: NotFetched, now_ms: int
+) -> tuple[dict[str, Any], TidemarkError | None]:
+    """The cursor of a job that got no file, and the error with which it is to end by now."""
+    since = int(cursor.get(_UNREACHED_SINCE, now_ms))
+    kept = {**cursor, _UNREACHED_SINCE: since}
+    if not error.was_reached and _FETCHED not in cursor:
+        if int(cursor.get("failures", 0)) + 1 < _FIRST_TRIES:
+            return kept, None
+        said = f"{error.message}; {_FIRST_TRIES} tries were in vain: is the URL right?"
+        return kept, InvalidInput(said, code=UNREACHABLE)
+    if now_ms - since < _PATIENCE_MS:
+        return kept, None
+    said = f"{error.message}; it was tried for an hour: import again when the archive is there"
+    return kept, TidemarkError(said, code=error.error_code)
 
 
 def require_sound(path: Path) -> None:
@@ -43,7 +77,7 @@ class FilesAtHand:
 
         Raises:
             InvalidInput: it is not what its checksum says; no bar of it was read.
-            Unavailable: it could not be fetched now.
+            NotFetched: it could not be had now.
         """
         if file.span is None:
             path = Path(file.place)

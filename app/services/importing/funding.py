@@ -104,6 +104,7 @@ def keep_funding(unit: Unit, file: ImportFile, found: Payments) -> dict[str, Any
         "file": file.name,
         "exchange": file.exchange,
         "symbol": file.symbol,
+        "in_catalogue": unit.instruments.find(file.exchange, file.symbol) is not None,
         "rows": found.rows,
         "new": new,
         "unchanged": len(points) - new - revised,

@@ -7,12 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from app.core.errors import InvalidInput, TidemarkError, Unavailable
+import structlog
+
+from app.core.errors import InvalidInput, NotFetched, TidemarkError, Unavailable
 from app.core.market.files.tables import NoRowsError
 from app.core.ports import Clock, FileFetcher, Ids, MarketClock
 from app.models import JobRow
 from app.repositories.unit import Unit, Units
 from app.services.activity import ActivityService
+from app.services.attempts import broke_off, carried, held_on, pause_after, take
 from app.services.importing import chunks as chunks_of
 from app.services.importing.account import (
     Slice,
@@ -33,19 +36,18 @@ from app.services.importing.chunks import (
     require_beginning,
 )
 from app.services.importing.contradictions import is_to_be_foreseen
-from app.services.importing.fetching import FilesAtHand, require_sound
+from app.services.importing.fetching import FilesAtHand, not_fetched, require_sound
 from app.services.importing.funding import payments_of
 from app.services.importing.order import ImportFile, ImportOrder, ImportPlan, plan_of
 from app.services.importing.tapes import carried_to, tape_that_ends
 from app.services.importing.turns import LEASE_MS, LostError, Turn, held
 from app.services.jobs import finish, new_job
 
+_log = structlog.get_logger(__name__)
 KIND: Final = "import"
 TASK: Final = "collection.import_files"
 # A task ends before 60 s; a chunk takes half a second to a few seconds.
 _SLICE_S: Final = 40.0
-_FIRST_PAUSE_MS: Final = 2_000
-_LONGEST_PAUSE_MS: Final = 15 * 60_000
 
 
 class ImportJobs:
@@ -100,17 +102,26 @@ class ImportJobs:
         Killed at any point, the next call goes on behind the last chunk that was stored.
         """
         token = self._ids.new()
-        job = self._units.run(lambda unit: unit.jobs.claim(job_id, token, unit.now_ms, LEASE_MS))
+        job = self._units.run(lambda unit: take(unit, job_id, token, LEASE_MS))
         if job is None:
             return "not_claimed"
+        return self._attempt(job, token) if job.state == "running" else job.state
+
+    def _attempt(self, job: JobRow, token: str) -> str:
+        job_id = job.id
         try:
-            return self._work(job_id, token, ImportOrder.of(job.params))
+            with held_on(self._units, job_id, token, LEASE_MS):
+                return self._work(job_id, token, ImportOrder.of(job.params))
         except LostError:
             return "lost"
         except InvalidInput as error:
             return self._end(job_id, token, "failed", error)
         except Unavailable as error:
             return self._finally(partial(self._put_off, job_id=job_id, token=token, error=error))
+        except Exception as error:  # noqa: BLE001
+            # The row says it at once, and counts: left to the lease it would be tried for ever.
+            _log.exception("job_attempt_broke_off", job_id=job_id, kind=KIND)
+            return self._finally(partial(self._break_off, job_id=job_id, token=token, error=error))
 
     def _look_at(self, file: ImportFile, order: ImportOrder) -> None:
         """Nothing, where the beginning of a local file can be read."""
@@ -144,18 +155,20 @@ class ImportJobs:
         at = self._units.run(lambda unit: self._begin(unit, job_id, token, plan))
         for position in range(at, len(plan.files)):
             file = plan.files[position]
-            absent = False
+            absent = came = False
             if not self._end_tape(turn, job_id, order, plan, file):
                 return self._leave(job_id, token)
             try:
                 with self._files.at_hand(file) as path:
-                    if path is None:
-                        absent = not self._files.is_stored(file)
-                    elif not self._work_on(turn, job_id, order, file, path, slice_):
+                    absent = path is None and not self._files.is_stored(file)
+                    came = path is not None or absent
+                    if path is not None and not self._work_on(
+                        turn, job_id, order, file, path, slice_
+                    ):
                         return self._leave(job_id, token)
             except InvalidInput as error:
                 turn.leave_out(file, error)
-            goes_on = turn.file_done(file, position, absent=absent)
+            goes_on = turn.file_done(file, position, absent=absent, came=came)
             if not goes_on or slice_.spent() > _SLICE_S:
                 return self._leave(job_id, token)
         if not self._end_tape(turn, job_id, order, plan, None):
@@ -175,7 +188,7 @@ class ImportJobs:
         job = held(unit, job_id, token)
         mark = [[file.place, *stamp_of(file)] for file in plan.files]
         if job.cursor.get("files") != mark:
-            job.cursor = new_cursor(plan, mark)
+            job.cursor = new_cursor(plan, mark) | carried(job.cursor)
             job.progress = progress_of(0, len(mark), {}, 0)
         return int(job.cursor["file"])
 
@@ -251,8 +264,8 @@ class ImportJobs:
             ended = tape_that_ends(unit.jobs.get(job_id).cursor, plan, file)
         if ended is None:
             return True
-        of, carried = ended
-        chunk = last_of_tape(carried, of, order, self._market_now(of))
+        of, rest = ended
+        chunk = last_of_tape(rest, of, order, self._market_now(of))
         try:
             return turn.kept(of, chunk) is not False
         except InvalidInput as error:
@@ -275,33 +288,41 @@ class ImportJobs:
 
     def _put_off(self, unit: Unit, job_id: str, token: str, error: TidemarkError) -> str:
         job = held(unit, job_id, token)
+        if isinstance(error, NotFetched):
+            job.cursor, last = not_fetched(job.cursor, error, unit.now_ms)
+            if last is not None:
+                return _finished(unit, job, "failed", last)
         failures = int(job.cursor.get("failures", 0)) + 1
         job.cursor = {**job.cursor, "failures": failures}
         job.state, job.lease_owner, job.lease_until = "queued", None, 0
-        pause = min(_FIRST_PAUSE_MS * 2 ** min(failures, 16), _LONGEST_PAUSE_MS)
+        pause = pause_after(failures)
         job.not_before = unit.now_ms + pause
         job.error = {"code": error.error_code, "message": error.message}
         return job.state
 
     def _end(self, job_id: str, token: str, state: str, error: TidemarkError | None) -> str:
-        def work(unit: Unit) -> str:
-            job = held(unit, job_id, token)
-            job.error = None
-            shifts = job.cursor.get("shifts", [])
-            result = with_characters(unit, result_of(job))
-            problem = error or (shift_error(shifts[0]) if shifts else None)
-            if problem is None and result["left_out"]:
-                problem = left_out_error(result, len(job.cursor["files"]))
-            if problem is None and result["unplaced"]:
-                problem = unplaced_error(result)
-            ended = "failed" if problem else state
-            finish(unit, job, ended, result=result, error=problem)
-            return ended
+        return self._finally(lambda unit: _finished(unit, held(unit, job_id, token), state, error))
 
-        return self._finally(work)
+    def _break_off(self, unit: Unit, job_id: str, token: str, error: Exception) -> str:
+        return broke_off(unit, held(unit, job_id, token), error)
 
     def _finally(self, work: Callable[[Unit], str]) -> str:
         try:
             return self._units.run(work)
         except LostError:
             return "lost"
+
+
+def _finished(unit: Unit, job: JobRow, state: str, error: TidemarkError | None) -> str:
+    """End a locked job with its account; the state."""
+    job.error = None
+    shifts = job.cursor.get("shifts", [])
+    result = with_characters(unit, result_of(job))
+    problem = error or (shift_error(shifts[0]) if shifts else None)
+    if problem is None and result["left_out"]:
+        problem = left_out_error(result, len(job.cursor["files"]))
+    if problem is None and result["unplaced"]:
+        problem = unplaced_error(result)
+    ended = "failed" if problem else state
+    finish(unit, job, ended, result=result, error=problem)
+    return ended

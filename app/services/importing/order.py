@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -15,10 +16,10 @@ from app.core.market.files.reading import Reading, reading_of
 from app.core.market.intervals import INTERVALS, Interval
 from app.core.market.intervals import interval as interval_of
 from app.core.market.klines import KlineKind, kline_kind
+from app.core.market.symbols import is_symbol, require_exchange_id, require_symbol
 from app.services.importing.claims import UnplacedError, not_kept, require_name, unplaced
 
 _URL: Final = re.compile(r"https?://", re.IGNORECASE)
-_NAME_LIMIT: Final = 64
 # Names in a sentence.
 _MOST_NAMES: Final = 10
 # A file of funding rates has none; this stands where a file of bars has its own.
@@ -136,8 +137,10 @@ def plan_of(order: ImportOrder, symbols: Callable[[str], Sequence[str]], now_ms:
     Raises:
         InvalidInput: nothing is there, or no file's series is known.
     """
-    if not re.fullmatch(r"[a-z0-9_]{1,32}", order.exchange):
-        raise InvalidInput(f"exchange was {order.exchange[:40]!r}; write its id, as in binance")
+    require_exchange_id(order.exchange)
+    if order.symbol:
+        require_symbol(order.symbol)
+    _require_text(order.source)
     if order.is_remote:
         return ImportPlan(_remote(order, now_ms))
     root = Path(order.source)
@@ -160,8 +163,10 @@ def _directory(
             continue
         said = what_name_says(path.relative_to(root.parent))
         if not is_data(path):
-            skipped.append((path.name, "its name is not that of market data"))
-        elif said.holds == TRADES and not order.interval:
+            skipped.append((_shown(path.name), "its name is not that of market data"))
+            continue
+        _require_text(str(path))
+        if said.holds == TRADES and not order.interval:
             skipped.append((path.name, "it holds trades; --interval says which bars to make"))
         elif _is_of_another(order, said):
             skipped.append((path.name, "it is of another series"))
@@ -196,6 +201,21 @@ def _is_of_another(order: ImportOrder, said: FileName) -> bool:
     return is_bars and order.interval not in ("", said.interval)
 
 
+def _shown(name: str) -> str:
+    """A name for people: bytes of it that are no UTF-8 are escaped."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _require_text(place: str) -> None:
+    """Nothing, where a place can be kept as text.
+
+    Raises:
+        InvalidInput: bytes of it are no UTF-8.
+    """
+    if (shown := _shown(place)) != place:
+        raise InvalidInput(f"the name of {shown} is not UTF-8; rename it and import it again")
+
+
 def names_of(unplaced: Sequence[Sequence[str]]) -> str:
     """The first names of files that could not be placed, for a sentence."""
     names = [str(name) for name, _ in unplaced[:_MOST_NAMES]]
@@ -219,7 +239,9 @@ def _file(
     """
     if not name_first:
         require_name(order, path, said, symbols)
-    named = (said.symbol or _symbol(order, said, path, symbols), said.interval)
+    # A name that only looks like one that says its symbol says none.
+    of_name = said.symbol if is_symbol(said.symbol) else _symbol(order, said, path, symbols)
+    named = (of_name, said.interval)
     given = (order.symbol, order.interval)
     one, other = (named, given) if name_first else (given, named)
     symbol, name = one[0] or other[0], one[1] or other[1]
@@ -231,8 +253,6 @@ def _file(
     lacking = [option for option, value in options.items() if not value]
     if lacking:
         raise unplaced(order, path, said, lacking)
-    if len(symbol) > _NAME_LIMIT or "/" not in symbol:
-        raise InvalidInput(f"symbol was {symbol[:40]!r}; write it as in BTC/USDT")
     reading = replace(
         reading_of(said, path, order.format),
         columns=order.columns,

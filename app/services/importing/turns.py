@@ -19,6 +19,7 @@ from app.services.importing.account import (
 )
 from app.services.importing.chunks import Chunk
 from app.services.importing.contradictions import meets_stored, require_agreement
+from app.services.importing.fetching import fetched
 from app.services.importing.funding import Payments, keep_funding
 from app.services.importing.keeping import SuspectError, keep_chunk, shift_of
 from app.services.importing.order import ImportFile, ImportOrder
@@ -112,7 +113,8 @@ class Turn:
                 job.cursor = with_unended(job.cursor, file, chunk.unended)
             done, total = job.progress["slices_done"], job.progress["slices_total"]
             work_ms = job.progress["work_ms"] + self._slice.lap_ms()
-            job.progress = progress_of(done, total, series, work_ms)
+            funding = job.cursor.get("funding", ())
+            job.progress = progress_of(done, total, series, work_ms, funding)
             job.lease_until = unit.now_ms + LEASE_MS
             job.error = None
             return True
@@ -126,6 +128,10 @@ class Turn:
             job = self.held(unit)
             funding = [*job.cursor.get("funding", []), keep_funding(unit, file, payments)]
             job.cursor = {**job.cursor, "funding": funding}
+            done, total = job.progress["slices_done"], job.progress["slices_total"]
+            work_ms = job.progress["work_ms"] + self._slice.lap_ms()
+            series = job.cursor["series"]
+            job.progress = progress_of(done, total, series, work_ms, funding)
 
         self._units.run(work)
 
@@ -215,14 +221,21 @@ class Turn:
 
         self._units.run(work)
 
-    def file_done(self, file: ImportFile, position: int, *, absent: bool) -> bool:
-        """Note that a file is done; whether the job goes on."""
+    def file_done(self, file: ImportFile, position: int, *, absent: bool, came: bool) -> bool:
+        """Note that a file is done; whether the job goes on.
+
+        Args:
+            absent: its archive has none.
+            came: the archive has given an answer.
+        """
 
         def work(unit: Unit) -> bool:
             job = self.held(unit)
             missing = [*job.cursor["absent"], file.name] if absent else job.cursor["absent"]
-            cursor = moved_on(with_verdict(job.cursor, file))
+            so_far = fetched(job.cursor) if came else job.cursor
+            cursor = moved_on(with_verdict(so_far, file))
             job.cursor = {**cursor, "file": position + 1, "chunks": 0, "absent": missing}
+            job.error = None
             job.progress = {**job.progress, "slices_done": position + 1}
             job.lease_until = unit.now_ms + LEASE_MS
             return not job.cancel_requested

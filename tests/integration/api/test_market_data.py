@@ -174,6 +174,20 @@ def test_instruments_are_listed_in_pages(api: ApiClient) -> None:
     assert api.get("/instruments?exchange=okx").json()["data"] == []
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/instruments?exchange=nope"]
+    + [
+        f"/{name}?exchange=nope&symbol=BTC/USDT&interval=1m"
+        for name in ("klines", "coverage", "gaps")
+    ],
+)
+def test_an_exchange_that_nobody_knows_is_said_to_be_none(api: ApiClient, path: str) -> None:
+    refused = api.get(path)
+    assert (refused.status_code, refused.json()["code"]) == (422, "unknown-name")
+    assert refused.json()["detail"].startswith("exchange 'nope' is not known")
+
+
 def test_a_price_says_how_old_it_is(api: ApiClient) -> None:
     found = api.get("/prices", params={"exchange": "binance", "symbol": "BTC/USDT"}).json()
     assert (found["price"], found["source"], found["is_stale"]) == ("64000", "live", False)
@@ -442,3 +456,62 @@ def test_hours_derive_from_five_minutes_where_no_minutes_are_kept(
     path = "/klines?exchange=binance&symbol=ETH/USDT&interval=1h"
     assert columns(api.get(path))["open_ts"] == [START_MS, START_MS + HOUR_MS]
     assert columns(api.get(path.replace("1h", "3m")))["open_ts"] == []
+
+
+EXTRA = "extra=trade_count,quote_volume"
+
+
+def _tell_more(day: TradingDay, minute: int, quote: str, count: int) -> None:
+    def tell(unit: Unit) -> None:
+        series = unit.klines.series("binance", "BTC/USDT", "1m", unit.now_ms)
+        unit.klines.lock_series(series.id)
+        bar = _bar(minute)._replace(quote_volume=Decimal(quote), trade_count=count)
+        unit.klines.store(series.id, [bar], covered=True, source="test", now_ms=unit.now_ms)
+
+    day.container.bulk_units.run(tell)
+
+
+def test_quote_volume_and_trade_count_come_where_they_are_asked_for(
+    api: ApiClient, day: TradingDay
+) -> None:
+    path = f"/klines?{SERIES}&start={START_MS + 50 * MINUTE}&limit=3"
+    before = api.get(f"{path}&{EXTRA}")
+    nothing = columns(before)
+    assert (nothing["quote_volume"], nothing["trade_count"]) == ([None] * 3, [None] * 3)
+    # A venue that says them later than the bar tells something new.
+    _tell_more(day, 51, "0.3", 7)
+    after = api.get(f"{path}&{EXTRA}", headers={"If-None-Match": before.headers["etag"]})
+    found = columns(after)
+    plain = columns(api.get(path))
+    assert found == plain | {"quote_volume": [None, 0.3, None], "trade_count": [None, 7, None]}
+    assert list(found)[-2:] == ["quote_volume", "trade_count"]
+    exact = columns(api.get(f"{path}&{EXTRA}&exact=true"))
+    assert exact["quote_volume"] == [None, "0.3", None]
+    assert list(columns(api.get(f"{path}&extra=trade_count"))) == [*plain, "trade_count"]
+    lines = api.get(f"{path}&{EXTRA}&format=csv").text.splitlines()
+    assert lines[0] == "open_ts,open,high,low,close,volume,quote_volume,trade_count"
+    assert [line.split(",")[-2:] for line in lines[1:]] == [["", ""], ["0.3", "7"], ["", ""]]
+
+
+@pytest.mark.parametrize(("exact", "stated"), [("false", pa.float64()), ("true", pa.string())])
+def test_arrow_says_the_type_of_a_column_without_a_value(
+    api: ApiClient, exact: str, stated: pa.DataType
+) -> None:
+    path = f"/klines?{SERIES}&start={START_MS}&limit=3&format=arrow&exact={exact}&{EXTRA}"
+    with pa.ipc.open_stream(api.get(path).content) as reader:
+        table = reader.read_all()
+    assert table.schema.field("quote_volume").type == stated
+    assert table.schema.field("trade_count").type == pa.int64()
+
+
+def test_longer_bars_say_the_sums(api: ApiClient, day: TradingDay) -> None:
+    for minute in range(60, 65):
+        _tell_more(day, minute, "1.5", 2)
+    series = "exchange=binance&symbol=BTC/USDT&interval=5m"
+    found = columns(api.get(f"/klines?{series}&start={START_MS + 60 * MINUTE}&limit=1&{EXTRA}"))
+    assert (found["quote_volume"], found["trade_count"]) == ([7.5], [10])
+
+
+def test_an_extra_column_that_is_none_is_refused(api: ApiClient) -> None:
+    refused = api.get(f"/klines?{SERIES}&extra=vwap")
+    assert (refused.status_code, refused.json()["code"]) == (422, "unknown-name")

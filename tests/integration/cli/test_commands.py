@@ -79,6 +79,15 @@ def test_every_list_is_one_json_document_too(tidemark: Tidemark, words: tuple[st
         (["data", "klines", "-s", "BTC/USDT", "-i", "1m"], "no klines of BTC/USDT 1m are stored"),
         (["data", "heal", "nope"], "no collection plan has the name or id 'nope'"),
         (["data", "symbols", "-e", "binanse"], "did you mean binance"),
+        (["data", "klines", "-e", "nope", "-s", "A/B", "-i", "1m"], "'nope' is not known"),
+        (["data", "coverage", "-e", "nope", "-s", "A/B", "-i", "1m"], "'nope' is not known"),
+        (
+            [
+                *("data", "plans", "add", "x", "-e", "nope"),
+                *("-s", "A/B", "-i", "1m", "--since", "2026-01-01"),
+            ],
+            "'nope' is not known",
+        ),
         (["data", "retention", "set", "-i", "1m", "-e", "no such", "--keep-days", "9"], "an id"),
         (["data", "collect"], "--symbol"),
         (["data", "collect", "-s", "BTC/USDT"], "--since"),

@@ -303,3 +303,29 @@ def test_a_file_of_a_folder_whose_name_says_nothing_does_not_keep_the_others_out
         "a.csv",
         "deep/z.csv",
     ]
+
+
+def test_what_a_bar_tells_beside_its_prices_is_had_and_comes_back(
+    tidemark: Tidemark, tmp_path: Path
+) -> None:
+    path = tmp_path / "BTC_USDT-1m.csv"
+    head = "open_ts,open,high,low,close,volume,quote_volume,trade_count"
+    lines = [head, f"{T},2,3,1,2.5,7,17.5,3", f"{T + M},2,3,1,2.5,7,,"]
+    path.write_text("\n".join(lines) + "\n")
+    assert tidemark("data", "import", str(path)).code == 0
+    asked = ("data", "klines", "-s", "BTC/USDT", "-i", "1m")
+    assert tidemark(*asked).out.splitlines()[0] == head.removesuffix(",quote_volume,trade_count")
+    told = tidemark(*asked, "--extra", "quote_volume,trade_count")
+    assert told.out.splitlines() == lines
+    found = tidemark(*asked, "--extra", "trade_count", "--json").document["columns"]
+    assert (found["trade_count"], "quote_volume" in found) == ([3, None], False)
+    for name in ("a.csv", "a.parquet"):
+        out = tmp_path / name
+        assert tidemark("data", "export", str(out), "-s", "BTC/USDT", "-i", "1m").code == 0
+        back = ("data", "import", str(out), "-s", "BTC/USDT", "-i", "1m", "-e", name[2:])
+        assert tidemark(*back).code == 0
+        asked_back = (*asked, "-e", name[2:], "--extra", "quote_volume,trade_count")
+        assert tidemark(*asked_back).out.splitlines() == lines
+    refused = tidemark(*asked, "--extra", "vwap")
+    assert (refused.code, refused.out) == (2, "")
+    assert "no extra column is named 'vwap'" in refused.err

@@ -13,6 +13,8 @@ from app.adapters.celery_queue import NoQueue
 from app.cli import driving
 from app.cli.locking import RuntimeLock
 from app.cli.probes import everything
+from app.models import JobRow
+from app.repositories.unit import Unit
 from app.services.doctor import examine
 from app.wiring import Container
 from tests.integration.cli.conftest import Tidemark
@@ -67,6 +69,37 @@ def test_ctrl_c_asks_for_the_job_to_be_cancelled(
     assert (outcome.code, outcome.err) == (130, "tidemark: interrupted\n")
     (job,) = runtime.jobs.page(5, None).rows
     assert job.state == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("files", "whole"), [(1, ""), (3, " (1 of 3 files whole)")], ids=["a file", "a folder"]
+)
+def test_ctrl_c_during_an_import_says_what_is_kept_and_how_to_go_on(
+    tidemark: Tidemark,
+    runtime: Container,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    files: int,
+    whole: str,
+) -> None:
+    for number in range(files):
+        (tmp_path / f"A{number}_B-1m.csv").write_text("1767225600000,1,1,1,1,1\n")
+
+    def interrupted(_progress: Any, _bars: Any, row: JobRow) -> None:
+        def work(unit: Unit) -> None:
+            done = {"slices_done": 1, "slices_total": files, "rows": 1_234}
+            unit.jobs.lock(row.id).progress = done
+
+        runtime.units.run(work)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(driving, "_show", interrupted)
+    outcome = tidemark("data", "import", str(tmp_path))
+    assert (outcome.code, outcome.err) == (
+        130,
+        f"tidemark: 1,234 rows{whole} are kept; to go on, give the same command again: what is "
+        "stored already stays as it is\ntidemark: interrupted\n",
+    )
 
 
 def test_a_job_that_nobody_takes_is_mentioned_and_one_cancelled_is_a_failure(

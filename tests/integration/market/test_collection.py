@@ -330,6 +330,12 @@ def test_a_job_ends_when_it_or_its_plan_is_called_off(world: Collecting, how: st
     world.venue.before = call_off
     assert world.service.run_job(job_id) == "cancelled"
     assert len(world.stored()) == 1_000  # what had come is kept
+    reasons = {
+        "cancel": None,
+        "disable": {"code": "unwanted", "message": f"plan {plan.name} was disabled"},
+        "delete": {"code": "unwanted", "message": "its plan was deleted"},
+    }
+    assert world.job(job_id).error == reasons[how]
 
 
 def bad(minute: int) -> KlineRow:

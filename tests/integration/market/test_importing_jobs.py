@@ -101,3 +101,70 @@ def test_the_job_names_its_task() -> None:
     from app.services.jobs import TASKS
 
     assert TASKS[import_jobs.KIND] == import_jobs.TASK
+
+
+@pytest.mark.parametrize(
+    "symbol",
+    [
+        "/",
+        "a b/../../x",
+        "A\nB/C",
+        "A/B C",
+        "A/",
+        "/B",
+        "../..",
+        "A/B:",
+        "A/B/C",
+        "A\\/B",
+        "A/" + "B" * 63,
+    ],
+)
+def test_what_can_be_no_symbol_is_refused(here: Importing, tmp_path: Path, symbol: str) -> None:
+    path = file(tmp_path, *walk(range(3)))
+    for order in (
+        ImportOrder(str(path), "binance", symbol, "1m"),
+        ImportOrder("https://archive.test", "binance", symbol, "1m", start=T),
+    ):
+        with pytest.raises(InvalidInput, match=r"symbol was .*; write it as in BTC/USDT"):
+            here.jobs.start(order)
+
+
+@pytest.mark.parametrize("symbol", ["币安人生/USDT", "1000PEPE/USDT:USDT-240628", "A/" + "B" * 62])
+def test_a_symbol_need_not_be_ascii(here: Importing, tmp_path: Path, symbol: str) -> None:
+    path = file(tmp_path, *walk(range(3)))
+    result = here.result(path, symbol, "1m", exchange="my-own_1")
+    assert [each["in_catalogue"] for each in result["series"]] == [False]
+    assert len(here.stored(symbol, exchange="my-own_1")) == 3
+
+
+@pytest.mark.parametrize("exchange", ["", "a b", "a/b", "Binance", "b" * 33, "b\n", "-b"])
+def test_what_can_be_no_exchange_is_refused(here: Importing, tmp_path: Path, exchange: str) -> None:
+    path = file(tmp_path, *walk(range(3)))
+    with pytest.raises(InvalidInput, match="write its id, as in binance"):
+        here.jobs.start(ImportOrder(str(path), exchange, "A/B", "1m"))
+
+
+def test_a_file_whose_name_gives_no_symbol_keeps_no_other_out(
+    here: Importing, tmp_path: Path
+) -> None:
+    for name in ("A_B-1m.csv", "my notes_x-1m.csv"):
+        file(tmp_path / "data", *walk(range(3)), name=name)
+    job = here.finished(ImportOrder(str(tmp_path / "data"), "binance"))
+    assert (job.error or {})["code"] == "unplaced-files"
+    assert [name for name, _ in (job.result or {})["unplaced"]] == ["my notes_x-1m.csv"]
+    assert len(here.stored("A/B")) == 3
+
+
+def test_progress_counts_bars_and_funding_rates_alike(here: Importing, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    file(folder, "ts,rate\n", *(f"{T + n * 28_800_000},0.0001\n" for n in range(91)), name="r.csv")
+    order = ImportOrder(str(folder / "r.csv"), "binanceusdm", "BTC/USDT:USDT", funding=True)
+    done = here.finished(order)
+    assert (done.progress["rows"], (done.result or {})["rows"]) == (91, 91)
+    rates = f"[[{T},0.0001],[{T + 28_800_000},0.0002]]"
+    (folder / "r.csv").unlink()
+    file(folder, rates, name="XRP_USDT_USDT-8h-funding_rate.json")
+    file(folder, *walk(range(5)), name="A_B-1m.csv")
+    file(folder, *walk(range(7)), name="Z_Z-1m.csv")
+    done = here.finished(ImportOrder(str(folder), "binanceusdm"))
+    assert (done.progress["rows"], (done.result or {})["rows"]) == (14, 14)

@@ -73,7 +73,7 @@ HOT: dict[str, tuple[Callable[[Unit], Any], int]] = {
     "instances that run": (lambda u: u.instances.running(), 4),
     "jobs that are due": (lambda u: u.jobs.due(NOW), OPEN),
     "a job of one purpose": (lambda u: u.jobs.live_with("d3"), 1),
-    "a job claimed": (lambda u: u.jobs.claim(uid("job", 3), "me", NOW, 1), 1),
+    "a job that is free": (lambda u: u.jobs.free(uid("job", 3), "me", NOW), 1),
     "events not sent": (lambda u: u.outbox.unsent(NOW), OPEN),
     "events marked sent": (lambda u: u.outbox.mark_sent([5, 6, 7], 1), 3),
     "backlog of events": (lambda u: u.outbox.backlog(), OPEN),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.adapters.downloads import Downloads
-from app.core.errors import InvalidInput, Unavailable
+from app.core.errors import InvalidInput, NotFetched, Unavailable
 
 CONTENT = bytes(range(256)) * 1_000
 
@@ -105,3 +106,29 @@ def test_hosts_and_schemes_that_must_not_be_reached(
     with pytest.raises(InvalidInput, match=sentence) as refused:
         Downloads(loopback_only=loopback_only).fetch(url, tmp_path)
     assert "secret" not in refused.value.message
+
+
+@pytest.mark.parametrize("status", [301, 400, 401, 403, 410, 451])
+def test_a_refusal_that_time_does_not_mend_is_bad_input(
+    served: Served, tmp_path: Path, status: int
+) -> None:
+    served.status = status
+    with pytest.raises(InvalidInput, match=f"was answered with HTTP {status}"):
+        Downloads(loopback_only=True).fetch(served.url, tmp_path)
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_what_passes_is_said_to(served: Served, tmp_path: Path, status: int) -> None:
+    served.status = status
+    with pytest.raises(NotFetched, match=f"was answered with HTTP {status}") as raised:
+        Downloads(loopback_only=True).fetch(served.url, tmp_path)
+    assert raised.value.was_reached
+
+
+def test_a_closed_port_is_told_from_a_server_that_fails(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/a.zip"
+        with pytest.raises(NotFetched, match=r"127.0.0.1 cannot be reached \(.*refused") as raised:
+            Downloads(loopback_only=True).fetch(url, tmp_path)
+    assert not raised.value.was_reached

@@ -49,7 +49,7 @@ def away() -> int:
         (doctor.check_schedule(NOW - 31_000, NOW), "31 s ago"),
         (doctor.check_exchange("binance", away), "cannot be reached"),
         (doctor.check_exchange("binance", skewed(1_500)), "NTP"),
-        (doctor.check_address("gw:3128", True, {}, {}), "TIDEMARK_PROXIES"),
+        (doctor.check_address("gw:3128", True, {}, {}, {}), "TIDEMARK_PROXIES"),
         (doctor.check_clock(0), "NTP"),
         (doctor.check_disk(Path("/"), "the disk", GIB // 2), "TIDEMARK_DATA_DIR"),
     ],
@@ -73,8 +73,8 @@ def test_what_is_wrong_comes_with_how_to_mend_it(found: tuple[bool, str], mend: 
         doctor.check_schedule(NOW - 2_000, NOW),
         doctor.check_cache(None, None),
         doctor.check_exchange("binance", skewed(-900)),
-        doctor.check_address("", False, {}, {}),
-        doctor.check_address("gw:3128", False, {"okx": "2026-03-01T00:00:00.000Z"}, {}),
+        doctor.check_address("", False, {}, {}, {}),
+        doctor.check_address("gw:3128", False, {"okx": "2026-03-01T00:00:00.000Z"}, {}, {}),
         doctor.check_clock(1_800_000_000_000),
         doctor.check_disk(Path("/no/such/place"), "the disk"),
         doctor.check_disk(Path("/"), "the disk", 2 * GIB),
@@ -85,6 +85,15 @@ def test_what_is_wrong_comes_with_how_to_mend_it(found: tuple[bool, str], mend: 
 )
 def test_what_is_well_says_so(found: tuple[bool, str]) -> None:
     assert found[0], found[1]
+
+
+def test_an_address_says_which_venues_it_asks_politely() -> None:
+    polite = {"okx": "2026-03-02T00:10:00.000Z", "bybit": ""}
+    assert doctor.check_address("", False, {}, {}, polite) == (
+        True,
+        "the own address is used for market data; bybit is asked politely, as it is set; okx is "
+        "asked politely, until 2026-03-02T00:10:00.000Z, after a ban",
+    )
 
 
 def test_a_secret_that_others_can_read_is_found(tmp_path: Path) -> None:

@@ -64,11 +64,30 @@ def venue(used: int | None, ban_s: int | None) -> JobVenue:
             job({"slices_done": 0, "slices_total": 44}, venue(None, None)),
             "0/44 slices · budget ?/6,000",
         ),
+        (
+            job(
+                {"slices_done": 0, "slices_total": 44},
+                venue(None, None).model_copy(update={"is_polite": True, "polite_until": AT}),
+            ),
+            "0/44 slices · budget ?/6,000 · asked politely until 2026-03-01T00:00Z",
+        ),
+        (
+            job({}, venue(None, None).model_copy(update={"is_polite": True})),
+            "budget ?/6,000 · asked politely",
+        ),
         (job({"bars_done": 10, "bars_total": 2_000}), "10/2,000 bars"),
     ],
 )
 def test_a_job_says_how_far_it_is_and_what_its_venue_lets_it_do(found: Job, words: str) -> None:
     assert words_of(found) == words
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [("unwanted", "12 rows · its plan was deleted"), ("venue-error", "12 rows")]
+)
+def test_a_cancelled_job_says_why_where_nobody_asked_for_it(code: str, words: str) -> None:
+    ended = {"state": "cancelled", "error": {"code": code, "message": "its plan was deleted"}}
+    assert words_of(job({"rows": 12}).model_copy(update=ended)) == words
 
 
 @pytest.mark.parametrize("width", [80, 100, 240])

@@ -24,6 +24,7 @@ from app.core.market.files.naming import what_name_says
 from app.core.market.files.reading import Reading, as_texts, read_bars, read_funding, reading_of
 from app.core.market.files.tape import Tape
 from app.core.market.files.times import TimeReader, utc_offset
+from app.core.market.files.writing import format_of
 from app.core.market.intervals import HOUR_MS, MINUTE_MS, interval
 
 M = MINUTE_MS
@@ -239,8 +240,8 @@ def test_chunks_are_bounded(tmp_path: Path) -> None:
         ("BTC_USDT-1m.json", "{}", "it is no list of lists"),
         ("BTC_USDT-1m.json", f'[[{T},1,1,1,1,1], "x"]', "it is no list of lists"),
         ("BTC_USDT-1m.feather", "no feather", "cannot be read as feather"),
-        ("BTCUSDT-1m-2024-01.zip", "no zip", "cannot be read as csv"),
-        ("a.csv.gz", "no gzip", "cannot be read as csv"),
+        ("BTCUSDT-1m-2024-01.zip", "no zip", "is no whole zip file: it was cut or is"),
+        ("a.csv.gz", "no gzip", "cannot be unpacked: it was cut or is something else"),
         ("a.xlsx", "x", "has a name that does not say its format"),
     ],
 )
@@ -253,6 +254,89 @@ def test_a_broken_file_is_refused_in_one_sentence(
     assert "\n" not in refused.value.message
     with pytest.raises(InvalidInput, match="does not exist"):
         read(tmp_path / "absent", Reading("csv"))
+
+
+WHOLE_JSON = f"[[{T},1,1,1,1,1],[{T + M},1,1,1,1,1]]"
+
+
+@pytest.mark.parametrize("length", range(1, len(WHOLE_JSON)))
+def test_a_json_that_was_cut_anywhere_is_said_to_be(tmp_path: Path, length: int) -> None:
+    path = csv(tmp_path, WHOLE_JSON[:length], "BTC_USDT-1m.json")
+    with pytest.raises(InvalidInput, match="it ends before its list does; fetch it again"):
+        read(path)
+
+
+BARS = "ts,open,high,low,close,volume,note\n" + "".join(
+    f"{T + n * M},2,3,1,2,5,caf\u00e9\n" for n in range(3)
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("a b.csv", BARS.encode("utf-16"), "is UTF-16 text; .* iconv -f UTF-16 -t UTF-8 'a b.csv'"),
+        ("a.csv", BARS.encode("utf-16-le"), "is no text, and cannot be read as csv; say with"),
+        ("a.csv", b"\x93\x00\x01", "is no text, and cannot be read as csv; say with --format"),
+        ("a.csv", BARS.replace("note", "caf\u00e9").encode("latin-1"), "is not UTF-8 text; conv"),
+        ("a.csv", BARS.replace("5,", "5\u00e9,").encode("latin-1"), "is not UTF-8 text; convert"),
+        ("BTC_USDT-1m.json", WHOLE_JSON.encode("utf-16"), "is UTF-16 text; convert it"),
+        ("a.parquet", b"PAR1", "cannot be read as parquet: it was cut, or is of another format"),
+    ],
+)
+def test_a_file_of_another_encoding_says_how_to_convert_it(
+    tmp_path: Path, name: str, content: bytes, sentence: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(InvalidInput, match=sentence) as refused:
+        read(path)
+    assert "\n" not in refused.value.message
+    assert "codec" not in refused.value.message
+
+
+@pytest.mark.parametrize("name", ["BTCUSDT-1m-2024-01.zip", "a.csv.gz"])
+@pytest.mark.parametrize("part", [0.3, 0.9])
+def test_a_packed_file_that_was_cut_is_to_be_fetched_again(
+    tmp_path: Path, name: str, part: float
+) -> None:
+    path, text = tmp_path / name, "".join(binance_line(T + n * M) for n in range(3_000))
+    if name.endswith("zip"):
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a.csv", text)
+    else:
+        path.write_bytes(gzip.compress(text.encode()))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * part)])
+    with pytest.raises(InvalidInput, match="it was cut or is something else; fetch it again"):
+        read(path)
+
+
+def test_a_format_that_is_none_is_named(tmp_path: Path) -> None:
+    path = csv(tmp_path, BARS)
+    with pytest.raises(InvalidInput, match="--format was 'xls'; use one of csv, json, feather"):
+        reading_of(what_name_says(path), path, "xls")
+    with pytest.raises(InvalidInput, match="--format was 'xls'; use one of csv, parquet, feather"):
+        format_of(path, "xls")
+
+
+def test_trades_that_are_read_as_bars_are_known_for_such(tmp_path: Path) -> None:
+    path = csv(tmp_path, f"id,Price,qty,time\n1,2,3,{T}\n")
+    with pytest.raises(InvalidInput, match="as of trades; if it holds trades, import it with --tr"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("holds", "words"), [("trades", "ts=0,price=1,amount=2"), ("funding", "ts=0,rate=1")]
+)
+def test_the_columns_of_an_example_are_those_of_what_is_read(
+    tmp_path: Path, holds: str, words: str
+) -> None:
+    path = csv(tmp_path, f"alpha,beta\n{T},2\n")
+    with pytest.raises(InvalidInput, match=f"with --columns, as in {words}$"):
+        list(read_funding(path, Reading("csv", holds))) if holds == "funding" else read(
+            path, Reading("csv", holds)
+        )
+    assert set(columns_of(words)) == {each.split("=")[0] for each in words.split(",")}
 
 
 # -- trades -------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from app.core.sources.rows import check
 from app.core.sources.runtime import RunEnd
 from app.core.sources.serving import MOST_ROWS, describe_error, rebuild_error, run
 from app.core.strategies.errors import BadParameter
+from app.source_reading import fetch
 from tests.support.record import ROOT
 
 NOW = 1_772_323_200_000
@@ -277,6 +278,18 @@ def test_the_example_of_the_documents_works(headlines: Path) -> None:
         "news_sentiment", 1_772_150_400_000, D("0.25"), "BTC/USDT", D(12), None
     )
     assert (last.symbol, last.value) == ("BTC/USDT", D("0.1"))
+
+
+def test_the_example_says_what_it_lacks() -> None:
+    example = ROOT / "docs" / "examples" / "news_sentiment.py"
+    with pytest.raises(SourceFailed, match=r"say where the file lies, as in -p location=/srv/news"):
+        Desk().run(example.read_text(), example.name)
+
+
+@pytest.mark.parametrize(("location", "said"), [(" ", "-p NAME=VALUE"), ("/", "is a directory")])
+def test_what_can_be_no_file_is_told_in_words(location: str, said: str) -> None:
+    with pytest.raises(OSError, match=said):
+        fetch(location, 1.0)
 
 
 # -- periods -------------------------------------------------------------------------------------

@@ -30,6 +30,12 @@ _FUNDING: Final = {
 }
 #: Fields of a row by what a file holds.
 FIELDS: Final = {"bars": _BARS, "trades": _TRADES, "funding": _FUNDING}
+# Columns as a user may name them.
+_AS_IN: Final = {
+    "bars": "ts=0,open=1,high=2,low=3,close=4,volume=5",
+    "trades": "ts=0,price=1,amount=2",
+    "funding": "ts=0,rate=1",
+}
 _OPTIONAL: Final = frozenset({"quote_volume", "trade_count", "id"})
 _OHLCV: Final = {"ts": 0, "open": 1, "high": 2, "low": 3, "close": 4, "volume": 5}
 # Layouts without a header that are known by their width: six columns can be nothing else, and
@@ -52,13 +58,13 @@ def columns_of(text: str) -> dict[str, str]:
         InvalidInput: another form, or a field that no file has.
     """
     found: dict[str, str] = {}
-    known = list(dict.fromkeys([*_BARS, *_TRADES]))
+    known = list(dict.fromkeys([*_BARS, *_TRADES, *_FUNDING]))
     for each in filter(None, text.split(",")):
         field, equals, column = (part.strip() for part in each.partition("="))
         if not equals or not column or field in found or field not in known:
             raise InvalidInput(
-                f"--columns had {each[:40]!r}; write it as ts=0,open=1,high=2,low=3,close=4,"
-                f"volume=5 with fields of {', '.join(known)}, each once"
+                f"--columns had {each[:40]!r}; write it as {_AS_IN['bars']}, of trades as "
+                f"{_AS_IN['trades']}, with fields of {', '.join(known)}, each once"
             )
         found[field] = column
     return found
@@ -98,12 +104,27 @@ def positions(
         found = _known(holds, width, layout)
     lacking = [field for field in FIELDS[holds] if field not in found and field not in _OPTIONAL]
     if lacking:
-        has = f"columns {', '.join(header)[:120]}" if header else f"{width} columns and no header"
-        raise InvalidInput(
-            f"{name} has {has}; say which is {', '.join(lacking)} with --columns, as in "
-            "ts=0,open=1,high=2,low=3,close=4,volume=5"
-        )
+        raise InvalidInput(_lacking(name, holds, header, width, lacking))
     return found
+
+
+def _lacking(
+    name: str, holds: str, header: Sequence[str] | None, width: int, lacking: Sequence[str]
+) -> str:
+    """Which columns are not known, and what to say."""
+    has = f"columns {', '.join(header)[:120]}" if header else f"{width} columns and no header"
+    if holds == "bars" and header is not None and _are_trades(header):
+        return (
+            f"{name} has {has}, as of trades; if it holds trades, import it with --trades and "
+            "--interval, which says what bars to make of them"
+        )
+    said = f"{name} has {has}; say which is {', '.join(lacking)} with --columns, as in "
+    return f"{said}{_AS_IN[holds]}"
+
+
+def _are_trades(header: Sequence[str]) -> bool:
+    lower = {column.strip().lower() for column in header}
+    return all(lower & set(names) for field, names in _TRADES.items() if field != "ts")
 
 
 def _known(holds: str, width: int, layout: str) -> dict[str, int]:

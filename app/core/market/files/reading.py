@@ -56,9 +56,11 @@ def reading_of(name: FileName, path: Path, format_: str = "") -> Reading:
     """How a file is read by its name.
 
     Raises:
-        InvalidInput: neither the name nor ``format_`` says its format.
+        InvalidInput: there is no such format, or neither the name nor ``format_`` says one.
     """
     known = format_ or name.format
+    if format_ and format_ not in FORMATS:
+        raise InvalidInput(f"--format was {format_[:40]!r}; use one of {', '.join(FORMATS)}")
     if known not in FORMATS:
         raise InvalidInput(
             f"{path.name} has a name that does not say its format; say it with --format, one of "

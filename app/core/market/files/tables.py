@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from app.core.errors import InvalidInput
 from app.core.market.files.columns import CHUNK
+from app.core.market.files.encoding import require_utf8, unreadable
 from app.core.market.files.endings import Beginning, UnendedLine, unended_line
 
 if TYPE_CHECKING:
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
 
 # Of text that is parsed at once: some 8,000 bars. Four times that cost 15 MB and won nothing.
 _BLOCK: Final = 1 * 1024 * 1024
-_REASON: Final = 160
 _FIRST_LINE: Final = 64 * 1024
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _ROW: Final = re.compile(rb"\[([^\[\]]*)\]")
 _BETWEEN_ROWS: Final = re.compile(rb"[\s,\[\]]*")
+# What may follow the last whole row of a list that was cut: a comma, and the next row's beginning.
+_CUT_ROW: Final = re.compile(rb"[\s,\[]*[-+0-9.eEnul\"\s,]*")
+_NO_LIST: Final = "it is no list of lists"
+_CUT: Final = "it ends before its list does; fetch it again"
 
 
 class NoRowsError(InvalidInput):
@@ -86,15 +90,14 @@ def open_table(path: Path, format_: str, *, is_whole: bool = False) -> Iterator[
         pa.ArrowInvalid, pa.ArrowTypeError, OSError, EOFError, UnicodeDecodeError,
         zipfile.BadZipFile, zlib.error,
     ) as error:  # fmt: skip
-        lines = str(error).splitlines()
-        reason = lines[0] if lines else type(error).__name__
-        reason = reason if len(reason) <= _REASON else f"{reason[: _REASON - 1]}…"
-        raise InvalidInput(f"{path.name} cannot be read as {format_}: {reason}") from None
+        raise InvalidInput(unreadable(path.name, format_, error)) from None
 
 
 def _csv(path: Path, stack: ExitStack, *, is_whole: bool) -> Table:
     with _opened(path) as file:
-        first = file.readline(_FIRST_LINE).decode("utf-8-sig").strip("\r\n")
+        line = file.readline(_FIRST_LINE)
+    require_utf8(path.name, "csv", line)
+    first = line.decode("utf-8-sig").strip("\r\n")
     if not first:
         raise NoRowsError(path.name)
     delimiter = max(_DELIMITERS, key=first.count)
@@ -114,9 +117,12 @@ def _csv(path: Path, stack: ExitStack, *, is_whole: bool) -> Table:
 def _json(path: Path, stack: ExitStack) -> Table:
     """Rows of freqtrade's JSON: a list of lists of numbers, without names."""
     with _opened(path) as file:
-        first = _ROW.search(file.read(_FIRST_LINE))
+        begin = file.read(_FIRST_LINE)
+    require_utf8(path.name, "json", begin)
+    first = _ROW.search(begin)
     if first is None:
-        raise InvalidInput(f"{path.name} cannot be read as json: it is no list of lists")
+        is_cut = len(begin) < _FIRST_LINE and begin.strip() and _CUT_ROW.fullmatch(begin)
+        raise InvalidInput(f"{path.name} cannot be read as json: {_CUT if is_cut else _NO_LIST}")
     if not first[1].strip():
         raise NoRowsError(path.name)
     lines = _JsonLines(stack.enter_context(_opened(path)))
@@ -248,9 +254,10 @@ class _JsonLines(io.RawIOBase):
         end = self._text.rfind(b"]") + 1
         whole, self._text = self._text[:end], self._text[end:]
         rows = _ROW.findall(whole)
-        outside = _ROW.sub(b"", whole) + (self._text if is_last else b"")
-        if not _BETWEEN_ROWS.fullmatch(outside):
-            raise OSError("it is no list of lists")
+        if not _BETWEEN_ROWS.fullmatch(_ROW.sub(b"", whole)):
+            raise OSError(_NO_LIST)
+        if is_last and not _CUT_ROW.fullmatch(self._text):
+            raise OSError(_NO_LIST)
         if is_last and self._end != b"]]":
-            raise OSError("it ends before its list does; fetch it again")
+            raise OSError(_CUT)
         self._lines = b"".join(row.replace(b"null", b"").replace(b" ", b"") + b"\n" for row in rows)

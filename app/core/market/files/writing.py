@@ -32,8 +32,10 @@ def format_of(path: Path, given: str = "") -> str:
     """The format of a file to write, by its name unless it is given.
 
     Raises:
-        InvalidInput: neither says one.
+        InvalidInput: there is no such format, or neither says one.
     """
+    if given and given not in FORMATS:
+        raise InvalidInput(f"--format was {given[:40]!r}; use one of {', '.join(FORMATS)}")
     name = path.name.lower()
     found = given or next((kind for end, kind in _ENDINGS.items() if name.endswith(end)), "")
     if found not in FORMATS:

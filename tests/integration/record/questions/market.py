@@ -5,6 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
+from app.core.errors import UnknownName
 from app.core.market.activity import DayActivity, DayBars
 from app.core.market.coverage import CoverageState, Span
 from app.core.market.files.columns import KlineColumns
@@ -39,6 +42,10 @@ def catalogue(unit: Unit) -> None:
     assert unit.instruments.page(None, 1) == [wanted]
     assert unit.instruments.page("binance", 1, ("binance", SYMBOL)) == []
     assert unit.instruments.count("binance") == 1
+    unit.instruments.require_exchange("binance")
+    unit.instruments.require_exchange("okx")
+    with pytest.raises(UnknownName, match="exchange 'nope' is not known"):
+        unit.instruments.require_exchange("nope")
     # Delisted, since the venue says nothing of it any more.
     (gone,) = unit.instruments.refresh("binance", [], CountingIds().new, NOW)
     assert gone.old == wanted

@@ -30,7 +30,9 @@ def jobs_and_backtests(unit: Unit) -> None:
     assert [unit.jobs.live_with("d")] == unit.jobs.due(NOW)
     assert unit.jobs.any_live("d")
     assert not unit.jobs.any_live("_"), "a wildcard of LIKE is a character here"
-    assert (claimed := unit.jobs.claim(ID, "me", NOW, 1)) is not None
+    claimed = unit.jobs.free(ID, "me", NOW)
+    assert claimed is not None
+    claimed.state, claimed.lease_owner, claimed.lease_until = "running", "me", NOW + 1
     assert unit.jobs.worked_on(claimed.kind, NOW) == [claimed]
     assert unit.jobs.worked_on(claimed.kind, NOW + 1) == []
     unit.jobs.free_leases()
