@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from app.core.errors import InvalidInput, NotFetched, TidemarkError
+from app.core.errors import InvalidInput, NotFetched, NotGiven, TidemarkError
 
 if TYPE_CHECKING:
     import httpx
@@ -107,8 +107,8 @@ def _answered(url: str, status: int) -> TidemarkError:
     if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return NotFetched(said, was_reached=True)
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        return InvalidInput(f"{said}; it has moved: give the URL where it is now")
-    return InvalidInput(f"{said}: the host does not give it; give another URL")
+        return NotGiven(f"{said}; it has moved: give the URL where it is now")
+    return NotGiven(f"{said}: the host does not give it; give another URL")
 
 
 def _why(error: Exception) -> str:

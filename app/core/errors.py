@@ -69,6 +69,12 @@ class Unavailable(TidemarkError):
     code = "unavailable"
 
 
+class NotGiven(InvalidInput):
+    """A host does not give what a URL names, and will not give what lies beside it."""
+
+    code = "not-given"
+
+
 class NotFetched(Unavailable):
     """A file by URL could not be had now.
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from app.core.errors import InvalidInput, NotFetched, TidemarkError, Unavailable
+from app.core.errors import InvalidInput, NotFetched, NotGiven, TidemarkError, Unavailable
 from app.core.market.files.tables import NoRowsError
 from app.core.ports import Clock, FileFetcher, Ids, MarketClock
 from app.models import JobRow
@@ -166,6 +166,8 @@ class ImportJobs:
                         turn, job_id, order, file, path, slice_
                     ):
                         return self._leave(job_id, token)
+            except NotGiven:
+                raise  # of no file of that archive, and there may be thousands
             except InvalidInput as error:
                 turn.leave_out(file, error)
             goes_on = turn.file_done(file, position, absent=absent, came=came)

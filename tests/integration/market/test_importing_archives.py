@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from app.adapters.downloads import Downloads
-from app.core.errors import InvalidInput, Unavailable
+from app.core.errors import InvalidInput, NotGiven, Unavailable
 from app.core.market.coverage import CoverageState
 from app.services.importing import ImportOrder
 from tests.integration.market.importing import DAY, Importing
@@ -138,6 +138,18 @@ def test_an_archive_that_is_away_is_asked_again_later(here: Importing) -> None:
     assert waiting.error == {"code": "unavailable", "message": "away"}
     assert here.driven(job.id).state == "succeeded"
     assert len(here.stored("BTC/USDT", "1h")) == 31 * 24
+
+
+def test_a_host_that_does_not_give_one_file_is_not_asked_for_every_other(here: Importing) -> None:
+    """Of three days, as it wants a password for the first."""
+
+    def refuse(url: str) -> None:
+        raise NotGiven(f"{url} was answered with HTTP 401: the host does not give it")
+
+    here.archive.calls = refuse
+    job = here.finished(order(JANUARY, JANUARY + 3 * DAY))
+    assert (job.state, (job.error or {})["code"]) == ("failed", "not-given")
+    assert len(here.archive.asked) == 1
 
 
 def test_an_archive_by_http_comes_in_whole(tmp_path: Path) -> None:
