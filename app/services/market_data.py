@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import structlog
 
-from app.core.errors import InvalidInput, NotFound, TidemarkError, Unavailable
+from app.core.errors import InvalidInput, NotFound, TidemarkError, Unavailable, WrongWorld
 from app.core.exchanges.errors import VenueError
 from app.core.market.composing import same_to
 from app.core.market.coverage import CoverageState, Span, count_bars, gaps
@@ -226,6 +226,8 @@ class MarketDataService:
             self.instrument(exchange, symbol)  # first: an unknown venue has no clock to ask
         try:
             now = self._market_clock.now_ms(exchange)
+        except WrongWorld:
+            raise  # what is stored is of another market, and no price of this one
         except Unavailable as error:
             return self._last_known(exchange, symbol, cached, None, error)
         if cached is not None and is_ahead(cached.timestamp, now):

@@ -167,7 +167,7 @@ def test_a_step_that_takes_longer_than_the_lease_keeps_it(
     here: Importing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A slow download; the sweeper looks for jobs whose holders have gone meanwhile."""
-    monkeypatch.setattr("app.services.importing.jobs._LEASE_MS", 300)
+    monkeypatch.setattr("app.services.importing.jobs.LEASE_MS", 300)
     due: list[str] = []
 
     def slow(_url: str) -> None:

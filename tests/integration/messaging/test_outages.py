@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from app.adapters.celery_queue import CeleryQueue, make_celery
 from app.adapters.rabbit_bus import RabbitBus
-from app.core.errors import Unavailable
+from app.core.errors import InvalidInput, Unavailable
 from app.core.events import topic
 from app.repositories.unit import Units
 from app.services.outbox import OutboxPublisher, OutboxRelay
@@ -173,9 +173,9 @@ def test_an_event_too_big_for_the_broker_is_refused_and_harms_no_other(
 ) -> None:
     bus = RabbitBus(broken.url)
     bus.publish("system.test.a", {"schema": "t.v1"})
-    with pytest.raises(Unavailable, match="beyond"):
+    with pytest.raises(InvalidInput, match="beyond"):
         bus.publish("system.test.a", {"schema": "t.v1", "film": "x" * 2_000_000})
-    with pytest.raises(Unavailable, match="beyond"):
+    with pytest.raises(InvalidInput, match="beyond"):
         bus.publish("system." + "x" * 300, {"schema": "t.v1"})
     bus.publish("system.test.a", {"schema": "t.v1"})
     bus.close()
