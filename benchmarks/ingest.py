@@ -205,7 +205,9 @@ def _import(url: str, path: Path) -> dict[str, Any]:
         clock = SystemClock()
         units = Units(engine, clock, nobody, _NoEvents())
         jobs = ImportJobs(units, None, nobody, _RandomIds(), clock, path.parent / "fetched")
-        job = jobs.start(ImportOrder(str(path), "bench", f"BTC/{uuid.uuid4().hex[:8]}"))
+        # A series of its own, whatever the file's name says.
+        symbol = f"BTC/{uuid.uuid4().hex[:8]}"
+        job = jobs.start(ImportOrder(str(path), "bench", symbol, despite_name=True))
         began = time.perf_counter()
         while jobs.run(job.id) == "queued":
             pass
