@@ -8,7 +8,6 @@ the broker puts it into ``tidemark.dead``; the worker goes on.
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Callable
 from functools import cache
 from typing import Any, ClassVar
@@ -21,7 +20,7 @@ from celery.worker.consumer.events import Events
 from kombu.common import ignore_errors
 
 from app.adapters.celery_queue import prefetch_of
-from app.adapters.rabbit_topology import as_bytes, declare_tasks, fault_of, hint_headers
+from app.adapters.rabbit_topology import Hint, MalformedHint, declare_tasks, read_hint
 
 _log = structlog.get_logger(__name__)
 # For the bytes of one event to leave; a broker that takes none for longer is connected to anew.
@@ -100,10 +99,11 @@ class GuardedConsumer(Consumer):
         handle: Callable[[Any], Any] = super().create_task_handler(*args, **options)
 
         def gate(message: Any) -> Any:
-            fault = self._fault(message)
-            if fault is not None:
-                return self._refuse(message, fault)
-            message.headers = hint_headers(message.headers, _ids_of(message))
+            try:
+                hint = self._hint(message)
+            except MalformedHint as fault:
+                return self._refuse(message, str(fault))
+            message.headers = hint.headers()
             return handle(message)
 
         return gate
@@ -123,25 +123,23 @@ class GuardedConsumer(Consumer):
         )
         message.reject_log_error(_log, self.connection_errors)  # type: ignore[attr-defined]
 
-    def _fault(self, message: Any) -> str | None:
-        fault = fault_of(
+    def _hint(self, message: Any) -> Hint:
+        """A message that some task here takes.
+
+        Raises:
+            MalformedHint: none does.
+        """
+        hint = read_hint(
             message.content_type, message.content_encoding, message.headers, message.body
         )
-        if fault is not None:
-            return fault
-        task = self.app.tasks.get(message.headers["task"])
+        task = self.app.tasks.get(hint.task)
         if task is None:
-            return "no worker of this release knows the task"
+            raise MalformedHint("no worker of this release knows the task")
         try:
-            _signature(task).bind(*_ids_of(message))
+            _signature(task).bind(*hint.ids)
         except TypeError as error:
-            return f"the task does not take these ids ({error})"
-        return None
-
-
-def _ids_of(message: Any) -> list[str]:
-    ids: list[str] = json.loads(as_bytes(message.body))[0]
-    return ids
+            raise MalformedHint(f"the task does not take these ids ({error})") from None
+        return hint
 
 
 @cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,9 +13,10 @@ from app.adapters.rabbit_topology import (
     DEAD,
     QUEUES,
     TASKS,
+    MalformedHint,
     as_bytes,
     declare_tasks,
-    fault_of,
+    read_hint,
 )
 from app.core.errors import InvalidInput, TidemarkError, Unavailable
 from app.core.ports import DeadLetter
@@ -116,11 +116,16 @@ def _letter(message: Any) -> DeadLetter:
     task = headers.get("task")
     body = as_bytes(message.body)
     known = message.properties
-    fault = fault_of(known.get("content_type"), known.get("content_encoding"), headers, body)
+    ids: tuple[str, ...] = ()
+    fault: str | None = None
+    try:
+        ids = read_hint(known.get("content_type"), known.get("content_encoding"), headers, body).ids
+    except MalformedHint as error:
+        fault = str(error)
     return DeadLetter(
         id=_identity(headers, body),
         task=task[:200] if isinstance(task, str) else "",
-        ids=tuple(json.loads(body)[0]) if fault is None else (),
+        ids=ids,
         queue=_queue(message, headers),
         reason=str(headers.get("x-first-death-reason") or _first(deaths, "reason")),
         fault=fault,

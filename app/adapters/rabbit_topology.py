@@ -8,8 +8,9 @@ the queue to be deleted on the broker, which the sweeper makes good.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeGuard
 
 from kombu import Exchange, Queue
 
@@ -80,37 +81,79 @@ def declare_events(channel: Any) -> None:
     EVENT_EXCHANGE(channel).declare()
 
 
-def fault_of(content_type: Any, encoding: Any, headers: Any, body: Any) -> str | None:
-    """What is wrong with a task's message in a few words, or None.
+class MalformedHint(Exception):
+    """A message is no task of ours; says in a few words what is wrong with it."""
 
-    A task takes ids: a list of short strings, no keyword arguments, written as JSON. Nothing is
-    decoded that is not declared to be JSON. Of the headers two count, see ``hint_headers``.
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A task's message as far as it counts.
+
+    Attributes:
+        id: the message's own.
+        ids: what the task takes.
+        origin: who sent it, as it says.
     """
-    body = as_bytes(body)
-    fault = _fault_of_form(content_type, encoding, len(body)) or _fault_of_headers(headers)
-    if fault is not None:
-        return fault
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return "its body is not JSON"
-    return _fault_of_arguments(document)
+
+    task: str
+    id: str
+    ids: tuple[str, ...]
+    origin: str
+
+    def headers(self) -> dict[str, Any]:
+        """What Celery is given to read.
+
+        It reads some twenty headers: times to wait for, limits, stamps. A hint has none of them,
+        and a value that Celery cannot read ends the whole worker, again with each delivery.
+        """
+        return {
+            "lang": "py",
+            "task": self.task,
+            "id": self.id,
+            "root_id": self.id,
+            "parent_id": None,
+            "argsrepr": repr(self.ids),
+            "kwargsrepr": "{}",
+            "origin": self.origin,
+            "ignore_result": True,
+            "retries": 0,
+        }
 
 
-def _fault_of_form(content_type: Any, encoding: Any, size: int) -> str | None:
-    if size > MAX_TASK_BODY:
-        return f"its body has {size} bytes, more than {MAX_TASK_BODY}"
-    if content_type != "application/json":
-        return f"its content type is {str(content_type)[:60]!r}, not application/json"
-    if str(encoding or "utf-8").lower() != "utf-8":
-        return f"its encoding is {str(encoding)[:60]!r}, not utf-8"
-    return None
+def read_hint(content_type: Any, encoding: Any, headers: Any, body: Any) -> Hint:
+    """A task's message: a list of short strings, no keyword arguments, written as JSON.
 
+    Nothing is decoded that is not declared to be JSON.
 
-def _fault_of_headers(headers: Any) -> str | None:
+    Raises:
+        MalformedHint: it is anything else.
+    """
+    text = as_bytes(body)
+    _require_form(content_type, encoding, len(text))
     if not isinstance(headers, Mapping) or not _is_short(headers.get("task")):
-        return "it names no task"
-    return None if _is_short(headers.get("id")) else "it has no id of its own"
+        raise MalformedHint("it names no task")
+    if not _is_short(headers.get("id")):
+        raise MalformedHint("it has no id of its own")
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        raise MalformedHint("its body is not JSON") from None
+    origin = headers.get("origin")
+    return Hint(
+        task=headers["task"],
+        id=headers["id"],
+        ids=_ids_of(document),
+        origin=origin if _is_short(origin) else "",
+    )
+
+
+def _require_form(content_type: Any, encoding: Any, size: int) -> None:
+    if size > MAX_TASK_BODY:
+        raise MalformedHint(f"its body has {size} bytes, more than {MAX_TASK_BODY}")
+    if content_type != "application/json":
+        raise MalformedHint(f"its content type is {str(content_type)[:60]!r}, not application/json")
+    if str(encoding or "utf-8").lower() != "utf-8":
+        raise MalformedHint(f"its encoding is {str(encoding)[:60]!r}, not utf-8")
 
 
 def as_bytes(body: Any) -> bytes:
@@ -118,40 +161,19 @@ def as_bytes(body: Any) -> bytes:
     return body.encode("utf-8", "surrogatepass") if isinstance(body, str) else bytes(body)
 
 
-def _fault_of_arguments(document: Any) -> str | None:
+def _ids_of(document: Any) -> tuple[str, ...]:
     if not isinstance(document, list) or len(document) != 3:
-        return "its body is not a task's arguments"
+        raise MalformedHint("its body is not a task's arguments")
     ids, named, further = document
     if named or not isinstance(ids, list):
-        return "its arguments are not a list of ids"
+        raise MalformedHint("its arguments are not a list of ids")
     if not all(_is_short(each) for each in ids):
-        return "its arguments are not ids"
+        raise MalformedHint("its arguments are not ids")
     # Tasks that Celery would send after this one, of any name.
     if not isinstance(further, Mapping) or any(further.values()):
-        return "it asks for more than its task"
-    return None
+        raise MalformedHint("it asks for more than its task")
+    return tuple(ids)
 
 
-def _is_short(value: Any) -> bool:
+def _is_short(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and len(value) <= _MAX_ID
-
-
-def hint_headers(headers: Mapping[str, Any], ids: Sequence[str]) -> dict[str, Any]:
-    """The headers of a task's message that ``fault_of`` found right, and no others.
-
-    Celery reads some twenty: times to wait for, limits, stamps. A hint has none of them, and a
-    value that Celery cannot read ends the whole worker, again with each delivery.
-    """
-    origin = headers.get("origin")
-    return {
-        "lang": "py",
-        "task": headers["task"],
-        "id": headers["id"],
-        "root_id": headers["id"],
-        "parent_id": None,
-        "argsrepr": repr(tuple(ids)),
-        "kwargsrepr": "{}",
-        "origin": origin if _is_short(origin) else "",
-        "ignore_result": True,
-        "retries": 0,
-    }

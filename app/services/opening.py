@@ -7,7 +7,6 @@ process that took them in (the API) can only seal. A lost message is given again
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Final
 
 from app.core.errors import TidemarkError, Unavailable
@@ -19,6 +18,7 @@ from app.core.ports import Ids, MarketClock, TradeAdapter
 from app.models import AccountRow
 from app.repositories.unit import Unit, Units
 from app.services.alarms import tell_alarm
+from app.services.orders.comparing import totals_of
 from app.services.orders.fills import post
 from app.services.orders.ports import TradingDesks
 
@@ -79,7 +79,7 @@ class AccountOpener:
         for _ in range(_LOOKS):
             now = self._market_clock.now_ms(exchange)
             again = adapter.get_balance()
-            if _totals(again) == _totals(held):
+            if totals_of(again) == totals_of(held):
                 return now, again
             held = again
         raise Unavailable("the account's balances move while it is opened; it is tried again")
@@ -95,17 +95,11 @@ class AccountOpener:
 
     def _take_over(self, unit: Unit, account: AccountRow, held: Sequence[Balance]) -> None:
         external = unit.instances.builtin(account.id, "external")
-        for asset, total in _totals(held).items():
+        for asset, total in totals_of(held).items():
             entries = transfer_entries(
                 (external.id, Book.TRANSFERS), (external.id, Book.HOLDINGS), asset, total
             )
             post(unit, account.id, entries, self._ids.new(), "opening", None)
-
-
-def _totals(held: Sequence[Balance]) -> dict[str, Decimal]:
-    """What an account has of each asset, working orders or not."""
-    totals = {balance.asset: balance.free + balance.locked for balance in held}
-    return {asset: total for asset, total in totals.items() if total}
 
 
 def _failed(unit: Unit, account_id: str, error: TidemarkError) -> None:

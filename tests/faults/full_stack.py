@@ -13,9 +13,10 @@ import pytest
 from app.core.market.coverage import CoverageState, Span, account
 from app.models import JobRow
 from tests.support.data_rehearsal import PAGE
-from tests.support.faults import BACK_S, Stack, standing
+from tests.support.faults import Stack, standing
 from tests.support.installation import MINUTE, SYMBOL
 from tests.support.parts import EXCHANGE
+from tests.support.trader import BACK_S
 from tests.support.waiting import until
 
 MARKS: Final = [

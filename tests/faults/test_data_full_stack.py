@@ -14,7 +14,8 @@ import redis
 
 from app.core.market.coverage import CoverageState, account
 from tests.faults.full_stack import AWAY, BAR_S, MARKS, Said, collecting, next_bar, until_whole
-from tests.support.faults import BACK_S, Stack
+from tests.support.faults import Stack
+from tests.support.trader import BACK_S
 from tests.support.waiting import until
 
 pytestmark = MARKS

@@ -14,9 +14,10 @@ from app.models import KlineQuarantineRow, KlineRevisionRow
 from app.services.collection.target import target
 from tests.faults.full_stack import MARKS, BackFill, Said
 from tests.support.data_rehearsal import PAGE, ROWS, TROUBLE
-from tests.support.faults import BACK_S, Stack
+from tests.support.faults import Stack
 from tests.support.installation import MINUTE
 from tests.support.parts import EXCHANGE
+from tests.support.trader import BACK_S
 from tests.support.waiting import until
 
 pytestmark = MARKS

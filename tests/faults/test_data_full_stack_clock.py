@@ -14,8 +14,9 @@ from app.core.market.coverage import CoverageState
 from app.core.market.looks import LOOKS_NEEDED
 from tests.faults.full_stack import AWAY, BAR_S, MARKS, SLOW_MS, BackFill, Said
 from tests.support.data_rehearsal import PAGE
-from tests.support.faults import BACK_S, Stack, standing
+from tests.support.faults import Stack, standing
 from tests.support.installation import MINUTE
+from tests.support.trader import BACK_S
 from tests.support.waiting import until
 from tests.support.wall import WallClock
 

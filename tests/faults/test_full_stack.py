@@ -12,8 +12,9 @@ import httpx
 import pytest
 
 from tests.faults.full_stack import MARKS, Said, collecting, until_whole
-from tests.support.faults import BACK_S, Stack
+from tests.support.faults import Stack
 from tests.support.proxy import Mode
+from tests.support.trader import BACK_S
 from tests.support.waiting import until
 
 pytestmark = MARKS

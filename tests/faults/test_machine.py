@@ -21,7 +21,8 @@ from app.services.schedule import PULSE
 from tests.faults.full_stack import MARKS, WHOLE_S, Said, collecting
 from tests.support.descriptors import no_descriptor_left
 from tests.support.disk import Disk, small_disk
-from tests.support.faults import BACK_S, Stack, standing
+from tests.support.faults import Stack, standing
+from tests.support.trader import BACK_S
 from tests.support.waiting import until
 
 pytestmark = MARKS

@@ -81,8 +81,9 @@ def cut(unit: Unit, account_id: str) -> Cut:
 
 
 def totals_of(held: Sequence[Balance]) -> dict[str, Decimal]:
-    """free + locked by asset, as the venue holds them."""
-    return {each.asset: each.free + each.locked for each in held}
+    """What the venue holds of each asset, in working orders or not; none that it has none of."""
+    totals = {each.asset: each.free + each.locked for each in held}
+    return {asset: total for asset, total in totals.items() if total}
 
 
 def symbols_of_interest(unit: Unit, account: AccountRow) -> set[str]:

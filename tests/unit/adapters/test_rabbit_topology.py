@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.adapters.celery_queue import PREFETCH, prefetch_of
-from app.adapters.rabbit_topology import MAX_TASK_BODY, QUEUES, fault_of, task_queue
+from app.adapters.rabbit_topology import MAX_TASK_BODY, QUEUES, MalformedHint, read_hint, task_queue
 from deploy.rabbitmq import render
 
 SEND = {"task": "orders.send", "id": "1"}
@@ -26,7 +26,7 @@ def body(document: Any) -> bytes:
 @given(st.lists(st.text(max_size=50), max_size=5))
 def test_a_name_and_ids_are_a_task(ids: list[str]) -> None:
     message = body([ids, {}, {"callbacks": None}])
-    assert fault_of("application/json", "utf-8", SEND, message) is None
+    assert read_hint("application/json", "utf-8", SEND, message).ids == tuple(ids)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,18 @@ def test_a_name_and_ids_are_a_task(ids: list[str]) -> None:
 def test_anything_else_is_none(
     content_type: Any, encoding: Any, headers: Any, text: bytes, fault: str
 ) -> None:
-    assert fault in str(fault_of(content_type, encoding, headers, text))
+    with pytest.raises(MalformedHint, match=fault):
+        read_hint(content_type, encoding, headers, text)
+
+
+def test_celery_is_given_the_headers_of_a_hint_and_no_others() -> None:
+    headers = {**SEND, "eta": "never", "timelimit": "x", "retries": "y", "origin": ["z"]}
+    hint = read_hint("application/json", "utf-8", headers, body([["a"], {}, {}]))
+    assert set(hint.headers()) == {
+        *("lang", "task", "id", "root_id", "parent_id"),
+        *("argsrepr", "kwargsrepr", "origin", "ignore_result", "retries"),
+    }
+    assert (hint.headers()["retries"], hint.headers()["origin"]) == (0, "")
 
 
 def test_every_queue_keeps_what_it_refuses_and_is_bounded() -> None:
