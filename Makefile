@@ -2,7 +2,7 @@
 # checkout (.tools/, .venv/), which takes no time when it is there.
 #
 # Variables: PYTHON=python3.12  the interpreter to use      ONCE=1  end the demo after its summary
-#            WORKERS=3          test processes              FULL=1  run the full stack
+#            WORKERS=4          test processes              FULL=1  run the full stack
 #            MINUTES=60         how long to soak            NAME=orders  one benchmark
 #            QUICK=1            short benchmarks, to see that they work
 .DEFAULT_GOAL := help
