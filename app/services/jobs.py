@@ -13,6 +13,7 @@ from app.models import JobRow
 from app.repositories.base import Page
 from app.repositories.unit import Unit, Units
 from app.services.hinting import Hinter, Waiting
+from app.services.job_accounts import account_of
 
 #: The task that works on a job, by the job's kind.
 TASKS: Final = {
@@ -74,17 +75,20 @@ def finish(
     result: dict[str, Any] | None = None,
     error: TidemarkError | None = None,
 ) -> None:
-    """End a locked job: ``succeeded``, ``failed`` or ``cancelled``."""
+    """End a locked job: ``succeeded``, ``failed`` or ``cancelled``.
+
+    Args:
+        result: what it has to show; else the account of what it has done so far, if it has one.
+        error: why it ended so; what it met before is no reason any more.
+    """
     job.state = state
     job.finished_at = unit.now_ms
     job.dedupe_key = None
     job.lease_owner, job.lease_until = None, 0
-    if result is not None:
-        job.result = result
-    elif "eta_s" in job.progress:
+    job.result = account_of(job) if result is None else result
+    if result is None and "eta_s" in job.progress:
         job.progress = {**job.progress, "eta_s": None}
-    if error is not None:
-        job.error = {"code": error.error_code, "message": error.message}
+    job.error = None if error is None else {"code": error.error_code, "message": error.message}
     if job.kind == "backtest":
         _end_backtest(unit, job)
     _emit(unit, job)

@@ -22,7 +22,6 @@ from app.services.importing.account import (
     left_out_error,
     new_cursor,
     progress_of,
-    result_of,
     shift_error,
     stamp_of,
     unplaced_error,
@@ -41,6 +40,7 @@ from app.services.importing.funding import payments_of
 from app.services.importing.order import ImportFile, ImportOrder, ImportPlan, plan_of
 from app.services.importing.tapes import carried_to, tape_that_ends
 from app.services.importing.turns import LEASE_MS, LostError, Turn, held
+from app.services.job_accounts import import_account
 from app.services.jobs import finish, new_job
 
 _log = structlog.get_logger(__name__)
@@ -280,7 +280,7 @@ class ImportJobs:
         def work(unit: Unit) -> str:
             job = held(unit, job_id, token)
             if job.cancel_requested:
-                finish(unit, job, "cancelled", result=result_of(job))
+                finish(unit, job, "cancelled")
                 return "cancelled"
             job.state, job.lease_owner, job.lease_until = "queued", None, 0
             unit.enqueue(TASK, job.id)
@@ -319,7 +319,7 @@ def _finished(unit: Unit, job: JobRow, state: str, error: TidemarkError | None) 
     """End a locked job with its account; the state."""
     job.error = None
     shifts = job.cursor.get("shifts", [])
-    result = with_characters(unit, result_of(job))
+    result = with_characters(unit, import_account(job))
     problem = error or (shift_error(shifts[0]) if shifts else None)
     if problem is None and result["left_out"]:
         problem = left_out_error(result, len(job.cursor["files"]))
