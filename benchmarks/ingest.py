@@ -55,9 +55,9 @@ class _Nobody:
         """Forget it."""
         return True
 
-    def fetch(self, url: str, folder: Path) -> Path | None:
+    def fetch(self, url: str, folder: Path, most_s: float) -> Path | None:
         """There is nothing to fetch."""
-        del url, folder
+        del url, folder, most_s
         return None
 
 

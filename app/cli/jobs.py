@@ -68,6 +68,8 @@ def cancel_job(job_id: JobId, as_json: Json = False) -> None:
 
     with session() as here:
         job = Job.of(here.container.jobs.cancel(job_id))
+        if here.works_alone:
+            here.container.importing.tidy()
     more = "" if job.state == "cancelled" else ", to be cancelled"
     emit(as_json, job, lambda out: out.print(f"Job {job.id} is {job.state}{more}."))
 

@@ -25,6 +25,8 @@ TASKS: Final = {
 LIVE: Final = ("queued", "running")
 #: Code of a job that was cancelled since nobody wants its work any more.
 UNWANTED: Final = "unwanted"
+# Kinds that keep files where they are worked on; a worker there deletes them behind a cancel.
+_LEAVES_FILES: Final = frozenset({"import"})
 # Jobs deleted in one transaction.
 _PRUNED: Final = 500
 # Kinds that work in slices from a cursor, and so can rest and be taken up again; with the
@@ -183,6 +185,8 @@ class JobService:
             job.cancel_requested = True
             if job.lease_until <= unit.now_ms:
                 finish(unit, job, "cancelled")
+                if job.kind in _LEAVES_FILES:
+                    unit.enqueue(TASKS[job.kind], job.id)
             return job
 
         return self._units.run(work)

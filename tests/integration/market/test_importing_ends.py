@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from app.core.errors import NotFetched
+from app.core.errors import NotFetched, NotYetWhole
 from app.models import JobRow
 from app.services.attempts import EXHAUSTED, take
 from app.services.importing import ImportOrder
 from app.services.jobs import JobService
-from tests.integration.market.importing import DAY, Importing, file, walk
+from tests.integration.market.importing import DAY, Archive, Importing, file, walk
 from tests.integration.market.test_importing_archives import JANUARY, order, publish
-from tests.support.record import CountingIds, Hints
+from tests.support.record import CountingIds, Hints, record
 
 
 def cancelling(world: Importing) -> JobService:
@@ -96,3 +97,93 @@ def test_an_import_that_is_cancelled_before_it_begins_has_nothing_to_tell(
     job = here.jobs.start(ImportOrder(str(path), "binance", "BTC/USDT", "1m"))
     cancelling(here).cancel(job.id)
     assert (got(here, job.id).state, got(here, job.id).result) == ("cancelled", None)
+
+
+class Dripping(Archive):
+    """An archive that gives a file in so many slices."""
+
+    slices = 3
+
+    def fetch(self, url: str, folder: Path, most_s: float) -> Path | None:
+        """See ``FileFetcher``."""
+        assert most_s > 0
+        if not url.endswith(".CHECKSUM") and self.slices:
+            self.slices -= 1
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "a.part").write_bytes(b"a part")
+            raise NotYetWhole(f"{url} comes slowly: 6 of 60 bytes so far")
+        return super().fetch(url, folder, most_s)
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Iterator[Importing]:
+    """An import service whose archive is slow."""
+    with record(f"sqlite:///{tmp_path / 'tidemark.db'}") as engine:
+        archive = Dripping()
+        world = Importing(engine, tmp_path, fetcher=archive)
+        world.archive = archive
+        publish(world, "2026-03-01", 24, JANUARY + 59 * DAY)
+        yield world
+
+
+def slowly(world: Importing) -> str:
+    return world.jobs.start(order(JANUARY + 59 * DAY, JANUARY + 60 * DAY)).id
+
+
+def left(folder: Path) -> list[str]:
+    return [each.name for each in (folder / "fetched").rglob("*") if each.is_file()]
+
+
+def test_a_slow_download_is_gone_on_with_slice_by_slice(slow: Importing, tmp_path: Path) -> None:
+    job_id = slowly(slow)
+    assert slow.jobs.run(job_id) == "queued"
+    waiting = got(slow, job_id)
+    assert (waiting.error or {})["code"] == "not-yet-whole"
+    assert "comes slowly: 6 of 60 bytes so far" in (waiting.error or {})["message"]
+    assert waiting.not_before <= slow.clock.now, "the next slice follows at once"
+    assert slow.hints.sent == [("collection.import_files", job_id)] * 2
+    assert left(tmp_path) == ["a.part"]
+    ended = slow.driven(job_id)
+    assert (ended.state, ended.error, (ended.result or {})["new"]) == ("succeeded", None, 24)
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("how", ["while it runs", "while it waits"])
+def test_a_slow_download_is_cancelled_with_its_slice_and_leaves_nothing_behind(
+    slow: Importing, tmp_path: Path, how: str
+) -> None:
+    job_id = slowly(slow)
+    assert slow.jobs.run(job_id) == "queued"
+    if how == "while it runs":
+        slow.units.run(lambda unit: setattr(unit.jobs.lock(job_id), "cancel_requested", True))
+    else:
+        service = cancelling(slow)
+        assert service.cancel(job_id).state == "cancelled"
+        # Whoever cancels need not be where the file is: a worker is told.
+        assert slow.hints.sent[-1] == ("collection.import_files", job_id)
+    slow.jobs.run(job_id)
+    assert got(slow, job_id).state == "cancelled"
+    assert left(tmp_path) == []
+
+
+def test_what_another_live_job_fetched_stays(slow: Importing, tmp_path: Path) -> None:
+    first, second = slowly(slow), slowly(slow)
+    for job_id in (first, second):
+        assert slow.jobs.run(job_id) == "queued"
+    cancelling(slow).cancel(first)
+    slow.jobs.tidy()
+    assert left(tmp_path) == ["a.part"]
+
+
+def test_a_fetched_file_that_takes_more_slices_is_fetched_once(
+    slow: Importing, tmp_path: Path, small_chunks: int
+) -> None:
+    """100 bars a slice, of a month of hours."""
+    slow.archive.slices = 0  # type: ignore[attr-defined]
+    publish(slow, "2026-01", 31 * 24, JANUARY)
+    slow.clock.cost_s = 25.0
+    job_id = slow.jobs.start(order(JANUARY, JANUARY + 31 * DAY)).id
+    assert slow.jobs.run(job_id) == "queued"
+    assert "BTCUSDT-1h-2026-01.zip" in left(tmp_path)
+    assert slow.driven(job_id).state == "succeeded"
+    assert left(tmp_path) == []
