@@ -85,10 +85,14 @@ def import_files(
     """Store bars and funding of files: Binance's archive, freqtrade, CSV, Parquet, feather."""
     from app.cli.driving import finish_jobs, require_success
     from app.cli.session import session
+    from app.core.errors import InvalidInput
     from app.core.market.files.mapping import columns_of
     from app.core.market.files.times import utc_offset as offset_of
     from app.services.importing import ImportOrder
 
+    if not source.strip():
+        # Resolved, it would be the directory in which the command was given.
+        raise InvalidInput("PATH|URL is empty; give a file, a directory or a URL")
     first, stop = range_of(start, end)
     order = ImportOrder(
         source if "://" in source else str(Path(source).resolve()),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.integration.cli.conftest import Tidemark
 
 T = 1_767_225_600_000
@@ -76,3 +78,15 @@ def test_the_report_names_bars_that_are_not_whole_and_trades_that_came_twice(
     assert told.code == 0, told.err
     assert "ends: 2 bars that are not whole" in told.out
     assert "duplicates: 3 equal, 0 differing" in told.out
+
+
+@pytest.mark.parametrize("source", ["", " "])
+def test_no_source_is_not_the_directory_one_is_in(
+    tidemark: Tidemark, tmp_path: Path, source: str
+) -> None:
+    """As a script gives it whose variable is not set."""
+    bars(tmp_path, "BTC_USDT-1m.csv", 60_000)
+    told = tidemark("data", "import", source)
+    assert (told.code, told.out) == (2, "")
+    assert "PATH|URL is empty; give a file, a directory or a URL" in told.err
+    assert tidemark("job", "list", "--json").document["data"] == []
