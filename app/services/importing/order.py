@@ -141,6 +141,8 @@ def plan_of(order: ImportOrder, symbols: Callable[[str], Sequence[str]], now_ms:
     if order.symbol:
         require_symbol(order.symbol)
     _require_text(order.source)
+    if order.trades and order.funding:
+        raise InvalidInput("rows are trades or funding rates; give --trades or --funding alone")
     if order.is_remote:
         return ImportPlan(_remote(order, now_ms))
     root = Path(order.source)

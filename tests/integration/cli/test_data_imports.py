@@ -90,3 +90,11 @@ def test_no_source_is_not_the_directory_one_is_in(
     assert (told.code, told.out) == (2, "")
     assert "PATH|URL is empty; give a file, a directory or a URL" in told.err
     assert tidemark("job", "list", "--json").document["data"] == []
+
+
+def test_rows_are_not_trades_and_funding_rates_at_once(tidemark: Tidemark, tmp_path: Path) -> None:
+    path = str(bars(tmp_path, "bars.csv", 60_000))
+    words = ("-s", "BTC/USDT", "-i", "1m", "--trades", "--funding")
+    told = tidemark("data", "import", path, *words)
+    assert told.code == 2
+    assert "give --trades or --funding alone" in told.err
