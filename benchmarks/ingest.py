@@ -207,7 +207,8 @@ def _import(url: str, path: Path) -> dict[str, Any]:
         jobs = ImportJobs(units, None, nobody, _RandomIds(), clock, path.parent / "fetched")
         # A series of its own, whatever the file's name says.
         symbol = f"BTC/{uuid.uuid4().hex[:8]}"
-        job = jobs.start(ImportOrder(str(path), "bench", symbol, despite_name=True))
+        order = ImportOrder(str(path), "bench", symbol, despite_name=True, new_exchange=True)
+        job = jobs.start(order)
         began = time.perf_counter()
         while jobs.run(job.id) == "queued":
             pass

@@ -46,6 +46,9 @@ _Revise = Annotated[
 _DespiteName = Annotated[
     bool, typer.Option("--despite-name", help="The symbol or interval in the name is wrong.")
 ]
+_NewExchange = Annotated[
+    bool, typer.Option("--new-exchange", help="The exchange is one that ccxt does not know.")
+]
 
 # What is wrong with a file, as a job keeps it: as bad an input where its turn comes late.
 _BAD_FILES: Final = frozenset({
@@ -80,6 +83,7 @@ def import_files(
     whole: _Whole = False,
     revise: _Revise = False,
     despite_name: _DespiteName = False,
+    new_exchange: _NewExchange = False,
     as_json: Json = False,
 ) -> None:
     """Store bars and funding of files: Binance's archive, freqtrade, CSV, Parquet, feather."""
@@ -113,6 +117,7 @@ def import_files(
         whole,
         revise,
         despite_name,
+        new_exchange,
     )
     with session() as here:
         job = here.container.importing.start(order)

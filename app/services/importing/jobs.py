@@ -16,6 +16,7 @@ from app.core.errors import (
     NotYetWhole,
     TidemarkError,
     Unavailable,
+    UnknownName,
 )
 from app.core.market.files.tables import NoRowsError
 from app.core.ports import Clock, FileFetcher, Ids, MarketClock
@@ -90,8 +91,11 @@ class ImportJobs:
 
         Raises:
             InvalidInput: the order means no file, or the first one cannot be read.
+            UnknownName: nobody knows the exchange, and the order does not say that it is new.
         """
         plan = self._plan(order)
+        if not order.new_exchange:
+            self._require_exchange(order.exchange)
         if not order.is_remote:
             first = plan.files[0]
             try:
@@ -138,6 +142,14 @@ class ImportJobs:
             # The row says it at once, and counts: left to the lease it would be tried for ever.
             _log.exception("job_attempt_broke_off", job_id=job_id, kind=KIND)
             return self._finally(partial(self._break_off, job_id=job_id, token=token, error=error))
+
+    def _require_exchange(self, exchange: str) -> None:
+        try:
+            with self._units.read() as unit:
+                unit.instruments.require_exchange(exchange)
+        except UnknownName as error:
+            more = "; for files of an exchange that ccxt does not know, say --new-exchange"
+            raise UnknownName(error.message + more) from None
 
     def _look_at(self, file: ImportFile, order: ImportOrder) -> None:
         """Nothing, where the beginning of a local file can be read."""

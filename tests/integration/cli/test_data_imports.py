@@ -98,3 +98,19 @@ def test_rows_are_not_trades_and_funding_rates_at_once(tidemark: Tidemark, tmp_p
     told = tidemark("data", "import", path, *words)
     assert told.code == 2
     assert "give --trades or --funding alone" in told.err
+
+
+def test_an_exchange_that_nobody_knows_is_taken_for_misspelt(
+    tidemark: Tidemark, tmp_path: Path
+) -> None:
+    path = str(bars(tmp_path, "AAA_USDT-1m.csv", 60_000))
+    told = tidemark("data", "import", path, "-e", "krakenn")
+    assert (told.code, told.out) == (2, "")
+    assert "exchange 'krakenn' is not known; did you mean kraken" in told.err
+    assert "say --new-exchange" in told.err
+    assert tidemark("data", "symbols", "-e", "krakenn").code == 2
+    new = tidemark("data", "import", path, "-e", "bittrex", "--new-exchange", "--json")
+    assert (new.code, new.document["new"]) == (0, 30)
+    # What the record holds is known from then on.
+    again = tidemark("data", "import", path, "-e", "bittrex", "--json")
+    assert (again.code, again.document["unchanged"]) == (0, 30)

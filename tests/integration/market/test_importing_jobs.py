@@ -134,7 +134,7 @@ def test_what_can_be_no_symbol_is_refused(here: Importing, tmp_path: Path, symbo
 @pytest.mark.parametrize("symbol", ["币安人生/USDT", "1000PEPE/USDT:USDT-240628", "A/" + "B" * 62])
 def test_a_symbol_need_not_be_ascii(here: Importing, tmp_path: Path, symbol: str) -> None:
     path = file(tmp_path, *walk(range(3)))
-    result = here.result(path, symbol, "1m", exchange="my-own_1")
+    result = here.result(path, symbol, "1m", exchange="my-own_1", new_exchange=True)
     assert [each["in_catalogue"] for each in result["series"]] == [False]
     assert len(here.stored(symbol, exchange="my-own_1")) == 3
 
