@@ -110,6 +110,11 @@ def _emit(unit: Unit, job: JobRow) -> None:
     )
 
 
+def is_interrupted(job: JobRow, now_ms: int) -> bool:
+    """Whether whoever worked on a job has gone without a word: it waits for the next one."""
+    return job.state == "running" and job.lease_until <= now_ms
+
+
 def purpose_of(kind: str, params: Mapping[str, Any]) -> str:
     """What a job is for: at most one live job has one purpose."""
     return ":".join([kind, *(str(params[name]) for name in _SLICED[kind])])
