@@ -16,6 +16,8 @@ from app.services.importing.order import ImportFile, ImportPlan, names_of
 
 #: Code of what is left out since its file is gone.
 GONE: Final = "gone"
+#: Between how many files were left out, and the reason of the first.
+FIRST: Final = ", the first because "
 _TEXT_LIMIT: Final = 200
 
 
@@ -171,7 +173,7 @@ def left_out_error(result: Mapping[str, Any], files: int) -> InvalidInput:
     if files == 1:
         return InvalidInput(first["reason"], code=first["code"])
     return InvalidInput(
-        f"{len(left):,} of {files:,} files were left out, the first because {first['reason']}; the "
+        f"{len(left):,} of {files:,} files were left out{FIRST}{first['reason']}; the "
         "account names each with its reason",
         code="files-left-out",
     )
