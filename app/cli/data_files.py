@@ -219,7 +219,10 @@ def _show(out: Console, result: dict[str, Any], said: str | None) -> None:
     for note in _notes(result, said):
         out.print(note, markup=False)
     speed = f", {result['rows_per_s']:,} a second" if result["rows_per_s"] else ""
-    out.print(f"{result['rows']:,} rows{speed}.")
+    if result.get("trades"):
+        out.print(f"{result['trades']:,} trades{speed}, of which {result['rows']:,} bars came.")
+    else:
+        out.print(f"{result['rows']:,} rows{speed}.")
 
 
 def _is_unlisted(account: dict[str, Any]) -> bool:

@@ -146,7 +146,8 @@ def _show(progress: Progress, bars: dict[str, TaskID], row: JobRow) -> None:
         done, total = state.get("slices_done", 0), state.get("slices_total")
         what = "files" if row.kind == "import" else "pages"
         speed = state.get("rows_per_s") or 0
-        text = f"{what} · {state.get('rows', 0):,} rows · {speed:,} rows/s"
+        kind = "trades" if state.get("trades") else "rows"
+        text = f"{what} · {state.get(kind, 0):,} {kind} · {speed:,} {kind}/s"
     if row.state not in LIVE:
         text = row.state if row.state != "succeeded" else text
         total = total or 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,10 @@ def test_the_report_names_bars_that_are_not_whole_and_trades_that_came_twice(
     assert told.code == 0, told.err
     assert "ends: 2 bars that are not whole" in told.out
     assert "duplicates: 3 equal, 0 differing" in told.out
+    # What was read, and how fast, is told of trades.
+    last = told.out.splitlines()[-1]
+    assert re.fullmatch(r"63 trades, [\d,]+ a second, of which 8 bars came\.", last), last
+    assert "63 trades · 8 rows · " in tidemark("job", "list").out
 
 
 @pytest.mark.parametrize("source", ["", " "])
