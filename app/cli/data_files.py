@@ -202,7 +202,8 @@ def _show(out: Console, result: dict[str, Any], said: str | None) -> None:
         refused = result["left_out"] or result["shifts"] or result["unplaced"]
         none = "No bar was stored." if refused else "No bar was found."
         table(out, (*columns, "no volume>", "first", "last"), rows, none)
-    if result["unchanged"] and not result["new"] and not result["revised"]:
+    filled = result.get("filled", 0)
+    if result["unchanged"] and not (result["new"] or result["revised"] or filled):
         out.print("Every bar was stored already: nothing has changed.")
     for each in result["series"]:
         out.print(f"{each['symbol']} {each['interval']}:")
@@ -231,11 +232,8 @@ def _is_unlisted(account: dict[str, Any]) -> bool:
 
 
 def _notes(result: dict[str, Any], said: str | None) -> Iterator[str]:
-    """What of the files was not stored, and why."""
-    if outside := sum(each["outside"] for each in result["series"]):
-        yield f"{outside:,} rows lie outside of --start and --end: not stored."
-    if unfinished := sum(each["unfinished"] for each in result["series"]):
-        yield f"{unfinished:,} rows are of bars that have not closed yet: not stored."
+    """What of the files was not stored, or in part alone, and why."""
+    yield from _counts(result)
     for shift in result["shifts"]:
         hours = shift["shift_ms"] // 3_600_000
         yield f"{shift['file']} is shifted by {hours:+d} h against what is stored: not kept."
@@ -254,6 +252,18 @@ def _notes(result: dict[str, Any], said: str | None) -> Iterator[str]:
         yield f"{name} was left out: {reason}."
     for name, advice in result["unplaced"]:
         yield f"{name} was not imported: {advice}"
+
+
+def _counts(result: dict[str, Any]) -> Iterator[str]:
+    if filled := result.get("filled", 0):
+        yield (
+            f"{filled:,} stored bars got what they lacked of quote volume or trade count; their "
+            "prices and volumes are the same."
+        )
+    if outside := sum(each["outside"] for each in result["series"]):
+        yield f"{outside:,} rows lie outside of --start and --end: not stored."
+    if unfinished := sum(each["unfinished"] for each in result["series"]):
+        yield f"{unfinished:,} rows are of bars that have not closed yet: not stored."
 
 
 def _require_files(job: JobRow) -> None:
