@@ -15,7 +15,7 @@ from app.core.market.files.endings import UnendedLine
 from app.core.market.files.findings import longer_interval
 from app.core.market.files.naming import BARS
 from app.core.market.files.ordering import is_in_order, sorted_bars
-from app.core.market.files.reading import read_bars, read_last, read_times
+from app.core.market.files.reading import goes_on, read_bars, read_last, read_times
 from app.core.market.files.repeats import sorted_out, without_repeats
 from app.core.market.files.tables import NoRowsError
 from app.core.market.files.tape import Carried, Tape, columns_of_bars
@@ -119,6 +119,15 @@ def last_of_tape(carried: Carried, file: ImportFile, order: ImportOrder, now_ms:
     else:
         ended = _checked(columns_of_bars([carried.bar]), file, order, now_ms)
     return replace(ended, ends_tape=True)
+
+
+def ends_before(path: Path, file: ImportFile, carried: Carried) -> bool:
+    """Whether the tape so far ends before a file of trades; a few of its trades are read.
+
+    Raises:
+        InvalidInput: they cannot be read.
+    """
+    return not goes_on(path, file.reading, _tape(path, file, carried))
 
 
 def require_beginning(path: Path, file: ImportFile, order: ImportOrder, now_ms: int) -> None:

@@ -11,6 +11,7 @@ import structlog
 
 from app.core.errors import InvalidInput, NotFetched, NotGiven, TidemarkError, Unavailable
 from app.core.market.files.tables import NoRowsError
+from app.core.market.files.tape import Carried
 from app.core.ports import Clock, FileFetcher, Ids, MarketClock
 from app.models import JobRow
 from app.repositories.unit import Unit, Units
@@ -32,6 +33,7 @@ from app.services.importing.chunks import (
     Chunk,
     ahead,
     checked_chunks,
+    ends_before,
     last_of_tape,
     require_beginning,
 )
@@ -163,7 +165,7 @@ class ImportJobs:
                     absent = path is None and not self._files.is_stored(file)
                     came = path is not None or absent
                     if path is not None and not self._work_on(
-                        turn, job_id, order, file, path, slice_
+                        turn, job_id, order, plan, file, path, slice_
                     ):
                         return self._leave(job_id, token)
             except NotGiven:
@@ -199,13 +201,14 @@ class ImportJobs:
         turn: Turn,
         job_id: str,
         order: ImportOrder,
+        plan: ImportPlan,
         file: ImportFile,
         path: Path,
         slice_: Slice,
     ) -> bool:
         """Store what is left of a file; False where the slice is over or the job is to end."""
         try:
-            return self._store(turn, job_id, order, file, path, slice_)
+            return self._store(turn, job_id, order, plan, file, path, slice_)
         except NoRowsError:
             turn.note(file, "skipped", [file.name, "it has no rows"])
             return True
@@ -215,6 +218,7 @@ class ImportJobs:
         turn: Turn,
         job_id: str,
         order: ImportOrder,
+        plan: ImportPlan,
         file: ImportFile,
         path: Path,
         slice_: Slice,
@@ -229,7 +233,12 @@ class ImportJobs:
         done = int(cursor["chunks"])
         if done == 0 and not self._is_foreseen(turn, order, file, path, read):
             return True
-        chunks = read(skip=done, carried=carried_to(cursor, file))
+        carried = carried_to(cursor, file)
+        if done == 0 and carried is not None and ends_before(path, file, carried):
+            if not self._ended_tape(turn, order, plan.files[cursor["tape"]["at"]], carried):
+                return False
+            carried = None
+        chunks = read(skip=done, carried=carried)
         for chunk in ahead(chunks):
             goes_on = turn.kept(file, chunk)
             if goes_on is None:
@@ -266,7 +275,10 @@ class ImportJobs:
             ended = tape_that_ends(unit.jobs.get(job_id).cursor, plan, file)
         if ended is None:
             return True
-        of, rest = ended
+        return self._ended_tape(turn, order, *ended)
+
+    def _ended_tape(self, turn: Turn, order: ImportOrder, of: ImportFile, rest: Carried) -> bool:
+        """Store the last bar of trades that no file goes on with; False on a cancel."""
         chunk = last_of_tape(rest, of, order, self._market_now(of))
         try:
             return turn.kept(of, chunk) is not False

@@ -96,7 +96,8 @@ class Turn:
                 file, in_catalogue=unit.instruments.find(file.exchange, file.symbol) is not None
             )
             gap = beside(known, file, chunk)
-            position = int(job.cursor["file"])
+            at = job.cursor["tape"]["at"] if chunk.ends_tape else job.cursor["file"]
+            position = int(at)
             stored, quarantined = keep_chunk(
                 unit,
                 file,
