@@ -256,7 +256,7 @@ class ImportJobs:
         read: Callable[[], Iterator[Chunk]],
     ) -> bool:
         """Whether a file's bars may come in, by those that are stored; False if it is shifted."""
-        if order.revise or order.despite_shift:
+        if order.revise:
             return True
         with self._units.read() as unit:
             wanted = is_to_be_foreseen(unit, file, path, chunks_of.MOST)

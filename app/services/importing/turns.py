@@ -76,11 +76,10 @@ class Turn:
         """
         keep = self._keeping(file, chunk)
         try:
-            return self._units.run(partial(keep, trusted=self._order.despite_shift))
+            return self._units.run(partial(keep, trusted=False))
         except SuspectError:
-            shift = self._looked_closer(file, chunk)
-        if shift is not None:
-            self._note_shift(file, shift)
+            is_shifted = self._looked_closer(file, chunk)
+        if is_shifted:
             return None
         return self._units.run(partial(keep, trusted=True))
 
@@ -91,6 +90,7 @@ class Turn:
             job = self.held(unit)
             if job.cancel_requested:
                 return False
+            trusted = trusted or bool(job.cursor.get("is_right"))
             key = "|".join(file.series)
             known = job.cursor["series"].get(key) or new_tally(
                 file, in_catalogue=unit.instruments.find(file.exchange, file.symbol) is not None
@@ -161,16 +161,15 @@ class Turn:
                     against = against or error
                 shift = shift_of(unit, file, chunk.good)
             if shift is not None:
-                self._note_shift(file, shift)
-                return False
+                return not self._is_wrong(file, shift)
             if is_second:
                 break  # of the few bars that the first one met no shift may have been told
         if against is not None:
             raise against
         return True
 
-    def _looked_closer(self, file: ImportFile, chunk: Chunk) -> int | None:
-        """By how much a chunk is shifted, most of whose stored bars differ; None if it is not.
+    def _looked_closer(self, file: ImportFile, chunk: Chunk) -> bool:
+        """Whether a chunk, most of whose stored bars differ, is shifted and not to be kept.
 
         Raises:
             InvalidInput: it contradicts what is stored, and nobody has said that it is right.
@@ -179,11 +178,22 @@ class Turn:
             shift = shift_of(unit, file, chunk.good)
             if shift is None and not self._order.revise:
                 require_agreement(unit, file, chunk.good)
-        return shift
+        return shift is not None and self._is_wrong(file, shift)
 
-    def _note_shift(self, file: ImportFile, shift: int) -> None:
-        found = {"file": file.name, "series": list(file.series), "shift_ms": shift}
-        self.note(file, "shifts", found)
+    def _is_wrong(self, file: ImportFile, shift: int) -> bool:
+        """Note by how much a file is shifted; whether it is, and not what is stored."""
+        if not self._order.despite_shift:
+            found = {"file": file.name, "series": list(file.series), "shift_ms": shift}
+            self.note(file, "shifts", found)
+            return True
+
+        def work(unit: Unit) -> None:
+            job = self.held(unit)
+            # Also of its chunks that meet too few stored bars for a shift to be told.
+            job.cursor = {**job.cursor, "is_right": True}
+
+        self._units.run(work)
+        return False
 
     def leave_out(
         self,
@@ -235,7 +245,8 @@ class Turn:
             missing = [*job.cursor["absent"], file.name] if absent else job.cursor["absent"]
             so_far = fetched(job.cursor) if came else job.cursor
             cursor = moved_on(with_verdict(so_far, file))
-            job.cursor = {**cursor, "file": position + 1, "chunks": 0, "absent": missing}
+            begun = {"file": position + 1, "chunks": 0, "is_right": False}
+            job.cursor = {**cursor, **begun, "absent": missing}
             job.error = None
             job.progress = {**job.progress, "slices_done": position + 1}
             job.lease_until = unit.now_ms + LEASE_MS
