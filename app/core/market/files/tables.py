@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -18,20 +17,13 @@ from app.core.errors import InvalidInput
 from app.core.market.files.columns import CHUNK
 from app.core.market.files.encoding import require_utf8, unreadable
 from app.core.market.files.endings import Beginning, UnendedLine, unended_line
+from app.core.market.files.lines import BLOCK, JsonLines, first_row, parsed
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Of text that is parsed at once: some 8,000 bars. Four times that cost 15 MB and won nothing.
-_BLOCK: Final = 1 * 1024 * 1024
 _FIRST_LINE: Final = 64 * 1024
 _DELIMITERS: Final = (",", ";", "\t", "|")
-_ROW: Final = re.compile(rb"\[([^\[\]]*)\]")
-_BETWEEN_ROWS: Final = re.compile(rb"[\s,\[\]]*")
-# What may follow the last whole row of a list that was cut: a comma, and the next row's beginning.
-_CUT_ROW: Final = re.compile(rb"[\s,\[]*[-+0-9.eEnul\"\s,]*")
-_NO_LIST: Final = "it is no list of lists"
-_CUT: Final = "it ends before its list does; fetch it again"
 
 
 class NoRowsError(InvalidInput):
@@ -105,12 +97,16 @@ def _csv(path: Path, stack: ExitStack, *, is_whole: bool) -> Table:
     has_header = not any(_is_number(cell) for cell in cells) and not cells[0][:1].isdigit()
     file = stack.enter_context(_opened(path))
     unended = None if is_whole else unended_line(path)
-    if unended is None or (has_header and unended.start == 0):
-        return _texts(file, delimiter, cells, has_header=has_header)
-    ended = io.BufferedReader(Beginning(file, unended.start), _BLOCK)
-    table = _texts(ended, delimiter, cells, has_header=has_header)
-    if unended.start == 0:
-        table = replace(table, batches=lambda _: iter(()))  # Arrow reads no text of 0 bytes
+    is_row = unended is not None and not (has_header and unended.start == 0)
+    if unended is not None and is_row:
+        file = io.BufferedReader(Beginning(file, unended.start), BLOCK)
+    table = Table(
+        cells if has_header else None,
+        len(cells),
+        partial(parsed, path.name, file, delimiter, len(cells), has_header=has_header),
+    )
+    if unended is None or not is_row:
+        return table
     return replace(table, unended=unended, last=_cells(unended.text, delimiter))
 
 
@@ -119,48 +115,15 @@ def _json(path: Path, stack: ExitStack) -> Table:
     with _opened(path) as file:
         begin = file.read(_FIRST_LINE)
     require_utf8(path.name, "json", begin)
-    first = _ROW.search(begin)
-    if first is None:
-        is_cut = len(begin) < _FIRST_LINE and begin.strip() and _CUT_ROW.fullmatch(begin)
-        raise InvalidInput(f"{path.name} cannot be read as json: {_CUT if is_cut else _NO_LIST}")
-    if not first[1].strip():
+    cells = first_row(path.name, begin)
+    if cells is None:
         raise NoRowsError(path.name)
-    lines = _JsonLines(stack.enter_context(_opened(path)))
-    return _texts(io.BufferedReader(lines, _BLOCK), ",", first[1].split(b","), has_header=False)
+    lines = io.BufferedReader(JsonLines(stack.enter_context(_opened(path))), BLOCK)
+    return Table(None, len(cells), partial(parsed, path.name, lines, ",", len(cells), unit="row"))
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
     return [cell.strip().strip('"') for cell in line.split(delimiter)]
-
-
-def _texts(file: IO[bytes], delimiter: str, cells: Sequence[Any], *, has_header: bool) -> Table:
-    names = [str(position) for position in range(len(cells))]
-
-    def batches(wanted: Sequence[int]) -> Iterator[list[pa.Array]]:
-        import pyarrow as pa
-        from pyarrow import csv
-
-        included = [names[position] for position in wanted]
-        reader = csv.open_csv(
-            file,
-            csv.ReadOptions(
-                use_threads=False,
-                block_size=_BLOCK,
-                column_names=names,
-                skip_rows=1 if has_header else 0,
-            ),
-            csv.ParseOptions(delimiter=delimiter),
-            csv.ConvertOptions(
-                column_types=dict.fromkeys(included, pa.string()),
-                include_columns=list(dict.fromkeys(included)),
-                null_values=[""],
-                strings_can_be_null=True,
-            ),
-        )
-        for batch in reader:
-            yield from _sliced([batch.column(name) for name in included])
-
-    return Table(list(cells) if has_header else None, len(cells), batches)
 
 
 def _feather(path: Path, stack: ExitStack) -> Table:
@@ -221,43 +184,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-class _JsonLines(io.RawIOBase):
-    """A list of lists as lines of comma-separated values, a block at a time."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._text = b""
-        self._lines = b""
-        self._end = b""
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill the buffer with lines; 0 at the end."""
-        while not self._lines:
-            block = self._file.read(_BLOCK)
-            self._text += block
-            self._end = b"".join((self._end + block[-_FIRST_LINE:]).split())[-2:]
-            self._take(is_last=not block)
-            if not block:
-                break
-        part = self._lines[: len(buffer)]
-        buffer[: len(part)] = part
-        self._lines = self._lines[len(part) :]
-        return len(part)
-
-    def _take(self, *, is_last: bool) -> None:
-        end = self._text.rfind(b"]") + 1
-        whole, self._text = self._text[:end], self._text[end:]
-        rows = _ROW.findall(whole)
-        if not _BETWEEN_ROWS.fullmatch(_ROW.sub(b"", whole)):
-            raise OSError(_NO_LIST)
-        if is_last and not _CUT_ROW.fullmatch(self._text):
-            raise OSError(_NO_LIST)
-        if is_last and self._end != b"]]":
-            raise OSError(_CUT)
-        self._lines = b"".join(row.replace(b"null", b"").replace(b" ", b"") + b"\n" for row in rows)
