@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import lzma
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from app.core.errors import InvalidInput
 from app.core.market.files.columns import CHUNK
-from app.core.market.files.encoding import require_utf8, unreadable
+from app.core.market.files.encoding import packed_otherwise, require_utf8, unreadable
 from app.core.market.files.endings import Beginning, UnendedLine, unended_line
 from app.core.market.files.lines import BLOCK, JsonLines, first_row, parsed
 
@@ -79,8 +80,8 @@ def open_table(path: Path, format_: str, *, is_whole: bool = False) -> Iterator[
         with ExitStack() as stack:
             yield openers[format_](path, stack)
     except (
-        pa.ArrowInvalid, pa.ArrowTypeError, OSError, EOFError, UnicodeDecodeError,
-        zipfile.BadZipFile, zlib.error,
+        pa.ArrowException, OSError, EOFError, UnicodeDecodeError,
+        zipfile.BadZipFile, zlib.error, lzma.LZMAError,
     ) as error:  # fmt: skip
         raise InvalidInput(unreadable(path.name, format_, error)) from None
 
@@ -132,6 +133,7 @@ def _feather(path: Path, stack: ExitStack) -> Table:
     reader = stack.enter_context(ipc.open_file(str(path)))
 
     def batches(wanted: Sequence[int]) -> Iterator[list[pa.Array]]:
+        _require_plain(path.name, reader.schema, wanted)
         for number in range(reader.num_record_batches):
             batch = reader.get_batch(number)
             yield from _sliced([batch.column(position) for position in wanted])
@@ -146,12 +148,31 @@ def _parquet(path: Path, stack: ExitStack) -> Table:
     names = list(file.schema_arrow.names)
 
     def batches(wanted: Sequence[int]) -> Iterator[list[pa.Array]]:
+        _require_plain(path.name, file.schema_arrow, wanted)
         included = [names[position] for position in wanted]
         unique = list(dict.fromkeys(included))
         for batch in file.iter_batches(CHUNK, columns=unique, use_threads=False):
             yield [batch.column(name) for name in included]
 
     return Table(names, len(names), batches)
+
+
+def _require_plain(name: str, schema: pa.Schema, wanted: Sequence[int]) -> None:
+    """Nothing, where each cell of the columns is one value, of a moment or an amount.
+
+    Raises:
+        InvalidInput: it is several, or a length of time.
+    """
+    import pyarrow as pa
+
+    for position in wanted:
+        type_ = schema.types[position]
+        if pa.types.is_nested(type_) or pa.types.is_duration(type_) or pa.types.is_interval(type_):
+            raise InvalidInput(
+                f"the column {schema.names[position][:40]!r} of {name} is of the type "
+                f"{str(type_)[:60]}, which is neither a time nor a number; say with --columns "
+                "which column it is"
+            )
 
 
 def _sliced(columns: list[pa.Array]) -> Iterator[list[pa.Array]]:
@@ -170,12 +191,16 @@ def _opened(path: Path) -> Any:
 
 @contextmanager
 def _member(path: Path) -> Iterator[IO[bytes]]:
-    with zipfile.ZipFile(path) as archive:
-        names = [name for name in archive.namelist() if not name.endswith("/")]
-        if len(names) != 1:
-            raise InvalidInput(f"{path.name} holds {len(names)} files; one is expected")
-        with archive.open(names[0]) as file:
-            yield file
+    with ExitStack() as stack:
+        try:
+            archive = stack.enter_context(zipfile.ZipFile(path))
+            members = [each for each in archive.infolist() if not each.is_dir()]
+            if len(members) != 1:
+                raise InvalidInput(f"{path.name} holds {len(members)} files; one is expected")
+            file = stack.enter_context(archive.open(members[0]))
+        except (RuntimeError, NotImplementedError) as error:
+            raise InvalidInput(f"{path.name} {packed_otherwise(error)}") from None
+        yield file
 
 
 def _is_number(text: str) -> bool:
