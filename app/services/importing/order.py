@@ -136,10 +136,13 @@ def plan_of(order: ImportOrder, symbols: Callable[[str], Sequence[str]], now_ms:
 
     Raises:
         InvalidInput: nothing is there, or no file's series is known.
+        UnknownName: there is no such interval.
     """
     require_exchange_id(order.exchange)
     if order.symbol:
         require_symbol(order.symbol)
+    if order.interval:
+        interval_of(order.interval)
     _require_text(order.source)
     if order.is_remote:
         return ImportPlan(_remote(order, now_ms))

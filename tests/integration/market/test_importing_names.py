@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.core.errors import InvalidInput
+from app.core.errors import InvalidInput, UnknownName
 from app.services.importing import ImportOrder
 from tests.integration.market.importing import Importing, file, line, walk
 from tests.support.record import START_MS
@@ -183,8 +183,10 @@ def test_the_advice_for_a_file_is_of_its_own_market_or_cannot_be_followed(
             )
 
 
-def test_an_interval_that_is_none_is_said_to_be_none(here: Importing, tmp_path: Path) -> None:
-    path = file(tmp_path, HEADER, *walk(range(30)), name="BTC_USDT-1m.csv")
-    with pytest.raises(InvalidInput, match=r"^interval was '7m'; use one of 1m, ") as refused:
-        here.result(path, interval="7m")
-    assert "--despite-name" not in refused.value.message
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_an_interval_that_is_none_is_said_to_be_none(
+    here: Importing, tmp_path: Path, is_folder: bool
+) -> None:
+    path = file(tmp_path / "data", HEADER, *walk(range(30)), name="BTC_USDT-1m.csv")
+    with pytest.raises(UnknownName, match=r"^interval '7m' is not known; use one of 1m, "):
+        here.result(path.parent if is_folder else path, interval="7m")
