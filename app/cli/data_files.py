@@ -46,6 +46,9 @@ _Revise = Annotated[
 _DespiteName = Annotated[
     bool, typer.Option("--despite-name", help="The symbol or interval in the name is wrong.")
 ]
+_NewExchange = Annotated[
+    bool, typer.Option("--new-exchange", help="The exchange is one that ccxt does not know.")
+]
 
 # What is wrong with a file, as a job keeps it: as bad an input where its turn comes late.
 _BAD_FILES: Final = frozenset({
@@ -80,15 +83,20 @@ def import_files(
     whole: _Whole = False,
     revise: _Revise = False,
     despite_name: _DespiteName = False,
+    new_exchange: _NewExchange = False,
     as_json: Json = False,
 ) -> None:
     """Store bars and funding of files: Binance's archive, freqtrade, CSV, Parquet, feather."""
     from app.cli.driving import finish_jobs, require_success
     from app.cli.session import session
+    from app.core.errors import InvalidInput
     from app.core.market.files.mapping import columns_of
     from app.core.market.files.times import utc_offset as offset_of
     from app.services.importing import ImportOrder
 
+    if not source.strip():
+        # Resolved, it would be the directory in which the command was given.
+        raise InvalidInput("PATH|URL is empty; give a file, a directory or a URL")
     first, stop = range_of(start, end)
     order = ImportOrder(
         source if "://" in source else str(Path(source).resolve()),
@@ -109,6 +117,7 @@ def import_files(
         whole,
         revise,
         despite_name,
+        new_exchange,
     )
     with session() as here:
         job = here.container.importing.start(order)

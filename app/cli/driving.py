@@ -32,6 +32,8 @@ def finish_jobs(session: Session, job_ids: Sequence[str]) -> list[JobRow]:
         Unavailable: the jobs need the simulated exchange of a runtime that has gone.
     """
     worker = _Worker(session, job_ids)
+    if session.works_alone:
+        _say_who_is_waited_for(session, job_ids)
     try:
         with _progress() as progress:
             return _follow(session, job_ids, worker, progress)
@@ -113,9 +115,20 @@ def _require_exchange(session: Session) -> None:
     in_use = session.container.settings.simulator_url
     if in_use and in_use != load_settings().simulator_url:
         raise Unavailable(
-            "the runtime has gone, and its simulated exchange with it; the job stays queued and "
-            "goes on with the next `tidemark up`"
+            "the runtime has gone, and its simulated exchange with it; the job stays in the record "
+            "and goes on with the next `tidemark up`"
         )
+
+
+def _say_who_is_waited_for(session: Session, job_ids: Sequence[str]) -> None:
+    """Where a job's holder was killed, its lease runs on for a while, and nothing is to be seen."""
+    for job in [session.container.jobs.get(job_id) for job_id in job_ids]:
+        if job.state == "running" and job.lease_until > session.container.clock.now_ms():
+            at = time.strftime("%H:%M:%S", time.gmtime(job.lease_until / 1000))
+            sys.stderr.write(
+                f"tidemark: job {job.id} is another process's; if that has gone, it goes on here "
+                f"at {at} UTC\n"
+            )
 
 
 def _show(progress: Progress, bars: dict[str, TaskID], row: JobRow) -> None:

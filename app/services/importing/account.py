@@ -9,9 +9,7 @@ from typing import Any, Final
 from app.core.errors import InvalidInput
 from app.core.market.character import Character
 from app.core.market.files.endings import UnendedLine
-from app.core.market.files.findings import told
 from app.core.market.intervals import HOUR_MS
-from app.models import JobRow
 from app.repositories.unit import Unit
 from app.services.activity import profile_of
 from app.services.importing.order import ImportFile, ImportPlan, names_of
@@ -119,26 +117,6 @@ def progress_of(
     }
 
 
-def result_of(job: JobRow) -> dict[str, Any]:
-    """The account of the whole import."""
-    series = [_plain(tally) for tally in job.cursor.get("series", {}).values()]
-    funding = job.cursor.get("funding", [])
-    names = ("rows", "new", "unchanged", "revised", "bad", "quarantined")
-    return {
-        **{name: sum(tally.get(name, 0) for tally in [*series, *funding]) for name in names},
-        "rows_per_s": job.progress.get("rows_per_s"),
-        "files": job.progress.get("slices_done", 0),
-        "series": series,
-        "funding": funding,
-        "shifts": job.cursor.get("shifts", []),
-        "left_out": job.cursor.get("left_out", []),
-        "absent": job.cursor.get("absent", []),
-        "unended": job.cursor.get("unended", []),
-        "skipped": job.cursor.get("skipped", []),
-        "unplaced": job.cursor.get("unplaced", []),
-    }
-
-
 def with_characters(unit: Unit, result: dict[str, Any]) -> dict[str, Any]:
     """The account with what the series are by all of their stored bars.
 
@@ -195,9 +173,3 @@ def unplaced_error(result: Mapping[str, Any]) -> InvalidInput:
         f"{names_of(left)}: the account says for each what to do",
         code="unplaced-files",
     )
-
-
-def _plain(tally: dict[str, Any]) -> dict[str, Any]:
-    ranges = {name: told(tally[name]) for name in ("gaps", "zero_volume")}
-    inner = ("first_of", "last_of")
-    return {**{name: each for name, each in tally.items() if name not in inner}, **ranges}

@@ -9,7 +9,15 @@ from typing import Final
 
 import structlog
 
-from app.core.errors import InvalidInput, NotFetched, NotGiven, TidemarkError, Unavailable
+from app.core.errors import (
+    InvalidInput,
+    NotFetched,
+    NotGiven,
+    NotYetWhole,
+    TidemarkError,
+    Unavailable,
+    UnknownName,
+)
 from app.core.market.files.tables import NoRowsError
 from app.core.market.files.tape import Carried
 from app.core.ports import Clock, FileFetcher, Ids, MarketClock
@@ -23,7 +31,6 @@ from app.services.importing.account import (
     left_out_error,
     new_cursor,
     progress_of,
-    result_of,
     shift_error,
     stamp_of,
     unplaced_error,
@@ -38,11 +45,12 @@ from app.services.importing.chunks import (
     require_beginning,
 )
 from app.services.importing.contradictions import is_to_be_foreseen
-from app.services.importing.fetching import FilesAtHand, not_fetched, require_sound
+from app.services.importing.fetching import FilesAtHand, fetched, not_fetched, require_sound
 from app.services.importing.funding import payments_of
 from app.services.importing.order import ImportFile, ImportOrder, ImportPlan, plan_of
 from app.services.importing.tapes import carried_to, tape_that_ends
 from app.services.importing.turns import LEASE_MS, LostError, Turn, held
+from app.services.job_accounts import import_account
 from app.services.jobs import finish, new_job
 
 _log = structlog.get_logger(__name__)
@@ -74,7 +82,7 @@ class ImportJobs:
     ) -> None:
         self._units = units
         self._market_clock = market_clock
-        self._files = FilesAtHand(units, fetcher, folder)
+        self._files = FilesAtHand(units, fetcher, folder / "fetched")
         self._folder = folder
         self._ids = ids
         self._clock = clock
@@ -85,8 +93,11 @@ class ImportJobs:
 
         Raises:
             InvalidInput: the order means no file, or the first one cannot be read.
+            UnknownName: nobody knows the exchange, and the order does not say that it is new.
         """
         plan = self._plan(order)
+        if not order.new_exchange:
+            self._require_exchange(order.exchange)
         if not order.is_remote:
             first = plan.files[0]
             try:
@@ -105,9 +116,16 @@ class ImportJobs:
         """
         token = self._ids.new()
         job = self._units.run(lambda unit: take(unit, job_id, token, LEASE_MS))
-        if job is None:
-            return "not_claimed"
-        return self._attempt(job, token) if job.state == "running" else job.state
+        state = "not_claimed" if job is None else job.state
+        if job is not None and state == "running":
+            state = self._attempt(job, token)
+        if state != "queued":
+            self.tidy()
+        return state
+
+    def tidy(self) -> None:
+        """Delete what was fetched for jobs that have ended."""
+        self._files.tidy()
 
     def _attempt(self, job: JobRow, token: str) -> str:
         job_id = job.id
@@ -118,12 +136,22 @@ class ImportJobs:
             return "lost"
         except InvalidInput as error:
             return self._end(job_id, token, "failed", error)
+        except NotYetWhole as error:
+            return self._leave(job_id, token, error)
         except Unavailable as error:
             return self._finally(partial(self._put_off, job_id=job_id, token=token, error=error))
         except Exception as error:  # noqa: BLE001
             # The row says it at once, and counts: left to the lease it would be tried for ever.
             _log.exception("job_attempt_broke_off", job_id=job_id, kind=KIND)
             return self._finally(partial(self._break_off, job_id=job_id, token=token, error=error))
+
+    def _require_exchange(self, exchange: str) -> None:
+        try:
+            with self._units.read() as unit:
+                unit.instruments.require_exchange(exchange)
+        except UnknownName as error:
+            more = "; for files of an exchange that ccxt does not know, say --new-exchange"
+            raise UnknownName(error.message + more) from None
 
     def _look_at(self, file: ImportFile, order: ImportOrder) -> None:
         """Nothing, where the beginning of a local file can be read."""
@@ -161,7 +189,8 @@ class ImportJobs:
             if not self._end_tape(turn, job_id, order, plan, file):
                 return self._leave(job_id, token)
             try:
-                with self._files.at_hand(file) as path:
+                left_s = _SLICE_S - slice_.spent()
+                with self._files.at_hand(job_id, file, left_s) as path:
                     absent = path is None and not self._files.is_stored(file)
                     came = path is not None or absent
                     if path is not None and not self._work_on(
@@ -173,6 +202,7 @@ class ImportJobs:
             except InvalidInput as error:
                 turn.leave_out(file, error)
             goes_on = turn.file_done(file, position, absent=absent, came=came)
+            self._files.forget(job_id)
             if not goes_on or slice_.spent() > _SLICE_S:
                 return self._leave(job_id, token)
         if not self._end_tape(turn, job_id, order, plan, None):
@@ -286,14 +316,21 @@ class ImportJobs:
             turn.leave_out(of, error, is_tape=True)
             return True
 
-    def _leave(self, job_id: str, token: str) -> str:
-        """Hand the job on to the next slice, or end it where that was asked for."""
+    def _leave(self, job_id: str, token: str, slow: NotYetWhole | None = None) -> str:
+        """Hand the job on to the next slice, or end it where that was asked for.
+
+        Args:
+            slow: what the slice was over with: a file comes slowly, and the next one goes on.
+        """
 
         def work(unit: Unit) -> str:
             job = held(unit, job_id, token)
             if job.cancel_requested:
-                finish(unit, job, "cancelled", result=result_of(job))
+                finish(unit, job, "cancelled")
                 return "cancelled"
+            if slow is not None:
+                job.cursor = fetched(job.cursor)
+                job.error = {"code": slow.error_code, "message": slow.message}
             job.state, job.lease_owner, job.lease_until = "queued", None, 0
             unit.enqueue(TASK, job.id)
             return job.state
@@ -331,7 +368,7 @@ def _finished(unit: Unit, job: JobRow, state: str, error: TidemarkError | None) 
     """End a locked job with its account; the state."""
     job.error = None
     shifts = job.cursor.get("shifts", [])
-    result = with_characters(unit, result_of(job))
+    result = with_characters(unit, import_account(job))
     problem = error or (shift_error(shifts[0]) if shifts else None)
     if problem is None and result["left_out"]:
         problem = left_out_error(result, len(job.cursor["files"]))

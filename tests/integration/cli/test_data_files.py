@@ -323,7 +323,7 @@ def test_what_a_bar_tells_beside_its_prices_is_had_and_comes_back(
         out = tmp_path / name
         assert tidemark("data", "export", str(out), "-s", "BTC/USDT", "-i", "1m").code == 0
         back = ("data", "import", str(out), "-s", "BTC/USDT", "-i", "1m", "-e", name[2:])
-        assert tidemark(*back).code == 0
+        assert tidemark(*back, "--new-exchange").code == 0
         asked_back = (*asked, "-e", name[2:], "--extra", "quote_volume,trade_count")
         assert tidemark(*asked_back).out.splitlines() == lines
     refused = tidemark(*asked, "--extra", "vwap")

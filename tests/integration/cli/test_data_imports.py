@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.integration.cli.conftest import Tidemark
 
 T = 1_767_225_600_000
@@ -76,3 +78,39 @@ def test_the_report_names_bars_that_are_not_whole_and_trades_that_came_twice(
     assert told.code == 0, told.err
     assert "ends: 2 bars that are not whole" in told.out
     assert "duplicates: 3 equal, 0 differing" in told.out
+
+
+@pytest.mark.parametrize("source", ["", " "])
+def test_no_source_is_not_the_directory_one_is_in(
+    tidemark: Tidemark, tmp_path: Path, source: str
+) -> None:
+    """As a script gives it whose variable is not set."""
+    bars(tmp_path, "BTC_USDT-1m.csv", 60_000)
+    told = tidemark("data", "import", source)
+    assert (told.code, told.out) == (2, "")
+    assert "PATH|URL is empty; give a file, a directory or a URL" in told.err
+    assert tidemark("job", "list", "--json").document["data"] == []
+
+
+def test_rows_are_not_trades_and_funding_rates_at_once(tidemark: Tidemark, tmp_path: Path) -> None:
+    path = str(bars(tmp_path, "bars.csv", 60_000))
+    words = ("-s", "BTC/USDT", "-i", "1m", "--trades", "--funding")
+    told = tidemark("data", "import", path, *words)
+    assert told.code == 2
+    assert "give --trades or --funding alone" in told.err
+
+
+def test_an_exchange_that_nobody_knows_is_taken_for_misspelt(
+    tidemark: Tidemark, tmp_path: Path
+) -> None:
+    path = str(bars(tmp_path, "AAA_USDT-1m.csv", 60_000))
+    told = tidemark("data", "import", path, "-e", "krakenn")
+    assert (told.code, told.out) == (2, "")
+    assert "exchange 'krakenn' is not known; did you mean kraken" in told.err
+    assert "say --new-exchange" in told.err
+    assert tidemark("data", "symbols", "-e", "krakenn").code == 2
+    new = tidemark("data", "import", path, "-e", "bittrex", "--new-exchange", "--json")
+    assert (new.code, new.document["new"]) == (0, 30)
+    # What the record holds is known from then on.
+    again = tidemark("data", "import", path, "-e", "bittrex", "--json")
+    assert (again.code, again.document["unchanged"]) == (0, 30)

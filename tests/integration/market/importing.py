@@ -42,7 +42,7 @@ class Archive:
     asked: list[str] = field(default_factory=list)
     calls: Callable[[str], None] = lambda _: None
 
-    def fetch(self, url: str, folder: Path) -> Path | None:
+    def fetch(self, url: str, folder: Path, most_s: float) -> Path | None:
         """See ``FileFetcher``."""
         self.asked.append(url.rsplit("/", 1)[-1])
         self.calls(url)
