@@ -74,6 +74,7 @@ def checked_chunks(
     *,
     skip: int = 0,
     carried: Carried | None = None,
+    most: int | None = None,
 ) -> Generator[Chunk]:
     """The chunks of a file: in its order where that is one of time, else ascending.
 
@@ -84,6 +85,7 @@ def checked_chunks(
         folder: where a file lies that is sorted first.
         skip: how many chunks to leave out at the beginning.
         carried: of the file of trades before, if it is of the same series.
+        most: rows of a chunk, other than ``MOST``.
 
     Raises:
         NoRowsError: it has none.
@@ -91,9 +93,10 @@ def checked_chunks(
         Unavailable: it is to be sorted, and the disk has no room.
     """
     tape = _tape(path, file, carried)
-    bars = read_bars(path, file.reading, tape, MOST)
-    if file.reading.holds == BARS and not is_in_order(read_times(path, file.reading), MOST):
-        bars = sorted_bars(path.name, read_times(path, file.reading), bars, folder, most=MOST)
+    most = most or MOST
+    bars = read_bars(path, file.reading, tape, most)
+    if file.reading.holds == BARS and not is_in_order(read_times(path, file.reading), most):
+        bars = sorted_bars(path.name, read_times(path, file.reading), bars, folder, most=most)
     count = 0
     for stated in bars:
         count += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ from app.core.errors import (
     Unavailable,
     UnknownName,
 )
+from app.core.market.files.naming import BARS, TRADES
 from app.core.market.files.tables import NoRowsError
 from app.core.market.files.tape import Carried
 from app.core.ports import Clock, FileFetcher, Ids, MarketClock
@@ -47,6 +49,7 @@ from app.services.importing.chunks import (
 from app.services.importing.contradictions import is_to_be_foreseen
 from app.services.importing.fetching import FilesAtHand, fetched, not_fetched, require_sound
 from app.services.importing.funding import payments_of
+from app.services.importing.looking import FEW, Against, against_stored
 from app.services.importing.order import ImportFile, ImportOrder, ImportPlan, plan_of
 from app.services.importing.tapes import carried_to, tape_that_ends
 from app.services.importing.turns import LEASE_MS, LostError, Turn, held
@@ -83,6 +86,8 @@ class ImportJobs:
         self._units = units
         self._market_clock = market_clock
         self._files = FilesAtHand(units, fetcher, folder / "fetched")
+        # What was looked at before its turn, and waits for it.
+        self._ahead = FilesAtHand(units, fetcher, folder / "ahead")
         self._folder = folder
         self._ids = ids
         self._clock = clock
@@ -126,6 +131,7 @@ class ImportJobs:
     def tidy(self) -> None:
         """Delete what was fetched for jobs that have ended."""
         self._files.tidy()
+        self._ahead.tidy()
 
     def _attempt(self, job: JobRow, token: str) -> str:
         job_id = job.id
@@ -183,14 +189,22 @@ class ImportJobs:
         turn = Turn(self._units, job_id, token, order, slice_)
         plan = self._plan(order)
         at = self._units.run(lambda unit: self._begin(unit, job_id, token, plan))
+        behind = at
         for position in range(at, len(plan.files)):
+            if position < behind:
+                continue
             file = plan.files[position]
             absent = came = False
             if not self._end_tape(turn, job_id, order, plan, file):
                 return self._leave(job_id, token)
+            left_out, looked_at = self._foreseen(turn, job_id, order, plan, position, slice_)
+            behind = position + left_out
+            if left_out:
+                continue
+            files = self._ahead if file.place == looked_at else self._files
             try:
                 left_s = _SLICE_S - slice_.spent()
-                with self._files.at_hand(job_id, file, left_s) as path:
+                with files.at_hand(job_id, file, left_s) as path:
                     absent = path is None and not self._files.is_stored(file)
                     came = path is not None or absent
                     if path is not None and not self._work_on(
@@ -202,7 +216,7 @@ class ImportJobs:
             except InvalidInput as error:
                 turn.leave_out(file, error)
             goes_on = turn.file_done(file, position, absent=absent, came=came)
-            self._files.forget(job_id)
+            files.forget(job_id)
             if not goes_on or slice_.spent() > _SLICE_S:
                 return self._leave(job_id, token)
         if not self._end_tape(turn, job_id, order, plan, None):
@@ -276,6 +290,60 @@ class ImportJobs:
             if not goes_on or slice_.spent() > _SLICE_S:
                 return False
         return True
+
+    def _foreseen(
+        self,
+        turn: Turn,
+        job_id: str,
+        order: ImportOrder,
+        plan: ImportPlan,
+        position: int,
+        slice_: Slice,
+    ) -> tuple[int, str]:
+        """How many files from a position on are left out as of another market; which was looked at.
+
+        It is found out before the first file of a series.
+        """
+        file = plan.files[position]
+        same = partial(_is_beside, file)
+        coming = list(takewhile(same, plan.files[position:]))
+        with self._units.read() as unit:
+            cursor = unit.jobs.get(job_id).cursor
+        judged = cursor.get("judged")
+        has_begun = cursor["chunks"] or "|".join(file.series) in cursor["series"]
+        if order.revise or file.is_funding:
+            return 0, ""
+        if judged is None or judged["series"] != list(file.series):
+            if has_begun or (len(coming) == 1 and file.reading.holds == BARS):
+                return 0, ""  # a file of bars is foreseen by itself
+            of_series = sorted(filter(same, plan.files), key=self._files.is_stored)
+            if self._files.is_stored(of_series[0]):
+                return 0, ""  # nothing is to be fetched
+            found = against_stored(
+                self._units,
+                of_series,
+                order,
+                lambda each: self._ahead.at_hand(
+                    job_id, each, _SLICE_S - slice_.spent(), is_needed=True
+                ),
+                lambda each, path: checked_chunks(
+                    path,
+                    each,
+                    order,
+                    self._market_now(each),
+                    self._folder,
+                    most=FEW if each.reading.holds == TRADES else None,
+                ),
+            )
+            turn.judged(coming, *found)
+            against, looked_at = found
+        else:
+            told, looked_at = judged["against"], judged["looked_at"]
+            against = None if told is None else Against.of(told)
+        if against is None:
+            return 0, looked_at
+        turn.leave_out_series(coming, against, position)
+        return len(coming), looked_at
 
     def _is_foreseen(
         self,
@@ -362,6 +430,11 @@ class ImportJobs:
             return self._units.run(work)
         except LostError:
             return "lost"
+
+
+def _is_beside(file: ImportFile, other: ImportFile) -> bool:
+    """Whether two files hold bars or trades of one series."""
+    return other.series == file.series and not other.is_funding
 
 
 def _finished(unit: Unit, job: JobRow, state: str, error: TidemarkError | None) -> str:

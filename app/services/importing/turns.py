@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import islice
 from typing import Any, Final
 
 from app.core.errors import InvalidInput
@@ -18,18 +17,17 @@ from app.services.importing.account import (
     with_verdict,
 )
 from app.services.importing.chunks import Chunk
-from app.services.importing.contradictions import meets_stored, require_agreement
+from app.services.importing.contradictions import require_agreement
 from app.services.importing.fetching import fetched
 from app.services.importing.funding import Payments, keep_funding
 from app.services.importing.keeping import SuspectError, keep_chunk, shift_of
+from app.services.importing.looking import Against, shift_at_meeting
 from app.services.importing.order import ImportFile, ImportOrder
 from app.services.importing.tally import beside, counted, cursor_cut_off, is_stated, new_tally
 from app.services.importing.tapes import after_chunk, moved_on, torn
 
 #: For so long a job is a worker's after each chunk.
 LEASE_MS: Final = 90_000
-# Chunks of a file that are looked at before any is stored.
-_FORESEEN: Final = 100
 
 
 class LostError(Exception):
@@ -148,25 +146,49 @@ class Turn:
         Raises:
             InvalidInput: it contradicts what is stored.
         """
-        against: InvalidInput | None = None
-        for chunk in islice(chunks, _FORESEEN):
-            with self._units.read() as unit:
-                if not meets_stored(unit, file, chunk.good):
-                    continue
-                is_second = against is not None
-                try:
-                    require_agreement(unit, file, chunk.good)
-                    break
-                except InvalidInput as error:
-                    against = against or error
-                shift = shift_of(unit, file, chunk.good)
-            if shift is not None:
-                return not self._is_wrong(file, shift)
-            if is_second:
-                break  # of the few bars that the first one met no shift may have been told
-        if against is not None:
-            raise against
-        return True
+        shift = shift_at_meeting(self._units, file, chunks)
+        return not shift or not self._is_wrong(file, shift)
+
+    def judged(self, files: Sequence[ImportFile], against: Against | None, looked_at: str) -> None:
+        """Note whether the files of a series may come in.
+
+        Args:
+            looked_at: the place of the file that told it.
+        """
+        told = None if against is None else against.params()
+        verdict = {"series": list(files[0].series), "against": told, "looked_at": looked_at}
+
+        def work(unit: Unit) -> None:
+            job = self.held(unit)
+            job.cursor = {**job.cursor, "judged": verdict}
+
+        self._units.run(work)
+
+    def leave_out_series(
+        self, files: Sequence[ImportFile], against: Against, position: int
+    ) -> None:
+        """Note of files that follow each other in the plan that none comes in.
+
+        Args:
+            position: of the first one in the plan.
+        """
+
+        def work(unit: Unit) -> None:
+            job = self.held(unit)
+            cursor = job.cursor
+            for file in files:
+                if file.place == against.place and against.shift_ms is not None:
+                    found = {"file": file.name, "series": list(file.series)}
+                    shift = {**found, "shift_ms": against.shift_ms}
+                    cursor = {**cursor, "shifts": [*cursor["shifts"], shift]}
+                else:
+                    cursor = with_left_out(cursor, file, against.error_of(file), in_part=False)
+            end = position + len(files)
+            job.cursor = {**cursor, "file": end, "chunks": 0}
+            job.progress = {**job.progress, "slices_done": end}
+            job.lease_until = unit.now_ms + LEASE_MS
+
+        self._units.run(work)
 
     def _looked_closer(self, file: ImportFile, chunk: Chunk) -> bool:
         """Whether a chunk, most of whose stored bars differ, is shifted and not to be kept.
