@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
-from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,6 @@ from app.core.errors import (
     Unavailable,
     UnknownName,
 )
-from app.core.market.files.naming import BARS, TRADES
 from app.core.market.files.tables import NoRowsError
 from app.core.market.files.tape import Carried
 from app.core.ports import Clock, FileFetcher, Ids, MarketClock
@@ -27,7 +26,6 @@ from app.models import JobRow
 from app.repositories.unit import Unit, Units
 from app.services.activity import ActivityService
 from app.services.attempts import broke_off, carried, held_on, pause_after, take
-from app.services.importing import chunks as chunks_of
 from app.services.importing.account import (
     Slice,
     left_out_error,
@@ -46,12 +44,11 @@ from app.services.importing.chunks import (
     last_of_tape,
     require_beginning,
 )
-from app.services.importing.contradictions import is_to_be_foreseen
 from app.services.importing.fetching import FilesAtHand, fetched, not_fetched, require_sound
+from app.services.importing.foresight import Foresight
 from app.services.importing.funding import payments_of
-from app.services.importing.looking import FEW, Against, against_stored
 from app.services.importing.order import ImportFile, ImportOrder, ImportPlan, plan_of
-from app.services.importing.tapes import carried_to, tape_that_ends
+from app.services.importing.tapes import Cursor, carried_to, tape_that_ends
 from app.services.importing.turns import LEASE_MS, LostError, Turn, held
 from app.services.job_accounts import import_account
 from app.services.jobs import finish, new_job
@@ -187,6 +184,7 @@ class ImportJobs:
     def _work(self, job_id: str, token: str, order: ImportOrder) -> str:
         slice_ = Slice(self._clock.monotonic)
         turn = Turn(self._units, job_id, token, order, slice_)
+        foresight = self._foresight(turn, job_id, order, slice_)
         plan = self._plan(order)
         at = self._units.run(lambda unit: self._begin(unit, job_id, token, plan))
         behind = at
@@ -197,7 +195,7 @@ class ImportJobs:
             absent = came = False
             if not self._end_tape(turn, job_id, order, plan, file):
                 return self._leave(job_id, token)
-            left_out, looked_at = self._foreseen(turn, job_id, order, plan, position, slice_)
+            left_out, looked_at = foresight.of_series(plan, position, self._cursor(job_id))
             behind = position + left_out
             if left_out:
                 continue
@@ -208,7 +206,7 @@ class ImportJobs:
                     absent = path is None and not self._files.is_stored(file)
                     came = path is not None or absent
                     if path is not None and not self._work_on(
-                        turn, job_id, order, plan, file, path, slice_
+                        turn, job_id, order, plan, file, path, slice_, foresight
                     ):
                         return self._leave(job_id, token)
             except NotGiven:
@@ -223,6 +221,10 @@ class ImportJobs:
             return self._leave(job_id, token)
         self._count(job_id, slice_)
         return self._end(job_id, token, "succeeded", None)
+
+    def _cursor(self, job_id: str) -> Cursor:
+        with self._units.read() as unit:
+            return unit.jobs.get(job_id).cursor
 
     def _count(self, job_id: str, slice_: Slice) -> None:
         """Count what is traded in the series that came; what the slice leaves, beat has counted."""
@@ -249,10 +251,11 @@ class ImportJobs:
         file: ImportFile,
         path: Path,
         slice_: Slice,
+        foresight: Foresight,
     ) -> bool:
         """Store what is left of a file; False where the slice is over or the job is to end."""
         try:
-            return self._store(turn, job_id, order, plan, file, path, slice_)
+            return self._store(turn, job_id, order, plan, file, path, slice_, foresight)
         except NoRowsError:
             turn.note(file, "skipped", [file.name, "it has no rows"])
             return True
@@ -266,24 +269,23 @@ class ImportJobs:
         file: ImportFile,
         path: Path,
         slice_: Slice,
+        foresight: Foresight,
     ) -> bool:
         if file.is_funding:
             payments = payments_of(path, file, order, self._market_now(file))
             turn.keep_payments(file, payments)
             return True
-        with self._units.read() as unit:
-            cursor = unit.jobs.get(job_id).cursor
-        read = partial(checked_chunks, path, file, order, self._market_now(file), self._folder)
+        cursor = self._cursor(job_id)
         done = int(cursor["chunks"])
-        if done == 0 and not self._is_foreseen(turn, order, file, path, read):
+        if done == 0 and not foresight.of_file(file, path):
             return True
         carried = carried_to(cursor, file)
         if done == 0 and carried is not None and ends_before(path, file, carried):
             if not self._ended_tape(turn, order, plan.files[cursor["tape"]["at"]], carried):
                 return False
             carried = None
-        chunks = read(skip=done, carried=carried)
-        for chunk in ahead(chunks):
+        asked = (path, file, order, self._market_now(file), self._folder)
+        for chunk in ahead(checked_chunks(*asked, skip=done, carried=carried)):
             goes_on = turn.kept(file, chunk)
             if goes_on is None:
                 return True
@@ -291,74 +293,23 @@ class ImportJobs:
                 return False
         return True
 
-    def _foreseen(
-        self,
-        turn: Turn,
-        job_id: str,
-        order: ImportOrder,
-        plan: ImportPlan,
-        position: int,
-        slice_: Slice,
-    ) -> tuple[int, str]:
-        """How many files from a position on are left out as of another market; which was looked at.
+    def _foresight(self, turn: Turn, job_id: str, order: ImportOrder, slice_: Slice) -> Foresight:
+        def at_hand(file: ImportFile) -> AbstractContextManager[Path | None]:
+            left_s = _SLICE_S - slice_.spent()
+            return self._ahead.at_hand(job_id, file, left_s, is_needed=True)
 
-        It is found out before the first file of a series.
-        """
-        file = plan.files[position]
-        same = partial(_is_beside, file)
-        coming = list(takewhile(same, plan.files[position:]))
-        with self._units.read() as unit:
-            cursor = unit.jobs.get(job_id).cursor
-        judged = cursor.get("judged")
-        has_begun = cursor["chunks"] or "|".join(file.series) in cursor["series"]
-        if order.revise or file.is_funding:
-            return 0, ""
-        if judged is None or judged["series"] != list(file.series):
-            if has_begun or (len(coming) == 1 and file.reading.holds == BARS):
-                return 0, ""  # a file of bars is foreseen by itself
-            of_series = sorted(filter(same, plan.files), key=self._files.is_stored)
-            if self._files.is_stored(of_series[0]):
-                return 0, ""  # nothing is to be fetched
-            found = against_stored(
-                self._units,
-                of_series,
-                order,
-                lambda each: self._ahead.at_hand(
-                    job_id, each, _SLICE_S - slice_.spent(), is_needed=True
-                ),
-                lambda each, path: checked_chunks(
-                    path,
-                    each,
-                    order,
-                    self._market_now(each),
-                    self._folder,
-                    most=FEW if each.reading.holds == TRADES else None,
-                ),
-            )
-            turn.judged(coming, *found)
-            against, looked_at = found
-        else:
-            told, looked_at = judged["against"], judged["looked_at"]
-            against = None if told is None else Against.of(told)
-        if against is None:
-            return 0, looked_at
-        turn.leave_out_series(coming, against, position)
-        return len(coming), looked_at
+        def read(file: ImportFile, path: Path, *, most: int | None) -> Iterator[Chunk]:
+            now = self._market_now(file)
+            return checked_chunks(path, file, order, now, self._folder, most=most)
 
-    def _is_foreseen(
-        self,
-        turn: Turn,
-        order: ImportOrder,
-        file: ImportFile,
-        path: Path,
-        read: Callable[[], Iterator[Chunk]],
-    ) -> bool:
-        """Whether a file's bars may come in, by those that are stored; False if it is shifted."""
-        if order.revise:
-            return True
-        with self._units.read() as unit:
-            wanted = is_to_be_foreseen(unit, file, path, chunks_of.MOST)
-        return not wanted or turn.foresees(file, read())
+        return Foresight(
+            self._units,
+            turn,
+            order,
+            is_stored=self._files.is_stored,
+            at_hand=at_hand,
+            read=read,
+        )
 
     def _end_tape(
         self,
@@ -369,8 +320,7 @@ class ImportJobs:
         file: ImportFile | None,
     ) -> bool:
         """End the trades that a file, or the end of all, does not go on with; False on a cancel."""
-        with self._units.read() as unit:
-            ended = tape_that_ends(unit.jobs.get(job_id).cursor, plan, file)
+        ended = tape_that_ends(self._cursor(job_id), plan, file)
         if ended is None:
             return True
         return self._ended_tape(turn, order, *ended)
@@ -430,11 +380,6 @@ class ImportJobs:
             return self._units.run(work)
         except LostError:
             return "lost"
-
-
-def _is_beside(file: ImportFile, other: ImportFile) -> bool:
-    """Whether two files hold bars or trades of one series."""
-    return other.series == file.series and not other.is_funding
 
 
 def _finished(unit: Unit, job: JobRow, state: str, error: TidemarkError | None) -> str:

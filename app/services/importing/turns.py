@@ -149,14 +149,14 @@ class Turn:
         shift = shift_at_meeting(self._units, file, chunks)
         return not shift or not self._is_wrong(file, shift)
 
-    def judged(self, files: Sequence[ImportFile], against: Against | None, looked_at: str) -> None:
-        """Note whether the files of a series may come in.
+    def judged(self, file: ImportFile, against: Against | None, looked_at: str) -> None:
+        """Note whether the files of a file's series may come in.
 
         Args:
             looked_at: the place of the file that told it.
         """
         told = None if against is None else against.params()
-        verdict = {"series": list(files[0].series), "against": told, "looked_at": looked_at}
+        verdict = {"series": list(file.series), "against": told, "looked_at": looked_at}
 
         def work(unit: Unit) -> None:
             job = self.held(unit)
