@@ -36,6 +36,9 @@ class Foresight:
         is_stored: whether all bars that a file of an archive can hold are stored.
         at_hand: gives a file whose turn has not come; one of an archive is fetched and waits.
         read: its chunks.
+
+    Attributes:
+        has_looked: a series was looked at, which takes its time.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Foresight:
         self._is_stored = is_stored
         self._at_hand = at_hand
         self._read = read
+        self.has_looked = False
 
     def of_series(self, plan: ImportPlan, position: int, cursor: Cursor) -> tuple[int, str]:
         """How many files from a position on are left out as of another market; which one told it.
@@ -63,19 +67,21 @@ class Foresight:
         file = plan.files[position]
         if self._order.revise or file.is_funding:
             return 0, ""
-        coming = list(takewhile(partial(_is_beside, file), plan.files[position:]))
         judged = cursor.get("judged")
         if judged is None or judged["series"] != list(file.series):
             has_begun = cursor["chunks"] or "|".join(file.series) in cursor["series"]
-            if has_begun or (len(coming) == 1 and file.reading.holds == BARS):
+            is_alone = not any(map(partial(_is_beside, file), plan.files[position + 1 :]))
+            if has_begun or (is_alone and file.reading.holds == BARS):
                 return 0, ""  # a file of bars alone is foreseen by itself
             against, looked_at = self._looked(plan, file)
             self._turn.judged(file, against, looked_at)
+            self.has_looked = True
         else:
             told, looked_at = judged["against"], judged["looked_at"]
             against = None if told is None else Against.of(told)
         if against is None:
             return 0, looked_at
+        coming = list(takewhile(partial(_is_beside, file), plan.files[position:]))
         self._turn.leave_out_series(coming, against, position)
         return len(coming), looked_at
 

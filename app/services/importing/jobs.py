@@ -186,17 +186,16 @@ class ImportJobs:
         turn = Turn(self._units, job_id, token, order, slice_)
         foresight = self._foresight(turn, job_id, order, slice_)
         plan = self._plan(order)
-        at = self._units.run(lambda unit: self._begin(unit, job_id, token, plan))
-        behind = at
-        for position in range(at, len(plan.files)):
-            if position < behind:
-                continue
+        position = self._units.run(lambda unit: self._begin(unit, job_id, token, plan))
+        while position < len(plan.files):
             file = plan.files[position]
             absent = came = False
             if not self._end_tape(turn, job_id, order, plan, file):
                 return self._leave(job_id, token)
             left_out, looked_at = foresight.of_series(plan, position, self._cursor(job_id))
-            behind = position + left_out
+            position += left_out
+            if foresight.has_looked and slice_.spent() > _SLICE_S:
+                return self._leave(job_id, token)
             if left_out:
                 continue
             files = self._ahead if file.place == looked_at else self._files
@@ -215,6 +214,7 @@ class ImportJobs:
                 turn.leave_out(file, error)
             goes_on = turn.file_done(file, position, absent=absent, came=came)
             files.forget(job_id)
+            position += 1
             if not goes_on or slice_.spent() > _SLICE_S:
                 return self._leave(job_id, token)
         if not self._end_tape(turn, job_id, order, plan, None):

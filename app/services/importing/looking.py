@@ -26,7 +26,7 @@ from app.services.importing.order import ImportFile, ImportOrder
 
 #: Bars of a chunk of trades that are only looked at: three hours of minutes.
 FEW: Final = 200
-# Chunks of a file that are looked at.
+# Chunks that are looked at: five million bars of files of bars, 20,000 of trades.
 _FORESEEN: Final = 100
 # Files that are looked at until one meets stored bars; and of those whose names say no period, rows
 # of which the times are read.
@@ -73,20 +73,18 @@ class Against:
         )
 
 
-def shift_at_meeting(
-    units: Units, file: ImportFile, chunks: Iterator[Chunk], most: int = _FORESEEN
-) -> int | None:
+def shift_at_meeting(units: Units, file: ImportFile, chunks: Iterator[Chunk]) -> int | None:
     """By how much a file is ahead of the first stored bars that it meets; None if it meets none.
 
     Args:
-        chunks: of the file, from its beginning; as many are read as it takes.
-        most: chunks at most.
+        chunks: of the file, from its beginning; as many are read as it takes, in less time than
+            a lease has.
 
     Raises:
         InvalidInput: it contradicts what is stored.
     """
     against: InvalidInput | None = None
-    for chunk in islice(chunks, most):
+    for chunk in islice(chunks, _FORESEEN):
         with units.read() as unit:
             if not meets_stored(unit, file, chunk.good):
                 continue
@@ -121,13 +119,16 @@ def against_stored(
         NotGiven: the archive gives none of its files.
     """
     looked_at = ""
+    left = iter(range(_FORESEEN))
     for file in islice(_meeting(units, files, order), _MOST_FILES):
         try:
             with at_hand(file) as path:
                 if path is None:
                     continue
                 looked_at = file.place
-                shift = shift_at_meeting(units, file, read(file, path))
+                # No more chunks of all files than of one.
+                few = (chunk for _, chunk in zip(left, read(file, path), strict=False))
+                shift = shift_at_meeting(units, file, few)
         except NotGiven:
             raise
         except InvalidInput as error:

@@ -171,3 +171,34 @@ def test_of_an_archive_by_url_the_file_that_tells_is_fetched_first_and_once(
     daily = [name for name in here.archive.asked if name.endswith(".zip") and "-03-" in name]
     assert daily == [f"BTCUSDT-1h-2026-03-0{day}.zip" for day in (3, 1, 2, 4, 5)]
     assert not list((tmp_path / "fetched").rglob("*.zip"))
+
+
+@pytest.mark.parametrize("price", [2_000, 7_000])
+def test_a_job_that_is_cut_after_the_look_goes_on_with_what_it_told(
+    here: Importing, tmp_path: Path, price: int
+) -> None:
+    asked(here, archive(tmp_path / "right", range(3, 4), 2_000))
+    here.clock.cost_s = 50.0
+    job = asked(here, archive(tmp_path / "data", range(1, 6), price))
+    if price == 2_000:
+        assert (job.state, job.error) == ("succeeded", None)
+        assert stored(here) == [(day, 2) for day in range(1, 6)]
+    else:
+        assert (job.state, stored(here)) == ("failed", [(3, 2)])
+        assert [each["file"][-6:] for each in (job.result or {})["left_out"]] == [
+            f"{day:02d}.csv" for day in range(1, 6)
+        ]
+
+
+def test_a_file_that_cannot_be_looked_at_says_nothing_of_the_others(
+    here: Importing, tmp_path: Path
+) -> None:
+    """The 3rd is broken; the 4th tells that the folder is of another market."""
+    asked(here, archive(tmp_path / "right", range(3, 5), 2_000))
+    folder = archive(tmp_path / "wrong", range(1, 6), 7_000)
+    (folder / "BTCUSDT-1h-2026-03-03.csv").write_text("broken\n")
+    job = asked(here, folder)
+    assert stored(here) == [(3, 2), (4, 2)]
+    left = (job.result or {})["left_out"]
+    assert "BTCUSDT-1h-2026-03-04.csv contradicts 24 of the 24" in left[3]["reason"]
+    assert len(left) == 5
