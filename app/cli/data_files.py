@@ -14,6 +14,8 @@ from app.cli.output import Json, emit, facts, table
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from app.models import JobRow
+
 _Source = Annotated[str, typer.Argument(metavar="PATH|URL", help="File, directory or archive.")]
 _Kind = Annotated[str, typer.Option("--kind", help="trade, mark or index.")]
 _Columns = Annotated[
@@ -53,6 +55,7 @@ _NewExchange = Annotated[
 # What is wrong with a file, as a job keeps it: as bad an input where its turn comes late.
 _BAD_FILES: Final = frozenset({
     "invalid-input", "shifted", "contradicted", "unplaced-files", "files-left-out", "unreachable",
+    "gone",
 })  # fmt: skip
 
 
@@ -125,7 +128,10 @@ def import_files(
     result = {"job_id": done.id, **(done.result or {})}
     if done.result is not None:
         # What came in before a failure is in the record: the account is told all the same.
-        emit(as_json, result, lambda out: _show(out, result))
+        said = (done.error or {}).get("message")
+        emit(as_json, result, lambda out: _show(out, result, said))
+    if not as_json:
+        _require_files(done)
     require_success([done], bad_input=_BAD_FILES)
 
 
@@ -166,7 +172,12 @@ def export_file(
     emit(as_json, document, lambda out: facts(out, shown.items()))
 
 
-def _show(out: Console, result: dict[str, Any]) -> None:
+def _show(out: Console, result: dict[str, Any], said: str | None) -> None:
+    """Show the account of an import.
+
+    Args:
+        said: why it failed, which the last line says.
+    """
     from app.cli.findings import report_lines
     from app.schemas.times import rfc3339
 
@@ -188,7 +199,9 @@ def _show(out: Console, result: dict[str, Any]) -> None:
     )
     columns = ("symbol", "interval", "new>", "same>", "revised>", "refused>", "gaps>", "missing>")
     if result["series"] or not result["funding"]:
-        table(out, (*columns, "no volume>", "first", "last"), rows, "No bar was found.")
+        refused = result["left_out"] or result["shifts"] or result["unplaced"]
+        none = "No bar was stored." if refused else "No bar was found."
+        table(out, (*columns, "no volume>", "first", "last"), rows, none)
     if result["unchanged"] and not result["new"] and not result["revised"]:
         out.print("Every bar was stored already: nothing has changed.")
     for each in result["series"]:
@@ -203,10 +216,13 @@ def _show(out: Console, result: dict[str, Any]) -> None:
     unlisted = [each for each in [*result["series"], *result["funding"]] if _is_unlisted(each)]
     for symbol, exchange in dict.fromkeys((each["symbol"], each["exchange"]) for each in unlisted):
         out.print(f"{symbol} is not in the catalogue of {exchange}.", markup=False)
-    for note in _notes(result):
+    for note in _notes(result, said):
         out.print(note, markup=False)
     speed = f", {result['rows_per_s']:,} a second" if result["rows_per_s"] else ""
-    out.print(f"{result['rows']:,} rows{speed}.")
+    if result.get("trades"):
+        out.print(f"{result['trades']:,} trades{speed}, of which {result['rows']:,} bars came.")
+    else:
+        out.print(f"{result['rows']:,} rows{speed}.")
 
 
 def _is_unlisted(account: dict[str, Any]) -> bool:
@@ -214,7 +230,7 @@ def _is_unlisted(account: dict[str, Any]) -> bool:
     return not account.get("in_catalogue", True)
 
 
-def _notes(result: dict[str, Any]) -> Iterator[str]:
+def _notes(result: dict[str, Any], said: str | None) -> Iterator[str]:
     """What of the files was not stored, and why."""
     if outside := sum(each["outside"] for each in result["series"]):
         yield f"{outside:,} rows lie outside of --start and --end: not stored."
@@ -225,7 +241,8 @@ def _notes(result: dict[str, Any]) -> Iterator[str]:
         yield f"{shift['file']} is shifted by {hours:+d} h against what is stored: not kept."
     for left in result["left_out"]:
         what = "came in in part alone" if left["in_part"] else "was left out"
-        yield f"{left['file']} {what}: {left['reason']}"
+        if left["in_part"] or left["reason"] != said:
+            yield f"{left['file']} {what}: {_of_it(left)}"
     for cut in result["unended"]:
         yield (
             f"{cut['file']}: line {cut['line']}, its last, has no line end and may be cut: it was "
@@ -237,6 +254,28 @@ def _notes(result: dict[str, Any]) -> Iterator[str]:
         yield f"{name} was left out: {reason}."
     for name, advice in result["unplaced"]:
         yield f"{name} was not imported: {advice}"
+
+
+def _require_files(job: JobRow) -> None:
+    """Nothing, where every file of several came in: the account has said of each other why.
+
+    Raises:
+        InvalidInput: some did not.
+    """
+    from app.core.errors import InvalidInput
+    from app.services.importing.account import FIRST
+
+    error = job.error or {}
+    if error.get("code") == "files-left-out":
+        many, _, _ = str(error["message"]).partition(FIRST)
+        message = f"the import job failed: {many}; the account says of each why"
+        raise InvalidInput(message, code=error["code"])
+
+
+def _of_it(left: dict[str, Any]) -> str:
+    """The reason for which a file was left out, in a line that begins with its name."""
+    name, reason = str(left["file"]), str(left["reason"])
+    return "it" + reason.removeprefix(name) if reason.startswith(f"{name} ") else reason
 
 
 def _show_funding(out: Console, found: dict[str, Any]) -> None:

@@ -174,10 +174,13 @@ def words_of(job: Job) -> str:
         found.append(f"{state.get('slices_done', 0):,}/{state['slices_total']:,} slices")
     elif "bars_total" in state:
         found.append(f"{state.get('bars_done', 0):,}/{state['bars_total']:,} bars")
+    if state.get("trades"):
+        found.append(f"{state['trades']:,} trades")
     if "rows" in state:
         found.append(f"{state['rows']:,} rows")
     if state.get("rows_per_s"):
-        found.append(f"{state['rows_per_s']:,} rows/s")
+        of = "trades" if state.get("trades") else "rows"
+        found.append(f"{state['rows_per_s']:,} {of}/s")
     if state.get("eta_s"):
         found.append(f"ETA {state['eta_s']:,} s")
     # Of one that a person cancelled, what it met before is no reason.

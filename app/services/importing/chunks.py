@@ -50,6 +50,7 @@ class Chunk:
         ends: open times of bars of trades that were left out, as they are not whole.
         carried: at the end of a file of trades, what the next one goes on with.
         ends_tape: it is the last bar of trades that no other file goes on with.
+        trades: rows of the file that are trades; ``rows`` counts the bars that they make.
     """
 
     rows: int
@@ -63,6 +64,7 @@ class Chunk:
     ends: Sequence[int] = ()
     carried: Carried | None = None
     ends_tape: bool = False
+    trades: int = 0
 
 
 def checked_chunks(
@@ -97,20 +99,21 @@ def checked_chunks(
     bars = read_bars(path, file.reading, tape, most)
     if file.reading.holds == BARS and not is_in_order(read_times(path, file.reading), most):
         bars = sorted_bars(path.name, read_times(path, file.reading), bars, folder, most=most)
-    count = 0
+    count = read = 0
     for stated in bars:
         count += 1
         of_trades = tape.taken()
+        trades, read = tape.seen - read, tape.seen
         if count > skip:
             chunk = _with_trades(_checked(stated, file, order, now_ms), order, *of_trades)
             _require_bars(path.name, chunk, file)
-            yield chunk
+            yield replace(chunk, trades=trades)
     last = read_last(path, file.reading)
     if last is not None and count >= skip:
         yield _unended(*last, file, order, now_ms)
     if tape.seen and count >= skip:
         chunk = _with_trades(_nothing(), order, *tape.taken())
-        yield replace(chunk, carried=tape.carried())
+        yield replace(chunk, carried=tape.carried(), trades=tape.seen - read)
     if last is None and not count and not tape.seen:
         raise NoRowsError(path.name)
 

@@ -140,7 +140,8 @@ class FilesAtHand:
                 raise InvalidInput(
                     f"{url} has no checksum beside it; what it holds cannot be trusted"
                 )
-            require_checksum(path, stated.read_text(encoding="utf-8", errors="replace"))
+            said = stated.read_text(encoding="utf-8", errors="replace")
+            require_checksum(path, said, again="import again")
             require_member(path)
         except InvalidInput:
             self.forget(job_id)  # the next try fetches it whole

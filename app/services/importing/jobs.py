@@ -238,7 +238,7 @@ class ImportJobs:
         job = held(unit, job_id, token)
         mark = [[file.place, *stamp_of(file)] for file in plan.files]
         if job.cursor.get("files") != mark:
-            job.cursor = new_cursor(plan, mark) | carried(job.cursor)
+            job.cursor = new_cursor(plan, mark, job.cursor) | carried(job.cursor)
             job.progress = progress_of(0, len(mark), {}, 0)
         return int(job.cursor["file"])
 

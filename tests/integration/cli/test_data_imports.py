@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,8 @@ def test_a_file_of_another_market_is_refused_in_one_sentence(
     assert "their closes by 95.000%" in sentence
     assert "--revise" in sentence
     assert "Traceback" not in told.err
+    assert "No bar was stored." in told.out
+    assert "eth.csv" not in told.out, "what the last line says is said once"
     insisted = tidemark("data", "import", other, *words, "--revise", "--json")
     assert (insisted.code, insisted.document["revised"]) == (0, 30)
 
@@ -46,8 +49,10 @@ def test_a_script_notices_that_a_file_of_a_folder_was_left_out(
     (tmp_path / "data" / "ADA_USDT-1m.csv").write_text(f"{HEADER}\nyesterday,1,1,1,1,1\n")
     told = tidemark("data", "import", str(tmp_path / "data"))
     assert told.code == 2
-    assert "ADA_USDT-1m.csv was left out: " in told.out
-    assert "1 of 2 files were left out" in told.err
+    assert "ADA_USDT-1m.csv was left out: it has the time 'yesterday'" in told.out
+    assert told.out.count("ADA_USDT-1m.csv") == 1
+    assert "1 of 2 files were left out; the account says of each why" in told.err
+    assert "yesterday" not in told.err
     found = tidemark("data", "import", str(tmp_path / "data"), "--json")
     assert found.document["unchanged"] == 30
     assert [each["file"] for each in found.document["left_out"]] == ["ADA_USDT-1m.csv"]
@@ -78,6 +83,10 @@ def test_the_report_names_bars_that_are_not_whole_and_trades_that_came_twice(
     assert told.code == 0, told.err
     assert "ends: 2 bars that are not whole" in told.out
     assert "duplicates: 3 equal, 0 differing" in told.out
+    # What was read, and how fast, is told of trades.
+    last = told.out.splitlines()[-1]
+    assert re.fullmatch(r"63 trades, [\d,]+ a second, of which 8 bars came\.", last), last
+    assert "63 trades · 8 rows · " in tidemark("job", "list").out
 
 
 @pytest.mark.parametrize("source", ["", " "])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from app.core.errors import NotFetched, NotYetWhole
 from app.models import JobRow
 from app.services.attempts import EXHAUSTED, take
 from app.services.importing import ImportOrder
+from app.services.importing.order import ImportFile
 from app.services.jobs import JobService
 from tests.integration.market.importing import DAY, Archive, Importing, file, walk
 from tests.integration.market.test_importing_archives import JANUARY, order, publish
@@ -187,3 +188,34 @@ def test_a_fetched_file_that_takes_more_slices_is_fetched_once(
     assert "BTCUSDT-1h-2026-01.zip" in left(tmp_path)
     assert slow.driven(job_id).state == "succeeded"
     assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("when", ["between slices", "within a slice"])
+def test_a_file_that_vanishes_keeps_no_other_out(
+    here: Importing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    from app.services.importing import jobs as import_jobs
+
+    names = ("AAA_USDT-1m.csv", "MMM_USDT-1m.csv", "ZZZ_USDT-1m.csv")
+    for name in names:
+        file(tmp_path / "data", *walk(range(9)), name=name)
+    job = here.jobs.start(ImportOrder(str(tmp_path / "data"), "binance"))
+    gone = tmp_path / "data" / names[1]
+    if when == "between slices":
+        here.clock.cost_s = 50.0
+        assert here.jobs.run(job.id) == "queued"
+        here.clock.cost_s = 0.0
+        gone.unlink()
+    else:
+        stamp = import_jobs.stamp_of
+
+        def vanish_first(of: ImportFile) -> Sequence[int]:
+            gone.unlink(missing_ok=True)
+            return stamp(of)
+
+        monkeypatch.setattr(import_jobs, "stamp_of", vanish_first)
+    ended = here.driven(job.id)
+    result = ended.result or {}
+    assert [len(here.stored(f"{name[:3]}/USDT")) for name in names] == [9, 0, 9]
+    assert [each["file"] for each in result["left_out"]] == [names[1]]
+    assert (ended.state, (ended.error or {})["code"]) == ("failed", "files-left-out")
