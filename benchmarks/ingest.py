@@ -55,9 +55,9 @@ class _Nobody:
         """Forget it."""
         return True
 
-    def fetch(self, url: str, folder: Path) -> Path | None:
+    def fetch(self, url: str, folder: Path, most_s: float) -> Path | None:
         """There is nothing to fetch."""
-        del url, folder
+        del url, folder, most_s
         return None
 
 
@@ -207,7 +207,8 @@ def _import(url: str, path: Path) -> dict[str, Any]:
         jobs = ImportJobs(units, None, nobody, _RandomIds(), clock, path.parent / "fetched")
         # A series of its own, whatever the file's name says.
         symbol = f"BTC/{uuid.uuid4().hex[:8]}"
-        job = jobs.start(ImportOrder(str(path), "bench", symbol, despite_name=True))
+        order = ImportOrder(str(path), "bench", symbol, despite_name=True, new_exchange=True)
+        job = jobs.start(order)
         began = time.perf_counter()
         while jobs.run(job.id) == "queued":
             pass

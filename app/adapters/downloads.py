@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import time
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from app.core.errors import InvalidInput, NotFetched, NotGiven, TidemarkError
+from app.core.errors import InvalidInput, NotFetched, NotGiven, NotYetWhole, TidemarkError
 
 if TYPE_CHECKING:
     import httpx
@@ -26,25 +28,33 @@ class Downloads:
     Args:
         loopback_only: refuse every other host, as where a simulated exchange is in use: then
             nothing may come from the real ones.
+        monotonic: seconds of a clock that is never set.
     """
 
-    def __init__(self, *, loopback_only: bool, timeout_s: float = _TIMEOUT_S) -> None:
+    def __init__(
+        self, *, loopback_only: bool, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._loopback_only = loopback_only
-        self._timeout_s = timeout_s
+        self._monotonic = monotonic
 
-    def fetch(self, url: str, folder: Path) -> Path | None:
+    def fetch(self, url: str, folder: Path, most_s: float) -> Path | None:
         """See ``FileFetcher``."""
         import httpx
 
         is_loopback = self._checked(url)
         # Files of one name lie in several folders of an archive.
-        path = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{url.rsplit('/', 1)[-1]}"
+        path = folder / hashlib.sha256(url.encode()).hexdigest()[:16] / url.rsplit("/", 1)[-1]
         part = path.with_name(path.name + _PART)
+        until = self._monotonic() + most_s
+        # A call and its answer may each take so long, and then the last block.
+        timeout = min(_TIMEOUT_S, most_s / 2)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            if path.is_file():
+                return path
+            path.parent.mkdir(parents=True, exist_ok=True)
             # No redirects: the host that was allowed answers, or none does.
-            with httpx.Client(timeout=self._timeout_s, trust_env=not is_loopback) as client:
-                return path if self._received(client, url, part, path) else None
+            with httpx.Client(timeout=timeout, trust_env=not is_loopback) as client:
+                return path if self._received(client, url, part, path, until) else None
         except httpx.ConnectError as error:
             host = urlsplit(url).hostname
             raise NotFetched(
@@ -56,7 +66,9 @@ class Downloads:
                 f"{url[:200]} cannot be fetched now ({_why(error)})", was_reached=True
             ) from None
 
-    def _received(self, client: httpx.Client, url: str, part: Path, path: Path) -> bool:
+    def _received(
+        self, client: httpx.Client, url: str, part: Path, path: Path, until: float
+    ) -> bool:
         """Get what is lacking of a file; False where there is none."""
         have = part.stat().st_size if part.is_file() else 0
         headers = {"Range": f"bytes={have}-"} if have else {}
@@ -74,6 +86,8 @@ class Downloads:
             with part.open("ab" if goes_on else "wb") as file:
                 for block in response.iter_raw():
                     file.write(block)
+                    if self._monotonic() >= until:
+                        raise _slow(url, response, file.tell(), is_anew=bool(have) and not goes_on)
         part.replace(path)
         return True
 
@@ -99,6 +113,27 @@ class Downloads:
         if not is_loopback and parts.username is not None:
             raise InvalidInput("a URL of an archive must hold no user or password")
         return is_loopback
+
+
+def _slow(url: str, response: httpx.Response, have: int, *, is_anew: bool) -> TidemarkError:
+    """What it means that a file took too long.
+
+    Args:
+        have: bytes of it by now.
+        is_anew: the host began it anew although a part was here: so it would each time.
+    """
+    said = f"{url[:200]} comes slowly: {have:,}"
+    if is_anew:
+        return NotGiven(
+            f"{said} bytes by the time there is, and its host begins anew each time; fetch it with "
+            "another program and import the file"
+        )
+    length = response.headers.get("Content-Length", "")
+    if not length.isdecimal():
+        return NotYetWhole(f"{said} bytes so far")
+    # Of a part that is gone on with, the length is that of the rest.
+    whole = int(length) + have - response.num_bytes_downloaded
+    return NotYetWhole(f"{said} of {whole:,} bytes so far")
 
 
 def _answered(url: str, status: int) -> TidemarkError:

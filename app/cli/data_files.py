@@ -14,6 +14,8 @@ from app.cli.output import Json, emit, facts, table
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from app.models import JobRow
+
 _Source = Annotated[str, typer.Argument(metavar="PATH|URL", help="File, directory or archive.")]
 _Kind = Annotated[str, typer.Option("--kind", help="trade, mark or index.")]
 _Columns = Annotated[
@@ -46,10 +48,14 @@ _Revise = Annotated[
 _DespiteName = Annotated[
     bool, typer.Option("--despite-name", help="The symbol or interval in the name is wrong.")
 ]
+_NewExchange = Annotated[
+    bool, typer.Option("--new-exchange", help="The exchange is one that ccxt does not know.")
+]
 
 # What is wrong with a file, as a job keeps it: as bad an input where its turn comes late.
 _BAD_FILES: Final = frozenset({
     "invalid-input", "shifted", "contradicted", "unplaced-files", "files-left-out", "unreachable",
+    "gone",
 })  # fmt: skip
 
 
@@ -80,15 +86,20 @@ def import_files(
     whole: _Whole = False,
     revise: _Revise = False,
     despite_name: _DespiteName = False,
+    new_exchange: _NewExchange = False,
     as_json: Json = False,
 ) -> None:
     """Store bars and funding of files: Binance's archive, freqtrade, CSV, Parquet, feather."""
     from app.cli.driving import finish_jobs, require_success
     from app.cli.session import session
+    from app.core.errors import InvalidInput
     from app.core.market.files.mapping import columns_of
     from app.core.market.files.times import utc_offset as offset_of
     from app.services.importing import ImportOrder
 
+    if not source.strip():
+        # Resolved, it would be the directory in which the command was given.
+        raise InvalidInput("PATH|URL is empty; give a file, a directory or a URL")
     first, stop = range_of(start, end)
     order = ImportOrder(
         source if "://" in source else str(Path(source).resolve()),
@@ -109,6 +120,7 @@ def import_files(
         whole,
         revise,
         despite_name,
+        new_exchange,
     )
     with session() as here:
         job = here.container.importing.start(order)
@@ -116,7 +128,10 @@ def import_files(
     result = {"job_id": done.id, **(done.result or {})}
     if done.result is not None:
         # What came in before a failure is in the record: the account is told all the same.
-        emit(as_json, result, lambda out: _show(out, result))
+        said = (done.error or {}).get("message")
+        emit(as_json, result, lambda out: _show(out, result, said))
+    if not as_json:
+        _require_files(done)
     require_success([done], bad_input=_BAD_FILES)
 
 
@@ -157,7 +172,12 @@ def export_file(
     emit(as_json, document, lambda out: facts(out, shown.items()))
 
 
-def _show(out: Console, result: dict[str, Any]) -> None:
+def _show(out: Console, result: dict[str, Any], said: str | None) -> None:
+    """Show the account of an import.
+
+    Args:
+        said: why it failed, which the last line says.
+    """
     from app.cli.findings import report_lines
     from app.schemas.times import rfc3339
 
@@ -179,7 +199,9 @@ def _show(out: Console, result: dict[str, Any]) -> None:
     )
     columns = ("symbol", "interval", "new>", "same>", "revised>", "refused>", "gaps>", "missing>")
     if result["series"] or not result["funding"]:
-        table(out, (*columns, "no volume>", "first", "last"), rows, "No bar was found.")
+        refused = result["left_out"] or result["shifts"] or result["unplaced"]
+        none = "No bar was stored." if refused else "No bar was found."
+        table(out, (*columns, "no volume>", "first", "last"), rows, none)
     if result["unchanged"] and not result["new"] and not result["revised"]:
         out.print("Every bar was stored already: nothing has changed.")
     for each in result["series"]:
@@ -194,10 +216,13 @@ def _show(out: Console, result: dict[str, Any]) -> None:
     unlisted = [each for each in [*result["series"], *result["funding"]] if _is_unlisted(each)]
     for symbol, exchange in dict.fromkeys((each["symbol"], each["exchange"]) for each in unlisted):
         out.print(f"{symbol} is not in the catalogue of {exchange}.", markup=False)
-    for note in _notes(result):
+    for note in _notes(result, said):
         out.print(note, markup=False)
     speed = f", {result['rows_per_s']:,} a second" if result["rows_per_s"] else ""
-    out.print(f"{result['rows']:,} rows{speed}.")
+    if result.get("trades"):
+        out.print(f"{result['trades']:,} trades{speed}, of which {result['rows']:,} bars came.")
+    else:
+        out.print(f"{result['rows']:,} rows{speed}.")
 
 
 def _is_unlisted(account: dict[str, Any]) -> bool:
@@ -205,7 +230,7 @@ def _is_unlisted(account: dict[str, Any]) -> bool:
     return not account.get("in_catalogue", True)
 
 
-def _notes(result: dict[str, Any]) -> Iterator[str]:
+def _notes(result: dict[str, Any], said: str | None) -> Iterator[str]:
     """What of the files was not stored, and why."""
     if outside := sum(each["outside"] for each in result["series"]):
         yield f"{outside:,} rows lie outside of --start and --end: not stored."
@@ -216,7 +241,8 @@ def _notes(result: dict[str, Any]) -> Iterator[str]:
         yield f"{shift['file']} is shifted by {hours:+d} h against what is stored: not kept."
     for left in result["left_out"]:
         what = "came in in part alone" if left["in_part"] else "was left out"
-        yield f"{left['file']} {what}: {left['reason']}"
+        if left["in_part"] or left["reason"] != said:
+            yield f"{left['file']} {what}: {_of_it(left)}"
     for cut in result["unended"]:
         yield (
             f"{cut['file']}: line {cut['line']}, its last, has no line end and may be cut: it was "
@@ -228,6 +254,28 @@ def _notes(result: dict[str, Any]) -> Iterator[str]:
         yield f"{name} was left out: {reason}."
     for name, advice in result["unplaced"]:
         yield f"{name} was not imported: {advice}"
+
+
+def _require_files(job: JobRow) -> None:
+    """Nothing, where every file of several came in: the account has said of each other why.
+
+    Raises:
+        InvalidInput: some did not.
+    """
+    from app.core.errors import InvalidInput
+    from app.services.importing.account import FIRST
+
+    error = job.error or {}
+    if error.get("code") == "files-left-out":
+        many, _, _ = str(error["message"]).partition(FIRST)
+        message = f"the import job failed: {many}; the account says of each why"
+        raise InvalidInput(message, code=error["code"])
+
+
+def _of_it(left: dict[str, Any]) -> str:
+    """The reason for which a file was left out, in a line that begins with its name."""
+    name, reason = str(left["file"]), str(left["reason"])
+    return "it" + reason.removeprefix(name) if reason.startswith(f"{name} ") else reason
 
 
 def _show_funding(out: Console, found: dict[str, Any]) -> None:

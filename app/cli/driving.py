@@ -32,10 +32,13 @@ def finish_jobs(session: Session, job_ids: Sequence[str]) -> list[JobRow]:
         Unavailable: the jobs need the simulated exchange of a runtime that has gone.
     """
     worker = _Worker(session, job_ids)
+    if session.works_alone:
+        _say_who_is_waited_for(session, job_ids)
     try:
         with _progress() as progress:
             return _follow(session, job_ids, worker, progress)
     except KeyboardInterrupt:
+        worker.stop()
         for job_id in job_ids:
             _cancel(session, job_id)
         worker.join()
@@ -113,9 +116,20 @@ def _require_exchange(session: Session) -> None:
     in_use = session.container.settings.simulator_url
     if in_use and in_use != load_settings().simulator_url:
         raise Unavailable(
-            "the runtime has gone, and its simulated exchange with it; the job stays queued and "
-            "goes on with the next `tidemark up`"
+            "the runtime has gone, and its simulated exchange with it; the job stays in the record "
+            "and goes on with the next `tidemark up`"
         )
+
+
+def _say_who_is_waited_for(session: Session, job_ids: Sequence[str]) -> None:
+    """Where a job's holder was killed, its lease runs on for a while, and nothing is to be seen."""
+    for job in [session.container.jobs.get(job_id) for job_id in job_ids]:
+        if job.state == "running" and job.lease_until > session.container.clock.now_ms():
+            at = time.strftime("%H:%M:%S", time.gmtime(job.lease_until / 1000))
+            sys.stderr.write(
+                f"tidemark: job {job.id} is another process's; if that has gone, it goes on here "
+                f"at {at} UTC\n"
+            )
 
 
 def _show(progress: Progress, bars: dict[str, TaskID], row: JobRow) -> None:
@@ -132,7 +146,8 @@ def _show(progress: Progress, bars: dict[str, TaskID], row: JobRow) -> None:
         done, total = state.get("slices_done", 0), state.get("slices_total")
         what = "files" if row.kind == "import" else "pages"
         speed = state.get("rows_per_s") or 0
-        text = f"{what} · {state.get('rows', 0):,} rows · {speed:,} rows/s"
+        kind = "trades" if state.get("trades") else "rows"
+        text = f"{what} · {state.get(kind, 0):,} {kind} · {speed:,} {kind}/s"
     if row.state not in LIVE:
         text = row.state if row.state != "succeeded" else text
         total = total or 1
@@ -205,8 +220,13 @@ def _cancel(session: Session, job_id: str) -> None:
 
 
 def _say_what_is_kept(job: JobRow) -> None:
-    """What of an import is in the record, and how to go on; of other jobs nothing."""
-    if job.kind != "import" or job.state == "succeeded":
+    """What became of a job, what of an import is in the record, and how to go on."""
+    if job.state in ("succeeded", "failed"):
+        sys.stderr.write(f"tidemark: the {job.kind} job had {job.state} by then: {_ended(job)}\n")
+        return
+    if job.state in LIVE:
+        sys.stderr.write(f"tidemark: job {job.id} ends with its present slice\n")
+    if job.kind != "import":
         return
     done, total = job.progress.get("slices_done", 0), job.progress.get("slices_total", 0)
     files = f" ({done:,} of {total:,} files whole)" if total > 1 else ""
@@ -214,6 +234,12 @@ def _say_what_is_kept(job: JobRow) -> None:
         f"tidemark: {job.progress.get('rows', 0):,} rows{files} are kept; to go on, give the same "
         "command again: what is stored already stays as it is\n"
     )
+
+
+def _ended(job: JobRow) -> str:
+    if job.state == "failed":
+        return str((job.error or {}).get("message", "no reason was kept"))
+    return f"what it did is kept; see: tidemark job show {job.id}"
 
 
 class _Worker:

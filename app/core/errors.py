@@ -8,6 +8,7 @@
     ├── NotFound            no such row
     ├── Unavailable         a part that is needed is down or not ready
     │   ├── NotFetched      a file by URL could not be had now
+    │   ├── NotYetWhole     a file by URL has come in part, and goes on
     │   └── WrongWorld      the record holds the simulated market and the real one is asked for
     └── VenueError          see ``app.core.exchanges.errors``
 
@@ -88,6 +89,12 @@ class NotFetched(Unavailable):
     def __init__(self, message: str, *, was_reached: bool) -> None:
         super().__init__(message)
         self.was_reached = was_reached
+
+
+class NotYetWhole(Unavailable):
+    """A file by URL has come in part by the time that it was given; the next call goes on."""
+
+    code = "not-yet-whole"
 
 
 class WrongWorld(Unavailable):

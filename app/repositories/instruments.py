@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, func, select
 from app.core.errors import UnknownName
 from app.core.market.instruments import Instrument, InstrumentStatus, InstrumentType
 from app.core.money import shown
-from app.models import InstrumentRevisionRow, InstrumentRow, KlineSeriesRow
+from app.models import InstrumentRevisionRow, InstrumentRow, KlineSeriesRow, PointSeriesRow
 from app.repositories.base import Repository
 from app.repositories.prepared import Prepared
 
@@ -77,9 +77,14 @@ class InstrumentRepository(Repository):
         """
         if self.count(exchange):
             return
-        series = select(KlineSeriesRow.id).where(KlineSeriesRow.exchange == exchange).limit(1)
-        if self._session.scalars(series).first() is None:
-            # Half a second once, for those alone who name an exchange of which nothing is known.
+        for row in (KlineSeriesRow, PointSeriesRow):
+            series = select(row.id).where(row.exchange == exchange).limit(1)
+            if self._session.scalars(series).first() is not None:
+                return
+        from app.core.exchanges.factory import VENUES
+
+        if exchange not in VENUES:
+            # A second once, for those alone who name an exchange of which nothing is known.
             from app.core.exchanges.markets.generic import check_known
 
             check_known(exchange)

@@ -13,6 +13,7 @@ from app.models import JobRow
 from app.repositories.base import Page
 from app.repositories.unit import Unit, Units
 from app.services.hinting import Hinter, Waiting
+from app.services.job_accounts import account_of
 
 #: The task that works on a job, by the job's kind.
 TASKS: Final = {
@@ -24,6 +25,8 @@ TASKS: Final = {
 LIVE: Final = ("queued", "running")
 #: Code of a job that was cancelled since nobody wants its work any more.
 UNWANTED: Final = "unwanted"
+# Kinds that keep files where they are worked on; a worker there deletes them behind a cancel.
+_LEAVES_FILES: Final = frozenset({"import"})
 # Jobs deleted in one transaction.
 _PRUNED: Final = 500
 # Kinds that work in slices from a cursor, and so can rest and be taken up again; with the
@@ -74,17 +77,20 @@ def finish(
     result: dict[str, Any] | None = None,
     error: TidemarkError | None = None,
 ) -> None:
-    """End a locked job: ``succeeded``, ``failed`` or ``cancelled``."""
+    """End a locked job: ``succeeded``, ``failed`` or ``cancelled``.
+
+    Args:
+        result: what it has to show; else the account of what it has done so far, if it has one.
+        error: why it ended so; what it met before is no reason any more.
+    """
     job.state = state
     job.finished_at = unit.now_ms
     job.dedupe_key = None
     job.lease_owner, job.lease_until = None, 0
-    if result is not None:
-        job.result = result
-    elif "eta_s" in job.progress:
+    job.result = account_of(job) if result is None else result
+    if result is None and "eta_s" in job.progress:
         job.progress = {**job.progress, "eta_s": None}
-    if error is not None:
-        job.error = {"code": error.error_code, "message": error.message}
+    job.error = None if error is None else {"code": error.error_code, "message": error.message}
     if job.kind == "backtest":
         _end_backtest(unit, job)
     _emit(unit, job)
@@ -102,6 +108,11 @@ def _emit(unit: Unit, job: JobRow) -> None:
         topic("jobs", job.state, job.kind),
         body("jobs.v1", job_id=job.id, kind=job.kind, state=job.state, at=unit.now_ms),
     )
+
+
+def is_interrupted(job: JobRow, now_ms: int) -> bool:
+    """Whether whoever worked on a job has gone without a word: it waits for the next one."""
+    return job.state == "running" and job.lease_until <= now_ms
 
 
 def purpose_of(kind: str, params: Mapping[str, Any]) -> str:
@@ -179,6 +190,8 @@ class JobService:
             job.cancel_requested = True
             if job.lease_until <= unit.now_ms:
                 finish(unit, job, "cancelled")
+                if job.kind in _LEAVES_FILES:
+                    unit.enqueue(TASKS[job.kind], job.id)
             return job
 
         return self._units.run(work)

@@ -136,12 +136,16 @@ class Bus(Protocol):
 class FileFetcher(Protocol):
     """Gets files by URL."""
 
-    def fetch(self, url: str, folder: Path) -> Path | None:
-        """The file below a folder, whole; None where there is none of that URL.
+    def fetch(self, url: str, folder: Path, most_s: float) -> Path | None:
+        """The file below a folder, whole, by the URL's name; None where there is none of that URL.
 
-        What an earlier call left half is gone on with.
+        What an earlier call left half is gone on with, what it left whole is taken as it is.
+
+        Args:
+            most_s: seconds after which it gives up, and half of them again at most.
 
         Raises:
+            NotYetWhole: it takes longer.
             InvalidInput: the URL is none, of a host that must not be reached, or of one that
                 refuses it for good.
             NotFetched: the host cannot be reached, or does not answer as it should.

@@ -92,6 +92,10 @@ class CollectionJobs(SlicedJobs):
         job = super()._claim(unit, job_id, token)
         if job is None or job.state != "running":
             return job
+        # Of two jobs of one series that are taken at one instant, the second one waits here until
+        # the first is seen to work.
+        exchange, symbol, name, kind = _series(job)
+        unit.klines.locked(exchange, symbol, name, unit.now_ms, kind=kind)
         reason = _waits_for(unit, job)
         if reason:
             job.state, job.lease_owner, job.lease_until = "queued", None, 0

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from app.core.errors import InvalidInput
 from app.core.market.character import Character
 from app.core.market.files.endings import UnendedLine
-from app.core.market.files.findings import told
 from app.core.market.intervals import HOUR_MS
-from app.models import JobRow
 from app.repositories.unit import Unit
 from app.services.activity import profile_of
 from app.services.importing.order import ImportFile, ImportPlan, names_of
 
+#: Code of what is left out since its file is gone.
+GONE: Final = "gone"
+#: Between how many files were left out, and the reason of the first.
+FIRST: Final = ", the first because "
 _TEXT_LIMIT: Final = 200
 
 
@@ -37,25 +39,22 @@ class Slice:
 
 
 def stamp_of(file: ImportFile) -> Sequence[int]:
-    """What tells a local file from the one that lay there before.
-
-    Raises:
-        InvalidInput: it is gone.
-    """
+    """What tells a local file from the one that lay there before; nothing of one that is gone."""
     if file.span is not None:
         return ()
     try:
         found = Path(file.place).stat()
-    except OSError as error:
-        raise InvalidInput(f"{file.name} cannot be read: {error.strerror or error}") from None
+    except OSError:
+        return ()  # it is left out when its turn comes, as one that cannot be read
     return found.st_size, found.st_mtime_ns
 
 
-def new_cursor(plan: ImportPlan, mark: list[Any]) -> dict[str, Any]:
-    """Of a job before its first chunk.
+def new_cursor(plan: ImportPlan, mark: list[Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a job before its first chunk, or of one whose files have changed since.
 
     Args:
         mark: by which the plan's files are told from others of their names.
+        before: the cursor so far. What of its files is gone before it came in is left out.
     """
     return {
         "files": mark,
@@ -64,12 +63,25 @@ def new_cursor(plan: ImportPlan, mark: list[Any]) -> dict[str, Any]:
         "series": {},
         "funding": [],
         "shifts": [],
-        "left_out": [],
+        "left_out": _gone(before, {place for place, *_ in mark}),
         "absent": [],
         "unended": [],
         "skipped": [list(each) for each in plan.skipped],
         "unplaced": [list(each) for each in plan.unplaced],
     }
+
+
+def _gone(before: Mapping[str, Any], places: Collection[str]) -> list[dict[str, Any]]:
+    """Files that an import did not come to the end of, and that are not there any more."""
+    found = [each for each in before.get("left_out", ()) if each["code"] == GONE]
+    at = before.get("file", 0)
+    for position, (place, *_) in enumerate(before.get("files", ())):
+        if position >= at and place not in places:
+            name = place.rsplit("/", 1)[-1]
+            reason = "it is gone since the import began; import it again when it is there"
+            in_part = position == at and before["chunks"] > 0
+            found.append({"file": name, "code": GONE, "reason": reason, "in_part": in_part})
+    return found
 
 
 def with_unended(cursor: dict[str, Any], file: ImportFile, line: UnendedLine) -> dict[str, Any]:
@@ -108,34 +120,21 @@ def progress_of(
     work_ms: int,
     funding: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Progress of a job by the accounts of its series and of its files of funding rates."""
+    """Progress of a job by the accounts of its series and of its files of funding rates.
+
+    Rows are bars and funding rates. Of trades, which are many to a bar, those that were read are
+    told beside; the speed is that of what was read.
+    """
     rows = sum(tally["rows"] for tally in [*series.values(), *funding])
+    trades = sum(tally.get("trades", 0) for tally in series.values())
+    read = sum(tally.get("trades", 0) or tally["rows"] for tally in [*series.values(), *funding])
     return {
         "slices_done": done,
         "slices_total": total,
         "rows": rows,
         "work_ms": work_ms,
-        "rows_per_s": round(rows * 1000 / work_ms) if work_ms else None,
-    }
-
-
-def result_of(job: JobRow) -> dict[str, Any]:
-    """The account of the whole import."""
-    series = [_plain(tally) for tally in job.cursor.get("series", {}).values()]
-    funding = job.cursor.get("funding", [])
-    names = ("rows", "new", "unchanged", "revised", "bad", "quarantined")
-    return {
-        **{name: sum(tally.get(name, 0) for tally in [*series, *funding]) for name in names},
-        "rows_per_s": job.progress.get("rows_per_s"),
-        "files": job.progress.get("slices_done", 0),
-        "series": series,
-        "funding": funding,
-        "shifts": job.cursor.get("shifts", []),
-        "left_out": job.cursor.get("left_out", []),
-        "absent": job.cursor.get("absent", []),
-        "unended": job.cursor.get("unended", []),
-        "skipped": job.cursor.get("skipped", []),
-        "unplaced": job.cursor.get("unplaced", []),
+        "rows_per_s": round(read * 1000 / work_ms) if work_ms else None,
+        **({"trades": trades} if trades else {}),
     }
 
 
@@ -181,7 +180,7 @@ def left_out_error(result: Mapping[str, Any], files: int) -> InvalidInput:
     if files == 1:
         return InvalidInput(first["reason"], code=first["code"])
     return InvalidInput(
-        f"{len(left):,} of {files:,} files were left out, the first because {first['reason']}; the "
+        f"{len(left):,} of {files:,} files were left out{FIRST}{first['reason']}; the "
         "account names each with its reason",
         code="files-left-out",
     )
@@ -195,9 +194,3 @@ def unplaced_error(result: Mapping[str, Any]) -> InvalidInput:
         f"{names_of(left)}: the account says for each what to do",
         code="unplaced-files",
     )
-
-
-def _plain(tally: dict[str, Any]) -> dict[str, Any]:
-    ranges = {name: told(tally[name]) for name in ("gaps", "zero_volume")}
-    inner = ("first_of", "last_of")
-    return {**{name: each for name, each in tally.items() if name not in inner}, **ranges}

@@ -15,7 +15,7 @@ from app.core.market.files.endings import UnendedLine
 from app.core.market.files.findings import longer_interval
 from app.core.market.files.naming import BARS
 from app.core.market.files.ordering import is_in_order, sorted_bars
-from app.core.market.files.reading import read_bars, read_last, read_times
+from app.core.market.files.reading import goes_on, read_bars, read_last, read_times
 from app.core.market.files.repeats import sorted_out, without_repeats
 from app.core.market.files.tables import NoRowsError
 from app.core.market.files.tape import Carried, Tape, columns_of_bars
@@ -50,6 +50,7 @@ class Chunk:
         ends: open times of bars of trades that were left out, as they are not whole.
         carried: at the end of a file of trades, what the next one goes on with.
         ends_tape: it is the last bar of trades that no other file goes on with.
+        trades: rows of the file that are trades; ``rows`` counts the bars that they make.
     """
 
     rows: int
@@ -63,6 +64,7 @@ class Chunk:
     ends: Sequence[int] = ()
     carried: Carried | None = None
     ends_tape: bool = False
+    trades: int = 0
 
 
 def checked_chunks(
@@ -74,6 +76,7 @@ def checked_chunks(
     *,
     skip: int = 0,
     carried: Carried | None = None,
+    most: int | None = None,
 ) -> Generator[Chunk]:
     """The chunks of a file: in its order where that is one of time, else ascending.
 
@@ -84,6 +87,7 @@ def checked_chunks(
         folder: where a file lies that is sorted first.
         skip: how many chunks to leave out at the beginning.
         carried: of the file of trades before, if it is of the same series.
+        most: rows of a chunk, other than ``MOST``.
 
     Raises:
         NoRowsError: it has none.
@@ -91,23 +95,25 @@ def checked_chunks(
         Unavailable: it is to be sorted, and the disk has no room.
     """
     tape = _tape(path, file, carried)
-    bars = read_bars(path, file.reading, tape, MOST)
-    if file.reading.holds == BARS and not is_in_order(read_times(path, file.reading), MOST):
-        bars = sorted_bars(path.name, read_times(path, file.reading), bars, folder, most=MOST)
-    count = 0
+    most = most or MOST
+    bars = read_bars(path, file.reading, tape, most)
+    if file.reading.holds == BARS and not is_in_order(read_times(path, file.reading), most):
+        bars = sorted_bars(path.name, read_times(path, file.reading), bars, folder, most=most)
+    count = read = 0
     for stated in bars:
         count += 1
         of_trades = tape.taken()
+        trades, read = tape.seen - read, tape.seen
         if count > skip:
             chunk = _with_trades(_checked(stated, file, order, now_ms), order, *of_trades)
             _require_bars(path.name, chunk, file)
-            yield chunk
+            yield replace(chunk, trades=trades)
     last = read_last(path, file.reading)
     if last is not None and count >= skip:
         yield _unended(*last, file, order, now_ms)
     if tape.seen and count >= skip:
         chunk = _with_trades(_nothing(), order, *tape.taken())
-        yield replace(chunk, carried=tape.carried())
+        yield replace(chunk, carried=tape.carried(), trades=tape.seen - read)
     if last is None and not count and not tape.seen:
         raise NoRowsError(path.name)
 
@@ -119,6 +125,15 @@ def last_of_tape(carried: Carried, file: ImportFile, order: ImportOrder, now_ms:
     else:
         ended = _checked(columns_of_bars([carried.bar]), file, order, now_ms)
     return replace(ended, ends_tape=True)
+
+
+def ends_before(path: Path, file: ImportFile, carried: Carried) -> bool:
+    """Whether the tape so far ends before a file of trades; a few of its trades are read.
+
+    Raises:
+        InvalidInput: they cannot be read.
+    """
+    return not goes_on(path, file.reading, _tape(path, file, carried))
 
 
 def require_beginning(path: Path, file: ImportFile, order: ImportOrder, now_ms: int) -> None:

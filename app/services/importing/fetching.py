@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from app.core.market.files.members import require_member
 from app.core.ports import FileFetcher
 from app.repositories.unit import Units
 from app.services.importing.order import ImportFile
+from app.services.jobs import LIVE
 
 #: Code of the end of a job whose archive was never reached.
 UNREACHABLE: Final = "unreachable"
@@ -21,6 +23,9 @@ UNREACHABLE: Final = "unreachable"
 _FIRST_TRIES: Final = 3
 # An archive that is away for longer is asked for by a person again.
 _PATIENCE_MS: Final = 3_600_000
+# What a file and what its checksum may take at least, s: with the 40 s of a slice that a file may
+# take at most, and half of each again, a task stays under its minute.
+_LEAST_S: Final = 10.0
 _FETCHED: Final = "fetched"
 _UNREACHED_SINCE: Final = "unreached_since"
 
@@ -72,26 +77,44 @@ class FilesAtHand:
         self._folder = folder
 
     @contextmanager
-    def at_hand(self, file: ImportFile) -> Iterator[Path | None]:
+    def at_hand(
+        self, job_id: str, file: ImportFile, most_s: float, *, is_needed: bool = False
+    ) -> Iterator[Path | None]:
         """The file, as its checksum says; None where the archive has none or it is not needed.
+
+        A file that was fetched stays here for the job's next slice, until ``forget``.
+
+        Args:
+            most_s: seconds that are left to fetch it.
+            is_needed: also where all of its bars are stored.
 
         Raises:
             InvalidInput: it is not what its checksum says; no bar of it was read.
             NotFetched: it could not be had now.
+            NotYetWhole: a part of it has come.
         """
         if file.span is None:
             path = Path(file.place)
             require_sound(path)
             yield path
-        elif self.is_stored(file):
+        elif not is_needed and self.is_stored(file):
             yield None
         else:
-            fetched = self._fetched(file.place)
-            try:
-                yield fetched
-            finally:
-                if fetched is not None:
-                    fetched.unlink(missing_ok=True)
+            yield self._fetched(job_id, file, max(most_s, _LEAST_S))
+
+    def forget(self, job_id: str) -> None:
+        """Delete what was fetched for a job."""
+        shutil.rmtree(self._folder / job_id, ignore_errors=True)
+
+    def tidy(self) -> None:
+        """Delete what was fetched for jobs that have ended, be it here or by another process."""
+        if not self._folder.is_dir():
+            return
+        for name in [each.name for each in self._folder.iterdir()]:
+            with self._units.read() as unit:
+                job = unit.jobs.find(name)
+            if job is None or job.state not in LIVE:
+                self.forget(name)
 
     def is_stored(self, file: ImportFile) -> bool:
         """Whether every bar that a file can hold, by its name, is stored already."""
@@ -105,21 +128,22 @@ class FilesAtHand:
             spans = account(unit.coverage.spans(series.id, *file.span), *file.span)
         return all(span.state is CoverageState.PRESENT for span in spans)
 
-    def _fetched(self, url: str) -> Path | None:
+    def _fetched(self, job_id: str, file: ImportFile, most_s: float) -> Path | None:
         """The file of a URL; None where there is none."""
-        path = self._fetcher.fetch(url, self._folder)
+        folder, url = self._folder / job_id, file.place
+        path = self._fetcher.fetch(url, folder, most_s)
         if path is None:
             return None
-        stated = self._fetcher.fetch(url + CHECKSUM, self._folder)
-        if stated is None:
-            path.unlink(missing_ok=True)
-            raise InvalidInput(f"{url} has no checksum beside it; what it holds cannot be trusted")
+        stated = self._fetcher.fetch(url + CHECKSUM, folder, _LEAST_S)
         try:
-            require_checksum(path, stated.read_text(encoding="utf-8", errors="replace"))
+            if stated is None:
+                raise InvalidInput(
+                    f"{url} has no checksum beside it; what it holds cannot be trusted"
+                )
+            said = stated.read_text(encoding="utf-8", errors="replace")
+            require_checksum(path, said, again="import again")
             require_member(path)
         except InvalidInput:
-            path.unlink(missing_ok=True)  # the next try fetches it whole
+            self.forget(job_id)  # the next try fetches it whole
             raise
-        finally:
-            stated.unlink(missing_ok=True)
         return path

@@ -119,19 +119,32 @@ def keep_funding(unit: Unit, file: ImportFile, found: Payments) -> dict[str, Any
 
 
 def _settled(points: Sequence[Point], known: Sequence[Point]) -> list[Point]:
-    """The points, each at the time at which it is stored already, if it is."""
+    """The points, each at the time at which it is stored already, if it is.
+
+    The nearest ones go together, and no stored point is taken twice: else of two payments one
+    would be lost.
+    """
     times = [point.ts for point in known]
+    near = sorted(
+        (abs(times[at] - point.ts), position, at)
+        for position, point in enumerate(points)
+        for at in range(
+            bisect_left(times, point.ts - _SAME_MS + 1), bisect_left(times, point.ts + _SAME_MS)
+        )
+    )
+    stored_of: dict[int, Point] = {}
+    taken: set[int] = set()
+    for _, position, at in near:
+        if position not in stored_of and at not in taken:
+            stored_of[position] = known[at]
+            taken.add(at)
     found = []
-    for point in points:
-        at = bisect_left(times, point.ts - _SAME_MS + 1)
-        near = known[at : at + 2]
-        same = [each for each in near if abs(each.ts - point.ts) < _SAME_MS]
-        if same:
-            stored = min(same, key=lambda each: abs(each.ts - point.ts))
+    for position, point in enumerate(points):
+        stored = stored_of.get(position)
+        if stored is not None:
             second = stored.second if point.second is None else point.second
-            found.append(Point(stored.ts, point.value, second))
-        else:
-            found.append(point)
+            point = Point(stored.ts, point.value, second)  # noqa: PLW2901
+        found.append(point)
     return found
 
 

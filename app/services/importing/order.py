@@ -41,6 +41,8 @@ class ImportOrder:
         whole: a last line without a line end is no cut one.
         revise: keep bars that contradict most of those that are stored of their time.
         despite_name: the name of the file says a symbol or an interval that it is not of.
+        new_exchange: files are the first that the record knows of an exchange, and ccxt has none
+            of that id.
     """
 
     source: str
@@ -61,6 +63,7 @@ class ImportOrder:
     whole: bool = False
     revise: bool = False
     despite_name: bool = False
+    new_exchange: bool = False
 
     def params(self) -> dict[str, Any]:
         """As a job keeps it."""
@@ -136,11 +139,16 @@ def plan_of(order: ImportOrder, symbols: Callable[[str], Sequence[str]], now_ms:
 
     Raises:
         InvalidInput: nothing is there, or no file's series is known.
+        UnknownName: there is no such interval.
     """
     require_exchange_id(order.exchange)
     if order.symbol:
         require_symbol(order.symbol)
+    if order.interval:
+        interval_of(order.interval)
     _require_text(order.source)
+    if order.trades and order.funding:
+        raise InvalidInput("rows are trades or funding rates; give --trades or --funding alone")
     if order.is_remote:
         return ImportPlan(_remote(order, now_ms))
     root = Path(order.source)

@@ -35,7 +35,7 @@ def new_tally(file: ImportFile, *, in_catalogue: bool) -> Tally:
         "interval": interval,
         "kind": kind,
         "in_catalogue": in_catalogue,
-        **dict.fromkeys((*counts, "unfinished", "outside"), 0),
+        **dict.fromkeys((*counts, "unfinished", "outside", "trades"), 0),
         "duplicates": {"same": 0, "differing": 0},
         "reasons": {},
         "ends": [],
@@ -124,6 +124,7 @@ def counted(
         "off_grid": off_grid(chunk.bad),
         "unfinished": chunk.unfinished,
         "outside": chunk.outside,
+        "trades": chunk.trades,
     }
     repeated = tally["duplicates"]
     first = [tally["first"], runs[0].start] if runs else [tally["first"]]

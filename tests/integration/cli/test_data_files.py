@@ -290,8 +290,8 @@ def test_a_file_of_a_folder_whose_name_says_nothing_does_not_keep_the_others_out
     lines = "".join(told.out.split())
     for name, options in {
         "NEWUSDT-1m-2026-03.csv": "--symbol NEW/USDT",
-        "a.csv": "--symbol BTC/USDT --interval 1m",
-        "deep/z.csv": "--symbol BTC/USDT --interval 1m",
+        "a.csv": "--symbol SYMBOL --interval INTERVAL",
+        "deep/z.csv": "--symbol SYMBOL --interval INTERVAL",
     }.items():
         command = f"tidemark data import '{folder / name}' {options}"
         assert f"{name} was not imported: ".replace(" ", "") in lines
@@ -323,7 +323,7 @@ def test_what_a_bar_tells_beside_its_prices_is_had_and_comes_back(
         out = tmp_path / name
         assert tidemark("data", "export", str(out), "-s", "BTC/USDT", "-i", "1m").code == 0
         back = ("data", "import", str(out), "-s", "BTC/USDT", "-i", "1m", "-e", name[2:])
-        assert tidemark(*back).code == 0
+        assert tidemark(*back, "--new-exchange").code == 0
         asked_back = (*asked, "-e", name[2:], "--extra", "quote_volume,trade_count")
         assert tidemark(*asked_back).out.splitlines() == lines
     refused = tidemark(*asked, "--extra", "vwap")

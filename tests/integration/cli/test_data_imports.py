@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+import pytest
 
 from tests.integration.cli.conftest import Tidemark
 
@@ -33,6 +36,8 @@ def test_a_file_of_another_market_is_refused_in_one_sentence(
     assert "their closes by 95.000%" in sentence
     assert "--revise" in sentence
     assert "Traceback" not in told.err
+    assert "No bar was stored." in told.out
+    assert "eth.csv" not in told.out, "what the last line says is said once"
     insisted = tidemark("data", "import", other, *words, "--revise", "--json")
     assert (insisted.code, insisted.document["revised"]) == (0, 30)
 
@@ -44,8 +49,10 @@ def test_a_script_notices_that_a_file_of_a_folder_was_left_out(
     (tmp_path / "data" / "ADA_USDT-1m.csv").write_text(f"{HEADER}\nyesterday,1,1,1,1,1\n")
     told = tidemark("data", "import", str(tmp_path / "data"))
     assert told.code == 2
-    assert "ADA_USDT-1m.csv was left out: " in told.out
-    assert "1 of 2 files were left out" in told.err
+    assert "ADA_USDT-1m.csv was left out: it has the time 'yesterday'" in told.out
+    assert told.out.count("ADA_USDT-1m.csv") == 1
+    assert "1 of 2 files were left out; the account says of each why" in told.err
+    assert "yesterday" not in told.err
     found = tidemark("data", "import", str(tmp_path / "data"), "--json")
     assert found.document["unchanged"] == 30
     assert [each["file"] for each in found.document["left_out"]] == ["ADA_USDT-1m.csv"]
@@ -76,3 +83,43 @@ def test_the_report_names_bars_that_are_not_whole_and_trades_that_came_twice(
     assert told.code == 0, told.err
     assert "ends: 2 bars that are not whole" in told.out
     assert "duplicates: 3 equal, 0 differing" in told.out
+    # What was read, and how fast, is told of trades.
+    last = told.out.splitlines()[-1]
+    assert re.fullmatch(r"63 trades, [\d,]+ a second, of which 8 bars came\.", last), last
+    assert "63 trades · 8 rows · " in tidemark("job", "list").out
+
+
+@pytest.mark.parametrize("source", ["", " "])
+def test_no_source_is_not_the_directory_one_is_in(
+    tidemark: Tidemark, tmp_path: Path, source: str
+) -> None:
+    """As a script gives it whose variable is not set."""
+    bars(tmp_path, "BTC_USDT-1m.csv", 60_000)
+    told = tidemark("data", "import", source)
+    assert (told.code, told.out) == (2, "")
+    assert "PATH|URL is empty; give a file, a directory or a URL" in told.err
+    assert tidemark("job", "list", "--json").document["data"] == []
+
+
+def test_rows_are_not_trades_and_funding_rates_at_once(tidemark: Tidemark, tmp_path: Path) -> None:
+    path = str(bars(tmp_path, "bars.csv", 60_000))
+    words = ("-s", "BTC/USDT", "-i", "1m", "--trades", "--funding")
+    told = tidemark("data", "import", path, *words)
+    assert told.code == 2
+    assert "give --trades or --funding alone" in told.err
+
+
+def test_an_exchange_that_nobody_knows_is_taken_for_misspelt(
+    tidemark: Tidemark, tmp_path: Path
+) -> None:
+    path = str(bars(tmp_path, "AAA_USDT-1m.csv", 60_000))
+    told = tidemark("data", "import", path, "-e", "krakenn")
+    assert (told.code, told.out) == (2, "")
+    assert "exchange 'krakenn' is not known; did you mean kraken" in told.err
+    assert "say --new-exchange" in told.err
+    assert tidemark("data", "symbols", "-e", "krakenn").code == 2
+    new = tidemark("data", "import", path, "-e", "bittrex", "--new-exchange", "--json")
+    assert (new.code, new.document["new"]) == (0, 30)
+    # What the record holds is known from then on.
+    again = tidemark("data", "import", path, "-e", "bittrex", "--json")
+    assert (again.code, again.document["unchanged"]) == (0, 30)

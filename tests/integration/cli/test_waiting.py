@@ -102,6 +102,54 @@ def test_ctrl_c_during_an_import_says_what_is_kept_and_how_to_go_on(
     )
 
 
+def test_ctrl_c_says_so_where_the_job_had_ended_by_then(
+    tidemark: Tidemark, runtime: Container, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "A_B-1m.csv").write_text("1767225600000,1,1,1,1,1\n")
+
+    def interrupted(_progress: Any, _bars: Any, row: JobRow) -> None:
+        assert runtime.importing.run(row.id) == "succeeded"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(driving, "_show", interrupted)
+    outcome = tidemark("data", "import", str(tmp_path))
+    (job,) = runtime.jobs.page(5, None).rows
+    assert (outcome.code, outcome.err) == (
+        130,
+        "tidemark: the import job had succeeded by then: what it did is kept; see: tidemark job "
+        f"show {job.id}\ntidemark: interrupted\n",
+    )
+
+
+def test_ctrl_c_takes_no_further_slice_of_a_job_that_is_worked_on_here(
+    tidemark: Tidemark, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the row cannot be had for the cancel before the slice is over."""
+    (tmp_path / "A_B-1m.csv").write_text("1767225600000,1,1,1,1,1\n")
+    began, over = threading.Event(), threading.Event()
+    slices: list[str] = []
+
+    def work(_jobs: Any, job_id: str) -> str:
+        slices.append(job_id)
+        began.set()
+        over.wait(10)
+        return "queued"
+
+    def cancel_late(_session: Any, _job_id: str) -> None:
+        over.set()
+
+    def interrupted(*_: Any) -> None:
+        if began.is_set():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("app.services.importing.ImportJobs.run", work)
+    monkeypatch.setattr(driving, "_cancel", cancel_late)
+    monkeypatch.setattr(driving, "_show", interrupted)
+    outcome = tidemark("data", "import", str(tmp_path))
+    assert (outcome.code, len(slices)) == (130, 1)
+    assert "ends with its present slice" in outcome.err
+
+
 def test_a_job_that_nobody_takes_is_mentioned_and_one_cancelled_is_a_failure(
     tidemark: Tidemark, runtime: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,7 +191,8 @@ def test_a_job_of_a_runtime_that_has_gone_with_its_exchange_stays_queued(
         (job,) = container.jobs.page(5, None).rows
     assert outcome.code == 1
     assert outcome.err.count("\n") == 1
-    assert "goes on with the next `tidemark up`" in outcome.err
+    # Queued or running as it was left: the sentence is right of both.
+    assert "the job stays in the record and goes on with the next `tidemark up`" in outcome.err
     assert (job.state, job.attempt) == ("queued", 0)
 
 

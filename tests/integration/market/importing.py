@@ -42,8 +42,10 @@ class Archive:
     asked: list[str] = field(default_factory=list)
     calls: Callable[[str], None] = lambda _: None
 
-    def fetch(self, url: str, folder: Path) -> Path | None:
+    def fetch(self, url: str, folder: Path, most_s: float) -> Path | None:
         """See ``FileFetcher``."""
+        if (whole := folder / url.rsplit("/", 1)[-1]).is_file():
+            return whole
         self.asked.append(url.rsplit("/", 1)[-1])
         self.calls(url)
         content = self.files.get(url)

@@ -219,3 +219,21 @@ def test_a_payment_that_is_stored_keeps_its_time_and_its_mark_price(
         assert (revision.old["value"], revision.new["value"]) == ("0.0001", "0.0002")
         # A plan goes on where the venue's answers ended, not where the file's.
         assert series.next_ts == known[-1].ts + 1
+
+
+def test_two_payments_near_a_stored_one_are_two(here: Importing, tmp_path: Path) -> None:
+    """Stored at half past; the file has one half a minute before and one half a minute behind."""
+    names = ("binanceusdm", "BTC/USDT:USDT")
+    of = {"symbol": names[1], "exchange": names[0], "funding": True}
+    here.result(file(tmp_path, "ts,rate\n", f"{T + 30_000},0.0001\n", name="a.csv"), **of)
+    lines = [f"{T},0.0001\n", f"{T + M},0.0002\n"]
+    found = here.result(file(tmp_path, "ts,rate\n", *lines, name="b.csv"), **of)
+    assert [(each["new"], each["unchanged"]) for each in found["funding"]] == [(1, 1)]
+    with here.units.read() as unit:
+        series = unit.points.find_series(*names, "funding", "")
+        assert series is not None
+        stored = unit.points.read(series.id, 0, 1 << 62, 10)
+    assert [(point.ts, str(point.value)) for point in stored] == [
+        (T + 30_000, "0.0001"),
+        (T + M, "0.0002"),
+    ]

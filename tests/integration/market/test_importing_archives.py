@@ -174,6 +174,24 @@ def test_an_archive_by_http_comes_in_whole(tmp_path: Path) -> None:
         assert [each for each in (tmp_path / "fetched").rglob("*") if each.is_file()] == []
 
 
+def test_a_file_that_was_damaged_on_its_way_is_told_by_its_own_name(tmp_path: Path) -> None:
+    with record(f"sqlite:///{tmp_path / 'tidemark.db'}") as engine:
+        world = Importing(engine, tmp_path, fetcher=Downloads(loopback_only=True))
+        publish(world, "2026-01", 24, JANUARY, checksum="0" * 64)
+        for url, content in world.archive.files.items():
+            path = tmp_path / "site" / url.removeprefix(f"{BASE}/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        with serving(tmp_path / "site") as base:
+            job = world.finished(replace(order(JANUARY, JANUARY + 31 * DAY), source=base))
+    (left,) = (job.result or {})["left_out"]
+    assert left["reason"] == (
+        "BTCUSDT-1h-2026-01.zip is not what its checksum says: it was damaged on its way; import "
+        "again"
+    )
+    assert [each for each in (tmp_path / "fetched").rglob("*") if each.is_file()] == []
+
+
 def test_a_host_beyond_this_machine_is_refused_beside_a_simulated_exchange(tmp_path: Path) -> None:
     with record(f"sqlite:///{tmp_path / 'tidemark.db'}") as engine:
         world = Importing(engine, tmp_path, fetcher=Downloads(loopback_only=True))

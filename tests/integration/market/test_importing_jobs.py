@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,15 +85,16 @@ def test_a_file_that_has_changed_is_read_from_its_beginning(
         ({"symbol": "BTC/USDT", "interval": "7m"}, "interval '7m' is not known"),
         ({"symbol": "BTC/USDT", "interval": "1m", "kind": "last"}, "kind was 'last'"),
         ({"symbol": "BTC/USDT", "interval": "1m", "exchange": "Big Exchange"}, "write its id"),
+        ({"symbol": "BTC/USDT", "interval": "1m", "trades": True, "funding": True}, "alone"),
         ({"source": "https://data.binance.vision"}, "needs --symbol, --interval and --start"),
     ],
 )
 def test_an_order_that_cannot_work_is_refused_at_once(
-    here: Importing, tmp_path: Path, order: dict[str, str], sentence: str
+    here: Importing, tmp_path: Path, order: dict[str, Any], sentence: str
 ) -> None:
     path = file(tmp_path, *walk(range(3)))
     with pytest.raises(InvalidInput, match=sentence):
-        here.jobs.start(ImportOrder(**{"source": str(path), "exchange": "binance", **order}))  # type: ignore[arg-type]
+        here.jobs.start(ImportOrder(**{"source": str(path), "exchange": "binance", **order}))
     with here.units.read() as unit:
         assert unit.jobs.page(10, None).rows == []
 
@@ -132,7 +134,7 @@ def test_what_can_be_no_symbol_is_refused(here: Importing, tmp_path: Path, symbo
 @pytest.mark.parametrize("symbol", ["币安人生/USDT", "1000PEPE/USDT:USDT-240628", "A/" + "B" * 62])
 def test_a_symbol_need_not_be_ascii(here: Importing, tmp_path: Path, symbol: str) -> None:
     path = file(tmp_path, *walk(range(3)))
-    result = here.result(path, symbol, "1m", exchange="my-own_1")
+    result = here.result(path, symbol, "1m", exchange="my-own_1", new_exchange=True)
     assert [each["in_catalogue"] for each in result["series"]] == [False]
     assert len(here.stored(symbol, exchange="my-own_1")) == 3
 

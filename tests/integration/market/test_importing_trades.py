@@ -61,8 +61,8 @@ def test_a_tape_that_is_cut_within_a_minute_makes_the_bars_of_the_whole_one(
     trades_file(tmp_path / "one", "a.csv", whole)
     trades_file(tmp_path / "two", "a.csv", whole[:33])
     trades_file(tmp_path / "two", "b.csv", whole[33:])
-    one = imported(world, tmp_path / "one", exchange="one")
-    two = imported(world, tmp_path / "two", exchange="two")
+    one = imported(world, tmp_path / "one", exchange="one", new_exchange=True)
+    two = imported(world, tmp_path / "two", exchange="two", new_exchange=True)
     assert world.stored("BTC/USDT", exchange="two") == world.stored("BTC/USDT", exchange="one")
     assert {row.volume for row in world.stored("BTC/USDT", exchange="two")} == {D(6)}
     assert (one["new"], one["ends"]) == (two["new"], two["ends"]) == (9, [T + 9 * M])
@@ -116,7 +116,9 @@ def test_a_slice_that_ends_between_or_within_files_changes_nothing(
     at_once = here.finished(order).result
     stored = here.stored("BTC/USDT")
     here.clock.cost_s = 25.0
-    job = here.jobs.start(ImportOrder(**{**order.params(), "exchange": "slow"}))
+    job = here.jobs.start(
+        ImportOrder(**{**order.params(), "exchange": "slow", "new_exchange": True})
+    )
     slices = 0
     while here.jobs.run(job.id) == "queued":
         slices += 1

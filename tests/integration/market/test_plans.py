@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from decimal import Decimal
 
 import pytest
@@ -11,6 +14,8 @@ from app.core.errors import Conflict, InvalidInput, NotFound, UnknownName
 from app.core.exchanges.errors import BadVenueAnswer
 from app.core.market.instruments import InstrumentStatus
 from app.core.market.intervals import DAY_MS
+from app.models import JobRow
+from app.repositories.unit import Unit
 from app.services.catalogue import sync_catalogue
 from app.services.collection.selection import Selection
 from app.services.jobs import JobService
@@ -358,6 +363,35 @@ def test_jobs_of_two_plans_ask_for_the_bars_that_both_want_once(world: Collectin
     world.clock.advance(5_000)
     assert world.finish(two.id) == "succeeded"
     assert (len(world.venue.asked), world.job(two.id).error) == (asked, None)
+    assert world.stored() == world.everything()
+
+
+def test_of_two_jobs_of_a_series_that_are_taken_at_one_instant_one_works(
+    world: Collecting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two workers look whether another is at work, each before the other has said that it is."""
+    from app.services.collection import jobs as collection_jobs
+
+    world.list_bars(range(2_500))
+    plans = [world.plan(name=name) for name in ("one", "two")]
+    ids = [world.service.start(plan.id)[0].id for plan in plans]
+    looks = collection_jobs._waits_for
+    looking, asking = threading.Barrier(2), threading.Barrier(2)
+
+    def meet(barrier: threading.Barrier) -> None:
+        # Where one has to wait for the other, they do not meet.
+        with suppress(threading.BrokenBarrierError):
+            barrier.wait(1)
+
+    def look_together(unit: Unit, job: JobRow) -> str:
+        meet(looking)
+        return looks(unit, job)
+
+    world.venue.before = lambda: meet(asking)
+    monkeypatch.setattr(collection_jobs, "_waits_for", look_together)
+    with ThreadPoolExecutor(2) as workers:
+        assert "succeeded" in set(workers.map(world.service.run_job, ids))
+    assert len(world.venue.asked) == len(set(world.venue.asked)), "nothing was asked for twice"
     assert world.stored() == world.everything()
 
 

@@ -193,6 +193,7 @@ def test_bars_made_of_trades_equal_the_bars_of_the_file(here: Importing, klines:
         "XRP/ETH",
         "1m",
         exchange="trades",
+        new_exchange=True,
         trades=True,
     )
     # The tape begins and ends within a minute: of those two it does not hold every trade.
@@ -242,7 +243,9 @@ def test_a_series_shifted_by_a_time_zone_is_told_from_the_right_one(
 ) -> None:
     """What was wrong in the file was its zone; read with it, its bars lie where they belong."""
     path = klines / "ETH_BTC-1m-201801-shifted_minus_1h.csv.gz"
-    right = series(here, path, "ETH/BTC", "1m", exchange="bittrex", utc_offset_ms=-H)
+    right = series(
+        here, path, "ETH/BTC", "1m", exchange="bittrex", new_exchange=True, utc_offset_ms=-H
+    )
     assert right["bad"] == 0
     before = here.stored("ETH/BTC", exchange="bittrex")
     with gzip.open(path, "rt") as file:
@@ -270,7 +273,7 @@ def test_a_series_shifted_by_a_time_zone_is_told_from_the_right_one(
 
 def test_a_sparse_series_is_stored_as_sparse_as_it_is(here: Importing, klines: Path) -> None:
     path = klines / "MEME_BTC-1m-201802-sparse.csv.gz"
-    found = series(here, path, "MEME/BTC", "1m", exchange="bittrex")
+    found = series(here, path, "MEME/BTC", "1m", exchange="bittrex", new_exchange=True)
     with gzip.open(path, "rt") as file:
         told = list(csv.reader(file))[1:]
     assert (found["new"], found["bad"]) == (len(told), 0)

@@ -301,7 +301,8 @@ def test_funding_rates_are_collected_at_the_venues_own_times(
     symbol = "BTC/USDT:USDT"
     with record(f"sqlite:///{tmp_path / 'tidemark.db'}") as engine:
         importing = Importing(engine, tmp_path)
-        importing.result(klines(FUNDING), symbol, funding=True, exchange="file", despite_name=True)
+        words = {"exchange": "file", "new_exchange": True, "despite_name": True}
+        importing.result(klines(FUNDING), symbol, funding=True, **words)
         venue = Venue(engine, simulator.url, "binanceusdm")
         points = PointQueries(venue.units)
         extra = Extra(PointKind.FUNDING)

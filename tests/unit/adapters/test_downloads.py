@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from app.adapters.downloads import Downloads
-from app.core.errors import InvalidInput, NotFetched, Unavailable
+from app.core.errors import InvalidInput, NotFetched, NotGiven, NotYetWhole, Unavailable
 
 CONTENT = bytes(range(256)) * 1_000
 
@@ -22,6 +23,7 @@ class Served:
     def __init__(self) -> None:
         self.cut_after: int | None = None
         self.status: int | None = None
+        self.knows_ranges = True
         self.ranges: list[str | None] = []
         self.url = ""
 
@@ -35,6 +37,7 @@ def served() -> Iterator[Served]:
         def do_GET(self) -> None:
             asked = self.headers.get("Range")
             state.ranges.append(asked)
+            asked = asked if state.knows_ranges else None
             start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
             body = CONTENT[start:]
             status = state.status or (206 if asked else 200)
@@ -61,20 +64,20 @@ def served() -> Iterator[Served]:
 
 
 def test_a_file_comes_whole(served: Served, tmp_path: Path) -> None:
-    path = Downloads(loopback_only=True).fetch(served.url, tmp_path)
+    path = Downloads(loopback_only=True).fetch(served.url, tmp_path, 30)
     assert path is not None
-    assert path.name.endswith("-BTCUSDT-1m-2024-01.zip")
+    assert path.name == "BTCUSDT-1m-2024-01.zip"
     assert path.read_bytes() == CONTENT
-    assert Downloads(loopback_only=True).fetch(served.url + "absent", tmp_path) is None
+    assert Downloads(loopback_only=True).fetch(served.url + "absent", tmp_path, 30) is None
 
 
 def test_a_download_that_was_cut_goes_on_where_it_was(served: Served, tmp_path: Path) -> None:
     fetcher = Downloads(loopback_only=True)
     served.cut_after = 100_000
     with pytest.raises(Unavailable, match="cannot be fetched now"):
-        fetcher.fetch(served.url, tmp_path)
+        fetcher.fetch(served.url, tmp_path, 30)
     served.cut_after = None
-    path = fetcher.fetch(served.url, tmp_path)
+    path = fetcher.fetch(served.url, tmp_path, 30)
     assert path is not None
     assert path.read_bytes() == CONTENT
     assert served.ranges[0] is None
@@ -86,7 +89,7 @@ def test_a_download_that_was_cut_goes_on_where_it_was(served: Served, tmp_path: 
 def test_a_server_that_fails_is_asked_again_later(served: Served, tmp_path: Path) -> None:
     served.status = 503
     with pytest.raises(Unavailable, match="HTTP 503"):
-        Downloads(loopback_only=True).fetch(served.url, tmp_path)
+        Downloads(loopback_only=True).fetch(served.url, tmp_path, 30)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +107,7 @@ def test_hosts_and_schemes_that_must_not_be_reached(
     tmp_path: Path, url: str, loopback_only: bool, sentence: str
 ) -> None:
     with pytest.raises(InvalidInput, match=sentence) as refused:
-        Downloads(loopback_only=loopback_only).fetch(url, tmp_path)
+        Downloads(loopback_only=loopback_only).fetch(url, tmp_path, 30)
     assert "secret" not in refused.value.message
 
 
@@ -114,14 +117,14 @@ def test_a_refusal_that_time_does_not_mend_is_bad_input(
 ) -> None:
     served.status = status
     with pytest.raises(InvalidInput, match=f"was answered with HTTP {status}"):
-        Downloads(loopback_only=True).fetch(served.url, tmp_path)
+        Downloads(loopback_only=True).fetch(served.url, tmp_path, 30)
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 def test_what_passes_is_said_to(served: Served, tmp_path: Path, status: int) -> None:
     served.status = status
     with pytest.raises(NotFetched, match=f"was answered with HTTP {status}") as raised:
-        Downloads(loopback_only=True).fetch(served.url, tmp_path)
+        Downloads(loopback_only=True).fetch(served.url, tmp_path, 30)
     assert raised.value.was_reached
 
 
@@ -130,5 +133,47 @@ def test_a_closed_port_is_told_from_a_server_that_fails(tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/a.zip"
         with pytest.raises(NotFetched, match=r"127.0.0.1 cannot be reached \(.*refused") as raised:
-            Downloads(loopback_only=True).fetch(url, tmp_path)
+            Downloads(loopback_only=True).fetch(url, tmp_path, 30)
     assert not raised.value.was_reached
+
+
+def ticking(step_s: float) -> Callable[[], float]:
+    """A clock of which each look costs time."""
+    ticks = count()
+    return lambda: next(ticks) * step_s
+
+
+def test_a_file_that_takes_longer_than_it_may_is_gone_on_with(
+    served: Served, tmp_path: Path
+) -> None:
+    """Each block takes ten seconds of which the call has fifteen: two blocks a call."""
+    fetcher = Downloads(loopback_only=True, monotonic=ticking(10))
+    path, said = None, []
+    while path is None:
+        assert len(said) < 10
+        try:
+            path = fetcher.fetch(served.url, tmp_path, 15)
+        except NotYetWhole as slow:
+            said.append(slow.message)
+    assert path.read_bytes() == CONTENT
+    assert said
+    assert all("2024-01.zip comes slowly: " in each for each in said)
+    assert all(each.endswith(" of 256,000 bytes so far") for each in said)
+    begun = [int((each or "bytes=0-")[6:-1]) for each in served.ranges]
+    assert begun == sorted(set(begun)), "nothing was asked for twice"
+
+
+def test_a_file_that_is_here_is_not_asked_for_again(served: Served, tmp_path: Path) -> None:
+    fetcher = Downloads(loopback_only=True)
+    assert fetcher.fetch(served.url, tmp_path, 30) == fetcher.fetch(served.url, tmp_path, 30)
+    assert len(served.ranges) == 1
+
+
+def test_a_slow_host_that_begins_anew_each_time_is_given_up(served: Served, tmp_path: Path) -> None:
+    served.knows_ranges = False
+    fetcher = Downloads(loopback_only=True, monotonic=ticking(10))
+    with pytest.raises(NotYetWhole):
+        fetcher.fetch(served.url, tmp_path, 15)
+    with pytest.raises(NotGiven, match="its host begins anew each time; fetch it with another"):
+        fetcher.fetch(served.url, tmp_path, 15)
+    assert Downloads(loopback_only=True).fetch(served.url, tmp_path, 15) is not None

@@ -64,11 +64,12 @@ def native_of(symbol: str) -> str:
     return symbol.partition(":")[0].replace("/", "")
 
 
-def require_checksum(path: Path, stated: str) -> None:
+def require_checksum(path: Path, stated: str, *, again: str = "fetch it again") -> None:
     """Nothing, where the file's sha256 is the one that was stated beside it.
 
     Args:
         stated: the text of its checksum file: the digest, then the name.
+        again: what to do where it is not.
 
     Raises:
         InvalidInput: it is another, or none was stated.
@@ -83,7 +84,7 @@ def require_checksum(path: Path, stated: str) -> None:
         raise InvalidInput(f"{path.name} cannot be read: {error.strerror or error}") from None
     if digest.hexdigest() != expected:
         raise InvalidInput(
-            f"{path.name} is not what its checksum says: it was damaged on its way; fetch it again"
+            f"{path.name} is not what its checksum says: it was damaged on its way; {again}"
         )
 
 

@@ -1,0 +1,82 @@
+"""Jobs whose process was killed, without a runtime: told from running ones, and gone on with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.cli.locking import RuntimeLock
+from app.services.attempts import take
+from app.services.importing import ImportOrder
+from app.wiring import Container
+from tests.integration.cli.conftest import Tidemark
+from tests.support.api import container_in
+
+T = 1_767_225_600_000
+
+
+@pytest.fixture
+def container(data_dir: Path) -> Iterator[Container]:
+    """The installation's parts; nothing runs."""
+    with container_in(data_dir) as found:
+        yield found
+
+
+def killed_import(container: Container, folder: Path, *, lease_left_ms: int = 0) -> str:
+    """An import whose process was killed before its first chunk; the job."""
+    path = folder / "BTC_USDT-1m.csv"
+    path.write_text("".join(f"{T + n * 60_000},1,1,1,1,1\n" for n in range(5)))
+    job_id = container.importing.start(ImportOrder(str(path), "binance")).id
+    container.units.run(lambda unit: take(unit, job_id, "gone", lease_left_ms))
+    assert container.jobs.get(job_id).state == "running"
+    return job_id
+
+
+def test_a_job_whose_process_was_killed_is_told_from_one_that_runs(
+    tidemark: Tidemark, container: Container, tmp_path: Path
+) -> None:
+    job_id = killed_import(container, tmp_path)
+    assert "interrupted" in tidemark("job", "list").out
+    assert "interrupted" in tidemark("job", "show", job_id).out
+    # For programs the states are the five that they know.
+    assert [each["state"] for each in tidemark("job", "list", "--json").document["data"]] == [
+        "running"
+    ]
+    alive = killed_import(container, tmp_path, lease_left_ms=90_000)
+    assert "interrupted" not in tidemark("job", "show", alive).out
+
+
+@pytest.mark.parametrize("lease_left_ms", [0, 1_000])
+def test_resumed_without_a_runtime_it_is_worked_on_to_its_end(
+    tidemark: Tidemark, container: Container, tmp_path: Path, lease_left_ms: int
+) -> None:
+    job_id = killed_import(container, tmp_path, lease_left_ms=lease_left_ms)
+    told = tidemark("job", "resume", job_id)
+    assert (told.code, told.out) == (0, f"Job {job_id} has succeeded.\n")
+    assert ("is another process's; if that has gone, it goes on here at" in told.err) == (
+        lease_left_ms > 0
+    )
+    job = container.jobs.get(job_id)
+    assert (job.state, (job.result or {})["new"]) == ("succeeded", 5)
+
+
+def test_beside_a_runtime_it_is_left_to_that(
+    tidemark: Tidemark, container: Container, data_dir: Path, tmp_path: Path
+) -> None:
+    job_id = killed_import(container, tmp_path)
+    with RuntimeLock(data_dir):
+        told = tidemark("job", "resume", job_id)
+    assert (told.code, told.out) == (0, f"Job {job_id} goes on.\n")
+    assert container.jobs.get(job_id).state == "running"
+
+
+def test_what_fails_then_is_no_success(
+    tidemark: Tidemark, container: Container, tmp_path: Path
+) -> None:
+    job_id = killed_import(container, tmp_path)
+    (tmp_path / "BTC_USDT-1m.csv").unlink()
+    told = tidemark("job", "resume", job_id, "--json")
+    assert (told.code, told.document["state"]) == (1, "failed")
+    assert "the import job failed: " in told.err
