@@ -15,7 +15,7 @@ from app.core.market.files.endings import UnendedLine
 from app.core.market.files.findings import longer_interval
 from app.core.market.files.naming import BARS
 from app.core.market.files.ordering import is_in_order, sorted_bars
-from app.core.market.files.reading import read_bars, read_last, read_times
+from app.core.market.files.reading import goes_on, read_bars, read_last, read_times
 from app.core.market.files.repeats import sorted_out, without_repeats
 from app.core.market.files.tables import NoRowsError
 from app.core.market.files.tape import Carried, Tape, columns_of_bars
@@ -76,6 +76,7 @@ def checked_chunks(
     *,
     skip: int = 0,
     carried: Carried | None = None,
+    most: int | None = None,
 ) -> Generator[Chunk]:
     """The chunks of a file: in its order where that is one of time, else ascending.
 
@@ -86,6 +87,7 @@ def checked_chunks(
         folder: where a file lies that is sorted first.
         skip: how many chunks to leave out at the beginning.
         carried: of the file of trades before, if it is of the same series.
+        most: rows of a chunk, other than ``MOST``.
 
     Raises:
         NoRowsError: it has none.
@@ -93,9 +95,10 @@ def checked_chunks(
         Unavailable: it is to be sorted, and the disk has no room.
     """
     tape = _tape(path, file, carried)
-    bars = read_bars(path, file.reading, tape, MOST)
-    if file.reading.holds == BARS and not is_in_order(read_times(path, file.reading), MOST):
-        bars = sorted_bars(path.name, read_times(path, file.reading), bars, folder, most=MOST)
+    most = most or MOST
+    bars = read_bars(path, file.reading, tape, most)
+    if file.reading.holds == BARS and not is_in_order(read_times(path, file.reading), most):
+        bars = sorted_bars(path.name, read_times(path, file.reading), bars, folder, most=most)
     count = read = 0
     for stated in bars:
         count += 1
@@ -122,6 +125,15 @@ def last_of_tape(carried: Carried, file: ImportFile, order: ImportOrder, now_ms:
     else:
         ended = _checked(columns_of_bars([carried.bar]), file, order, now_ms)
     return replace(ended, ends_tape=True)
+
+
+def ends_before(path: Path, file: ImportFile, carried: Carried) -> bool:
+    """Whether the tape so far ends before a file of trades; a few of its trades are read.
+
+    Raises:
+        InvalidInput: they cannot be read.
+    """
+    return not goes_on(path, file.reading, _tape(path, file, carried))
 
 
 def require_beginning(path: Path, file: ImportFile, order: ImportOrder, now_ms: int) -> None:

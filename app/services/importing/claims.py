@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final
 
@@ -16,9 +18,16 @@ if TYPE_CHECKING:
     from app.services.importing.order import ImportOrder
 
 Symbols = Callable[[str], Sequence[str]]
-# What a file that tells nothing of itself may hold.
-_SYMBOL: Final = "BTC/USDT"
-_INTERVAL: Final = "1m"
+# Of a file that does not tell; no command that has these runs.
+_SYMBOL: Final = "SYMBOL"
+_INTERVAL: Final = "INTERVAL"
+# The beginning of a name that goes on in no way that is known, as in XRP_ETH-1m-2019 and
+# kraken_BTCUSDC-1m-2023Q1: perhaps a venue, a pair, perhaps with the currency it settles in, or a
+# venue's own name, and an interval.
+_BEGINNING: Final = re.compile(
+    r"(?:(?P<venue>[a-z][a-z0-9]*)_)?(?P<pair>[A-Z0-9]+(?:_[A-Z0-9]+){0,2})"
+    r"(?:-(?P<what>\d+(?:mo|[smhdwM])|trades)(?![A-Za-z0-9]))?(?:[-.].*)?"
+)
 # The ends of a venue's own names by which a symbol is guessed for an example; the longest first.
 _QUOTES: Final = ("FDUSD", "USDT", "USDC", "BUSD", "TUSD", "BTC", "ETH", "BNB", "EUR", "TRY", "USD")
 
@@ -39,24 +48,28 @@ def unplaced(
     order: ImportOrder, path: Path, said: FileName, lacking: Sequence[str]
 ) -> UnplacedError:
     """Of a file whose name does not say what the options would."""
-    examples = {"--symbol": order.symbol or example_of(path, said), "--interval": _INTERVAL}
-    words = " ".join(f"{option} {examples[option]}" for option in lacking)
+    read = _guessed(path, said)
+    found = {"--symbol": order.symbol or read.symbol, "--interval": order.interval or read.interval}
+    words = " ".join(f"{option} {found[option]}" for option in lacking)
+    kind = " --trades" if read.is_trades and not said.layout else ""
     return UnplacedError(
         f"the name of {path.name} does not say what it holds; give {' and '.join(lacking)}",
         f"its name does not say its {' and '.join(each[2:] for each in lacking)}; import it "
-        f"alone, as in: {_command(order, path)} {words}",
+        f"alone, as in: {_command(order, path, read.venue)} {words}{kind}{_to_replace(words)}",
     )
 
 
 def not_kept(order: ImportOrder, path: Path, said: FileName, symbol: str) -> UnplacedError:
     """Of a file whose name says an interval that is not known here."""
     which = f"bars of {said.interval}, which Tidemark does not keep"
+    read = _guessed(path, said)
+    words = f"--symbol {symbol or read.symbol} --interval {_INTERVAL}"
     return UnplacedError(
         f"the name of {path.name} says {which}: those of {', '.join(INTERVALS)} it keeps; if the "
         "name is wrong, say its --interval and --despite-name",
         f"its name says {which}; take it out of the folder, or, if the name is wrong, import it "
-        f"alone, as in: {_command(order, path)} --symbol {symbol or example_of(path, said)} "
-        f"--interval {_INTERVAL} --despite-name",
+        f"alone, as in: {_command(order, path, read.venue)} {words} --despite-name"
+        f"{_to_replace(words)}",
     )
 
 
@@ -79,14 +92,48 @@ def require_name(order: ImportOrder, path: Path, said: FileName, symbols: Symbol
         raise _contradicted(path, said.interval, "--interval", order.interval)
 
 
-def example_of(path: PurePath, said: FileName) -> str:
-    """A symbol as it may be of a venue's own name."""
-    quote = next((each for each in _QUOTES if said.native.endswith(each)), "")
-    base = said.native[: -len(quote)] if quote else ""
-    if not base:
+@dataclass(frozen=True, slots=True)
+class _Guess:
+    """What a name may say that cannot be read for sure; ``SYMBOL`` and ``INTERVAL`` if nothing."""
+
+    symbol: str = _SYMBOL
+    interval: str = _INTERVAL
+    venue: str = ""
+    is_trades: bool = False
+
+
+def _guessed(path: PurePath, said: FileName) -> _Guess:
+    """What a user may be told to say of a file, by its name alone."""
+    found = _BEGINNING.fullmatch(path.name)
+    if found is None:
+        return _Guess()
+    what = (found["what"] or "").replace("mo", "M")
+    return _Guess(
+        _pair(found["pair"].split("_"), is_swap="futures" in path.parts or said.holds == FUNDING),
+        what if what in INTERVALS else _INTERVAL,
+        found["venue"] or "",
+        what == "trades",
+    )
+
+
+def _pair(parts: Sequence[str], *, is_swap: bool) -> str:
+    """A symbol by the parts of a name: BTC and USDT, or BTCUSDT; one that cannot run of others."""
+    base, *others = parts
+    if not others:
+        quote = next((each for each in _QUOTES if base.endswith(each) and base != each), "")
+        if not quote:
+            return _SYMBOL
+        return f"{base.removesuffix(quote)}/{quote}" + (f":{quote}" if is_swap else "")
+    # BTCUSD_PERP and BTCUSDT_260327 are contracts of their venue's names.
+    if others[0] not in _QUOTES:
         return _SYMBOL
-    is_swap = "futures" in path.parts or said.holds == FUNDING
-    return f"{base}/{quote}" + (f":{quote}" if is_swap else "")
+    return f"{base}/{others[0]}" + "".join(f":{each}" for each in others[1:])
+
+
+def _to_replace(words: str) -> str:
+    """What to do with the options of a command that nothing says."""
+    unknown = [each for each in (_SYMBOL, _INTERVAL) if each in words.split()]
+    return f", with what it is of in the place of {' and '.join(unknown)}" if unknown else ""
 
 
 def _is_of(symbol: str, said: FileName, symbols: Symbols) -> bool:
@@ -107,6 +154,7 @@ def _contradicted(path: Path, named: str, option: str, given: str) -> InvalidInp
     )
 
 
-def _command(order: ImportOrder, path: Path) -> str:
-    venue = "" if order.exchange == "binance" else f" --exchange {order.exchange}"
+def _command(order: ImportOrder, path: Path, of: str) -> str:
+    exchange = of or order.exchange
+    venue = "" if exchange == "binance" else f" --exchange {exchange}"
     return f"tidemark data import {shlex.quote(str(path))}{venue}"

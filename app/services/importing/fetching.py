@@ -77,13 +77,16 @@ class FilesAtHand:
         self._folder = folder
 
     @contextmanager
-    def at_hand(self, job_id: str, file: ImportFile, most_s: float) -> Iterator[Path | None]:
+    def at_hand(
+        self, job_id: str, file: ImportFile, most_s: float, *, is_needed: bool = False
+    ) -> Iterator[Path | None]:
         """The file, as its checksum says; None where the archive has none or it is not needed.
 
         A file that was fetched stays here for the job's next slice, until ``forget``.
 
         Args:
             most_s: seconds that are left to fetch it.
+            is_needed: also where all of its bars are stored.
 
         Raises:
             InvalidInput: it is not what its checksum says; no bar of it was read.
@@ -94,7 +97,7 @@ class FilesAtHand:
             path = Path(file.place)
             require_sound(path)
             yield path
-        elif self.is_stored(file):
+        elif not is_needed and self.is_stored(file):
             yield None
         else:
             yield self._fetched(job_id, file, max(most_s, _LEAST_S))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -19,12 +20,12 @@ from app.core.errors import (
     UnknownName,
 )
 from app.core.market.files.tables import NoRowsError
+from app.core.market.files.tape import Carried
 from app.core.ports import Clock, FileFetcher, Ids, MarketClock
 from app.models import JobRow
 from app.repositories.unit import Unit, Units
 from app.services.activity import ActivityService
 from app.services.attempts import broke_off, carried, held_on, pause_after, take
-from app.services.importing import chunks as chunks_of
 from app.services.importing.account import (
     Slice,
     left_out_error,
@@ -39,14 +40,15 @@ from app.services.importing.chunks import (
     Chunk,
     ahead,
     checked_chunks,
+    ends_before,
     last_of_tape,
     require_beginning,
 )
-from app.services.importing.contradictions import is_to_be_foreseen
 from app.services.importing.fetching import FilesAtHand, fetched, not_fetched, require_sound
+from app.services.importing.foresight import Foresight
 from app.services.importing.funding import payments_of
 from app.services.importing.order import ImportFile, ImportOrder, ImportPlan, plan_of
-from app.services.importing.tapes import carried_to, tape_that_ends
+from app.services.importing.tapes import Cursor, carried_to, tape_that_ends
 from app.services.importing.turns import LEASE_MS, LostError, Turn, held
 from app.services.job_accounts import import_account
 from app.services.jobs import finish, new_job
@@ -81,6 +83,8 @@ class ImportJobs:
         self._units = units
         self._market_clock = market_clock
         self._files = FilesAtHand(units, fetcher, folder / "fetched")
+        # What was looked at before its turn, and waits for it.
+        self._ahead = FilesAtHand(units, fetcher, folder / "ahead")
         self._folder = folder
         self._ids = ids
         self._clock = clock
@@ -124,6 +128,7 @@ class ImportJobs:
     def tidy(self) -> None:
         """Delete what was fetched for jobs that have ended."""
         self._files.tidy()
+        self._ahead.tidy()
 
     def _attempt(self, job: JobRow, token: str) -> str:
         job_id = job.id
@@ -179,20 +184,28 @@ class ImportJobs:
     def _work(self, job_id: str, token: str, order: ImportOrder) -> str:
         slice_ = Slice(self._clock.monotonic)
         turn = Turn(self._units, job_id, token, order, slice_)
+        foresight = self._foresight(turn, job_id, order, slice_)
         plan = self._plan(order)
-        at = self._units.run(lambda unit: self._begin(unit, job_id, token, plan))
-        for position in range(at, len(plan.files)):
+        position = self._units.run(lambda unit: self._begin(unit, job_id, token, plan))
+        while position < len(plan.files):
             file = plan.files[position]
             absent = came = False
             if not self._end_tape(turn, job_id, order, plan, file):
                 return self._leave(job_id, token)
+            left_out, looked_at = foresight.of_series(plan, position, self._cursor(job_id))
+            position += left_out
+            if foresight.has_looked and slice_.spent() > _SLICE_S:
+                return self._leave(job_id, token)
+            if left_out:
+                continue
+            files = self._ahead if file.place == looked_at else self._files
             try:
                 left_s = _SLICE_S - slice_.spent()
-                with self._files.at_hand(job_id, file, left_s) as path:
+                with files.at_hand(job_id, file, left_s) as path:
                     absent = path is None and not self._files.is_stored(file)
                     came = path is not None or absent
                     if path is not None and not self._work_on(
-                        turn, job_id, order, file, path, slice_
+                        turn, job_id, order, plan, file, path, slice_, foresight
                     ):
                         return self._leave(job_id, token)
             except NotGiven:
@@ -200,13 +213,18 @@ class ImportJobs:
             except InvalidInput as error:
                 turn.leave_out(file, error)
             goes_on = turn.file_done(file, position, absent=absent, came=came)
-            self._files.forget(job_id)
+            files.forget(job_id)
+            position += 1
             if not goes_on or slice_.spent() > _SLICE_S:
                 return self._leave(job_id, token)
         if not self._end_tape(turn, job_id, order, plan, None):
             return self._leave(job_id, token)
         self._count(job_id, slice_)
         return self._end(job_id, token, "succeeded", None)
+
+    def _cursor(self, job_id: str) -> Cursor:
+        with self._units.read() as unit:
+            return unit.jobs.get(job_id).cursor
 
     def _count(self, job_id: str, slice_: Slice) -> None:
         """Count what is traded in the series that came; what the slice leaves, beat has counted."""
@@ -229,13 +247,15 @@ class ImportJobs:
         turn: Turn,
         job_id: str,
         order: ImportOrder,
+        plan: ImportPlan,
         file: ImportFile,
         path: Path,
         slice_: Slice,
+        foresight: Foresight,
     ) -> bool:
         """Store what is left of a file; False where the slice is over or the job is to end."""
         try:
-            return self._store(turn, job_id, order, file, path, slice_)
+            return self._store(turn, job_id, order, plan, file, path, slice_, foresight)
         except NoRowsError:
             turn.note(file, "skipped", [file.name, "it has no rows"])
             return True
@@ -245,22 +265,27 @@ class ImportJobs:
         turn: Turn,
         job_id: str,
         order: ImportOrder,
+        plan: ImportPlan,
         file: ImportFile,
         path: Path,
         slice_: Slice,
+        foresight: Foresight,
     ) -> bool:
         if file.is_funding:
             payments = payments_of(path, file, order, self._market_now(file))
             turn.keep_payments(file, payments)
             return True
-        with self._units.read() as unit:
-            cursor = unit.jobs.get(job_id).cursor
-        read = partial(checked_chunks, path, file, order, self._market_now(file), self._folder)
+        cursor = self._cursor(job_id)
         done = int(cursor["chunks"])
-        if done == 0 and not self._is_foreseen(turn, order, file, path, read):
+        if done == 0 and not foresight.of_file(file, path):
             return True
-        chunks = read(skip=done, carried=carried_to(cursor, file))
-        for chunk in ahead(chunks):
+        carried = carried_to(cursor, file)
+        if done == 0 and carried is not None and ends_before(path, file, carried):
+            if not self._ended_tape(turn, order, plan.files[cursor["tape"]["at"]], carried):
+                return False
+            carried = None
+        asked = (path, file, order, self._market_now(file), self._folder)
+        for chunk in ahead(checked_chunks(*asked, skip=done, carried=carried)):
             goes_on = turn.kept(file, chunk)
             if goes_on is None:
                 return True
@@ -268,20 +293,23 @@ class ImportJobs:
                 return False
         return True
 
-    def _is_foreseen(
-        self,
-        turn: Turn,
-        order: ImportOrder,
-        file: ImportFile,
-        path: Path,
-        read: Callable[[], Iterator[Chunk]],
-    ) -> bool:
-        """Whether a file's bars may come in, by those that are stored; False if it is shifted."""
-        if order.revise or order.despite_shift:
-            return True
-        with self._units.read() as unit:
-            wanted = is_to_be_foreseen(unit, file, path, chunks_of.MOST)
-        return not wanted or turn.foresees(file, read())
+    def _foresight(self, turn: Turn, job_id: str, order: ImportOrder, slice_: Slice) -> Foresight:
+        def at_hand(file: ImportFile) -> AbstractContextManager[Path | None]:
+            left_s = _SLICE_S - slice_.spent()
+            return self._ahead.at_hand(job_id, file, left_s, is_needed=True)
+
+        def read(file: ImportFile, path: Path, *, most: int | None) -> Iterator[Chunk]:
+            now = self._market_now(file)
+            return checked_chunks(path, file, order, now, self._folder, most=most)
+
+        return Foresight(
+            self._units,
+            turn,
+            order,
+            is_stored=self._files.is_stored,
+            at_hand=at_hand,
+            read=read,
+        )
 
     def _end_tape(
         self,
@@ -292,11 +320,13 @@ class ImportJobs:
         file: ImportFile | None,
     ) -> bool:
         """End the trades that a file, or the end of all, does not go on with; False on a cancel."""
-        with self._units.read() as unit:
-            ended = tape_that_ends(unit.jobs.get(job_id).cursor, plan, file)
+        ended = tape_that_ends(self._cursor(job_id), plan, file)
         if ended is None:
             return True
-        of, rest = ended
+        return self._ended_tape(turn, order, *ended)
+
+    def _ended_tape(self, turn: Turn, order: ImportOrder, of: ImportFile, rest: Carried) -> bool:
+        """Store the last bar of trades that no file goes on with; False on a cancel."""
         chunk = last_of_tape(rest, of, order, self._market_now(of))
         try:
             return turn.kept(of, chunk) is not False

@@ -139,10 +139,13 @@ def plan_of(order: ImportOrder, symbols: Callable[[str], Sequence[str]], now_ms:
 
     Raises:
         InvalidInput: nothing is there, or no file's series is known.
+        UnknownName: there is no such interval.
     """
     require_exchange_id(order.exchange)
     if order.symbol:
         require_symbol(order.symbol)
+    if order.interval:
+        interval_of(order.interval)
     _require_text(order.source)
     if order.trades and order.funding:
         raise InvalidInput("rows are trades or funding rates; give --trades or --funding alone")

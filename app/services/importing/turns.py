@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import islice
 from typing import Any, Final
 
 from app.core.errors import InvalidInput
@@ -18,18 +17,17 @@ from app.services.importing.account import (
     with_verdict,
 )
 from app.services.importing.chunks import Chunk
-from app.services.importing.contradictions import meets_stored, require_agreement
+from app.services.importing.contradictions import require_agreement
 from app.services.importing.fetching import fetched
 from app.services.importing.funding import Payments, keep_funding
 from app.services.importing.keeping import SuspectError, keep_chunk, shift_of
+from app.services.importing.looking import Against, shift_at_meeting
 from app.services.importing.order import ImportFile, ImportOrder
 from app.services.importing.tally import beside, counted, cursor_cut_off, is_stated, new_tally
 from app.services.importing.tapes import after_chunk, moved_on, torn
 
 #: For so long a job is a worker's after each chunk.
 LEASE_MS: Final = 90_000
-# Chunks of a file that are looked at before any is stored.
-_FORESEEN: Final = 100
 
 
 class LostError(Exception):
@@ -76,11 +74,10 @@ class Turn:
         """
         keep = self._keeping(file, chunk)
         try:
-            return self._units.run(partial(keep, trusted=self._order.despite_shift))
+            return self._units.run(partial(keep, trusted=False))
         except SuspectError:
-            shift = self._looked_closer(file, chunk)
-        if shift is not None:
-            self._note_shift(file, shift)
+            is_shifted = self._looked_closer(file, chunk)
+        if is_shifted:
             return None
         return self._units.run(partial(keep, trusted=True))
 
@@ -91,12 +88,14 @@ class Turn:
             job = self.held(unit)
             if job.cancel_requested:
                 return False
+            trusted = trusted or bool(job.cursor.get("is_right"))
             key = "|".join(file.series)
             known = job.cursor["series"].get(key) or new_tally(
                 file, in_catalogue=unit.instruments.find(file.exchange, file.symbol) is not None
             )
             gap = beside(known, file, chunk)
-            position = int(job.cursor["file"])
+            at = job.cursor["tape"]["at"] if chunk.ends_tape else job.cursor["file"]
+            position = int(at)
             stored, quarantined = keep_chunk(
                 unit,
                 file,
@@ -147,29 +146,52 @@ class Turn:
         Raises:
             InvalidInput: it contradicts what is stored.
         """
-        against: InvalidInput | None = None
-        for chunk in islice(chunks, _FORESEEN):
-            with self._units.read() as unit:
-                if not meets_stored(unit, file, chunk.good):
-                    continue
-                is_second = against is not None
-                try:
-                    require_agreement(unit, file, chunk.good)
-                    break
-                except InvalidInput as error:
-                    against = against or error
-                shift = shift_of(unit, file, chunk.good)
-            if shift is not None:
-                self._note_shift(file, shift)
-                return False
-            if is_second:
-                break  # of the few bars that the first one met no shift may have been told
-        if against is not None:
-            raise against
-        return True
+        shift = shift_at_meeting(self._units, file, chunks)
+        return not shift or not self._is_wrong(file, shift)
 
-    def _looked_closer(self, file: ImportFile, chunk: Chunk) -> int | None:
-        """By how much a chunk is shifted, most of whose stored bars differ; None if it is not.
+    def judged(self, file: ImportFile, against: Against | None, looked_at: str) -> None:
+        """Note whether the files of a file's series may come in.
+
+        Args:
+            looked_at: the place of the file that told it.
+        """
+        told = None if against is None else against.params()
+        verdict = {"series": list(file.series), "against": told, "looked_at": looked_at}
+
+        def work(unit: Unit) -> None:
+            job = self.held(unit)
+            job.cursor = {**job.cursor, "judged": verdict}
+
+        self._units.run(work)
+
+    def leave_out_series(
+        self, files: Sequence[ImportFile], against: Against, position: int
+    ) -> None:
+        """Note of files that follow each other in the plan that none comes in.
+
+        Args:
+            position: of the first one in the plan.
+        """
+
+        def work(unit: Unit) -> None:
+            job = self.held(unit)
+            cursor = job.cursor
+            for file in files:
+                if file.place == against.place and against.shift_ms is not None:
+                    found = {"file": file.name, "series": list(file.series)}
+                    shift = {**found, "shift_ms": against.shift_ms}
+                    cursor = {**cursor, "shifts": [*cursor["shifts"], shift]}
+                else:
+                    cursor = with_left_out(cursor, file, against.error_of(file), in_part=False)
+            end = position + len(files)
+            job.cursor = {**cursor, "file": end, "chunks": 0}
+            job.progress = {**job.progress, "slices_done": end}
+            job.lease_until = unit.now_ms + LEASE_MS
+
+        self._units.run(work)
+
+    def _looked_closer(self, file: ImportFile, chunk: Chunk) -> bool:
+        """Whether a chunk, most of whose stored bars differ, is shifted and not to be kept.
 
         Raises:
             InvalidInput: it contradicts what is stored, and nobody has said that it is right.
@@ -178,11 +200,22 @@ class Turn:
             shift = shift_of(unit, file, chunk.good)
             if shift is None and not self._order.revise:
                 require_agreement(unit, file, chunk.good)
-        return shift
+        return shift is not None and self._is_wrong(file, shift)
 
-    def _note_shift(self, file: ImportFile, shift: int) -> None:
-        found = {"file": file.name, "series": list(file.series), "shift_ms": shift}
-        self.note(file, "shifts", found)
+    def _is_wrong(self, file: ImportFile, shift: int) -> bool:
+        """Note by how much a file is shifted; whether it is, and not what is stored."""
+        if not self._order.despite_shift:
+            found = {"file": file.name, "series": list(file.series), "shift_ms": shift}
+            self.note(file, "shifts", found)
+            return True
+
+        def work(unit: Unit) -> None:
+            job = self.held(unit)
+            # Also of its chunks that meet too few stored bars for a shift to be told.
+            job.cursor = {**job.cursor, "is_right": True}
+
+        self._units.run(work)
+        return False
 
     def leave_out(
         self,
@@ -234,7 +267,8 @@ class Turn:
             missing = [*job.cursor["absent"], file.name] if absent else job.cursor["absent"]
             so_far = fetched(job.cursor) if came else job.cursor
             cursor = moved_on(with_verdict(so_far, file))
-            job.cursor = {**cursor, "file": position + 1, "chunks": 0, "absent": missing}
+            begun = {"file": position + 1, "chunks": 0, "is_right": False}
+            job.cursor = {**cursor, **begun, "absent": missing}
             job.error = None
             job.progress = {**job.progress, "slices_done": position + 1}
             job.lease_until = unit.now_ms + LEASE_MS

@@ -290,8 +290,8 @@ def test_a_file_of_a_folder_whose_name_says_nothing_does_not_keep_the_others_out
     lines = "".join(told.out.split())
     for name, options in {
         "NEWUSDT-1m-2026-03.csv": "--symbol NEW/USDT",
-        "a.csv": "--symbol BTC/USDT --interval 1m",
-        "deep/z.csv": "--symbol BTC/USDT --interval 1m",
+        "a.csv": "--symbol SYMBOL --interval INTERVAL",
+        "deep/z.csv": "--symbol SYMBOL --interval INTERVAL",
     }.items():
         command = f"tidemark data import '{folder / name}' {options}"
         assert f"{name} was not imported: ".replace(" ", "") in lines

@@ -44,6 +44,8 @@ class Archive:
 
     def fetch(self, url: str, folder: Path, most_s: float) -> Path | None:
         """See ``FileFetcher``."""
+        if (whole := folder / url.rsplit("/", 1)[-1]).is_file():
+            return whole
         self.asked.append(url.rsplit("/", 1)[-1])
         self.calls(url)
         content = self.files.get(url)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from app.core.market.coverage import CoverageState
 from app.services.importing import ImportOrder
 from tests.integration.market.importing import DAY, MINUTE, Importing, file, line, walk
@@ -77,3 +79,48 @@ def test_a_bar_that_was_refused_at_the_end_of_a_chunk_may_exist(
     path = file(tmp_path, *lines)
     here.result(path, "BTC/USDT", "1m", complete=True)
     assert proven(here) == [(100, 101)]
+
+
+def day_of_trades(folder: Path, number: int, hours: range) -> Path:
+    """A day of trades of an archive, of March 2026: one in each of some minutes of its hours."""
+    start = T + (number - 1) * DAY
+    rows = [
+        f"{number * 10_000 + hour},100,1,0,{start + hour * 60 * M + 5_000},true,true\n"
+        for hour in hours
+    ]
+    return file(folder, *rows, name=f"BTCUSDT-trades-2026-03-{number:02d}.csv")
+
+
+@pytest.mark.parametrize("state", ["missing", "refused"])
+def test_the_day_of_a_file_of_trades_that_is_not_there_is_not_proven(
+    world: Importing, tmp_path: Path, state: str
+) -> None:
+    """The 2nd is missing, or broke on its way: the last bar of the 1st is no neighbour of the 3rd's
+    first."""
+    folder = tmp_path / "data"
+    for number, hours in ((1, range(22)), (3, range(5, 24)), (4, range(2, 24))):
+        day_of_trades(folder, number, hours)
+    if state == "refused":
+        refused = day_of_trades(folder, 2, range(24))
+        refused.with_name(f"{refused.name}.CHECKSUM").write_text(f"{'0' * 64}  {refused.name}\n")
+    order = ImportOrder(str(folder), "binance", "BTC/USDT", "1h", trades=True, complete=True)
+    job = world.finished(order)
+    assert job.state == ("failed" if state == "refused" else "succeeded")
+    spans = world.spans("BTC/USDT", "1h")
+    absent = [((a - T) // M // 60, (b - T) // M // 60) for a, b, of in spans if of is ABSENT]
+    # Between the 3rd and the 4th, which follow each other, two hours are stated to be empty.
+    assert absent == [(72, 74)]
+    assert [(row.open_ts - T) // M // 60 for row in world.stored("BTC/USDT", "1h")] == [
+        *range(22), *range(53, 72), *range(74, 96),
+    ]  # fmt: skip
+
+
+def test_files_of_trades_without_a_period_prove_nothing_in_between(
+    here: Importing, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    for name, first in (("a.csv", 0), ("b.csv", 300)):
+        rows = [f"{T + n * M + s * 1_000},100,1\n" for n in range(first, first + 9) for s in (0, 9)]
+        file(folder, "ts,price,amount\n", *rows, name=name)
+    here.result(folder, "BTC/USDT", "1m", trades=True, complete=True)
+    assert proven(here) == []

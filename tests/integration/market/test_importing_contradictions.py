@@ -123,3 +123,39 @@ def test_of_another_market_nothing_comes_in_before_its_first_stored_bar_either(
     assert (world.stored("BTC/USDT"), world.spans("BTC/USDT")) == (before, spans)
     right = asked(world, file(tmp_path, *walk(range(600)), name="right.csv"))
     assert ((right.result or {})["new"], (right.result or {})["unchanged"]) == (300, 300)
+
+
+def test_bars_that_are_not_shifted_come_in_despite_no_shift(
+    here: Importing, tmp_path: Path, small_chunks: int
+) -> None:
+    """``--despite-shift`` says that what is stored lies at the wrong hours, and no more."""
+    here.result(file(tmp_path, *walk(range(300))), "BTC/USDT", "1m")
+    before = here.stored("BTC/USDT")
+    for name, minutes in (("few.csv", range(90)), ("many.csv", range(300))):
+        other = file(tmp_path, *other_market(minutes), name=name)
+        job = asked(here, other, despite_shift=True)
+        assert (job.state, (job.error or {})["code"]) == ("failed", "contradicted")
+        assert here.stored("BTC/USDT") == before
+
+
+@pytest.mark.parametrize("first", [0, 170])
+def test_a_shifted_file_comes_in_whole_despite_its_shift(
+    here: Importing, tmp_path: Path, small_chunks: int, first: int
+) -> None:
+    """Its first chunk may meet too few bars for a shift to be told, and its last one does: each
+    has bars that are an hour away from those stored, which lie in minutes 170 to 440."""
+    here.result(file(tmp_path, *walk(range(170, 440))), "BTC/USDT", "1m")
+    late = [line(T + n * M, *each.strip().split(",")[4:]) for n, each in shifted(range(first, 440))]
+    path = file(tmp_path, *late, name="late.csv")
+    assert (asked(here, path).error or {})["code"] == "shifted"
+    done = asked(here, path, despite_shift=True)
+    assert (done.state, done.error) == ("succeeded", None)
+    assert (done.result or {})["revised"] == 270
+    assert [row.open_ts for row in here.stored("BTC/USDT")] == [
+        T + n * M for n in range(first, 440)
+    ]
+
+
+def shifted(minutes: range) -> list[tuple[int, str]]:
+    """Bars of ``walk`` as they are an hour later."""
+    return list(zip(minutes, walk(range(minutes.start + 60, minutes.stop + 60)), strict=True))

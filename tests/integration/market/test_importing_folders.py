@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -93,3 +95,26 @@ def test_a_bad_file_keeps_no_other_one_out(
     ]
     assert len(here.stored("DDD/USDT")) == 120
     assert [row.close for row in here.stored("CCC/USDT")] != [3] * 100
+
+
+def test_an_encrypted_zip_keeps_no_other_file_out(here: Importing, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    for name in ("AAA", "ZZZ"):
+        file(folder, *walk(range(5)), name=f"{name}_USDT-1m.csv")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("MMM_USDT-1m.csv", "".join(walk(range(5))))
+    content = packed.getvalue()
+    # Bit 0 of the flags of both of its headers.
+    for start, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = content.index(start) + offset
+        content = content[:at] + b"\x01" + content[at + 1 :]
+    (folder / "MMM_USDT-1m.zip").write_bytes(content)
+    job = here.finished(ImportOrder(str(folder), "binance"))
+    assert (job.state, (job.error or {})["code"]) == ("failed", "files-left-out")
+    (left,) = (job.result or {})["left_out"]
+    assert (left["file"], left["reason"]) == (
+        "MMM_USDT-1m.zip",
+        "MMM_USDT-1m.zip is encrypted; unpack it and import what is in it",
+    )
+    assert [len(here.stored(f"{name}/USDT")) for name in ("AAA", "MMM", "ZZZ")] == [5, 0, 5]

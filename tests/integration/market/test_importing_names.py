@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.core.errors import InvalidInput
+from app.core.errors import InvalidInput, UnknownName
 from app.services.importing import ImportOrder
 from tests.integration.market.importing import Importing, file, line, walk
 from tests.support.record import START_MS
@@ -112,7 +112,7 @@ def test_bars_of_a_longer_interval_are_no_bars_of_a_shorter_one(
 def test_an_interval_that_is_not_kept_leaves_its_file_out_alone(
     here: Importing, tmp_path: Path
 ) -> None:
-    """Its advice is followed to the letter: the names were wrong, and the files hold minutes."""
+    """Its advice cannot be followed to the letter: what they hold, their names do not say."""
     folder = tmp_path / "data"
     file(folder, HEADER, *walk(range(30)), name="BTC_USDT-1m.csv")
     names = ["ETH_USDT-10s.csv", "LTCUSDT-1s-2026-03.csv"]
@@ -125,7 +125,7 @@ def test_an_interval_that_is_not_kept_leaves_its_file_out_alone(
     assert [name for name, _ in job.result["unplaced"]] == names
     for (_, advice), symbol in zip(job.result["unplaced"], ("ETH/USDT", "LTC/USDT"), strict=True):
         words = shlex.split(advice.partition("tidemark data import ")[2])
-        assert words[1:] == ["--symbol", symbol, "--interval", "1m", "--despite-name"]
+        assert words[1:6] == ["--symbol", symbol, "--interval", "INTERVAL", "--despite-name,"]
         assert here.result(words[0], symbol, "1m", despite_name=True)["new"] == 30
     # Who asks for an interval has not asked for those.
     alone = here.result(folder, interval="1m")
@@ -146,3 +146,47 @@ def test_a_column_that_is_there_twice_is_not_chosen(
     assert str(here.stored("BTC/USDT")[0].open) == "100.5"
     unused = file(tmp_path, "ts,open,high,low,close,volume,x,x\n", *[f"{T},1,1,1,1,1,2,3\n"])
     assert here.result(unused, "ETH/USDT", "1m")["new"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("XRP_ETH-1m-2019.csv", "--symbol XRP/ETH --interval 1m"),
+        ("BTC_USDT-1h-2017-2024.csv", "--symbol BTC/USDT --interval 1h"),
+        ("MEME_BTC-1m-201802-sparse.csv.gz", "--symbol MEME/BTC --interval 1m"),
+        ("XRP_USDT_USDT-5m-2019.csv", "--symbol XRP/USDT:USDT --interval 5m"),
+        ("binanceus_BTCUSDC-1m-2023-03.csv", "--exchange binanceus --symbol BTC/USDC"),
+        ("kraken_BTCUSDC-1m-2023Q1.csv", "--exchange kraken --symbol BTC/USDC --interval 1m"),
+        ("XRP_ETH-trades-2019.csv", "--symbol XRP/ETH --interval INTERVAL --trades"),
+        ("BTCUSD_PERP-1m-2026-03.csv", "--symbol SYMBOL"),
+        ("ABCDEF-1m-2026-03.csv", "--symbol SYMBOL"),
+        ("bars.csv", "--symbol SYMBOL --interval INTERVAL"),
+        ("2026-03.csv", "--symbol SYMBOL --interval INTERVAL"),
+    ],
+)
+def test_the_advice_for_a_file_is_of_its_own_market_or_cannot_be_followed(
+    here: Importing, tmp_path: Path, name: str, options: str
+) -> None:
+    folder = tmp_path / "data"
+    path = file(folder, HEADER, *walk(range(30)), name=name)
+    with pytest.raises(InvalidInput) as refused:
+        here.result(folder)
+    unknown = [each for each in ("SYMBOL", "INTERVAL") if each in options.split()]
+    rest = f", with what it is of in the place of {' and '.join(unknown)}" if unknown else ""
+    assert refused.value.message.endswith(f": tidemark data import {path} {options}{rest}")
+    for each in unknown:
+        with pytest.raises(InvalidInput):
+            here.result(
+                path,
+                "SYMBOL" if each == "SYMBOL" else "BTC/USDT",
+                "INTERVAL" if each == "INTERVAL" else "1m",
+            )
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_an_interval_that_is_none_is_said_to_be_none(
+    here: Importing, tmp_path: Path, is_folder: bool
+) -> None:
+    path = file(tmp_path / "data", HEADER, *walk(range(30)), name="BTC_USDT-1m.csv")
+    with pytest.raises(UnknownName, match=r"^interval '7m' is not known; use one of 1m, "):
+        here.result(path.parent if is_folder else path, interval="7m")

@@ -235,7 +235,7 @@ def test_chunks_are_bounded(tmp_path: Path) -> None:
     ("name", "content", "sentence"),
     [
         ("a.csv", "", "has no rows"),
-        ("a.csv", f"{T},2,3,1,2,5\n{T},2,3\n", "cannot be read as csv"),
+        ("a.csv", f"{T},2,3,1,2,5\n{T},2,3\n", "line 2 of a.csv has 3 columns instead of 6"),
         ("a.csv", "alpha,beta\n1,2\n", "has columns alpha, beta; say which is ts"),
         ("BTC_USDT-1m.json", "{}", "it is no list of lists"),
         ("BTC_USDT-1m.json", f'[[{T},1,1,1,1,1], "x"]', "it is no list of lists"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import shlex
 import zipfile
 import zlib
@@ -43,7 +44,7 @@ def unreadable(name: str, format_: str, error: Exception) -> str:
         return _other_encoding(name)
     if isinstance(error, zipfile.BadZipFile):
         return f"{name} is no whole zip file: it was cut or is something else; fetch it again"
-    if isinstance(error, (EOFError, zlib.error, BadGzipFile)):
+    if isinstance(error, (EOFError, zlib.error, lzma.LZMAError, BadGzipFile)):
         return f"{name} cannot be unpacked: it was cut or is something else; fetch it again"
     # What Arrow says of a file is of no errno, and what the system says has one.
     if format_ in ("feather", "parquet") and getattr(error, "errno", None) is None:
@@ -55,6 +56,13 @@ def unreadable(name: str, format_: str, error: Exception) -> str:
     reason = lines[0] if lines else type(error).__name__
     reason = reason if len(reason) <= _REASON else f"{reason[: _REASON - 1]}…"
     return f"{name} cannot be read as {format_}: {reason}"
+
+
+def packed_otherwise(error: Exception) -> str:
+    """What is wrong with a zip that Python cannot open, and what to do."""
+    said = str(error)
+    how = "is encrypted" if "encrypt" in said else "is packed in a way that is not known here"
+    return f"{how}; unpack it and import what is in it"
 
 
 def _other_encoding(name: str) -> str:

@@ -92,6 +92,23 @@ def read_bars(path: Path, how: Reading, tape: Tape, most: int = CHUNK) -> Iterat
         yield from rechunked(bars, most)
 
 
+def goes_on(path: Path, how: Reading, tape: Tape) -> bool:
+    """Whether a file of trades goes on with what its tape carries; read as far as that takes.
+
+    Raises:
+        InvalidInput: as ``read_bars``.
+    """
+    with open_table(path, how.format, is_whole=how.is_whole) as table:
+        times = TimeReader(path.name, how.time_unit, how.utc_offset_ms)
+        trades = _trades(path.name, table, how, times)
+        for chunk in trades:
+            # Who wants no bars of it wants to know how it begins.
+            next(tape.bars([chunk]), None)
+            if tape.goes_on is not None:
+                break
+    return tape.goes_on is not False
+
+
 def read_times(path: Path, how: Reading) -> Iterator[Times]:
     """The open times of a file of bars, ms, in its order, some at a time; nothing else is parsed.
 

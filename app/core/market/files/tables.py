@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
-import re
+import lzma
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -16,22 +16,15 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from app.core.errors import InvalidInput
 from app.core.market.files.columns import CHUNK
-from app.core.market.files.encoding import require_utf8, unreadable
+from app.core.market.files.encoding import packed_otherwise, require_utf8, unreadable
 from app.core.market.files.endings import Beginning, UnendedLine, unended_line
+from app.core.market.files.lines import BLOCK, JsonLines, first_row, parsed
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Of text that is parsed at once: some 8,000 bars. Four times that cost 15 MB and won nothing.
-_BLOCK: Final = 1 * 1024 * 1024
 _FIRST_LINE: Final = 64 * 1024
 _DELIMITERS: Final = (",", ";", "\t", "|")
-_ROW: Final = re.compile(rb"\[([^\[\]]*)\]")
-_BETWEEN_ROWS: Final = re.compile(rb"[\s,\[\]]*")
-# What may follow the last whole row of a list that was cut: a comma, and the next row's beginning.
-_CUT_ROW: Final = re.compile(rb"[\s,\[]*[-+0-9.eEnul\"\s,]*")
-_NO_LIST: Final = "it is no list of lists"
-_CUT: Final = "it ends before its list does; fetch it again"
 
 
 class NoRowsError(InvalidInput):
@@ -87,8 +80,8 @@ def open_table(path: Path, format_: str, *, is_whole: bool = False) -> Iterator[
         with ExitStack() as stack:
             yield openers[format_](path, stack)
     except (
-        pa.ArrowInvalid, pa.ArrowTypeError, OSError, EOFError, UnicodeDecodeError,
-        zipfile.BadZipFile, zlib.error,
+        pa.ArrowException, OSError, EOFError, UnicodeDecodeError,
+        zipfile.BadZipFile, zlib.error, lzma.LZMAError,
     ) as error:  # fmt: skip
         raise InvalidInput(unreadable(path.name, format_, error)) from None
 
@@ -105,12 +98,16 @@ def _csv(path: Path, stack: ExitStack, *, is_whole: bool) -> Table:
     has_header = not any(_is_number(cell) for cell in cells) and not cells[0][:1].isdigit()
     file = stack.enter_context(_opened(path))
     unended = None if is_whole else unended_line(path)
-    if unended is None or (has_header and unended.start == 0):
-        return _texts(file, delimiter, cells, has_header=has_header)
-    ended = io.BufferedReader(Beginning(file, unended.start), _BLOCK)
-    table = _texts(ended, delimiter, cells, has_header=has_header)
-    if unended.start == 0:
-        table = replace(table, batches=lambda _: iter(()))  # Arrow reads no text of 0 bytes
+    is_row = unended is not None and not (has_header and unended.start == 0)
+    if unended is not None and is_row:
+        file = io.BufferedReader(Beginning(file, unended.start), BLOCK)
+    table = Table(
+        cells if has_header else None,
+        len(cells),
+        partial(parsed, path.name, file, delimiter, len(cells), has_header=has_header),
+    )
+    if unended is None or not is_row:
+        return table
     return replace(table, unended=unended, last=_cells(unended.text, delimiter))
 
 
@@ -119,48 +116,15 @@ def _json(path: Path, stack: ExitStack) -> Table:
     with _opened(path) as file:
         begin = file.read(_FIRST_LINE)
     require_utf8(path.name, "json", begin)
-    first = _ROW.search(begin)
-    if first is None:
-        is_cut = len(begin) < _FIRST_LINE and begin.strip() and _CUT_ROW.fullmatch(begin)
-        raise InvalidInput(f"{path.name} cannot be read as json: {_CUT if is_cut else _NO_LIST}")
-    if not first[1].strip():
+    cells = first_row(path.name, begin)
+    if cells is None:
         raise NoRowsError(path.name)
-    lines = _JsonLines(stack.enter_context(_opened(path)))
-    return _texts(io.BufferedReader(lines, _BLOCK), ",", first[1].split(b","), has_header=False)
+    lines = io.BufferedReader(JsonLines(stack.enter_context(_opened(path))), BLOCK)
+    return Table(None, len(cells), partial(parsed, path.name, lines, ",", len(cells), unit="row"))
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
     return [cell.strip().strip('"') for cell in line.split(delimiter)]
-
-
-def _texts(file: IO[bytes], delimiter: str, cells: Sequence[Any], *, has_header: bool) -> Table:
-    names = [str(position) for position in range(len(cells))]
-
-    def batches(wanted: Sequence[int]) -> Iterator[list[pa.Array]]:
-        import pyarrow as pa
-        from pyarrow import csv
-
-        included = [names[position] for position in wanted]
-        reader = csv.open_csv(
-            file,
-            csv.ReadOptions(
-                use_threads=False,
-                block_size=_BLOCK,
-                column_names=names,
-                skip_rows=1 if has_header else 0,
-            ),
-            csv.ParseOptions(delimiter=delimiter),
-            csv.ConvertOptions(
-                column_types=dict.fromkeys(included, pa.string()),
-                include_columns=list(dict.fromkeys(included)),
-                null_values=[""],
-                strings_can_be_null=True,
-            ),
-        )
-        for batch in reader:
-            yield from _sliced([batch.column(name) for name in included])
-
-    return Table(list(cells) if has_header else None, len(cells), batches)
 
 
 def _feather(path: Path, stack: ExitStack) -> Table:
@@ -169,6 +133,7 @@ def _feather(path: Path, stack: ExitStack) -> Table:
     reader = stack.enter_context(ipc.open_file(str(path)))
 
     def batches(wanted: Sequence[int]) -> Iterator[list[pa.Array]]:
+        _require_plain(path.name, reader.schema, wanted)
         for number in range(reader.num_record_batches):
             batch = reader.get_batch(number)
             yield from _sliced([batch.column(position) for position in wanted])
@@ -183,12 +148,31 @@ def _parquet(path: Path, stack: ExitStack) -> Table:
     names = list(file.schema_arrow.names)
 
     def batches(wanted: Sequence[int]) -> Iterator[list[pa.Array]]:
+        _require_plain(path.name, file.schema_arrow, wanted)
         included = [names[position] for position in wanted]
         unique = list(dict.fromkeys(included))
         for batch in file.iter_batches(CHUNK, columns=unique, use_threads=False):
             yield [batch.column(name) for name in included]
 
     return Table(names, len(names), batches)
+
+
+def _require_plain(name: str, schema: pa.Schema, wanted: Sequence[int]) -> None:
+    """Nothing, where each cell of the columns is one value, of a moment or an amount.
+
+    Raises:
+        InvalidInput: it is several, or a length of time.
+    """
+    import pyarrow as pa
+
+    for position in wanted:
+        type_ = schema.types[position]
+        if pa.types.is_nested(type_) or pa.types.is_duration(type_) or pa.types.is_interval(type_):
+            raise InvalidInput(
+                f"the column {schema.names[position][:40]!r} of {name} is of the type "
+                f"{str(type_)[:60]}, which is neither a time nor a number; say with --columns "
+                "which column it is"
+            )
 
 
 def _sliced(columns: list[pa.Array]) -> Iterator[list[pa.Array]]:
@@ -207,12 +191,16 @@ def _opened(path: Path) -> Any:
 
 @contextmanager
 def _member(path: Path) -> Iterator[IO[bytes]]:
-    with zipfile.ZipFile(path) as archive:
-        names = [name for name in archive.namelist() if not name.endswith("/")]
-        if len(names) != 1:
-            raise InvalidInput(f"{path.name} holds {len(names)} files; one is expected")
-        with archive.open(names[0]) as file:
-            yield file
+    with ExitStack() as stack:
+        try:
+            archive = stack.enter_context(zipfile.ZipFile(path))
+            members = [each for each in archive.infolist() if not each.is_dir()]
+            if len(members) != 1:
+                raise InvalidInput(f"{path.name} holds {len(members)} files; one is expected")
+            file = stack.enter_context(archive.open(members[0]))
+        except (RuntimeError, NotImplementedError) as error:
+            raise InvalidInput(f"{path.name} {packed_otherwise(error)}") from None
+        yield file
 
 
 def _is_number(text: str) -> bool:
@@ -221,43 +209,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-class _JsonLines(io.RawIOBase):
-    """A list of lists as lines of comma-separated values, a block at a time."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._text = b""
-        self._lines = b""
-        self._end = b""
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill the buffer with lines; 0 at the end."""
-        while not self._lines:
-            block = self._file.read(_BLOCK)
-            self._text += block
-            self._end = b"".join((self._end + block[-_FIRST_LINE:]).split())[-2:]
-            self._take(is_last=not block)
-            if not block:
-                break
-        part = self._lines[: len(buffer)]
-        buffer[: len(part)] = part
-        self._lines = self._lines[len(part) :]
-        return len(part)
-
-    def _take(self, *, is_last: bool) -> None:
-        end = self._text.rfind(b"]") + 1
-        whole, self._text = self._text[:end], self._text[end:]
-        rows = _ROW.findall(whole)
-        if not _BETWEEN_ROWS.fullmatch(_ROW.sub(b"", whole)):
-            raise OSError(_NO_LIST)
-        if is_last and not _CUT_ROW.fullmatch(self._text):
-            raise OSError(_NO_LIST)
-        if is_last and self._end != b"]]":
-            raise OSError(_CUT)
-        self._lines = b"".join(row.replace(b"null", b"").replace(b" ", b"") + b"\n" for row in rows)

@@ -102,6 +102,10 @@ class Tape:
 
     Attributes:
         seen: how many trades came.
+        goes_on: whether its first trade goes on with the file before, or there is none before;
+            None until a trade came that is not of that file. Where it does not, the last bar of
+            before is for the caller to end (``Carried``): here it would seem to be of this file,
+            and what lies between the two a hole within it.
     """
 
     def __init__(
@@ -113,6 +117,7 @@ class Tape:
         carried: Carried | None = None,
     ) -> None:
         self.seen = 0
+        self.goes_on: bool | None = None
         self._interval = interval
         self._name = name
         self._period = period
@@ -146,8 +151,9 @@ class Tape:
                 continue
             first_id = None if trades.ids is None else trades.ids[0].as_py()
             trades = trades.ordered()
-            begun = self._begun(int(trades.ts[0]), first_id) if self._since is None else []
-            yield from filter(len, [*begun, self._ended(trades)])
+            if self._since is None:
+                self._begin(int(trades.ts[0]), first_id)
+            yield from filter(len, [self._ended(trades)])
 
     def taken(self) -> tuple[int, list[int]]:
         """Trades left out since the last call as seen before, and open times of bars not whole."""
@@ -170,19 +176,14 @@ class Tape:
             self._ids.highest,
         )
 
-    def _begun(self, first_ts: int, first_id: str | None) -> list[KlineColumns]:
-        """Go on with the file before, or end its last bar."""
+    def _begin(self, first_ts: int, first_id: str | None) -> None:
+        """Go on with the file before, or anew."""
         before = self._carried
-        if before is not None and self._follows(before, first_ts, first_id):
+        self.goes_on = before is None or self._follows(before, first_ts, first_id)
+        if before is not None and self.goes_on:
             self._open, self._since = before.bar, before.since
-            return []
-        self._since = self._period[0] if self._period else first_ts
-        if before is None:
-            return []
-        if before.is_whole(self._interval):
-            return [columns_of_bars([before.bar])]
-        self._ends.append(before.bar.open_ts)
-        return []
+        else:
+            self._since = self._period[0] if self._period else first_ts
 
     def _follows(self, before: Carried, first_ts: int, first_id: str | None) -> bool:
         """Whether no trade lacks between the file before and this one."""

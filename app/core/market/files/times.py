@@ -22,6 +22,12 @@ TIME_UNITS: Final = (*UNITS, "iso")
 # 2001-09-09 to 2286-11-20 in seconds: in this range no number is a time in two units.
 _EARLIEST_S: Final = 1_000_000_000
 _LATEST_S: Final = 10_000_000_000
+# What an int64 holds: of no unit is a moment of this era beyond it.
+_MOST: Final = (1 << 63) - 1
+_NONE: Final = (
+    "which cannot be read; times are written as 2026-03-01T00:00:00Z or as whole numbers, all of "
+    "them alike"
+)
 _QUOTED: Final = re.compile(r"'[^']*'")
 _OFFSET: Final = re.compile(r"([+-]?)(\d{1,2})(?::?(\d{2}))?", re.ASCII)
 
@@ -73,7 +79,7 @@ class TimeReader:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        if pc.all(pc.match_substring_regex(column, r"^\d+$")).as_py():
+        if pc.all(pc.match_substring_regex(column, r"^-?\d+$")).as_py():
             return self._numbers(self._cast(column, pa.int64()), floor=floor)
         if self._unit not in ("", "iso"):
             raise InvalidInput(f"{self._name} has times that are no whole numbers of {self._unit}")
@@ -87,7 +93,10 @@ class TimeReader:
         return self._moments(self._cast(column, pa.timestamp("us")), is_zoned=False, floor=floor)
 
     def _numbers(self, column: pa.Array, *, floor: bool) -> Times:
-        values = numbers_of(column).astype(np.int64, copy=False)
+        values = numbers_of(column)
+        if len(values) and int(values.max()) > _MOST:
+            raise InvalidInput(f"{self._name} has the time {int(values.max())}, {_NONE}")
+        values = values.astype(np.int64, copy=False)
         if not len(values):
             return values
         if not self._unit:
@@ -99,6 +108,11 @@ class TimeReader:
         return times - (self._offset_ms or 0)
 
     def _guessed(self, first: int, last: int) -> str:
+        if first < 0:
+            raise InvalidInput(
+                f"{self._name} has the time {first}, which lies before 1970; if that is what it "
+                f"means, say its unit with --time-unit, one of {', '.join(TIME_UNITS)}"
+            )
         for unit, per_s in UNITS.items():
             if _EARLIEST_S * per_s <= first and last < _LATEST_S * per_s:
                 return unit
@@ -138,10 +152,7 @@ class TimeReader:
         try:
             return pc.cast(column, to)
         except pa.ArrowInvalid as error:
-            raise InvalidInput(
-                f"{self._name} has the time {_value_of(error)}, which cannot be read; times are "
-                "written as 2026-03-01T00:00:00Z or as whole numbers, all of them alike"
-            ) from None
+            raise InvalidInput(f"{self._name} has the time {_value_of(error)}, {_NONE}") from None
 
 
 def _value_of(error: Exception) -> str:
