@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -179,6 +178,7 @@ def _show(out: Console, result: dict[str, Any], said: str | None) -> None:
         said: why it failed, which the last line says.
     """
     from app.cli.findings import report_lines
+    from app.cli.import_notes import notes
     from app.schemas.times import rfc3339
 
     rows = (
@@ -202,7 +202,8 @@ def _show(out: Console, result: dict[str, Any], said: str | None) -> None:
         refused = result["left_out"] or result["shifts"] or result["unplaced"]
         none = "No bar was stored." if refused else "No bar was found."
         table(out, (*columns, "no volume>", "first", "last"), rows, none)
-    if result["unchanged"] and not result["new"] and not result["revised"]:
+    filled = result.get("filled", 0)
+    if result["unchanged"] and not (result["new"] or result["revised"] or filled):
         out.print("Every bar was stored already: nothing has changed.")
     for each in result["series"]:
         out.print(f"{each['symbol']} {each['interval']}:")
@@ -216,7 +217,7 @@ def _show(out: Console, result: dict[str, Any], said: str | None) -> None:
     unlisted = [each for each in [*result["series"], *result["funding"]] if _is_unlisted(each)]
     for symbol, exchange in dict.fromkeys((each["symbol"], each["exchange"]) for each in unlisted):
         out.print(f"{symbol} is not in the catalogue of {exchange}.", markup=False)
-    for note in _notes(result, said):
+    for note in notes(result, said):
         out.print(note, markup=False)
     speed = f", {result['rows_per_s']:,} a second" if result["rows_per_s"] else ""
     if result.get("trades"):
@@ -228,32 +229,6 @@ def _show(out: Console, result: dict[str, Any], said: str | None) -> None:
 def _is_unlisted(account: dict[str, Any]) -> bool:
     # A job of an older release does not say it of funding.
     return not account.get("in_catalogue", True)
-
-
-def _notes(result: dict[str, Any], said: str | None) -> Iterator[str]:
-    """What of the files was not stored, and why."""
-    if outside := sum(each["outside"] for each in result["series"]):
-        yield f"{outside:,} rows lie outside of --start and --end: not stored."
-    if unfinished := sum(each["unfinished"] for each in result["series"]):
-        yield f"{unfinished:,} rows are of bars that have not closed yet: not stored."
-    for shift in result["shifts"]:
-        hours = shift["shift_ms"] // 3_600_000
-        yield f"{shift['file']} is shifted by {hours:+d} h against what is stored: not kept."
-    for left in result["left_out"]:
-        what = "came in in part alone" if left["in_part"] else "was left out"
-        if left["in_part"] or left["reason"] != said:
-            yield f"{left['file']} {what}: {_of_it(left)}"
-    for cut in result["unended"]:
-        yield (
-            f"{cut['file']}: line {cut['line']}, its last, has no line end and may be cut: it was "
-            f"not stored. If the file is whole, import it again with --whole: {cut['text']}"
-        )
-    for name in result["absent"]:
-        yield f"The archive has no {name}."
-    for name, reason in result["skipped"]:
-        yield f"{name} was left out: {reason}."
-    for name, advice in result["unplaced"]:
-        yield f"{name} was not imported: {advice}"
 
 
 def _require_files(job: JobRow) -> None:
@@ -270,12 +245,6 @@ def _require_files(job: JobRow) -> None:
         many, _, _ = str(error["message"]).partition(FIRST)
         message = f"the import job failed: {many}; the account says of each why"
         raise InvalidInput(message, code=error["code"])
-
-
-def _of_it(left: dict[str, Any]) -> str:
-    """The reason for which a file was left out, in a line that begins with its name."""
-    name, reason = str(left["file"]), str(left["reason"])
-    return "it" + reason.removeprefix(name) if reason.startswith(f"{name} ") else reason
 
 
 def _show_funding(out: Console, found: dict[str, Any]) -> None:

@@ -98,6 +98,11 @@ def revise(
     )
 
 
+def only_fills(old: KlineRow, new: KlineRow) -> bool:
+    """Whether a bar differs from the stored one only in what that one did not say."""
+    return all(was in (None, now) for was, now in zip(old, new, strict=True))
+
+
 def remove(session: Session, series_id: int, opens: Sequence[int]) -> None:
     """Delete stored bars by their open times; nothing is kept of them."""
     for position in range(0, len(opens), _IN_LIMIT):

@@ -17,7 +17,7 @@ from app.core.market.validation import BadKline, as_text
 from app.models import KlinePeriodRow, KlineRecord, KlineSeriesRow
 from app.repositories.bulk_load import BulkLoader
 from app.repositories.columns import read_columns, read_exact_columns
-from app.repositories.kline_changes import compared, remove, revise
+from app.repositories.kline_changes import compared, only_fills, remove, revise
 from app.repositories.kline_past import forget_files, note_changes
 from app.repositories.kline_series import KlineSeriesRepository
 from app.repositories.prepared import Prepared
@@ -46,6 +46,7 @@ class Stored(NamedTuple):
     Attributes:
         first, last: open times of the first and last bar inserted or revised; 0 if none was.
         to_roll: whether a roll-up lacks a day since that it did not lack before.
+        filled: of the revised ones, those that got what they lacked, and differ in nothing else.
     """
 
     inserted: int = 0
@@ -54,6 +55,7 @@ class Stored(NamedTuple):
     first: int = 0
     last: int = 0
     to_roll: bool = False
+    filled: int = 0
 
     @property
     def changed(self) -> int:
@@ -187,6 +189,7 @@ class KlineRepository(KlineSeriesRepository):
             len(columns) - len(changed),
             *((int(changed[0]), int(changed[-1])) if len(changed) else (0, 0)),
             to_roll,
+            sum(only_fills(old, new) for old, new in pairs),
         )
 
     def replace(

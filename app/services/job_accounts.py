@@ -12,7 +12,7 @@ def import_account(job: JobRow) -> dict[str, Any]:
     """The account of a whole import."""
     series = [_plain(tally) for tally in job.cursor.get("series", {}).values()]
     funding = job.cursor.get("funding", [])
-    names = ("rows", "new", "unchanged", "revised", "bad", "quarantined", "trades")
+    names = ("rows", "new", "unchanged", "revised", "bad", "quarantined", "trades", "filled")
     return {
         **{name: sum(tally.get(name, 0) for tally in [*series, *funding]) for name in names},
         "rows_per_s": job.progress.get("rows_per_s"),

@@ -123,3 +123,25 @@ def test_an_exchange_that_nobody_knows_is_taken_for_misspelt(
     # What the record holds is known from then on.
     again = tidemark("data", "import", path, "-e", "bittrex", "--json")
     assert (again.code, again.document["unchanged"]) == (0, 30)
+
+
+def test_what_stored_bars_lacked_is_told_apart_from_revisions(
+    tidemark: Tidemark, tmp_path: Path
+) -> None:
+    """A file of prices alone, then one with counts of trades, of which one bar differs too."""
+    words = ("-s", "BTC/USDT", "-i", "1m")
+    assert tidemark("data", "import", str(bars(tmp_path, "a.csv", 100)), *words).code == 0
+    rows = [f"{T + n * M},100,100,100,100,{7 + (n == 3)},700,5" for n in range(30)]
+    path = tmp_path / "b.csv"
+    path.write_text("\n".join([f"{HEADER},quote_volume,trade_count", *rows]) + "\n")
+    found = tidemark("data", "import", str(path), *words, "--json").document
+    assert [found[name] for name in ("new", "unchanged", "revised", "filled")] == [0, 0, 1, 29]
+    bars(tmp_path, "c.csv", 100)
+    path = tmp_path / "d.csv"
+    rows = [f"{T + n * M},100,100,100,100,7,700,5" for n in range(30)]
+    path.write_text("\n".join([f"{HEADER},quote_volume,trade_count", *rows]) + "\n")
+    other = ("-s", "ETH/USDT", "-i", "1m")
+    assert tidemark("data", "import", str(tmp_path / "c.csv"), *other).code == 0
+    told = tidemark("data", "import", str(path), *other)
+    assert "30 stored bars got what they lacked of quote volume or trade count" in told.out
+    assert "nothing has changed" not in told.out

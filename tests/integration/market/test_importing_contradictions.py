@@ -100,7 +100,8 @@ def test_what_a_file_adds_to_bars_contradicts_none(here: Importing, tmp_path: Pa
         return [f"{each},{T + n * M + M - 1},{quote},3,1,1,0\n" for n, each in enumerate(lines)]
 
     added = asked(here, file(tmp_path, *whole(700), name="BTCUSDT-1m-2026-03.csv"))
-    assert (added.state, (added.result or {})["revised"]) == ("succeeded", 100)
+    told = added.result or {}
+    assert (added.state, told["filled"], told["revised"]) == ("succeeded", 100, 0)
     job = asked(here, file(tmp_path, *whole(701), name="BTCUSDT-1m-2026-03.csv"))
     assert "stored of its times, their quote volumes or trade counts, and" in job.error["message"]  # type: ignore[index]
 
