@@ -22,6 +22,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
+from sqlalchemy.exc import DBAPIError
 
 from app.adapters.celery_queue import CeleryQueue, make_celery
 from app.cli.locking import RuntimeLock
@@ -317,12 +318,15 @@ class Stack:
 
         def found() -> bool:
             new = [each for each in trader.confirmed() if each.asked_at >= moment]
-            with self.parts.units.read() as unit:
-                return any(
-                    (row := unit.orders.find(str(each.order_id))) is not None
-                    and (row.acknowledged_at is not None or row.status == OrderStatus.FILLED)
-                    for each in new[:20]
-                )
+            try:
+                with self.parts.units.read() as unit:
+                    return any(
+                        (row := unit.orders.find(str(each.order_id))) is not None
+                        and (row.acknowledged_at is not None or row.status == OrderStatus.FILLED)
+                        for each in new[:20]
+                    )
+            except DBAPIError:
+                return False  # a record that was back within a second of our last look at it
 
         until(found, seconds, "an order is acknowledged again")
         return time.monotonic() - moment
