@@ -57,7 +57,7 @@ def test_what_was_exported_comes_back_to_the_last_digit(
     assert found.amounts.startswith("exact")
     (series,) = world.result(path, "BTC/USDT", "1m")["series"]
     assert (series["unchanged"], series["new"], series["revised"]) == (3, 0, 0)
-    world.result(path, "BTC/USDT", "1m", exchange="other")
+    world.result(path, "BTC/USDT", "1m", exchange="other", new_exchange=True)
     assert world.stored("BTC/USDT", exchange="other") == ROWS
 
 

@@ -181,6 +181,8 @@ def test_rabbitmq_keeps_durable_messages_over_kill_9_and_leaves_no_epmd() -> Non
         with kombu.Connection(server.url, transport_options=options) as connection:
             producer = connection.Producer()
             producer.publish({"n": 1}, routing_key="kept", declare=[queue], delivery_mode=2)
+        # What is declared is written down some moments later, whatever the kind of the queue.
+        wait_until(lambda: _is_written(server.directory / "mnesia", b"kept"))
         sessions = {server.pid}
         server.kill9()
         server.start()
@@ -199,6 +201,12 @@ def test_rabbitmq_keeps_durable_messages_over_kill_9_and_leaves_no_epmd() -> Non
         sessions.add(epmd)
     assert [member for session in sessions for member in session_members(session)] == []
     assert [address for port in ports.values() for address in listeners(port)] == []
+
+
+def _is_written(directory: Path, name: bytes) -> bool:
+    """Whether Mnesia's log or tables name something."""
+    files = (path for path in directory.rglob("*") if path.suffix in (".LOG", ".DCD", ".DCL"))
+    return any(name in path.read_bytes() for path in files)
 
 
 def test_rabbitmq_refuses_guest(rabbitmq: RabbitMQServer) -> None:
