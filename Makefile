@@ -28,7 +28,7 @@ yes = $(filter-out 0 no false,$(1))
 # A shell may have a NAME of its own.
 BENCHMARK = $(if $(filter command,$(firstword $(origin NAME))),$(NAME),all)
 
-.PHONY: help bootstrap servers demo test faults soak lint up bench services services-stop clean
+.PHONY: help bootstrap servers demo test coverage faults soak lint up bench services services-stop clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -44,6 +44,9 @@ demo: $(if $(call yes,$(FULL)),servers,bootstrap) ## Collect, backtest and trade
 
 test: servers ## Lint, types, import contracts and the whole suite on private servers
 	@exec scripts/check
+
+coverage: servers ## Branch coverage of the tests that tests/untraced.txt does not name
+	@exec scripts/check coverage
 
 faults: servers ## The long fault rehearsals, one line for each at the end
 	@exec $(BIN)/pytest -m faults -n $(or $(WORKERS),2) --dist loadgroup tests/faults

@@ -51,7 +51,7 @@ _UNTRACED = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests by the servers they use, and those that `scripts/check` does not trace."""
+    """Mark the tests by the servers they use, and those that `make coverage` leaves out."""
     for item in items:
         for fixture, marker in MARKER_OF_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
