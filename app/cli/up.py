@@ -270,10 +270,8 @@ class EmbeddedWorker:
     """
 
     def __init__(self, celery: Any, queues: list[str], threads: int) -> None:
-        from celery.worker import WorkController
-
         self._ready = threading.Event()
-        self._controller = WorkController(
+        self._controller = _controller_class()(
             app=celery,
             pool_cls="threads",
             concurrency=threads,
@@ -300,6 +298,22 @@ class EmbeddedWorker:
         stopper.start()
         stopper.join(_STOP_S)
         self._thread.join(_STOP_S if not stopper.is_alive() else 0)
+
+
+def _controller_class() -> Any:
+    """Celery's worker that leaves the sockets of the process alone when it stops."""
+    from celery.worker import WorkController
+
+    class Controller(WorkController):
+        def _shutdown(self, warm: bool = True) -> None:
+            # Celery's own does this under a default timeout of 5 s for new sockets of the whole
+            # process. Of workers that stop at once, one puts back what another one had set, and
+            # it stays. Sockets to a broker, which it is meant for, there are none here.
+            if self.blueprint is not None:
+                self.blueprint.stop(self, terminate=not warm)
+                self.blueprint.join()
+
+    return Controller
 
 
 class _Beat:

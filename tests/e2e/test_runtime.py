@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from decimal import Decimal
@@ -88,6 +89,7 @@ def test_orders_pass_and_ctrl_c_ends_it_while_backtests_take_every_thread(tmp_pa
         began = time.monotonic()
     assert time.monotonic() - began < 60
     assert not [each for each in threading.enumerate() if each.name.startswith("worker-")]
+    assert socket.getdefaulttimeout() is None, "the workers left a limit on everybody's sockets"
     with EmbeddedRuntime(settings, OPTIONS, api=False) as again:
         states = {again.container.jobs.get(each).state for each in jobs}
         assert states <= {"queued", "running"}, "a backtest was lost by the stop"

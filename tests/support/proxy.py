@@ -45,6 +45,7 @@ class FaultProxy:
     def __init__(self, target_port: int, port: int = 0) -> None:
         self._target = target_port
         self._listener = socket.create_server((_LOOPBACK, port), backlog=128)
+        self._listener.settimeout(None)  # whatever else in the process has made the default
         self.port: int = self._listener.getsockname()[1]
         self.latency_s = 0.0
         self.cut = 0
@@ -100,7 +101,9 @@ class FaultProxy:
             try:
                 client, _ = self._listener.accept()
             except OSError:
-                return
+                if self._closed:
+                    return
+                raise
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
