@@ -97,7 +97,7 @@ class FaultProxy:
         self.turn(Mode.REFUSE)
 
     def _accept(self) -> None:
-        while not self._closed:
+        while True:
             try:
                 client, _ = self._listener.accept()
             except OSError:
