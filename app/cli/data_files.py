@@ -91,17 +91,13 @@ def import_files(
     """Store bars and funding of files: Binance's archive, freqtrade, CSV, Parquet, feather."""
     from app.cli.driving import finish_jobs, require_success
     from app.cli.session import session
-    from app.core.errors import InvalidInput
     from app.core.market.files.mapping import columns_of
     from app.core.market.files.times import utc_offset as offset_of
     from app.services.importing import ImportOrder
 
-    if not source.strip():
-        # Resolved, it would be the directory in which the command was given.
-        raise InvalidInput("PATH|URL is empty; give a file, a directory or a URL")
     first, stop = range_of(start, end)
     order = ImportOrder(
-        source if "://" in source else str(Path(source).resolve()),
+        _place_of(source),
         exchange,
         symbol,
         interval,
@@ -124,6 +120,26 @@ def import_files(
     with session() as here:
         job = here.container.importing.start(order)
         (done,) = finish_jobs(here, [job.id])
+    _tell(done, as_json)
+    require_success([done], bad_input=_BAD_FILES)
+
+
+def _place_of(source: str) -> str:
+    """A URL as it was given, a path from the root.
+
+    Raises:
+        InvalidInput: it is empty.
+    """
+    from app.core.errors import InvalidInput
+
+    if not source.strip():
+        # Resolved, it would be the directory in which the command was given.
+        raise InvalidInput("PATH|URL is empty; give a file, a directory or a URL")
+    return source if "://" in source else str(Path(source).resolve())
+
+
+def _tell(done: JobRow, as_json: bool) -> None:
+    """Print the account of an import that has ended, well or not."""
     result = {"job_id": done.id, **(done.result or {})}
     if done.result is not None:
         # What came in before a failure is in the record: the account is told all the same.
@@ -131,7 +147,6 @@ def import_files(
         emit(as_json, result, lambda out: _show(out, result, said))
     if not as_json:
         _require_files(done)
-    require_success([done], bad_input=_BAD_FILES)
 
 
 def export_file(
