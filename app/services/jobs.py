@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -30,10 +32,11 @@ _LEAVES_FILES: Final = frozenset({"import"})
 # Jobs deleted in one transaction.
 _PRUNED: Final = 500
 # Kinds that work in slices from a cursor, and so can rest and be taken up again; with the
-# parameters that say what such a job is for.
-_SLICED: Final = {
+# parameters that say what such a job is for, where few say all.
+_SLICED: Final[Mapping[str, tuple[str, ...]]] = {
     "collection": ("plan_id", "symbol", "interval"),
     "verification": ("exchange", "symbol", "interval", "kind"),
+    "import": (),
 }
 
 
@@ -116,7 +119,13 @@ def is_interrupted(job: JobRow, now_ms: int) -> bool:
 
 
 def purpose_of(kind: str, params: Mapping[str, Any]) -> str:
-    """What a job is for: at most one live job has one purpose."""
+    """What a job is for: at most one live job has one purpose.
+
+    An import's is all of its order, by its digest: paths are longer than the column.
+    """
+    if not _SLICED[kind]:
+        whole = json.dumps(params, sort_keys=True)
+        return f"{kind}:{hashlib.sha256(whole.encode()).hexdigest()}"
     return ":".join([kind, *(str(params[name]) for name in _SLICED[kind])])
 
 
@@ -232,7 +241,8 @@ class JobService:
     def retry(self, job_id: str) -> JobRow:
         """A new job that does again what one was to do that failed or was cancelled.
 
-        What the first one stored stays; a collection goes on where it ended.
+        What the first one stored stays: a collection goes on where it ended, and an import tells
+        what is stored already as unchanged.
 
         Raises:
             NotFound: no such job.

@@ -253,7 +253,7 @@ class ImportJobs:
         slice_: Slice,
         foresight: Foresight,
     ) -> bool:
-        """Store what is left of a file; False where the slice is over or the job is to end."""
+        """Store what is left of a file; False where the slice is over or the job is to stop."""
         try:
             return self._store(turn, job_id, order, plan, file, path, slice_, foresight)
         except NoRowsError:
@@ -319,14 +319,14 @@ class ImportJobs:
         plan: ImportPlan,
         file: ImportFile | None,
     ) -> bool:
-        """End the trades that a file, or the end of all, does not go on with; False on a cancel."""
+        """End the trades that no file goes on with behind this one; False if the job is to stop."""
         ended = tape_that_ends(self._cursor(job_id), plan, file)
         if ended is None:
             return True
         return self._ended_tape(turn, order, *ended)
 
     def _ended_tape(self, turn: Turn, order: ImportOrder, of: ImportFile, rest: Carried) -> bool:
-        """Store the last bar of trades that no file goes on with; False on a cancel."""
+        """Store the last bar of trades that no file goes on with; False if the job is to stop."""
         chunk = last_of_tape(rest, of, order, self._market_now(of))
         try:
             return turn.kept(of, chunk) is not False
@@ -350,7 +350,8 @@ class ImportJobs:
                 job.cursor = fetched(job.cursor)
                 job.error = {"code": slow.error_code, "message": slow.message}
             job.state, job.lease_owner, job.lease_until = "queued", None, 0
-            unit.enqueue(TASK, job.id)
+            if not job.paused:
+                unit.enqueue(TASK, job.id)
             return job.state
 
         return self._finally(work)

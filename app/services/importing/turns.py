@@ -46,6 +46,11 @@ def held(unit: Unit, job_id: str, token: str) -> JobRow:
     return job
 
 
+def _is_to_stop(job: JobRow) -> bool:
+    """Whether somebody has asked for the job to end, or to rest where it is."""
+    return job.cancel_requested or job.paused
+
+
 class Turn:
     """Writes what a slice of work finds; every call may raise ``LostError``.
 
@@ -86,7 +91,7 @@ class Turn:
 
         def work(unit: Unit, *, trusted: bool) -> bool:
             job = self.held(unit)
-            if job.cancel_requested:
+            if _is_to_stop(job):
                 return False
             trusted = trusted or bool(job.cursor.get("is_right"))
             key = "|".join(file.series)
@@ -272,6 +277,6 @@ class Turn:
             job.error = None
             job.progress = {**job.progress, "slices_done": position + 1}
             job.lease_until = unit.now_ms + LEASE_MS
-            return not job.cancel_requested
+            return not _is_to_stop(job)
 
         return self._units.run(work)

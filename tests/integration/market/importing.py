@@ -67,12 +67,13 @@ class Importing:
         self.hints = Hints()
         self.events = Events()
         self.archive = Archive()
+        self.ids = CountingIds()
         self.units: Units = units_over(engine, self.clock, self.hints, self.events)
         self.jobs = ImportJobs(
             self.units,
             ManualMarketClock(now),
             fetcher or self.archive,
-            CountingIds(),
+            self.ids,
             self.clock,
             folder / "fetched",
         )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.core.errors import InvalidInput
+from app.core.errors import Conflict, InvalidInput
 from app.services.importing import ImportOrder
 from app.services.importing import jobs as import_jobs
+from app.services.jobs import JobService
 from tests.integration.market.importing import Importing, file, walk
 from tests.support.record import START_MS
 
@@ -50,6 +52,59 @@ def test_a_job_that_is_cancelled_ends_after_its_chunk(
     assert here.jobs.run(job.id) == "cancelled"
     assert here.stored("BTC/USDT") == []
     assert here.jobs.run(job.id) == "not_claimed"
+
+
+def test_a_job_that_rests_keeps_what_came_in_and_goes_on_behind_it(
+    world: Importing, tmp_path: Path, small_chunks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paused while its second chunk is read: that one is read again, the first one is not."""
+    path = file(tmp_path, *walk(range(450)))
+    job_id = world.jobs.start(ImportOrder(str(path), "binance", "BTC/USDT", "1m")).id
+    jobs = JobService(world.units, world.hints, world.clock, world.ids)
+    with monkeypatch.context() as patched:
+        patched.setattr(import_jobs, "ahead", paused_behind(1, lambda: jobs.pause(job_id)))
+        assert world.jobs.run(job_id) == "queued"
+    assert len(world.stored("BTC/USDT")) == 100
+    world.hints.sent.clear()
+    assert jobs.sweep() == 0, "nobody is asked to work on it"
+    assert world.jobs.run(job_id) == "not_claimed"
+    jobs.resume(job_id)
+    assert world.hints.sent == [("collection.import_files", job_id)]
+    result = world.driven(job_id).result or {}
+    assert (result["rows"], result["new"], result["unchanged"]) == (450, 450, 0)
+
+
+def paused_behind(count: int, pause: Callable[[], object]) -> Callable[[Iterable[Any]], Any]:
+    """Gives what it is given, and has the job paused behind so many chunks."""
+
+    def chunks(found: Iterable[Any]) -> Iterator[Any]:
+        for number, chunk in enumerate(found):
+            if number == count:
+                pause()
+            yield chunk
+
+    return chunks
+
+
+def test_an_import_that_ended_before_its_end_is_tried_again(
+    world: Importing, tmp_path: Path
+) -> None:
+    """Its first file is stored by then and told as unchanged."""
+    folder = tmp_path / "data"
+    for name in ("BTC_USDT-1m.csv", "ETH_USDT-1m.csv"):
+        file(folder, *walk(range(20)), name=name)
+    (folder / "ETH_USDT-1m.csv").write_text("what is this\n")
+    jobs = JobService(world.units, world.hints, world.clock, world.ids)
+    first = world.finished(ImportOrder(str(folder), "binance"))
+    assert first.state == "failed"
+    file(folder, *walk(range(20)), name="ETH_USDT-1m.csv")
+    again = jobs.retry(first.id)
+    assert (again.state, again.params) == ("queued", first.params)
+    with pytest.raises(Conflict, match="does the work"):
+        jobs.retry(first.id)
+    done = world.driven(again.id)
+    assert done.state == "succeeded"
+    assert ((done.result or {})["new"], (done.result or {})["unchanged"]) == (20, 20)
 
 
 def test_a_file_that_is_gone_when_its_turn_comes_fails_the_job(
