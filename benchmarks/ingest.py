@@ -55,6 +55,9 @@ class _Nobody:
         """Forget it."""
         return True
 
+    def require_allowed(self, url: str) -> None:
+        """Nothing is refused, for nothing is fetched."""
+
     def fetch(self, url: str, folder: Path, most_s: float) -> Path | None:
         """There is nothing to fetch."""
         del url, folder, most_s

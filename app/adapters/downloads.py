@@ -37,6 +37,10 @@ class Downloads:
         self._loopback_only = loopback_only
         self._monotonic = monotonic
 
+    def require_allowed(self, url: str) -> None:
+        """See ``FileFetcher``."""
+        self._checked(url)
+
     def fetch(self, url: str, folder: Path, most_s: float) -> Path | None:
         """See ``FileFetcher``."""
         import httpx

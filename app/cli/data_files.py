@@ -54,7 +54,7 @@ _NewExchange = Annotated[
 # What is wrong with a file, as a job keeps it: as bad an input where its turn comes late.
 _BAD_FILES: Final = frozenset({
     "invalid-input", "shifted", "contradicted", "unplaced-files", "files-left-out", "unreachable",
-    "gone",
+    "gone", "nothing-there",
 })  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from app.core.market.absences import Ranges, changed_absences, merged
 from app.core.market.coverage import CoverageState, Span
 from app.models import CoverageRow
 from app.repositories.base import Repository
+from app.repositories.days import DayRepository
 from app.repositories.kline_past import note_absences
 from app.repositories.prepared import Prepared
 
@@ -118,9 +119,12 @@ class CoverageRepository(Repository):
         """Replace the spans ``before``, as ``spans`` gave them, by ``after``.
 
         Where a bar is proven to be missing since, or is not any more, whoever makes longer bars
-        of these is told in the same transaction.
+        of these is told in the same transaction, and the days' figures follow.
         """
-        note_absences(self._session, series_id, changed_absences(before, after))
+        proven, disproven = changed_absences(before, after)
+        if proven or disproven:
+            note_absences(self._session, series_id, sorted([*proven, *disproven]))
+            DayRepository(self._session).recount(series_id, proven, disproven)
         known = {span.start: span for span in before}
         wanted = {span.start: span for span in after}
         for span in after:

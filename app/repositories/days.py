@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from sqlalchemy import func, select
 
-from app.models import KlineDayRow
+from app.core.market.expected import within
+from app.core.market.intervals import DAY_MS, interval
+from app.models import KlineDayRow, KlineSeriesRow
 from app.repositories.base import Repository
 
 
@@ -20,6 +22,39 @@ class DayRepository(Repository):
     def put(self, row: KlineDayRow) -> None:
         """Write the figures of a day; those of an earlier verification are replaced."""
         self._session.merge(row)
+
+    def recount(
+        self,
+        series_id: int,
+        proven: Sequence[tuple[int, int]],
+        disproven: Sequence[tuple[int, int]],
+    ) -> None:
+        """Let verified days follow what is proven of their missing bars since.
+
+        A proof takes an hour and more. What the venue lacks of a day's last hour is proven once
+        the day is verified, and would count for ever as what could have been had.
+
+        Args:
+            proven: half-open ranges of bars that are missing at the venue since, ascending.
+            disproven: the same of bars of which that is not said any more.
+        """
+        changed = sorted([*proven, *disproven])
+        first = changed[0][0] - changed[0][0] % DAY_MS
+        days = self.of_series(series_id, first, max(end for _, end in changed))
+        if not days:
+            return
+        series = self._session.get_one(KlineSeriesRow, series_id)
+
+        def bars(ranges: Sequence[tuple[int, int]], day: int) -> int:
+            return sum(
+                interval(series.interval).expected(start, end, series.grid_offset_ms)
+                for start, end in within(ranges, day, day + DAY_MS)
+            )
+
+        for row in days:
+            more = bars(proven, row.day_ts) - bars(disproven, row.day_ts)
+            row.exchange_side = max(0, row.exchange_side + more)
+            row.pending = max(0, row.pending - more)
 
     def of_series(
         self, series_id: int, start: int, end: int, latest: int | None = None

@@ -53,16 +53,16 @@ def without(ranges: Sequence[tuple[int, int]], others: Sequence[tuple[int, int]]
     return found
 
 
-def changed_absences(before: Sequence[Span], after: Sequence[Span]) -> Ranges:
-    """Where bars are proven to be missing that were not, or are not any more, ascending.
+def changed_absences(before: Sequence[Span], after: Sequence[Span]) -> tuple[Ranges, Ranges]:
+    """Where bars are proven to be missing that were not, and where they are not any more.
 
     Bars that a rule has removed are none of these: what was made of them before stays.
     """
     was, now = (ranges_of(each, CoverageState.EXCHANGE_SIDE) for each in (before, after))
     if was == now:
-        return []
+        return [], []
     gone = without(without(was, now), ranges_of(after, CoverageState.RETIRED))
-    return sorted([*without(now, was), *gone])
+    return without(now, was), gone
 
 
 def absent_opens(ranges: Sequence[tuple[int, int]], grid: Interval, offset_ms: int) -> Times:

@@ -136,6 +136,14 @@ class Bus(Protocol):
 class FileFetcher(Protocol):
     """Gets files by URL."""
 
+    def require_allowed(self, url: str) -> None:
+        """Nothing, where a URL may be fetched; nothing is asked of its host.
+
+        Raises:
+            InvalidInput: it is none, or its host must not be reached so.
+        """
+        ...
+
     def fetch(self, url: str, folder: Path, most_s: float) -> Path | None:
         """The file below a folder, whole, by the URL's name; None where there is none of that URL.
 

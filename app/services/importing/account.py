@@ -113,29 +113,48 @@ def with_verdict(cursor: dict[str, Any], file: ImportFile) -> dict[str, Any]:
     return with_left_out(after, file, error, in_part=False)
 
 
-def progress_of(
-    done: int,
-    total: int,
-    series: dict[str, Any],
-    work_ms: int,
-    funding: Sequence[Mapping[str, Any]] = (),
+def at_file(
+    cursor: Mapping[str, Any], progress: Mapping[str, Any], position: int
 ) -> dict[str, Any]:
-    """Progress of a job by the accounts of its series and of its files of funding rates.
+    """The cursor of a job whose files before a position are done, by its progress so far."""
+    work_ms = progress["work_ms"]
+    return {**cursor, "file": position, "chunks": 0, "is_right": False, "done_ms": work_ms}
+
+
+def progress_of(cursor: Mapping[str, Any], work_ms: int) -> dict[str, Any]:
+    """Progress of a job by its cursor, with the accounts of its series and of its funding rates.
 
     Rows are bars and funding rates. Of trades, which are many to a bar, those that were read are
-    told beside; the speed is that of what was read.
+    told beside; the speed is that of what was read. A slice is a file.
     """
+    series, funding = cursor["series"], cursor.get("funding", ())
     rows = sum(tally["rows"] for tally in [*series.values(), *funding])
     trades = sum(tally.get("trades", 0) for tally in series.values())
     read = sum(tally.get("trades", 0) or tally["rows"] for tally in [*series.values(), *funding])
     return {
-        "slices_done": done,
-        "slices_total": total,
+        "slices_done": cursor["file"],
+        "slices_total": len(cursor["files"]),
         "rows": rows,
         "work_ms": work_ms,
         "rows_per_s": round(read * 1000 / work_ms) if work_ms else None,
         **({"trades": trades} if trades else {}),
+        "eta_s": _eta_s(cursor, work_ms),
     }
+
+
+def _eta_s(cursor: Mapping[str, Any], work_ms: int) -> float | None:
+    """Seconds until a job is done, by how long the files took that are; None before the first.
+
+    Local files count by their size, files of an archive alike: theirs is not known beforehand.
+    """
+    sizes: list[int] = [stamp[0] if stamp else 1 for _, *stamp in cursor["files"]]
+    at = cursor["file"]
+    done, left = sum(sizes[:at]), sum(sizes[at:])
+    if not done:
+        return None
+    done_ms = int(cursor.get("done_ms", work_ms))
+    left_ms = done_ms / done * left - (work_ms - done_ms)
+    return round(max(0.0, left_ms) / 1000, 1)
 
 
 def with_characters(unit: Unit, result: dict[str, Any]) -> dict[str, Any]:
@@ -183,6 +202,16 @@ def left_out_error(result: Mapping[str, Any], files: int) -> InvalidInput:
         f"{len(left):,} of {files:,} files were left out{FIRST}{first['reason']}; the "
         "account names each with its reason",
         code="files-left-out",
+    )
+
+
+def absent_error(order: Mapping[str, Any], absent: Sequence[str]) -> InvalidInput:
+    """An archive that has not one of the files that an import asks it for, as its error."""
+    return InvalidInput(
+        f"{order['source']} has not one file of {order['symbol']} {order['interval']} for that "
+        f"time ({len(absent):,} asked for, {absent[0]} first); look at --symbol, --interval, "
+        "--start, --end and the URL",
+        code="nothing-there",
     )
 
 

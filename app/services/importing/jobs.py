@@ -28,6 +28,7 @@ from app.services.activity import ActivityService
 from app.services.attempts import broke_off, carried, held_on, pause_after, take
 from app.services.importing.account import (
     Slice,
+    absent_error,
     left_out_error,
     new_cursor,
     progress_of,
@@ -82,6 +83,7 @@ class ImportJobs:
     ) -> None:
         self._units = units
         self._market_clock = market_clock
+        self._fetcher = fetcher
         self._files = FilesAtHand(units, fetcher, folder / "fetched")
         # What was looked at before its turn, and waits for it.
         self._ahead = FilesAtHand(units, fetcher, folder / "ahead")
@@ -100,14 +102,7 @@ class ImportJobs:
         plan = self._plan(order)
         if not order.new_exchange:
             self._require_exchange(order.exchange)
-        if not order.is_remote:
-            first = plan.files[0]
-            try:
-                require_sound(Path(first.place))
-                self._look_at(first, order)
-            except InvalidInput:
-                if len(plan.files) == 1:
-                    raise  # among others it is left out, and told of
+        self._require_beginning(plan, order)
         job_id = self._ids.new()
         return self._units.run(lambda unit: new_job(unit, job_id, KIND, order.params()))
 
@@ -155,6 +150,18 @@ class ImportJobs:
         except UnknownName as error:
             more = "; for files of an exchange that ccxt does not know, say --new-exchange"
             raise UnknownName(error.message + more) from None
+
+    def _require_beginning(self, plan: ImportPlan, order: ImportOrder) -> None:
+        first = plan.files[0]
+        if order.is_remote:
+            self._fetcher.require_allowed(first.place)
+            return
+        try:
+            require_sound(Path(first.place))
+            self._look_at(first, order)
+        except InvalidInput:
+            if len(plan.files) == 1:
+                raise  # among others it is left out, and told of
 
     def _look_at(self, file: ImportFile, order: ImportOrder) -> None:
         """Nothing, where the beginning of a local file can be read."""
@@ -239,7 +246,7 @@ class ImportJobs:
         mark = [[file.place, *stamp_of(file)] for file in plan.files]
         if job.cursor.get("files") != mark:
             job.cursor = new_cursor(plan, mark, job.cursor) | carried(job.cursor)
-            job.progress = progress_of(0, len(mark), {}, 0)
+            job.progress = progress_of(job.cursor, 0)
         return int(job.cursor["file"])
 
     def _work_on(
@@ -386,6 +393,8 @@ class ImportJobs:
 def _finished(unit: Unit, job: JobRow, state: str, error: TidemarkError | None) -> str:
     """End a locked job with its account; the state."""
     job.error = None
+    if job.progress:
+        job.progress = {**job.progress, "eta_s": None}
     shifts = job.cursor.get("shifts", [])
     result = with_characters(unit, import_account(job))
     problem = error or (shift_error(shifts[0]) if shifts else None)
@@ -393,6 +402,8 @@ def _finished(unit: Unit, job: JobRow, state: str, error: TidemarkError | None) 
         problem = left_out_error(result, len(job.cursor["files"]))
     if problem is None and result["unplaced"]:
         problem = unplaced_error(result)
+    if problem is None and len(result["absent"]) == len(job.cursor.get("files", ())) > 0:
+        problem = absent_error(job.params, result["absent"])
     ended = "failed" if problem else state
     finish(unit, job, ended, result=result, error=problem)
     return ended

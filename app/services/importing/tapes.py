@@ -25,7 +25,8 @@ def after_chunk(cursor: Cursor, file: ImportFile, chunk: Chunk) -> Cursor:
     """The cursor behind a chunk: of a file, or of a tape that has ended between two files."""
     if chunk.ends_tape:
         return {**cursor, "tape": None}
-    fine = len(chunk.good) + chunk.same + chunk.unfinished + chunk.outside
+    # Of rows that say the same, the one that is kept counts, be it good or bad.
+    fine = len(chunk.good) + chunk.unfinished + chunk.outside
     known = cursor.get("verdict") or {"rows": 0, "fine": 0, "reason": ""}
     reason = known["reason"] or (chunk.bad[0].reason if chunk.bad else UNENDED)
     verdict = {"rows": known["rows"] + chunk.rows, "fine": known["fine"] + fine, "reason": reason}

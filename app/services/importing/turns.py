@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from app.models import JobRow
 from app.repositories.unit import Unit, Units
 from app.services.importing.account import (
     Slice,
+    at_file,
     progress_of,
     with_left_out,
     with_unended,
@@ -115,10 +116,8 @@ class Turn:
             job.cursor = after_chunk({**job.cursor, "series": series}, file, chunk)
             if chunk.unended is not None:
                 job.cursor = with_unended(job.cursor, file, chunk.unended)
-            done, total = job.progress["slices_done"], job.progress["slices_total"]
             work_ms = job.progress["work_ms"] + self._slice.lap_ms()
-            funding = job.cursor.get("funding", ())
-            job.progress = progress_of(done, total, series, work_ms, funding)
+            job.progress = progress_of(job.cursor, work_ms)
             job.lease_until = unit.now_ms + LEASE_MS
             job.error = None
             return True
@@ -132,10 +131,8 @@ class Turn:
             job = self.held(unit)
             funding = [*job.cursor.get("funding", []), keep_funding(unit, file, payments)]
             job.cursor = {**job.cursor, "funding": funding}
-            done, total = job.progress["slices_done"], job.progress["slices_total"]
             work_ms = job.progress["work_ms"] + self._slice.lap_ms()
-            series = job.cursor["series"]
-            job.progress = progress_of(done, total, series, work_ms, funding)
+            job.progress = progress_of(job.cursor, work_ms)
 
         self._units.run(work)
 
@@ -188,9 +185,7 @@ class Turn:
                     cursor = {**cursor, "shifts": [*cursor["shifts"], shift]}
                 else:
                     cursor = with_left_out(cursor, file, against.error_of(file), in_part=False)
-            end = position + len(files)
-            job.cursor = {**cursor, "file": end, "chunks": 0}
-            job.progress = {**job.progress, "slices_done": end}
+            self._come_to(job, cursor, position + len(files))
             job.lease_until = unit.now_ms + LEASE_MS
 
         self._units.run(work)
@@ -221,6 +216,12 @@ class Turn:
 
         self._units.run(work)
         return False
+
+    @staticmethod
+    def _come_to(job: JobRow, cursor: Mapping[str, Any], position: int) -> None:
+        """Let a locked job stand at the beginning of a file."""
+        job.cursor = at_file(cursor, job.progress, position)
+        job.progress = progress_of(job.cursor, job.progress["work_ms"])
 
     def leave_out(
         self,
@@ -272,10 +273,8 @@ class Turn:
             missing = [*job.cursor["absent"], file.name] if absent else job.cursor["absent"]
             so_far = fetched(job.cursor) if came else job.cursor
             cursor = moved_on(with_verdict(so_far, file))
-            begun = {"file": position + 1, "chunks": 0, "is_right": False}
-            job.cursor = {**cursor, **begun, "absent": missing}
+            self._come_to(job, {**cursor, "absent": missing}, position + 1)
             job.error = None
-            job.progress = {**job.progress, "slices_done": position + 1}
             job.lease_until = unit.now_ms + LEASE_MS
             return not _is_to_stop(job)
 

@@ -42,6 +42,9 @@ class Archive:
     asked: list[str] = field(default_factory=list)
     calls: Callable[[str], None] = lambda _: None
 
+    def require_allowed(self, url: str) -> None:
+        """See ``FileFetcher``."""
+
     def fetch(self, url: str, folder: Path, most_s: float) -> Path | None:
         """See ``FileFetcher``."""
         if (whole := folder / url.rsplit("/", 1)[-1]).is_file():

@@ -194,7 +194,27 @@ def test_a_file_that_was_damaged_on_its_way_is_told_by_its_own_name(tmp_path: Pa
 
 def test_a_host_beyond_this_machine_is_refused_beside_a_simulated_exchange(tmp_path: Path) -> None:
     with record(f"sqlite:///{tmp_path / 'tidemark.db'}") as engine:
-        world = Importing(engine, tmp_path, fetcher=Downloads(loopback_only=True))
-        job = world.finished(order(JANUARY, JANUARY + DAY))
-        assert job.state == "failed"
-        assert "is not this machine" in (job.error or {})["message"]
+        fetcher = Downloads(loopback_only=True)
+        world = Importing(engine, tmp_path, fetcher=fetcher)
+        with pytest.raises(InvalidInput, match="is not this machine"):
+            world.jobs.start(order(JANUARY, JANUARY + DAY))
+        # Nor where the job was made beside another one.
+        with pytest.raises(InvalidInput, match="is not this machine"):
+            fetcher.fetch(f"{BASE}/a.zip", tmp_path, 1.0)
+
+
+def test_an_archive_without_encryption_is_refused_before_a_job_is_made(tmp_path: Path) -> None:
+    with record(f"sqlite:///{tmp_path / 'tidemark.db'}") as engine:
+        world = Importing(engine, tmp_path, fetcher=Downloads(loopback_only=False))
+        with pytest.raises(InvalidInput, match="must begin with https"):
+            world.jobs.start(replace(order(JANUARY, JANUARY + DAY), source="http://example.com"))
+        with world.units.read() as unit:
+            assert unit.jobs.page(10, None).rows == []
+
+
+def test_an_archive_that_has_none_of_the_files_fails_the_import(here: Importing) -> None:
+    """A symbol that it does not know looks no better than a success without a row."""
+    job = here.finished(order(JANUARY, JANUARY + 3 * DAY))
+    assert (job.state, (job.error or {})["code"]) == ("failed", "nothing-there")
+    assert "not one file of BTC/USDT 1h" in (job.error or {})["message"]
+    assert "3 asked for, BTCUSDT-1h-2026-01-01.zip first" in (job.error or {})["message"]

@@ -11,6 +11,7 @@ import pytest
 from app.core.errors import Conflict, InvalidInput
 from app.services.importing import ImportOrder
 from app.services.importing import jobs as import_jobs
+from app.services.importing.account import at_file, progress_of
 from app.services.jobs import JobService
 from tests.integration.market.importing import Importing, file, walk
 from tests.support.record import START_MS
@@ -225,3 +226,23 @@ def test_progress_counts_bars_and_funding_rates_alike(here: Importing, tmp_path:
     file(folder, *walk(range(7)), name="Z_Z-1m.csv")
     done = here.finished(ImportOrder(str(folder), "binanceusdm"))
     assert (done.progress["rows"], (done.result or {})["rows"]) == (14, 14)
+
+
+def test_how_long_it_takes_is_told_by_the_sizes_of_the_files_that_are_done(
+    here: Importing, tmp_path: Path, small_chunks: int
+) -> None:
+    """A file of 100 bars took a second; one of 300, of which 100 are in, takes two more."""
+    folder = tmp_path / "data"
+    file(folder, *walk(range(100)), name="A_USDT-1m.csv")
+    file(folder, *walk(range(100)) * 3, name="B_USDT-1m.csv")
+    sizes = [(folder / f"{name}_USDT-1m.csv").stat().st_size for name in "AB"]
+    assert sizes[1] == 3 * sizes[0]
+    mark = [[name, size, 0] for name, size in zip("AB", sizes, strict=True)]
+    cursor = {"files": mark, "file": 0, "series": {}}
+    assert progress_of(cursor, 400)["eta_s"] is None
+    cursor = at_file(cursor, {"work_ms": 1_000}, 1)
+    assert progress_of(cursor, 1_000)["eta_s"] == 3.0
+    assert progress_of(cursor, 2_000)["eta_s"] == 2.0
+    assert progress_of(cursor, 9_000)["eta_s"] == 0.0
+    done = here.finished(ImportOrder(str(folder), "binance"))
+    assert (done.progress["slices_done"], done.progress["eta_s"]) == (2, None)

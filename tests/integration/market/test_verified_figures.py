@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import pytest
 
 from app.core.errors import InvalidInput
 from app.core.exchanges.errors import VenueRulesRefused
+from app.core.market.coverage import CoverageState
 from app.core.market.instruments import InstrumentStatus
 from app.core.market.intervals import DAY_MS
 from app.repositories.unit import Unit
@@ -62,6 +64,43 @@ def test_surplus_bars_are_seen_over_the_edge_of_a_page_and_of_a_day(
         START_MS + minute * M for minute in gone
     ]
     assert world.stored() == world.everything()
+
+
+def test_what_is_proven_once_a_day_is_verified_counts_as_the_venues_since(
+    database_url: str,
+) -> None:
+    """At half past midnight, an hour's worth of proof of 23:40 to 23:55 cannot be there yet."""
+    lacking = range(MINUTES - 20, MINUTES - 5)
+    with record(database_url, local_infile=True) as engine:
+        world = collected(Collecting(engine, sorted({*range(MINUTES + 31)} - {*lacking})))
+        (day,) = verify(world)
+        assert (day.present, day.exchange_side, day.pending) == (MINUTES - 15, 0, 15)
+        assert quality(world).success == (MINUTES - 15) / MINUTES
+        for _ in range(4):
+            world.clock.advance(31 * M)
+            plan = world.service.plans.page(1).rows[0]
+            for job in world.service.start(plan.id, heal=False):
+                world.finish(job.id)
+        assert world.told()[1][2] is CoverageState.EXCHANGE_SIDE
+        (day,) = figures(world)
+        assert (day.present, day.exchange_side, day.pending) == (MINUTES - 15, 15, 0)
+        assert (quality(world).obtainable, quality(world).success) == (MINUTES - 15, 1.0)
+        # One of them comes after all: it could have been had, and was not there.
+        world.units.run(lambda unit: come_after_all(unit, lacking[0]))
+        (day,) = figures(world)
+        assert (day.exchange_side, day.pending, quality(world).obtainable) == (14, 1, MINUTES - 14)
+
+
+def come_after_all(unit: Unit, minute: int) -> None:
+    """A bar that was proven to be missing is there: its range begins a bar later."""
+    series = unit.klines.find_series("binance", SYMBOL, "1m")
+    assert series is not None
+    unit.klines.lock_series(series.id)
+    spans = unit.coverage.spans(series.id)
+    start = START_MS + minute * M
+    assert (spans[0].end, spans[1].start) == (start, start)
+    moved = [replace(spans[0], end=start + M), replace(spans[1], start=start + M), *spans[2:]]
+    unit.coverage.save(series.id, spans, moved)
 
 
 def test_a_hole_of_two_days_is_seen_told_and_left_to_a_person(world: Collecting) -> None:

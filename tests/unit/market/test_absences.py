@@ -54,11 +54,13 @@ def times(ranges: list[tuple[int, int]]) -> list[int]:
 def test_a_change_is_where_one_is_absent_and_not_before_or_before_and_not_removed(
     before: list[CoverageState | None], after: list[CoverageState | None]
 ) -> None:
-    found = changed_absences(spans_of(before), spans_of(after))
-    assert times(found) == [
-        number
-        for number, (one, other) in enumerate(zip(before, after, strict=True))
-        if (other is ABSENT) != (one is ABSENT) and other is not GONE
+    proven, disproven = changed_absences(spans_of(before), spans_of(after))
+    changes = list(enumerate(zip(before, after, strict=True)))
+    assert times(proven) == [
+        number for number, (one, other) in changes if one is not ABSENT and other is ABSENT
+    ]
+    assert times(disproven) == [
+        number for number, (one, other) in changes if one is ABSENT and other not in (ABSENT, GONE)
     ]
 
 
