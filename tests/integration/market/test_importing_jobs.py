@@ -246,3 +246,12 @@ def test_how_long_it_takes_is_told_by_the_sizes_of_the_files_that_are_done(
     assert progress_of(cursor, 9_000)["eta_s"] == 0.0
     done = here.finished(ImportOrder(str(folder), "binance"))
     assert (done.progress["slices_done"], done.progress["eta_s"]) == (2, None)
+
+
+def test_a_file_of_bad_rows_of_one_time_fails_as_any_other_of_bad_rows(
+    here: Importing, tmp_path: Path
+) -> None:
+    """Each says the same as the first one, which is bad."""
+    path = file(tmp_path, *[f"{T},1,0.5,2,1,7\n"] * 5)
+    job = here.finished(ImportOrder(str(path), "binance", "BTC/USDT", "1m"))
+    assert (job.state, (job.error or {})["code"]) == ("failed", "no-good-row")

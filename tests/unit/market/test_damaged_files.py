@@ -205,3 +205,21 @@ def test_a_time_that_is_none_is_told_as_it_stands(times: Any, sentence: str) -> 
 def test_a_bar_before_1970_is_one_of_its_unit() -> None:
     texts = pa.array(["-60000", "0", "60000"])
     assert TimeReader("a.csv", "ms").milliseconds(texts).tolist() == [-60_000, 0, 60_000]
+
+
+def test_a_header_in_the_middle_is_told_by_its_own_words(tmp_path: Path) -> None:
+    """Of files that were joined by hand."""
+    joined = of_text(tmp_path, many(3) + "timestamp,open,high,low,close,volume\n" + many(3))
+    with pytest.raises(InvalidInput, match="has the time 'timestamp' among others"):
+        read(joined)
+    dated = of_text(tmp_path, "2026-03-01T00:00:00Z,1,1,1,1,1\n" * 3 + f"{T}{LINE}", "dated.csv")
+    with pytest.raises(InvalidInput, match=f"has the time '{T}' among others"):
+        read(dated)
+
+
+def test_spaces_beside_a_delimiter_are_none_of_a_value(tmp_path: Path) -> None:
+    spaced = of_text(tmp_path, many(3).replace(",", " , "), "spaced.csv")
+    plain = of_text(tmp_path, many(3))
+    tape = Tape(interval("1m"), "bars.csv")
+    (one,), (other,) = (list(read_bars(path, Reading("csv"), tape)) for path in (spaced, plain))
+    assert list(one.rows()) == list(other.rows())

@@ -50,6 +50,8 @@ def parsed(
     Raises:
         InvalidInput: a line has more columns or fewer, or is longer than a block.
     """
+    import pyarrow.compute as pc
+
     names = [str(position) for position in range(width)]
     included = [names[position] for position in wanted]
     before = 0
@@ -58,8 +60,11 @@ def parsed(
         before = 1
     for block in _blocks(name, file, unit):
         table = _table(name, block, delimiter, names, included, unit, before)
+        # Spaces beside a delimiter are none of a value; most files have not one in a block.
+        is_spaced = b" " in block
         for part in table.to_batches(CHUNK):
-            yield [part.column(column) for column in included]
+            columns = [part.column(column) for column in included]
+            yield [pc.ascii_trim_whitespace(each) for each in columns] if is_spaced else columns
         before += _count(block)
 
 

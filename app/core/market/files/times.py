@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from app.core.errors import InvalidInput
 from app.core.market.files.arrays import mask_of, numbers_of
@@ -79,8 +80,11 @@ class TimeReader:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        if pc.all(pc.match_substring_regex(column, r"^-?\d+$")).as_py():
+        is_whole = pc.match_substring_regex(column, r"^-?\d+$")
+        if pc.all(is_whole).as_py():
             return self._numbers(self._cast(column, pa.int64()), floor=floor)
+        if pc.any(is_whole).as_py():
+            raise self._mixed(column, mask_of(is_whole))
         if self._unit not in ("", "iso"):
             raise InvalidInput(f"{self._name} has times that are no whole numbers of {self._unit}")
         self._unit = "iso"
@@ -91,6 +95,15 @@ class TimeReader:
                 self._cast(column, pa.timestamp("us", "UTC")), is_zoned=True, floor=floor
             )
         return self._moments(self._cast(column, pa.timestamp("us")), is_zoned=False, floor=floor)
+
+    def _mixed(self, column: pa.Array, is_whole: npt.NDArray[np.bool_]) -> InvalidInput:
+        """Of times some of which are whole numbers and some are not, the first of the fewer."""
+        odd = ~is_whole if 2 * is_whole.sum() >= len(is_whole) else is_whole
+        text = column[int(np.argmax(odd))].as_py()
+        return InvalidInput(
+            f"{self._name} has the time {text[:40]!r} among others that are not written so; a file "
+            "that was joined of several may have a header in its middle: take that line out"
+        )
 
     def _numbers(self, column: pa.Array, *, floor: bool) -> Times:
         values = numbers_of(column)
