@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -75,11 +76,16 @@ def cancel_job(job_id: JobId, as_json: Json = False) -> None:
     from app.schemas.jobs import Job
 
     with session() as here:
-        job = Job.of(here.container.jobs.cancel(job_id))
+        row = here.container.jobs.cancel(job_id)
+        job = Job.of(row)
         if here.works_alone:
             here.container.importing.tidy()
-    more = "" if job.state == "cancelled" else ", to be cancelled"
-    emit(as_json, job, lambda out: out.print(f"Job {job.id} is {job.state}{more}."))
+    words = f"Job {job.id} is {job.state}"
+    if job.state != "cancelled":
+        at = time.strftime("%H:%M:%S", time.gmtime(row.lease_until / 1000))
+        words += ", to be cancelled by whoever works on it"
+        words += f"; if that process has gone, cancel it again after {at} UTC"
+    emit(as_json, job, lambda out: out.print(f"{words}."))
 
 
 @app.command("pause")
@@ -130,7 +136,8 @@ def _go_on(here: Session, job: JobRow, words: str, *, as_json: bool) -> None:
         return
     (ended,) = finish_jobs(here, [job.id])
     done = Job.of(ended)
-    emit(as_json, done, lambda out: out.print(f"Job {done.id} has {done.state}.", markup=False))
+    ended_so = "was cancelled" if done.state == "cancelled" else f"has {done.state}"
+    emit(as_json, done, lambda out: out.print(f"Job {done.id} {ended_so}.", markup=False))
     require_success([ended])
 
 
@@ -161,6 +168,8 @@ def print_jobs(out: Console, jobs: Sequence[Job], gone: Collection[str] = ()) ->
 
 
 def _state(job: Job, gone: Collection[str]) -> str:
+    if job.cancel_requested and job.state == "running":
+        return "cancelling"
     return "interrupted" if job.id in gone else job.state
 
 

@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from app.core.events import body, topic
-from app.core.market.coverage import CoverageState, count_bars, lay_apart
+from app.core.market.coverage import CoverageState, Span, count_bars, lay_apart
 from app.core.market.intervals import interval as interval_of
 from app.core.market.retention import KeepRule, is_retired, reopened, retired, rule_of, step_end
 from app.models import KlineSeriesRow
@@ -131,11 +131,22 @@ def _retire(unit: Unit, due: Due, start: int, end: int, first: int | None = None
     spans = unit.coverage.spans(due.series.id, start, end)
     known = [span.start for span in spans] + ([] if first is None else [first])
     begin = max(start, min(known, default=end))
+    end = min(end, _expected_to(unit, due, spans, end))
     if is_retired(spans, begin, end):
         return None
     after = lay_apart(spans, retired(spans, begin, end, due.rule, unit.now_ms))
     unit.coverage.save(due.series.id, spans, after)
     return 0
+
+
+def _expected_to(unit: Unit, due: Due, spans: Sequence[Span], end: int) -> int:
+    """Up to where bars before ``end`` are expected: what no plan keeps ends with what is known."""
+    row = due.series
+    if unit.plans.since(row.exchange, row.symbol, row.interval, row.kind) is not None:
+        return end
+    if unit.coverage.after(row.id, end) is not None:
+        return end
+    return max((span.end for span in spans), default=end)
 
 
 def _still_holds(unit: Unit, due: Due) -> bool:

@@ -122,7 +122,7 @@ def _absent(
                 found += [
                     span.cut(part.start, part.end)
                     for part in account(before, span.start, span.end)
-                    if part.state is not CoverageState.PRESENT
+                    if part.state not in (CoverageState.PRESENT, CoverageState.RETIRED)
                 ]
     return found
 

@@ -105,3 +105,14 @@ def test_what_fails_then_is_no_success(
     told = tidemark("job", "resume", job_id, "--json")
     assert (told.code, told.document["state"]) == (1, "failed")
     assert "the import job failed: " in told.err
+
+
+def test_one_that_another_process_may_still_work_on_is_cancelled_by_that_or_later_here(
+    tidemark: Tidemark, container: Container, tmp_path: Path
+) -> None:
+    job_id = killed_import(container, tmp_path, lease_left_ms=60_000)
+    told = tidemark("job", "cancel", job_id).out
+    assert "to be cancelled by whoever works on it; if that process has gone, cancel it" in told
+    assert "cancelling" in tidemark("job", "list").out
+    container.units.run(lambda unit: setattr(unit.jobs.lock(job_id), "lease_until", 0))
+    assert tidemark("job", "cancel", job_id).out == f"Job {job_id} is cancelled.\n"

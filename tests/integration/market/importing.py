@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -138,7 +138,7 @@ def file(folder: Path, *lines: str, name: str = "bars.csv") -> Path:
     return path
 
 
-def walk(minutes: range, start: int = START_MS) -> list[str]:
+def walk(minutes: Iterable[int], start: int = START_MS) -> list[str]:
     """Bars of prices that tell each from its neighbours."""
     return [line(start + n * MINUTE, f"{100 + n % 97}.{n % 89:02d}", n % 13 + 1) for n in minutes]
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.core.market.coverage import CoverageState
+from app.core.market.coverage import CoverageState, Span, lay_apart
+from app.repositories.unit import Unit
 from app.services.importing import ImportOrder
 from tests.integration.market.importing import DAY, MINUTE, Importing, file, line, walk
 from tests.support.record import START_MS
@@ -123,4 +124,25 @@ def test_files_of_trades_without_a_period_prove_nothing_in_between(
         rows = [f"{T + n * M + s * 1_000},100,1\n" for n in range(first, first + 9) for s in (0, 9)]
         file(folder, "ts,price,amount\n", *rows, name=name)
     here.result(folder, "BTC/USDT", "1m", trades=True, complete=True)
+    assert proven(here) == []
+
+
+def test_what_a_rule_has_removed_stays_removed(here: Importing, tmp_path: Path) -> None:
+    """A complete file knows of no bar there; that it had some once is known better."""
+    folder = tmp_path / "data"
+    day(folder, 1, range(1440))
+    assert complete(here, folder) == "succeeded"
+
+    def retire(unit: Unit) -> None:
+        series = unit.klines.find_series("binance", "BTC/USDT", "1m")
+        assert series is not None
+        spans = unit.coverage.spans(series.id)
+        gone = Span(T + 100 * M, T + 200 * M, CoverageState.RETIRED)
+        unit.coverage.save(series.id, spans, lay_apart(spans, [gone]))
+
+    here.units.run(retire)
+    file(folder, *walk([*range(90), *range(210, 1440)]), name="BTCUSDT-1m-2026-03-01.csv")
+    assert complete(here, folder) == "succeeded"
+    states = [((a - T) // M, (b - T) // M, state) for a, b, state in here.spans("BTC/USDT")]
+    assert (100, 200, CoverageState.RETIRED) in states
     assert proven(here) == []

@@ -119,6 +119,26 @@ def test_what_is_older_goes_and_is_known_to_be_gone(engine: Engine) -> None:
         assert check_market(unit, here.market_clock.now_ms) == []
 
 
+def test_history_that_no_plan_keeps_is_gone_up_to_its_last_bar_and_no_farther(
+    engine: Engine,
+) -> None:
+    """Thirty days of a file, two years ago: of what came after, nobody has ever had a bar."""
+    here = Collecting(engine)
+    hours(here, 24 * 30)
+    (plan,) = here.service.plans.page(5).rows
+    here.service.plans.enable(plan.id, False)
+    here.market_clock.now = T + 730 * DAY_MS
+    service = service_of(here, engine)
+    service.set("*", "*", "1h", 10)
+    assert service.apply().bars == 24 * 30
+    assert known_of_hours(here) == [(0, 30, RETIRED)]
+    assert service.apply().bars == 0
+    # One that somebody wants was to go on: what came after is too old to be fetched.
+    here.service.plans.enable(plan.id, True)
+    service.apply()
+    assert known_of_hours(here) == [(0, 720, RETIRED)]
+
+
 def test_a_plan_that_began_before_the_cut_does_not_collect_it_anew(engine: Engine) -> None:
     here = Collecting(engine)
     hours(here, 24 * 30)

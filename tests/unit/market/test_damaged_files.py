@@ -223,3 +223,12 @@ def test_spaces_beside_a_delimiter_are_none_of_a_value(tmp_path: Path) -> None:
     tape = Tape(interval("1m"), "bars.csv")
     (one,), (other,) = (list(read_bars(path, Reading("csv"), tape)) for path in (spaced, plain))
     assert list(one.rows()) == list(other.rows())
+
+
+def test_lines_that_end_with_a_carriage_return_alone_say_how_to_convert_them(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "bars.csv"
+    path.write_bytes(many(3).replace("\n", "\r").encode())
+    with pytest.raises(InvalidInput, match=r"end with a carriage return alone.*tr "):
+        read(path)

@@ -93,6 +93,11 @@ def _csv(path: Path, stack: ExitStack, *, is_whole: bool) -> Table:
     first = line.decode("utf-8-sig").strip("\r\n")
     if not first:
         raise NoRowsError(path.name)
+    if "\r" in first:
+        raise InvalidInput(
+            f"the lines of {path.name} end with a carriage return alone, as on an old Macintosh; "
+            f"convert it: tr '\\r' '\\n' < {path.name}"
+        )
     delimiter = max(_DELIMITERS, key=first.count)
     cells = _cells(first, delimiter)
     has_header = not any(_is_number(cell) for cell in cells) and not cells[0][:1].isdigit()
