@@ -164,6 +164,7 @@ def test_secrets_have_no_defaults() -> None:
     found = secret.findall(TEXT)
     assert {name for name, _ in found} == {
         "MYSQL_PASSWORD",
+        "MYSQL_ROOT_PASSWORD",
         "REDIS_PASSWORD",
         "RABBITMQ_APP_PASSWORD",
         "RABBITMQ_FLOWER_PASSWORD",

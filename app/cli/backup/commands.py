@@ -27,7 +27,8 @@ Full = Annotated[
 
 def backup(
     path: Annotated[
-        str, typer.Argument(help="A new file, or a directory (ending with / a new one) to put it in.")
+        str,
+        typer.Argument(help="A new file, or a directory to put it in; DIR/ is made."),
     ],
     with_key: Annotated[
         bool,
