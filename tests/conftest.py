@@ -29,12 +29,12 @@ from tests.support.statements import BothDialects
 from tests.support.tracing import ChildTracing
 
 # A test that uses one of these carries the marker, so that -m "not broker" means what it says.
-MARKER_OF_FIXTURE = {
-    "mariadb": "mysql",
-    "databases": "mysql",
-    "lent_databases": "mysql",
-    "rabbitmq": "broker",
-    "redis_server": "redis",
+MARKERS_OF_FIXTURE = {
+    "mariadb": ("mysql", "mariadb"),
+    "databases": ("mysql",),
+    "lent_databases": ("mysql",),
+    "rabbitmq": ("broker",),
+    "redis_server": ("redis",),
 }
 
 _CHILDREN = ChildTracing()
@@ -53,9 +53,10 @@ _UNTRACED = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests by the servers they use, and those that `make coverage` leaves out."""
     for item in items:
-        for fixture, marker in MARKER_OF_FIXTURE.items():
+        for fixture, markers in MARKERS_OF_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
-                item.add_marker(marker)
+                for marker in markers:
+                    item.add_marker(marker)
         if item.get_closest_marker("mysql") or any(map(item.path.is_relative_to, _UNTRACED)):
             item.add_marker("untraced")
 

@@ -36,6 +36,7 @@ _COPY: Final = text(
     "WHERE series_id = :series_id AND open_ts >= :start AND open_ts < :end"
 )
 _CLEAR: Final = text(f"DELETE FROM {_NEW} WHERE series_id = :series_id")  # noqa: S608
+_COUNT: Final = f"ANALYZE NO_WRITE_TO_BINLOG TABLE {_OLD}"
 _CLEAN: Final = f"DROP TABLE IF EXISTS {_NEW}, {_AWAY}"
 
 #: Called with the bars copied so far.
@@ -84,6 +85,8 @@ def rebuild(
         finally:
             connection.rollback()
             connection.exec_driver_sql(_CLEAN)
+        # MySQL would take the table for empty, and plan for that, until it counts by itself.
+        connection.exec_driver_sql(_COUNT)
     return copied.bars
 
 

@@ -71,6 +71,31 @@ def test_who_shares_the_network_of_the_pod_is_started_anew_with_it() -> None:
             )
 
 
+def test_who_shares_the_network_of_the_pod_ends_when_that_is_gone() -> None:
+    """Docker restarts what ends, in the new network; what is unhealthy it leaves as it is."""
+    guard = "grep -q eth /proc/net/dev || kill -9 -1; exec python "
+    for name, each in SERVICES.items():
+        if each.get("network_mode") == "service:pod" and name not in ONE_SHOT:
+            kind, command = each["healthcheck"]["test"]
+            assert (kind, command.startswith(guard)) == ("CMD-SHELL", True), name
+            assert each["restart"] == "unless-stopped"
+
+
+def test_nobody_needs_a_right_that_an_init_of_root_would_lack() -> None:
+    """Without CAP_KILL root cannot pass a SIGTERM on to a server of another user."""
+    for name, each in SERVICES.items():
+        if not each["image"].startswith("tidemark:"):
+            assert not each["user"].startswith("0"), name
+        assert "cap_add" not in each, name
+
+
+def test_the_example_names_every_password_and_no_password_is_made_in_the_log() -> None:
+    example = (ROOT / "deploy/compose/example.env").read_text()
+    named = set(re.findall(r"^([A-Z_]+)=", example, re.MULTILINE))
+    assert set(re.findall(r"\$\{([A-Z_]+):\?", TEXT)) <= named
+    assert "MYSQL_RANDOM_ROOT_PASSWORD" not in TEXT
+
+
 def test_flower_runs_the_supervisors_command() -> None:
     assert SERVICES["flower"]["command"] == ["python", *flower_arguments("0.0.0.0", 5555)]  # noqa: S104
 
@@ -139,6 +164,7 @@ def test_secrets_have_no_defaults() -> None:
     found = secret.findall(TEXT)
     assert {name for name, _ in found} == {
         "MYSQL_PASSWORD",
+        "MYSQL_ROOT_PASSWORD",
         "REDIS_PASSWORD",
         "RABBITMQ_APP_PASSWORD",
         "RABBITMQ_FLOWER_PASSWORD",

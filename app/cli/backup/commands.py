@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 from contextlib import contextmanager
@@ -25,7 +26,10 @@ Full = Annotated[
 
 
 def backup(
-    path: Annotated[Path, typer.Argument(help="A new file, or a directory to put it in.")],
+    path: Annotated[
+        str,
+        typer.Argument(help="A new file, or a directory to put it in; DIR/ is made."),
+    ],
     with_key: Annotated[
         bool,
         typer.Option("--with-key", help="Put the vault's private key into it: guard it as such."),
@@ -37,8 +41,7 @@ def backup(
     from app.cli.backup.work import back_up
     from app.cli.session import session
 
-    target = path / time.strftime("tidemark-%Y%m%dT%H%M%SZ.zip", time.gmtime())
-    target = target if path.is_dir() else path
+    target = _target(path)
     with session(migrate=False, full=full) as here:
         made = back_up(
             here.container, target, with_key=with_key, tell=_silent, migrate=here.migrate
@@ -66,6 +69,21 @@ def backup(
         "with_key": made.with_key,
     }
     emit(as_json, document, human)
+
+
+def _target(path: str) -> Path:
+    """The file to write: what is named, or one named by the time in the directory named."""
+    from app.core.errors import InvalidInput
+
+    target = Path(path)
+    if path.endswith(os.sep):
+        try:
+            target.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidInput(f"{path} cannot be made: {error.strerror}") from None
+    if not target.is_dir():
+        return target
+    return target / time.strftime("tidemark-%Y%m%dT%H%M%SZ.zip", time.gmtime())
 
 
 def restore(

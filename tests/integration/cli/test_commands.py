@@ -293,6 +293,19 @@ def test_an_older_release_leaves_a_newer_record_alone_and_says_whose_it_is(
     assert "of a newer release" in checks["migrations"]["detail"]
 
 
+def test_a_backup_is_named_by_the_time_in_a_directory_that_may_be_new(
+    tidemark: Tidemark, tmp_path: Path
+) -> None:
+    tidemark("system", "migrate")
+    saved = tidemark("system", "backup", "backups/")
+    assert saved.code == 0, saved.err
+    (file,) = (tmp_path / "backups").iterdir()
+    assert file.name.startswith("tidemark-20")
+    assert str(file.relative_to(tmp_path)) in saved.out
+    refused = tidemark("system", "backup", f"backups/{file.name}/")
+    assert (refused.code, "cannot be made: " in refused.err) == (2, True)
+
+
 def test_the_doctor_names_what_is_wrong_and_exits_1(
     tidemark: Tidemark, monkeypatch: pytest.MonkeyPatch
 ) -> None:

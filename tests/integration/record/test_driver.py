@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -14,8 +15,8 @@ from hypothesis import strategies as st
 from pymysql.connections import Connection
 from sqlalchemy import make_url
 
-from app.cli.services.mariadb import MariaDBServer
 from app.repositories.driver import FastConnection, _packets
+from tests.support.servers import Databases
 
 pytestmark = pytest.mark.mysql
 
@@ -26,27 +27,45 @@ ODD = (
 )
 
 
+# MariaDB has tables of numbers by their name alone, MySQL has none.
+_NUMBERS = 70_000
+
+
 @pytest.fixture(scope="module")
-def mysql_url(mariadb: MariaDBServer) -> Iterator[str]:
-    """An empty database."""
-    yield mariadb.create_database("driver", exist_ok=True)
-    mariadb.drop_database("driver")
+def mysql_url(databases: Databases) -> Iterator[str]:
+    """A database with the numbers from 1 to 70,000."""
+    name = f"driver_{uuid.uuid4().hex}"
+    url = databases.create_database(name)
+    connection = pymysql.connect(**where(url))
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE numbers (seq INTEGER PRIMARY KEY)")
+        cursor.executemany(
+            "INSERT INTO numbers VALUES (%s)", [(each,) for each in range(1, _NUMBERS + 1)]
+        )
+    connection.commit()
+    connection.close()
+    yield url
+    databases.drop_database(name)
+
+
+def where(url: str) -> dict[str, Any]:
+    """What a connection needs of a URL."""
+    parsed = make_url(url)
+    return {
+        "host": parsed.host,
+        "port": parsed.port,
+        "user": parsed.username,
+        "password": parsed.password,
+        "database": parsed.database,
+        "charset": "utf8mb4",
+        "read_timeout": 10,
+    }
 
 
 @pytest.fixture(scope="module")
 def pair(mysql_url: str) -> Iterator[tuple[Connection, Connection]]:
     """Our connection and PyMySQL's own, to one database."""
-    url = make_url(mysql_url)
-    where = {
-        "host": url.host,
-        "port": url.port,
-        "user": url.username,
-        "password": url.password,
-        "database": url.database,
-        "charset": "utf8mb4",
-        "read_timeout": 10,
-    }
-    ours, theirs = FastConnection(**where), pymysql.connect(**where)
+    ours, theirs = FastConnection(**where(mysql_url)), pymysql.connect(**where(mysql_url))
     yield ours, theirs
     ours.close()
     theirs.close()
@@ -63,7 +82,7 @@ def asked(connection: Connection, statement: str, arguments: Any = None) -> tupl
     [
         ODD,
         "SELECT 1 WHERE FALSE",
-        "SELECT seq FROM seq_1_to_3000",
+        "SELECT seq FROM numbers WHERE seq <= 3000 ORDER BY seq",
         "SELECT 1 AS a, 2 AS a",
         "SET @a = 1",
         "SHOW VARIABLES LIKE 'port'",
@@ -112,9 +131,12 @@ def test_a_write_says_how_many_rows_it_made_and_their_first_number(
     said = []
     for connection in pair:
         with connection.cursor() as cursor:
-            cursor.execute("CREATE OR REPLACE TEMPORARY TABLE made (id BIGINT AUTO_INCREMENT KEY)")
+            cursor.execute("DROP TEMPORARY TABLE IF EXISTS made")
+            cursor.execute("CREATE TEMPORARY TABLE made (id BIGINT AUTO_INCREMENT PRIMARY KEY)")
             cursor.execute(f"ALTER TABLE made AUTO_INCREMENT = {last_id}")
-            matched = cursor.execute(f"INSERT INTO made SELECT NULL FROM seq_1_to_{count}")  # noqa: S608
+            matched = cursor.execute(
+                "INSERT INTO made SELECT NULL FROM numbers WHERE seq <= %s", (count,)
+            )
             said.append((matched, cursor.rowcount, cursor.lastrowid, cursor.warning_count))
     assert said[0] == said[1] == (count, count, last_id, 0)
 
@@ -125,7 +147,7 @@ def test_warnings_are_counted_alike(pair: tuple[Connection, Connection]) -> None
         with connection.cursor() as cursor:
             cursor.execute("DROP TABLE IF EXISTS nowhere")
             counts.append([cursor.warning_count])
-            cursor.execute("SELECT 1 / 0, CAST('x' AS INTEGER)")
+            cursor.execute("SELECT 1 / 0, CAST('x' AS SIGNED)")
             counts[-1].append(cursor.warning_count)
     assert counts[0] == counts[1] == [1, 2]
 
@@ -140,12 +162,10 @@ def test_columns_of_one_count_are_told_apart_however_many_there_are(
 
 
 def test_threads_read_the_same_columns_at_once(mysql_url: str) -> None:
-    url = make_url(mysql_url)
-    where = {"host": url.host, "port": url.port, "user": url.username, "password": url.password}
     wrong: list[Any] = []
 
     def ask(thread: int) -> None:
-        own = FastConnection(**where)
+        own = FastConnection(**where(mysql_url))
         for number in range(300):
             names = f"SELECT {number} AS t{thread}_{number % 60}, {thread} AS b"
             if asked(own, names)[2] != ((number, thread),):
@@ -172,16 +192,14 @@ def test_an_error_among_the_rows_is_raised_and_the_connection_goes_on(
     pair: tuple[Connection, Connection],
 ) -> None:
     ours, _ = pair
-    failing = "SELECT seq, IF(seq < 5, 0, (SELECT 1 UNION SELECT 2)) FROM seq_1_to_9"
+    failing = "SELECT seq, IF(seq < 5, 0, (SELECT 1 UNION SELECT 2)) FROM numbers WHERE seq <= 9"
     with pytest.raises(pymysql.err.OperationalError, match="more than 1 row"):
         asked(ours, failing)
     assert asked(ours, "SELECT 1")[2] == ((1,),)
 
 
 def test_a_server_that_goes_away_is_said_to_be_lost(mysql_url: str) -> None:
-    url = make_url(mysql_url)
-    where = {"host": url.host, "port": url.port, "user": url.username, "password": url.password}
-    doomed, killer = FastConnection(**where), pymysql.connect(**where)
+    doomed, killer = FastConnection(**where(mysql_url)), pymysql.connect(**where(mysql_url))
     ((_, _, ((number,),), _)) = asked(doomed, "SELECT CONNECTION_ID()")
     with killer.cursor() as cursor:
         cursor.execute(f"KILL {number}")

@@ -18,7 +18,7 @@ from app.repositories.unit import Units
 from app.services.streams.leases import LeaseLost, Leases
 from tests.support.installation import EXCHANGE, MINUTE, SYMBOL, Installation, installed
 from tests.support.record import ManualClock, record, units_over
-from tests.support.servers import MariaDBServer
+from tests.support.servers import Databases
 from tests.support.simulator import ROOT, SimulatorProcess, wait_until
 
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "XRP/USDT", "DOGE/USDT", "ADA/USDT")
@@ -112,13 +112,13 @@ def process(here: Installation, log: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.fixture
 def together(
-    exchange: SimulatorProcess, tmp_path: Path, mariadb: MariaDBServer
+    exchange: SimulatorProcess, tmp_path: Path, databases: Databases
 ) -> Iterator[Installation]:
-    """An installation on MariaDB."""
-    url = mariadb.create_database("streams_shared")
+    """An installation on MariaDB or MySQL."""
+    url = databases.create_database("streams_shared")
     with installed(exchange, tmp_path, database_url=url) as installation:
         yield installation
-    mariadb.drop_database("streams_shared")
+    databases.drop_database("streams_shared")
 
 
 @pytest.mark.timeout(180)
