@@ -80,6 +80,8 @@ def _soak(stack: Stack, home: Path, seconds: float, seed: int) -> tuple[dict[str
 def _failures(sampler: Sampler, load: Load, chaos: Chaos) -> list[tuple[str, str]]:
     found = [("load", each) for each in load.given_up]
     found += [("chaos", each) for each in chaos.failures]
+    if not load.verifications:
+        found.append(("load", "not one day was compared with the venue"))
     if sampler.failure is not None:
         found.append(("samples", repr(sampler.failure)))
     return found
@@ -123,6 +125,7 @@ def _figures(
         "orders": sum(orders.values()),
         "orders_by_status": dict(orders),
         "requests_by_status": {str(key): count for key, count in load.answered.items()},
+        "verifications": load.verifications,
         "kills": chaos.kills,
         "restarts": sum(each["restarts"] for each in stack.processes().values()),
         "invariant_breaches": len(broken),

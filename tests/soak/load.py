@@ -15,6 +15,10 @@ from tests.soak.stack import Stack
 
 SYMBOLS: Final = ("BTC/USDT", "ETH/USDT")
 _QUANTITY: Final = {"BTC/USDT": Decimal("0.001"), "ETH/USDT": Decimal("0.02")}
+#: Their hours of yesterday are compared with the venue again and again, all at once: what streams
+#: bring is not collected, and a worker that has nothing to ask is not warm.
+KEPT: Final = (*SYMBOLS, "SOL/USDT", "BNB/USDT", "XRP/USDT", "ADA/USDT", "DOGE/USDT", "ETH/BTC")
+_VERIFY_EVERY_S: Final = 20.0
 _PATIENCE_S: Final = 90.0
 _AGAIN_S: Final = 0.5
 
@@ -24,6 +28,7 @@ class Load:
 
     Attributes:
         answered: orders that got their answer, by its HTTP status.
+        verifications: jobs of comparing a day with the venue that were taken on.
         given_up: requests that had none within 90 s, with the last words.
     """
 
@@ -32,8 +37,12 @@ class Load:
         self._pause_s = 1 / rate_per_s
         self._random = random.Random(seed)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="load", daemon=True)
+        self._threads = [
+            threading.Thread(target=each, name=f"load-{name}", daemon=True)
+            for name, each in (("orders", self._run), ("verifications", self._verify))
+        ]
         self.answered: dict[int, int] = {}
+        self.verifications = 0
         self.given_up: list[str] = []
         self._resting: list[str] = []
         self._bought = dict.fromkeys(SYMBOLS, 0)
@@ -49,6 +58,10 @@ class Load:
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 6 * 3_600))
         plan = {"name": "soak", "symbols": list(SYMBOLS), "intervals": ["1m"], "since": since}
         self._made("/plans", plan)
+        since = time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime(time.time() - 2 * 86_400))
+        self._made(
+            "/plans", {"name": "kept", "symbols": list(KEPT), "intervals": ["1h"], "since": since}
+        )
         for strategy, params in (
             ("moving_average_cross", {"fast": 2, "slow": 3, "fraction": "0.2"}),
             ("bollinger_reversion", {}),
@@ -80,12 +93,14 @@ class Load:
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """End, and take back what rests."""
         self._stop.set()
-        self._thread.join(_PATIENCE_S + 30)
+        for thread in self._threads:
+            thread.join(_PATIENCE_S + 30)
         while self._resting:
             self._asked("POST", f"/orders/{self._resting.pop()}/cancel")
 
@@ -95,6 +110,15 @@ class Load:
             self._order()
             due = max(due + self._pause_s, time.monotonic())
             self._stop.wait(max(0.0, due - time.monotonic()))
+
+    def _verify(self) -> None:
+        while not self._stop.wait(_VERIFY_EVERY_S):
+            for symbol in KEPT:
+                answer = self._asked(
+                    "POST", "/verifications", json={"symbol": symbol, "interval": "1h"}
+                )
+                # 4xx: nothing is collected yet, or its verification is still under way.
+                self.verifications += answer.status_code == httpx.codes.ACCEPTED
 
     def _order(self) -> None:
         """A market order there or back, or a limit order that rests until a later turn."""
