@@ -113,19 +113,19 @@ def with_verdict(cursor: dict[str, Any], file: ImportFile) -> dict[str, Any]:
     return with_left_out(after, file, error, in_part=False)
 
 
-def at_file(
-    cursor: Mapping[str, Any], progress: Mapping[str, Any], position: int
-) -> dict[str, Any]:
-    """The cursor of a job whose files before a position are done, by its progress so far."""
-    work_ms = progress["work_ms"]
-    return {**cursor, "file": position, "chunks": 0, "is_right": False, "done_ms": work_ms}
+def at_file(cursor: Mapping[str, Any], position: int) -> dict[str, Any]:
+    """The cursor of a job whose files before a position are done."""
+    return {**cursor, "file": position, "chunks": 0, "is_right": False, "verdict": None}
 
 
-def progress_of(cursor: Mapping[str, Any], work_ms: int) -> dict[str, Any]:
+def progress_of(cursor: Mapping[str, Any], work_ms: int, file_rows: int = 0) -> dict[str, Any]:
     """Progress of a job by its cursor, with the accounts of its series and of its funding rates.
 
     Rows are bars and funding rates. Of trades, which are many to a bar, those that were read are
     told beside; the speed is that of what was read. A slice is a file.
+
+    Args:
+        file_rows: about how many rows the file under way has; 0 where that is not known.
     """
     series, funding = cursor["series"], cursor.get("funding", ())
     rows = sum(tally["rows"] for tally in [*series.values(), *funding])
@@ -138,23 +138,24 @@ def progress_of(cursor: Mapping[str, Any], work_ms: int) -> dict[str, Any]:
         "work_ms": work_ms,
         "rows_per_s": round(read * 1000 / work_ms) if work_ms else None,
         **({"trades": trades} if trades else {}),
-        "eta_s": _eta_s(cursor, work_ms),
+        "eta_s": _eta_s(cursor, work_ms, file_rows),
     }
 
 
-def _eta_s(cursor: Mapping[str, Any], work_ms: int) -> float | None:
-    """Seconds until a job is done, by how long the files took that are; None before the first.
+def _eta_s(cursor: Mapping[str, Any], work_ms: int, file_rows: int) -> float | None:
+    """Seconds until a job is done, by how long that took which is; None before anything is.
 
-    Local files count by their size, files of an archive alike: theirs is not known beforehand.
+    Local files count by their size, files of an archive alike: theirs is not known beforehand. Of
+    the file under way, the part of its rows that was read is done.
     """
     sizes: list[int] = [stamp[0] if stamp else 1 for _, *stamp in cursor["files"]]
     at = cursor["file"]
-    done, left = sum(sizes[:at]), sum(sizes[at:])
-    if not done:
-        return None
-    done_ms = int(cursor.get("done_ms", work_ms))
-    left_ms = done_ms / done * left - (work_ms - done_ms)
-    return round(max(0.0, left_ms) / 1000, 1)
+    done, left = float(sum(sizes[:at])), float(sum(sizes[at:]))
+    if file_rows and at < len(sizes):
+        read = (cursor.get("verdict") or {}).get("read", 0)
+        part = sizes[at] * min(1.0, read / file_rows)
+        done, left = done + part, left - part
+    return round(work_ms * left / done / 1000, 1) if done else None
 
 
 def with_characters(unit: Unit, result: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from app.core.errors import (
     Unavailable,
     UnknownName,
 )
+from app.core.market.files.reading import rows_of
 from app.core.market.files.tables import NoRowsError
 from app.core.market.files.tape import Carried
 from app.core.ports import Clock, FileFetcher, Ids, MarketClock
@@ -292,6 +293,7 @@ class ImportJobs:
                 return False
             carried = None
         asked = (path, file, order, self._market_now(file), self._folder)
+        turn.opened(rows_of(path, file.reading))
         for chunk in ahead(checked_chunks(*asked, skip=done, carried=carried)):
             goes_on = turn.kept(file, chunk)
             if goes_on is None:

@@ -29,7 +29,12 @@ def after_chunk(cursor: Cursor, file: ImportFile, chunk: Chunk) -> Cursor:
     fine = len(chunk.good) + chunk.unfinished + chunk.outside
     known = cursor.get("verdict") or {"rows": 0, "fine": 0, "reason": ""}
     reason = known["reason"] or (chunk.bad[0].reason if chunk.bad else UNENDED)
-    verdict = {"rows": known["rows"] + chunk.rows, "fine": known["fine"] + fine, "reason": reason}
+    verdict = {
+        "rows": known["rows"] + chunk.rows,
+        "read": known.get("read", 0) + (chunk.trades or chunk.rows),
+        "fine": known["fine"] + fine,
+        "reason": reason,
+    }
     found = {**cursor, "chunks": cursor["chunks"] + 1, "verdict": verdict}
     if chunk.carried is not None:
         told = {"series": list(file.series), "at": cursor["file"]}

@@ -67,10 +67,15 @@ class Turn:
         self._token = token
         self._order = order
         self._slice = slice_
+        self._file_rows = 0
 
     def held(self, unit: Unit) -> JobRow:
         """The job, locked."""
         return held(unit, self._job_id, self._token)
+
+    def opened(self, rows: int) -> None:
+        """Note of the file whose chunks come next about how many rows it has."""
+        self._file_rows = rows
 
     def kept(self, file: ImportFile, chunk: Chunk) -> bool | None:
         """Store one chunk; whether the job goes on, and None where the file is shifted.
@@ -117,7 +122,7 @@ class Turn:
             if chunk.unended is not None:
                 job.cursor = with_unended(job.cursor, file, chunk.unended)
             work_ms = job.progress["work_ms"] + self._slice.lap_ms()
-            job.progress = progress_of(job.cursor, work_ms)
+            job.progress = progress_of(job.cursor, work_ms, self._file_rows)
             job.lease_until = unit.now_ms + LEASE_MS
             job.error = None
             return True
@@ -220,7 +225,7 @@ class Turn:
     @staticmethod
     def _come_to(job: JobRow, cursor: Mapping[str, Any], position: int) -> None:
         """Let a locked job stand at the beginning of a file."""
-        job.cursor = at_file(cursor, job.progress, position)
+        job.cursor = at_file(cursor, position)
         job.progress = progress_of(job.cursor, job.progress["work_ms"])
 
     def leave_out(

@@ -228,24 +228,29 @@ def test_progress_counts_bars_and_funding_rates_alike(here: Importing, tmp_path:
     assert (done.progress["rows"], (done.result or {})["rows"]) == (14, 14)
 
 
-def test_how_long_it_takes_is_told_by_the_sizes_of_the_files_that_are_done(
+def test_how_long_it_takes_is_told_by_the_sizes_of_the_files_and_what_was_read(
     here: Importing, tmp_path: Path, small_chunks: int
 ) -> None:
-    """A file of 100 bars took a second; one of 300, of which 100 are in, takes two more."""
-    folder = tmp_path / "data"
-    file(folder, *walk(range(100)), name="A_USDT-1m.csv")
-    file(folder, *walk(range(100)) * 3, name="B_USDT-1m.csv")
-    sizes = [(folder / f"{name}_USDT-1m.csv").stat().st_size for name in "AB"]
-    assert sizes[1] == 3 * sizes[0]
-    mark = [[name, size, 0] for name, size in zip("AB", sizes, strict=True)]
-    cursor = {"files": mark, "file": 0, "series": {}}
+    """Two files, the second of three times the size; half of that is 1.5 of 4 parts."""
+    cursor = {"files": [["A", 100, 0], ["B", 300, 0]], "file": 0, "series": {}}
     assert progress_of(cursor, 400)["eta_s"] is None
-    cursor = at_file(cursor, {"work_ms": 1_000}, 1)
-    assert progress_of(cursor, 1_000)["eta_s"] == 3.0
-    assert progress_of(cursor, 2_000)["eta_s"] == 2.0
-    assert progress_of(cursor, 9_000)["eta_s"] == 0.0
-    done = here.finished(ImportOrder(str(folder), "binance"))
-    assert (done.progress["slices_done"], done.progress["eta_s"]) == (2, None)
+    half = {"read": 50}
+    assert progress_of({**cursor, "verdict": half}, 1_000, 100)["eta_s"] == 7.0
+    cursor = at_file({**cursor, "verdict": half}, 1)
+    assert progress_of(cursor, 2_000, 300)["eta_s"] == 6.0
+    assert progress_of({**cursor, "verdict": {"read": 150}}, 5_000, 300)["eta_s"] == 3.0
+    assert progress_of({**cursor, "verdict": {"read": 999}}, 5_000, 300)["eta_s"] == 0.0
+    assert progress_of(at_file(cursor, 2), 5_000)["eta_s"] == 0.0
+    path = file(tmp_path, *walk(range(400)))
+    here.clock.cost_s = 15.0
+    job = here.jobs.start(ImportOrder(str(path), "binance", "BTC/USDT", "1m"))
+    assert here.jobs.run(job.id) == "queued"
+    with here.units.read() as unit:
+        told = unit.jobs.get(job.id).progress
+    read, work_s = told["rows"], told["work_ms"] / 1000
+    assert 0 < read < 400
+    assert told["eta_s"] == pytest.approx(work_s * (400 - read) / read, rel=0.05)
+    assert here.driven(job.id).progress["eta_s"] is None
 
 
 def test_a_file_of_bad_rows_of_one_time_fails_as_any_other_of_bad_rows(

@@ -21,7 +21,14 @@ from app.core.errors import InvalidInput
 from app.core.market.files.columns import CHUNK, KlineColumns
 from app.core.market.files.mapping import columns_of
 from app.core.market.files.naming import what_name_says
-from app.core.market.files.reading import Reading, as_texts, read_bars, read_funding, reading_of
+from app.core.market.files.reading import (
+    Reading,
+    as_texts,
+    read_bars,
+    read_funding,
+    reading_of,
+    rows_of,
+)
 from app.core.market.files.tape import Tape
 from app.core.market.files.times import TimeReader, utc_offset
 from app.core.market.files.writing import format_of
@@ -368,3 +375,26 @@ def test_a_trade_that_cannot_be_is_refused(tmp_path: Path, line: str, sentence: 
     path = csv(tmp_path, f"ts,price,amount\n{T},1,1\n{line}")
     with pytest.raises(InvalidInput, match=sentence):
         read(path, Reading("csv", "trades"))
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.zip", "a.json", "a.feather", "a.parquet"])
+def test_how_many_rows_a_file_has_is_known_about_before_it_is_read(
+    tmp_path: Path, name: str
+) -> None:
+    """30,000 bars, of which a text tells by its first 64 KiB and its unpacked size."""
+    lines = [binance_line(T + n * M, f"{100 + n % 900}.5") for n in range(30_000)]
+    path, format_ = tmp_path / name, name.split(".")[1].replace("zip", "csv")
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a.csv", "".join(lines))
+    elif name.endswith(".gz"):
+        path.write_bytes(gzip.compress("".join(lines).encode()))
+    elif format_ == "csv":
+        path.write_text("".join(lines))
+    elif format_ == "json":
+        path.write_text(f"[{','.join(f'[{line.strip()}]' for line in lines)}]")
+    else:
+        table = pa.table({"ts": range(30_000), "close": range(30_000)})
+        write = feather.write_feather if format_ == "feather" else parquet.write_table
+        write(table, str(path))
+    assert rows_of(path, Reading(format_)) == pytest.approx(30_000, rel=0.05)

@@ -92,6 +92,16 @@ def read_bars(path: Path, how: Reading, tape: Tape, most: int = CHUNK) -> Iterat
         yield from rechunked(bars, most)
 
 
+def rows_of(path: Path, how: Reading) -> int:
+    """About how many rows a file has, by its beginning and its size.
+
+    Raises:
+        InvalidInput: as ``read_bars``.
+    """
+    with open_table(path, how.format, is_whole=how.is_whole) as table:
+        return table.rows()
+
+
 def goes_on(path: Path, how: Reading, tape: Tape) -> bool:
     """Whether a file of trades goes on with what its tape carries; read as far as that takes.
 

@@ -42,6 +42,7 @@ class Table:
         header: the columns' names; None where the file has none.
         width: how many columns it has.
         batches: reads the columns at the given positions, at most ``CHUNK`` rows at a time.
+        rows: about how many rows it has, by its beginning and its size.
         unended: the last line, which may be cut and is not among the batches.
         last: its cells.
     """
@@ -49,6 +50,7 @@ class Table:
     header: list[str] | None
     width: int
     batches: Callable[[Sequence[int]], Iterator[list[pa.Array]]]
+    rows: Callable[[], int]
     unended: UnendedLine | None = None
     last: Sequence[str] = ()
 
@@ -110,6 +112,7 @@ def _csv(path: Path, stack: ExitStack, *, is_whole: bool) -> Table:
         cells if has_header else None,
         len(cells),
         partial(parsed, path.name, file, delimiter, len(cells), has_header=has_header),
+        partial(_text_rows, path, b"\n"),
     )
     if unended is None or not is_row:
         return table
@@ -125,7 +128,8 @@ def _json(path: Path, stack: ExitStack) -> Table:
     if cells is None:
         raise NoRowsError(path.name)
     lines = io.BufferedReader(JsonLines(stack.enter_context(_opened(path))), BLOCK)
-    return Table(None, len(cells), partial(parsed, path.name, lines, ",", len(cells), unit="row"))
+    batches = partial(parsed, path.name, lines, ",", len(cells), unit="row")
+    return Table(None, len(cells), batches, partial(_text_rows, path, b"]"))
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
@@ -143,7 +147,12 @@ def _feather(path: Path, stack: ExitStack) -> Table:
             batch = reader.get_batch(number)
             yield from _sliced([batch.column(position) for position in wanted])
 
-    return Table(list(reader.schema.names), len(reader.schema.names), batches)
+    def rows() -> int:
+        # All batches but the last one have as many.
+        count = reader.num_record_batches
+        return count * reader.get_batch(0).num_rows if count else 0
+
+    return Table(list(reader.schema.names), len(reader.schema.names), batches, rows)
 
 
 def _parquet(path: Path, stack: ExitStack) -> Table:
@@ -159,7 +168,7 @@ def _parquet(path: Path, stack: ExitStack) -> Table:
         for batch in file.iter_batches(CHUNK, columns=unique, use_threads=False):
             yield [batch.column(name) for name in included]
 
-    return Table(names, len(names), batches)
+    return Table(names, len(names), batches, lambda: int(file.metadata.num_rows))
 
 
 def _require_plain(name: str, schema: pa.Schema, wanted: Sequence[int]) -> None:
@@ -206,6 +215,26 @@ def _member(path: Path) -> Iterator[IO[bytes]]:
         except (RuntimeError, NotImplementedError) as error:
             raise InvalidInput(f"{path.name} {packed_otherwise(error)}") from None
         yield file
+
+
+def _text_rows(path: Path, end: bytes) -> int:
+    """About how many rows a text has, each of which ends with some bytes."""
+    with _opened(path) as file:
+        begin = file.read(_FIRST_LINE)
+    return round(begin.count(end) * _text_size(path) / len(begin)) if begin else 0
+
+
+def _text_size(path: Path) -> int:
+    """Bytes of a text, unpacked, as its file says; of a gzip above 4 GiB too few."""
+    name = path.name.lower()
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(path) as archive:
+            return sum(each.file_size for each in archive.infolist())
+    if name.endswith(".gz"):
+        with path.open("rb") as file:
+            file.seek(-4, io.SEEK_END)
+            return int.from_bytes(file.read(4), "little")
+    return path.stat().st_size
 
 
 def _is_number(text: str) -> bool:
