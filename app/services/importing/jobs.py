@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +11,6 @@ import structlog
 
 from app.core.errors import (
     InvalidInput,
-    NotFetched,
     NotGiven,
     NotYetWhole,
     TidemarkError,
@@ -26,17 +24,12 @@ from app.core.ports import Clock, FileFetcher, Ids, MarketClock
 from app.models import JobRow
 from app.repositories.unit import Unit, Units
 from app.services.activity import ActivityService
-from app.services.attempts import broke_off, carried, held_on, pause_after, take
+from app.services.attempts import carried, held_on, take
 from app.services.importing.account import (
     Slice,
-    absent_error,
-    left_out_error,
     new_cursor,
     progress_of,
-    shift_error,
     stamp_of,
-    unplaced_error,
-    with_characters,
 )
 from app.services.importing.chunks import (
     Chunk,
@@ -46,18 +39,17 @@ from app.services.importing.chunks import (
     last_of_tape,
     require_beginning,
 )
-from app.services.importing.fetching import FilesAtHand, fetched, not_fetched, require_sound
+from app.services.importing.fetching import FilesAtHand, require_sound
 from app.services.importing.foresight import Foresight
 from app.services.importing.funding import payments_of
+from app.services.importing.leaving import Leaving
 from app.services.importing.order import ImportFile, ImportOrder, ImportPlan, plan_of
 from app.services.importing.tapes import Cursor, carried_to, tape_that_ends
 from app.services.importing.turns import LEASE_MS, LostError, Turn, held
-from app.services.job_accounts import import_account
-from app.services.jobs import finish, new_job
+from app.services.jobs import new_job
 
 _log = structlog.get_logger(__name__)
 KIND: Final = "import"
-TASK: Final = "collection.import_files"
 # A task ends before 60 s; a chunk takes half a second to a few seconds.
 _SLICE_S: Final = 40.0
 
@@ -127,22 +119,23 @@ class ImportJobs:
         self._ahead.tidy()
 
     def _attempt(self, job: JobRow, token: str) -> str:
-        job_id = job.id
+        leaving = Leaving(self._units, job.id, token)
         try:
-            with held_on(self._units, job_id, token, LEASE_MS):
-                return self._work(job_id, token, ImportOrder.of(job.params))
+            with held_on(self._units, job.id, token, LEASE_MS):
+                is_done = self._work(job.id, token, ImportOrder.of(job.params))
+                return leaving.end("succeeded") if is_done else leaving.hand_on()
         except LostError:
             return "lost"
         except InvalidInput as error:
-            return self._end(job_id, token, "failed", error)
+            return leaving.end("failed", error)
         except NotYetWhole as error:
-            return self._leave(job_id, token, error)
+            return leaving.hand_on(error)
         except Unavailable as error:
-            return self._finally(partial(self._put_off, job_id=job_id, token=token, error=error))
+            return leaving.put_off(error)
         except Exception as error:  # noqa: BLE001
             # The row says it at once, and counts: left to the lease it would be tried for ever.
-            _log.exception("job_attempt_broke_off", job_id=job_id, kind=KIND)
-            return self._finally(partial(self._break_off, job_id=job_id, token=token, error=error))
+            _log.exception("job_attempt_broke_off", job_id=job.id, kind=KIND)
+            return leaving.break_off(error)
 
     def _require_exchange(self, exchange: str) -> None:
         try:
@@ -189,7 +182,8 @@ class ImportJobs:
             # A venue that is not set up, or cannot be reached now: files need none.
             return self._clock.now_ms()
 
-    def _work(self, job_id: str, token: str, order: ImportOrder) -> str:
+    def _work(self, job_id: str, token: str, order: ImportOrder) -> bool:
+        """Work until the slice is over or the job is to stop; whether every file is done."""
         slice_ = Slice(self._clock.monotonic)
         turn = Turn(self._units, job_id, token, order, slice_)
         foresight = self._foresight(turn, job_id, order, slice_)
@@ -199,11 +193,11 @@ class ImportJobs:
             file = plan.files[position]
             absent = came = False
             if not self._end_tape(turn, job_id, order, plan, file):
-                return self._leave(job_id, token)
+                return False
             left_out, looked_at = foresight.of_series(plan, position, self._cursor(job_id))
             position += left_out
             if foresight.has_looked and slice_.spent() > _SLICE_S:
-                return self._leave(job_id, token)
+                return False
             if left_out:
                 continue
             files = self._ahead if file.place == looked_at else self._files
@@ -215,7 +209,7 @@ class ImportJobs:
                     if path is not None and not self._work_on(
                         turn, job_id, order, plan, file, path, slice_, foresight
                     ):
-                        return self._leave(job_id, token)
+                        return False
             except NotGiven:
                 raise  # of no file of that archive, and there may be thousands
             except InvalidInput as error:
@@ -224,11 +218,11 @@ class ImportJobs:
             files.forget(job_id)
             position += 1
             if not goes_on or slice_.spent() > _SLICE_S:
-                return self._leave(job_id, token)
+                return False
         if not self._end_tape(turn, job_id, order, plan, None):
-            return self._leave(job_id, token)
+            return False
         self._count(job_id, slice_)
-        return self._end(job_id, token, "succeeded", None)
+        return True
 
     def _cursor(self, job_id: str) -> Cursor:
         with self._units.read() as unit:
@@ -342,70 +336,3 @@ class ImportJobs:
         except InvalidInput as error:
             turn.leave_out(of, error, is_tape=True)
             return True
-
-    def _leave(self, job_id: str, token: str, slow: NotYetWhole | None = None) -> str:
-        """Hand the job on to the next slice, or end it where that was asked for.
-
-        Args:
-            slow: what the slice was over with: a file comes slowly, and the next one goes on.
-        """
-
-        def work(unit: Unit) -> str:
-            job = held(unit, job_id, token)
-            if job.cancel_requested:
-                finish(unit, job, "cancelled")
-                return "cancelled"
-            if slow is not None:
-                job.cursor = fetched(job.cursor)
-                job.error = {"code": slow.error_code, "message": slow.message}
-            job.state, job.lease_owner, job.lease_until = "queued", None, 0
-            if not job.paused:
-                unit.enqueue(TASK, job.id)
-            return job.state
-
-        return self._finally(work)
-
-    def _put_off(self, unit: Unit, job_id: str, token: str, error: TidemarkError) -> str:
-        job = held(unit, job_id, token)
-        if isinstance(error, NotFetched):
-            job.cursor, last = not_fetched(job.cursor, error, unit.now_ms)
-            if last is not None:
-                return _finished(unit, job, "failed", last)
-        failures = int(job.cursor.get("failures", 0)) + 1
-        job.cursor = {**job.cursor, "failures": failures}
-        job.state, job.lease_owner, job.lease_until = "queued", None, 0
-        pause = pause_after(failures)
-        job.not_before = unit.now_ms + pause
-        job.error = {"code": error.error_code, "message": error.message}
-        return job.state
-
-    def _end(self, job_id: str, token: str, state: str, error: TidemarkError | None) -> str:
-        return self._finally(lambda unit: _finished(unit, held(unit, job_id, token), state, error))
-
-    def _break_off(self, unit: Unit, job_id: str, token: str, error: Exception) -> str:
-        return broke_off(unit, held(unit, job_id, token), error)
-
-    def _finally(self, work: Callable[[Unit], str]) -> str:
-        try:
-            return self._units.run(work)
-        except LostError:
-            return "lost"
-
-
-def _finished(unit: Unit, job: JobRow, state: str, error: TidemarkError | None) -> str:
-    """End a locked job with its account; the state."""
-    job.error = None
-    if job.progress:
-        job.progress = {**job.progress, "eta_s": None}
-    shifts = job.cursor.get("shifts", [])
-    result = with_characters(unit, import_account(job))
-    problem = error or (shift_error(shifts[0]) if shifts else None)
-    if problem is None and result["left_out"]:
-        problem = left_out_error(result, len(job.cursor["files"]))
-    if problem is None and result["unplaced"]:
-        problem = unplaced_error(result)
-    if problem is None and len(result["absent"]) == len(job.cursor.get("files", ())) > 0:
-        problem = absent_error(job.params, result["absent"])
-    ended = "failed" if problem else state
-    finish(unit, job, ended, result=result, error=problem)
-    return ended

@@ -179,9 +179,11 @@ def test_a_step_that_takes_longer_than_the_lease_keeps_it(
 
     here.archive.calls = slow
     job_id = here.jobs.start(remote(1)).id
-    assert here.jobs.run(job_id) == "succeeded"
+    assert here.jobs.run(job_id) == "failed"
     assert due == []
-    assert got(here.units, job_id).attempt == 1
+    # Its archive has nothing, and was asked to the end by one holder.
+    ended = got(here.units, job_id)
+    assert (ended.attempt, (ended.error or {})["code"]) == (1, "nothing-there")
 
 
 @pytest.mark.parametrize("kind", TASKS)
@@ -267,4 +269,5 @@ def test_an_archive_that_was_there_before_is_waited_for(here: Importing) -> None
             raise failure
 
     here.archive.calls = calls
-    assert here.finished(remote(2)).state == "succeeded"
+    ended = here.finished(remote(2))
+    assert (ended.error or {})["code"] == "nothing-there", "both answers came: it has no file"

@@ -155,12 +155,6 @@ def test_an_order_that_cannot_work_is_refused_at_once(
         assert unit.jobs.page(10, None).rows == []
 
 
-def test_the_job_names_its_task() -> None:
-    from app.services.jobs import TASKS
-
-    assert TASKS[import_jobs.KIND] == import_jobs.TASK
-
-
 @pytest.mark.parametrize(
     "symbol",
     [
