@@ -140,6 +140,8 @@ def days(unit: Unit) -> None:
     assert [kept] == unit.days.between(NOW, NOW + 1)
     assert unit.days.verified(NOW, NOW + 1) == {1: {NOW}}
     assert (unit.days.first(1), unit.days.first(2)) == (NOW, None)
+    unit.days.recount(1, [(NOW, NOW + 60_000)], [])
+    assert (kept.exchange_side, kept.pending) == (2, 0)
 
 
 def activity(unit: Unit) -> None:
