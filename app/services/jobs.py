@@ -121,7 +121,8 @@ def is_interrupted(job: JobRow, now_ms: int) -> bool:
 def purpose_of(kind: str, params: Mapping[str, Any]) -> str:
     """What a job is for: at most one live job has one purpose.
 
-    An import's is all of its order, by its digest: paths are longer than the column.
+    An import's is all of its order, by its digest: paths are longer than the column. It counts
+    where one is tried again; a file is imported as often as somebody says so.
     """
     if not _SLICED[kind]:
         whole = json.dumps(params, sort_keys=True)

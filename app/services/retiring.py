@@ -131,7 +131,7 @@ def _retire(unit: Unit, due: Due, start: int, end: int, first: int | None = None
     spans = unit.coverage.spans(due.series.id, start, end)
     known = [span.start for span in spans] + ([] if first is None else [first])
     begin = max(start, min(known, default=end))
-    end = min(end, _expected_to(unit, due, spans, end))
+    end = min(end, _expected_to(unit, due, spans, end, first))
     if is_retired(spans, begin, end):
         return None
     after = lay_apart(spans, retired(spans, begin, end, due.rule, unit.now_ms))
@@ -139,14 +139,18 @@ def _retire(unit: Unit, due: Due, start: int, end: int, first: int | None = None
     return 0
 
 
-def _expected_to(unit: Unit, due: Due, spans: Sequence[Span], end: int) -> int:
-    """Up to where bars before ``end`` are expected: what no plan keeps ends with what is known."""
+def _expected_to(unit: Unit, due: Due, spans: Sequence[Span], end: int, first: int | None) -> int:
+    """Up to where bars before ``end`` are expected: what no plan keeps ends with what is known.
+
+    A bar for which coverage does not account says nothing of where that is.
+    """
     row = due.series
     if unit.plans.since(row.exchange, row.symbol, row.interval, row.kind) is not None:
         return end
     if unit.coverage.after(row.id, end) is not None:
         return end
-    return max((span.end for span in spans), default=end)
+    known = max((span.end for span in spans), default=end)
+    return end if first is not None and first >= known else known
 
 
 def _still_holds(unit: Unit, due: Due) -> bool:
